@@ -1,0 +1,1 @@
+"""Readers of collections, queries and encoded queries; the model and collection that ship."""

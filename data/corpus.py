@@ -1,0 +1,121 @@
+"""Collections of documents, read as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lsr.data.builtin import COLLECTIONS, collection_path
+from lsr.data.records import BadRecord, Record, record_id, record_text, record_title
+from lsr.data.sources import IrDatasetsSource, RecordSource, open_records, read, stop
+from lsr.errors import CorpusError
+
+ACCEPTED = (
+    "a BEIR folder or zip, a .jsonl, .tsv, .txt or .parquet file (text also as .gz or .zst), "
+    f"irds:<dataset id>, - for standard input, or a built-in one ({', '.join(COLLECTIONS)})"
+)
+
+_IRDS = "irds:"
+_TSV_LAYOUTS = (("id", "text"), ("id", "title", "text"))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document; `title` is "" when it has none."""
+
+    id: str
+    title: str
+    text: str
+
+    @property
+    def indexed_text(self) -> str:
+        """What is encoded: title, a space, text; the text alone when there is no title."""
+        return f"{self.title} {self.text}" if self.title else self.text
+
+
+class Corpus:
+    """An iterable of `Document`, streamed from its source.
+
+    Iterating starts from the beginning each time, save for standard input, and raises
+    `CorpusError` at a record that breaks the rules, when the source is damaged, or when it
+    held no documents at all.  Ids are not checked for duplicates.
+
+    Attributes:
+        name: what to call the collection: "nfcorpus" for beir/nfcorpus.zip.
+        skipped: how many bad records were left out so far, with `on_error` "skip".
+    """
+
+    def __init__(self, name: str, source: RecordSource, on_error: Literal["stop", "skip"]) -> None:
+        self.name = name
+        self.skipped = 0
+        self._source = source
+        self._refuse = stop if on_error == "stop" else self._skip
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of the source read so far, 0 to 1; None when unknown (standard input)."""
+        return self._source.fraction
+
+    def __iter__(self) -> Iterator[Document]:
+        self.skipped = 0
+        any_good = False
+        for _, document in read(self._source, document_of, self._refuse):
+            any_good = True
+            yield document
+        if not any_good:
+            bad = f", only {self.skipped:,} bad records" if self.skipped else ""
+            raise CorpusError(
+                f"{self._source.where} holds no documents{bad}; check that it is the right file"
+            )
+
+    def _skip(self, place: str, error: BadRecord) -> None:
+        self.skipped += 1
+
+
+def open_corpus(source: str, on_error: Literal["stop", "skip"] = "stop") -> Corpus:
+    """Open a collection of documents.
+
+    Args:
+        source: a BEIR folder or zip; a file of one record a line: .jsonl (.json, .ndjson)
+            with `_id` or `id`, `title` (optional), `text` or `contents`; .tsv of id, text or
+            id, title, text; .txt of passages, numbered by line; each may be compressed as
+            .gz or .zst; .parquet with jsonl's names for columns; "-" for JSON lines on
+            standard input, which may be gzip; "irds:" and an ir_datasets id; or the name of
+            a built-in collection, where no file has that name.
+        on_error: what a bad record does: "stop" raises when it is read, "skip" leaves it
+            out and counts it.  A damaged file always stops.
+
+    Raises `CorpusError` when the source does not exist or has no known format; reading
+    raises the rest.
+    """
+    if on_error not in ("stop", "skip"):
+        raise CorpusError(f'on_error is "stop" or "skip", not {on_error!r}')
+    if source == "-":
+        return Corpus("stdin", _open(None), on_error)
+    if source.startswith(_IRDS):
+        dataset = source.removeprefix(_IRDS)
+        return Corpus(dataset, IrDatasetsSource(dataset), on_error)
+    path = Path(source)
+    try:
+        missing = not path.exists()
+    except OSError:  # opening it says why
+        missing = False
+    if missing:
+        builtin = collection_path(source)
+        if builtin is None:
+            raise CorpusError(f"{source!r} does not exist; give {ACCEPTED}")
+        path = builtin
+    records = _open(path)
+    name = path.resolve().name
+    return Corpus(name if path.is_dir() else name.split(".")[0], records, on_error)
+
+
+def _open(path: Path | None) -> RecordSource:
+    return open_records(path, "corpus.jsonl", *_TSV_LAYOUTS, passages=True)
+
+
+def document_of(record: Record) -> Document:
+    """The document of a record with `_id` or `id`, `title` and `text` or `contents`."""
+    return Document(record_id(record), record_title(record), record_text(record))

@@ -1,0 +1,177 @@
+"""Records from lines and from columns, and the rules every record keeps.
+
+A record is a mapping of field names to values, whatever the format: `_id` or `id`, `title`,
+`text` or `contents`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from lsr.data.streams import MAX_LINE
+
+MAX_ID_BYTES = 1024
+ID_FIELDS = ("_id", "id")
+TEXT_FIELDS = ("text", "contents")
+
+Record: TypeAlias = Mapping[str, Any]
+# (line number, line) -> a record, or None when the line holds none.
+Parser: TypeAlias = Callable[[int, bytes], Record | None]
+
+
+class BadRecord(Exception):
+    """One record is wrong: the message is what follows "file, line 7" in a sentence."""
+
+
+def decode(line: bytes) -> str:
+    """One line of UTF-8 as text without its ending."""
+    if len(line) > MAX_LINE:
+        raise BadRecord(f"is longer than {MAX_LINE >> 20} MiB; split the text")
+    try:
+        return line.decode().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise BadRecord(
+            f"is not UTF-8 at byte {error.start + 1}; convert the file to UTF-8"
+        ) from None
+
+
+def parse_json(number: int, line: bytes) -> Record | None:
+    """One JSON object; None for a blank line."""
+    text = decode(line)
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError as error:
+        if not text.strip():
+            return None
+        raise BadRecord(
+            f"is not valid JSON ({error.msg}, column {error.colno}); "
+            "give one complete JSON object a line"
+        ) from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, deep nesting
+        raise BadRecord(f"has JSON that cannot be read ({error}); simplify it") from None
+    if not isinstance(record, dict):
+        raise BadRecord(f"is {_json_kind(record)}; give one JSON object a line")
+    return record
+
+
+def parse_passage(number: int, line: bytes) -> Record | None:
+    """One passage, numbered by its line; None for a blank line."""
+    text = decode(line)
+    return {"id": str(number), "text": text} if text.strip() else None
+
+
+def tsv_parser(*layouts: tuple[str, ...]) -> Parser:
+    """A parser of tab-separated lines, no quoting, with one of these layouts of columns.
+
+    The first line decides which, by its number of columns, unless it is a header: when all
+    its cells are field names, they say the order.
+    """
+    known = {*ID_FIELDS, *TEXT_FIELDS, "title"}
+    by_count = {len(layout): layout for layout in layouts}
+    columns: tuple[str, ...] = ()
+
+    def parse(number: int, line: bytes) -> Record | None:
+        nonlocal columns
+        text = decode(line)
+        cells = text.split("\t")
+        if not columns:
+            if not text.strip():
+                return None
+            if len(cells) in by_count:
+                columns = by_count[len(cells)]
+                if known.issuperset(names := tuple(cell.strip().lower() for cell in cells)):
+                    columns = names
+                    return None
+        if len(cells) == len(columns):
+            return dict(zip(columns, cells, strict=True))
+        if not text.strip():
+            return None
+        wanted = [columns] if columns else layouts
+        described = " or ".join(f"{len(names)} ({', '.join(names)})" for names in wanted)
+        raise BadRecord(
+            f"has {len(cells)} tab-separated columns instead of {described}; "
+            "replace tabs inside the text by spaces"
+        )
+
+    return parse
+
+
+def record_id(record: Record) -> str:
+    """The id of a record: a string without white space, or an integer."""
+    value = _first(record, ID_FIELDS)
+    if value is None:
+        raise BadRecord('has no id; give each record an "_id"')
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise BadRecord(f"has {_json_kind(value)} for an id; ids are strings or integers")
+    return checked_id(value)
+
+
+def checked_id(value: str) -> str:
+    """`value` itself, if it can be an id in every file this library writes."""
+    if value.split() != [value]:  # tabs, line ends and spaces would break TREC runs
+        if not value.strip():
+            raise BadRecord("has an empty id; give each record an id of its own")
+        raise BadRecord(f"has white space in its id {value[:80]!r}; write ids without any")
+    if "\0" in value:
+        raise BadRecord(f"has a NUL character in its id {value[:80]!r}; remove it")
+    if len(well_formed(value, "id")) > MAX_ID_BYTES:
+        raise BadRecord(
+            f"has an id longer than {MAX_ID_BYTES:,} bytes ({value[:40]!r}...); shorten it"
+        )
+    return value
+
+
+def record_title(record: Record) -> str:
+    """The title of a record, "" when it has none."""
+    title = record.get("title")
+    return "" if title is None else _text(title, "title")
+
+
+def record_text(record: Record) -> str:
+    """The text of a record, which may be empty but not missing."""
+    text = _first(record, TEXT_FIELDS)
+    if text is None:
+        raise BadRecord('has no text; give each record a "text" or "contents"')
+    return _text(text, "text")
+
+
+def well_formed(value: str, field: str) -> bytes:
+    """`value` in UTF-8: refuses half characters, which JSON escapes such as \\ud800 can make."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise BadRecord(
+            f"has the lone surrogate U+{ord(value[error.start]):04X} in its {field} at character "
+            f"{error.start + 1}; remove it"
+        ) from None
+
+
+def _text(value: Any, field: str) -> str:
+    if not isinstance(value, str):
+        raise BadRecord(f"has {_json_kind(value)} for a {field}; give a string")
+    if not value.isascii():
+        well_formed(value, field)
+    return value
+
+
+def _first(record: Record, fields: tuple[str, ...]) -> Any:
+    for field in fields:
+        if (value := record.get(field)) is not None:
+            return value
+    return None
+
+
+def _json_kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    return "a list" if isinstance(value, list) else "an object"

@@ -1,0 +1,230 @@
+"""Where records come from: text files, Parquet files, ir_datasets; one way to read them all."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lsr.data.records import (
+    ID_FIELDS,
+    TEXT_FIELDS,
+    BadRecord,
+    Parser,
+    Record,
+    parse_json,
+    parse_passage,
+    tsv_parser,
+)
+from lsr.data.streams import LineStream, locate
+from lsr.errors import CorpusError
+
+T = TypeVar("T")
+
+PARQUET = ".parquet"
+_JSON_LINES = (".jsonl", ".json", ".ndjson")
+_PARQUET_BATCH = 1024  # rows made into Python objects at a time
+
+
+class RecordSource(ABC):
+    """Records of one source, numbered from 1 as lines, rows or documents (`unit`)."""
+
+    where: str
+    unit: str
+
+    @property
+    @abstractmethod
+    def fraction(self) -> float | None:
+        """The share read so far, 0 to 1; None when it is unknown."""
+
+    @abstractmethod
+    def raw(self) -> Iterator[tuple[int, Any]]:
+        """Yield (number, unparsed record) from the start; `CorpusError` when reading fails."""
+
+    @abstractmethod
+    def parser(self) -> Callable[[int, Any], Record | None]:
+        """What makes a record of each thing `raw` yields, None of what holds none.
+
+        It raises `BadRecord`; being apart from `raw`, it can do so and go on.
+        """
+
+
+def read(
+    source: RecordSource,
+    build: Callable[[Record], T],
+    refuse: Callable[[str, BadRecord], None],
+) -> Generator[tuple[int, T], None, None]:
+    """Yield (number, built record); `refuse(place, error)` decides about bad ones."""
+    parse = source.parser()
+    for number, raw in source.raw():
+        try:
+            record = parse(number, raw)
+            if record is None:
+                continue
+            built = build(record)
+        except BadRecord as error:
+            refuse(f"{source.where}, {source.unit} {number}", error)
+            continue
+        yield number, built
+
+
+def stop(place: str, error: BadRecord) -> None:
+    """The `refuse` that ends reading."""
+    raise CorpusError(f"{place} {error}")
+
+
+def open_records(
+    path: Path | None, member: str, *tsv_layouts: tuple[str, ...], passages: bool = False
+) -> RecordSource:
+    """The records of a file, of `member` of a BEIR folder or zip, or (None) of standard input.
+
+    Plain text counts as a format, one passage a line, when `passages` is set.
+    """
+    stream = LineStream(None) if path is None else locate(path, member)
+    if path is not None and path.suffix.lower() == PARQUET:
+        return ParquetSource(path, ID_FIELDS, TEXT_FIELDS, optional=("title",))
+    if stream.suffix in _JSON_LINES:
+        return TextSource(stream, lambda: parse_json)
+    if stream.suffix == ".tsv":
+        return TextSource(stream, lambda: tsv_parser(*tsv_layouts))
+    if stream.suffix == ".txt" and passages:
+        return TextSource(stream, lambda: parse_passage)
+    raise CorpusError(
+        f"{path} is of no known format ({stream.suffix or 'no suffix'}); give a BEIR folder or "
+        f"zip, .jsonl, .tsv, {'.txt, ' if passages else ''}.parquet, or text as .gz or .zst"
+    )
+
+
+class TextSource(RecordSource):
+    """One record a line."""
+
+    unit = "line"
+
+    def __init__(self, stream: LineStream, new_parser: Callable[[], Parser]) -> None:
+        self.where = stream.where
+        self._stream = stream
+        self._new_parser = new_parser
+
+    @property
+    def fraction(self) -> float | None:
+        return self._stream.fraction
+
+    def raw(self) -> Iterator[tuple[int, bytes]]:
+        return self._stream.lines()
+
+    def parser(self) -> Parser:
+        return self._new_parser()
+
+
+class ParquetSource(RecordSource):
+    """One record a row, of the columns `optional` and, for each tuple of names, any of those."""
+
+    unit = "row"
+
+    def __init__(
+        self, path: Path, *required: tuple[str, ...], optional: tuple[str, ...] = ()
+    ) -> None:
+        self.where = str(path)
+        self._path = path
+        self._required = required
+        self._optional = optional
+        self._rows = 0
+        self._read = 0
+
+    @property
+    def fraction(self) -> float | None:
+        return self._read / self._rows if self._rows else None
+
+    def columns(self) -> list[str]:
+        """The names of all columns in the file."""
+        with self._opened() as file:
+            return list(file.schema_arrow.names)
+
+    def raw(self) -> Iterator[tuple[int, Record]]:
+        self._read = 0
+        with self._opened() as file:
+            self._rows = file.metadata.num_rows
+            columns = self._chosen(file.schema_arrow.names)
+            for batch in file.iter_batches(_PARQUET_BATCH, columns=columns):
+                for record in batch.to_pylist():
+                    self._read += 1
+                    yield self._read, record
+
+    def parser(self) -> Callable[[int, Record], Record]:
+        return lambda number, record: record
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(self._path) as file:
+                yield file
+        except FileNotFoundError as error:
+            raise CorpusError(f"{self.where} does not exist; check the path") from error
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())
+            raise CorpusError(
+                f"{self.where} is not a readable Parquet file after row {self._read} ({reason}); "
+                "fetch or write it again"
+            ) from error
+
+    def _chosen(self, names: list[str]) -> list[str]:
+        for fields in self._required:
+            if not set(names).intersection(fields):
+                raise CorpusError(
+                    f"{self.where} has the columns {', '.join(names)} but no "
+                    f"{' or '.join(fields)}; rename or add it"
+                )
+        wanted = {*self._optional}.union(*self._required)
+        return [name for name in names if name in wanted]
+
+
+class IrDatasetsSource(RecordSource):
+    """The documents of a dataset known to ir_datasets, which may download it."""
+
+    unit = "document"
+
+    def __init__(self, name: str) -> None:
+        import ir_datasets
+
+        self.where = f"irds:{name}"
+        self._read = 0
+        self._count = 0
+        try:
+            self._dataset = ir_datasets.load(name)
+        except KeyError:
+            raise CorpusError(
+                f"ir_datasets knows no dataset {name!r}; see https://ir-datasets.com for their ids"
+            ) from None
+        if not self._dataset.has_docs():
+            raise CorpusError(f"{self.where} has no documents of its own; name its collection")
+
+    @property
+    def fraction(self) -> float | None:
+        return min(1.0, self._read / self._count) if self._count else None
+
+    def raw(self) -> Iterator[tuple[int, Any]]:
+        self._read = 0
+        try:
+            self._count = self._dataset.docs_count() or 0
+            for document in self._dataset.docs_iter():
+                self._read += 1
+                yield self._read, document
+        except (OSError, RuntimeError, ValueError) as error:  # downloads, checksums, formats
+            raise CorpusError(
+                f"{self.where} cannot be read after document {self._read} ({error}); "
+                "fetch the dataset again"
+            ) from error
+
+    def parser(self) -> Callable[[int, Any], Record]:
+        return _irds_record
+
+
+def _irds_record(number: int, document: Any) -> Record:
+    if hasattr(document, "title") and hasattr(document, "text"):
+        return {"id": document.doc_id, "title": document.title, "text": document.text}
+    return {"id": document.doc_id, "text": document.default_text()}

@@ -1,0 +1,188 @@
+"""Byte lines of plain, gzip and zstd files, of members of a BEIR zip, and of standard input.
+
+Nothing is extracted or read whole: a line is at most `MAX_LINE` bytes, and of a longer one
+only its first bytes are kept.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from lsr.errors import CorpusError
+
+MAX_LINE = 64 * 2**20
+
+_BUFFER = 2**18
+_COMPRESSED = ("", ".gz", ".zst")
+_BOM = b"\xef\xbb\xbf"
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class LineStream:
+    """The lines of one file, of one member of a zip, or (`path` None) of standard input.
+
+    `where` names it in messages.  It opens when `lines` is iterated and closes after.
+    """
+
+    def __init__(self, path: Path | None, member: str | None = None) -> None:
+        self._path = path
+        self._member = member
+        self._tell: Callable[[], int] | None = None
+        self._size = 0
+        self._finished = False
+        if path is None:
+            self.where = "standard input"
+        else:
+            self.where = str(path) if member is None else f"{path}/{member}"
+
+    @property
+    def suffix(self) -> str:
+        """What the file's name ends with, less .gz or .zst: ".jsonl" for corpus.jsonl.gz."""
+        if self._path is None:
+            return ".jsonl"
+        name = PurePosixPath((self._member or self._path.name).lower())
+        return (name.with_suffix("") if name.suffix in _COMPRESSED else name).suffix
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of the bytes read so far, 0 to 1; None when the size is unknown."""
+        if not self._size:
+            return None
+        if self._tell is None:
+            return float(self._finished)
+        return min(1.0, self._tell() / self._size)
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (line number from 1, line with its ending).
+
+        A line of more than `MAX_LINE` bytes comes as its first `MAX_LINE` + 1.  Raises
+        `CorpusError` when the file cannot be opened, is truncated or damaged.
+        """
+        number = 0
+        self._finished = False
+        try:
+            with ExitStack() as closing:
+                readline = self._open(closing).readline
+                line = readline(MAX_LINE + 1).removeprefix(_BOM)
+                while line:
+                    number += 1
+                    if len(line) > MAX_LINE:
+                        _drain(line, readline)
+                    yield number, line
+                    line = readline(MAX_LINE + 1)
+                self._finished = True
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None)
+            if reason:
+                raise CorpusError(f"{self.where} cannot be read: {reason}") from error
+            raise CorpusError(
+                f"{self.where} is truncated or damaged after line {number} ({error}); "
+                "fetch or write the file again"
+            ) from error
+        finally:
+            self._tell = None
+
+    def _open(self, closing: ExitStack) -> BinaryIO:
+        if self._path is None:
+            return _standard_input(closing)
+        if self._member is not None:
+            return self._open_member(closing, self._path, self._member)
+        raw = closing.enter_context(self._path.open("rb", buffering=_BUFFER))
+        self._size = os.fstat(raw.fileno()).st_size
+        self._tell = raw.tell
+        return _decompressed(raw, self._path.name, closing)
+
+    def _open_member(self, closing: ExitStack, path: Path, member: str) -> BinaryIO:
+        archive = closing.enter_context(zipfile.ZipFile(path))
+        info = archive.getinfo(member)
+        if info.flag_bits & 1:
+            raise CorpusError(f"{self.where} is encrypted; unpack the archive with its password")
+        raw = closing.enter_context(archive.open(info))
+        self._size = info.file_size
+        self._tell = raw.tell
+        return _decompressed(_buffered(raw, closing), member, closing)
+
+
+def locate(path: Path, member: str) -> LineStream:
+    """The stream of `path`, or, for a BEIR folder or zip, of its file `member`.
+
+    The file inside may be compressed (.gz, .zst); a zip may keep it in one top folder.
+    Raises `CorpusError` when there is no such file.
+    """
+    try:
+        if path.is_dir():
+            return _in_folder(path, member)
+        if not path.exists():
+            raise CorpusError(f"{path} does not exist; check the path")
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise CorpusError(f"{path} cannot be opened: {error.strerror}") from error
+    if path.suffix.lower() == ".zip":
+        return LineStream(path, _in_zip(path, member))
+    return LineStream(path)
+
+
+def _in_folder(path: Path, member: str) -> LineStream:
+    for compressed in _COMPRESSED:
+        if (file := path / (member + compressed)).is_file():
+            return LineStream(file)
+    raise CorpusError(f"{path} has no {member} in it; give a folder in BEIR's form, or a file")
+
+
+def _in_zip(path: Path, member: str) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise CorpusError(f"{path} is not a readable zip ({error}); fetch it again") from error
+    wanted = {member + compressed for compressed in _COMPRESSED}
+    # Archives packed on a Mac repeat each name under __MACOSX with other content.
+    found = [
+        name
+        for name in names
+        if not name.startswith("__MACOSX/") and (name in wanted or name.partition("/")[2] in wanted)
+    ]
+    if not found:
+        raise CorpusError(f"{path} has no {member} in it; give a zip in BEIR's form")
+    if len(found) > 1:
+        raise CorpusError(f"{path} has both {found[0]} and {found[1]}; unpack it and name one")
+    return found[0]
+
+
+def _decompressed(raw: BinaryIO, name: str, closing: ExitStack) -> BinaryIO:
+    suffix = PurePosixPath(name.lower()).suffix
+    if suffix == ".gz":
+        return _buffered(gzip.GzipFile(fileobj=raw), closing)
+    if suffix == ".zst":
+        # Not the zstandard module: its reader takes a truncated frame for the end.
+        import pyarrow as pa
+
+        return _buffered(pa.input_stream(raw, compression="zstd"), closing)
+    return raw
+
+
+def _standard_input(closing: ExitStack) -> BinaryIO:
+    reader = io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer), _BUFFER)
+    closing.callback(reader.detach)  # or closing the reader would close standard input
+    if reader.peek(2).startswith(_GZIP_MAGIC):
+        return _buffered(gzip.GzipFile(fileobj=reader), closing)
+    return reader
+
+
+def _buffered(stream: object, closing: ExitStack) -> BinaryIO:
+    """Give a decompressor a `readline` in C: several times faster than its own."""
+    return closing.enter_context(io.BufferedReader(cast(io.RawIOBase, stream), _BUFFER))
+
+
+def _drain(line: bytes, readline: Callable[[int], bytes]) -> None:
+    """Read on to the end of a line that is too long, without keeping it."""
+    while line and not line.endswith(b"\n"):
+        line = readline(_BUFFER)

@@ -1,0 +1,115 @@
+"""Text to sparse vectors: SPLADE checkpoints and lexical BM25.
+
+Importing this is light; what a kind of encoder needs is imported when one is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import numpy.typing as npt
+
+from lsr.encoders.base import Encoder, Settings, Vocabulary
+from lsr.errors import EncoderError, EncoderMismatch
+
+__all__ = ["Encoder", "Vocabulary", "load_encoder", "register_kind", "restore_encoder"]
+
+CHECKPOINT_KIND = "splade"
+
+# Kind -> module with `load(name, settings)` and
+# `restore(identity, vocabulary, term_columns, source, device, batch_size)`.
+_MODULES = {
+    CHECKPOINT_KIND: "lsr.encoders.splade",
+    "bm25": "lsr.encoders.bm25",
+}
+
+
+def register_kind(kind: str, module: str) -> None:
+    """Let names `kind` and `kind:…` be loaded by `module`, imported when first needed."""
+    _MODULES[kind] = module
+
+
+def load_encoder(
+    name: str = "splade-tiny",
+    *,
+    max_length: int = 256,
+    pooling: str | None = None,
+    document_terms: int | None = None,
+    query_terms: int | None = None,
+    device: str | None = None,
+    batch_size: int | None = None,
+) -> Encoder:
+    """The encoder of a name.
+
+    Args:
+        name: a built-in model; a folder with a masked-language-model checkpoint; a model hub
+            id `ORG/NAME[@REVISION]`; `bm25`; or `bm25:VARIANT[,k1=…][,b=…][,delta=…]` with a
+            variant among robertson, lucene, atire, bm25l, bm25+.
+        max_length: tokens read of a text, special ones included (not part of bm25).
+        pooling: "max" or "sum" over positions (not part of bm25); None takes what the
+            checkpoint says, else "max".
+        document_terms, query_terms: keep only so many of the strongest terms.
+        device: where a model runs; None is "cuda" when there is one, else "cpu".
+        batch_size: most documents a model sees at once; None goes by their tokens.
+
+    Raises `EncoderError` when there is no such encoder or it cannot be loaded as asked.
+    """
+    settings = Settings(max_length, pooling, document_terms, query_terms, device, batch_size)
+    encoder: Encoder = _module(_kind(name)).load(name, settings)
+    return encoder
+
+
+def restore_encoder(
+    identity: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    term_columns: Mapping[str, npt.NDArray[Any]],
+    *,
+    source: str | None = None,
+    device: str | None = None,
+    batch_size: int | None = None,
+) -> Encoder:
+    """The encoder an index was built with.
+
+    Args:
+        identity: the `identity` recorded with the index.
+        vocabulary: the recorded words, one a term.
+        term_columns: the recorded `term_columns()`.
+        source: where to load a model from instead of where it was (a name as for
+            `load_encoder`).
+        device, batch_size: as for `load_encoder`.
+
+    Raises `EncoderMismatch` when what is there now is not the recorded encoder, and
+    `EncoderError` when it cannot be loaded.
+    """
+    kind = identity.get("kind")
+    if kind not in _MODULES:
+        raise EncoderError(
+            f"the index was built with an encoder of the kind {kind!r}, which is not among "
+            f"those known here ({', '.join(sorted(_MODULES))}); update lsr"
+        )
+    if source is not None and _kind(source) != kind:
+        raise EncoderMismatch(
+            f"the index was built with the encoder {identity.get('name')!r} of the kind "
+            f"{kind!r}, but {source!r} is of the kind {_kind(source)!r}; give the encoder the "
+            "index was built with"
+        )
+    encoder: Encoder = _module(kind).restore(
+        identity, vocabulary, term_columns, source, device, batch_size
+    )
+    return encoder
+
+
+def _kind(name: str) -> str:
+    prefix = name.partition(":")[0]
+    return prefix if prefix in _MODULES else CHECKPOINT_KIND
+
+
+def _module(kind: str) -> Any:
+    try:
+        return import_module(_MODULES[kind])
+    except ImportError as error:
+        raise EncoderError(
+            f"encoders of the kind {kind!r} need the package {error.name}; install it"
+        ) from error

@@ -1,0 +1,137 @@
+"""What an encoder promises, and what a caller may set about one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import EncoderError, VectorError
+from lsr.vectors import SparseVectors
+
+
+class Vocabulary(Protocol):
+    """The words behind term ids 0 to len - 1."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, term: int, /) -> str: ...
+
+    def find(self, word: str) -> int | None:
+        """The id of a word, or None."""
+        ...
+
+
+class Encoder(ABC):
+    """Turns texts into sparse vectors over one vocabulary.
+
+    Building an index takes two steps, so that an encoder may depend on statistics of the
+    collection: every batch goes through `observe`, and when all have been seen, what it
+    returned goes through `weigh`.  An encoder without statistics does all in `observe`.
+
+    Encoding raises `EncoderError` for what is not a text; see `check_texts`.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What decides the vectors, as JSON values: recorded in an index, compared at search.
+
+        Always holds "kind" (which encoder restores it) and "name".
+        """
+
+    @abstractmethod
+    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+        """Encode documents, one row a text."""
+
+    @abstractmethod
+    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+        """Encode queries, one row a text."""
+
+    @abstractmethod
+    def literal_terms(self, text: str) -> npt.NDArray[np.uint32]:
+        """The distinct terms a text itself contains, ascending, as far as it is read."""
+
+    @property
+    def gathers_statistics(self) -> bool:
+        """Whether the vectors depend on the whole collection, not on each text alone."""
+        return type(self).observe is not Encoder.observe
+
+    def observe(self, texts: Sequence[str]) -> SparseVectors:
+        """First step of building: encode what needs no statistics and gather statistics."""
+        return self.encode_documents(texts)
+
+    def weigh(self, vectors: SparseVectors) -> SparseVectors:
+        """Second step of building: the final weights of what `observe` returned."""
+        return vectors
+
+    def term_columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Arrays with one value a term that must be kept with the vocabulary."""
+        return {}
+
+    def decode(self, vector: SparseVectors, top: int | None = None) -> list[tuple[str, float]]:
+        """The words and weights of one vector, strongest first, at most `top` of them."""
+        if len(vector) != 1:
+            raise VectorError(f"decode takes one row, not {len(vector)}; index the vectors first")
+        order = np.lexsort((vector.terms, -vector.weights))[:top]
+        return [(self.vocabulary[int(vector.terms[i])], float(vector.weights[i])) for i in order]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a caller may set; an encoder reads those that are part of it.
+
+    Attributes:
+        max_length: tokens of a text that are read, special ones included.
+        pooling: "max" or "sum" over positions; None leaves it to the checkpoint.
+        document_terms, query_terms: keep only so many of the strongest terms.
+        device: where a model runs, such as "cpu" or "cuda:0"; None chooses.
+        batch_size: most documents a model sees at once; None goes by their tokens.
+
+    Raises `EncoderError` for a value that cannot be.
+    """
+
+    max_length: int = 256
+    pooling: str | None = None
+    document_terms: int | None = None
+    query_terms: int | None = None
+    device: str | None = None
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_length", "document_terms", "query_terms", "batch_size"):
+            value = getattr(self, name)
+            if value is None and name != "max_length":
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise EncoderError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if self.pooling not in (None, "max", "sum"):
+            raise EncoderError(f'pooling must be "max" or "sum", not {self.pooling!r}')
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise `EncoderError` naming the first item that is no text, or not Unicode text."""
+    if isinstance(texts, str):
+        raise EncoderError("give a list of texts, not one text")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise EncoderError(f"text {number} of the batch is {type(text).__name__}, not a text")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise EncoderError(
+                f"text {number} of the batch has a lone surrogate ({text[error.start]!a}) at "
+                f"character {error.start}, which is not Unicode text; repair or remove it"
+            ) from None
+
+
+def strongest(vectors: SparseVectors, count: int | None) -> SparseVectors:
+    """Keep the `count` strongest terms of each row; None keeps all."""
+    return vectors if count is None else vectors.strongest(count)

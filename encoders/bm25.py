@@ -1,0 +1,372 @@
+"""BM25 as sparse vectors: each document's scores are computed when it is indexed.
+
+The five variants of C. Kamphuis et al., "Which BM25 do you mean?" (ECIR 2020), scored
+eagerly as in X. H. Lù, "BM25S: Orders of magnitude faster lexical search via eager sparse
+scoring" (2024): a document's weight for a term is idf x tf part, a query's is how often it
+has the term, so the score of BM25 is their inner product.
+
+BM25L and BM25+ also give documents without a term a score S(t, no occurrence), the same for
+all of them.  It is taken off every weight, so that absent stays zero: all scores of a query
+are lower by the sum of its terms' `BM25Encoder.nonoccurrence`, and the ranking is the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.encoders.analysis import ANALYZER, TermIds, count_terms
+from lsr.encoders.base import Encoder, Settings, Vocabulary, check_texts, strongest
+from lsr.errors import EncoderError, EncoderMismatch
+from lsr.vectors import SparseVectors
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One BM25.
+
+    Attributes:
+        idf: (document frequencies, documents) -> idf.
+        tf: (counts, norm, k1, delta) -> tf part above that of a count of zero, with
+            norm = 1 - b + b x length / average length.
+        floor: (k1, delta) -> tf part of a count of zero.
+        delta: its default, or None for a variant without delta.
+    """
+
+    idf: Callable[[Floats, int], Floats]
+    tf: Callable[[Floats, Floats, float, float], Floats]
+    floor: Callable[[float, float], float]
+    delta: float | None = None
+
+
+def _bm25l_floor(k1: float, delta: float) -> float:
+    return (k1 + 1) * delta / (k1 + delta) if delta else 0.0
+
+
+def _bm25l_tf(count: Floats, norm: Floats, k1: float, delta: float) -> Floats:
+    shifted = count / norm + delta
+    return (k1 + 1) * shifted / (k1 + shifted) - _bm25l_floor(k1, delta)
+
+
+# The defaults of delta are those of Y. Lv and C. Zhai, "When documents are very long, BM25
+# fails!" (SIGIR 2011) and "Lower-bounding term frequency normalization" (CIKM 2011).
+VARIANTS = {
+    "robertson": Variant(
+        idf=lambda df, n: np.log(np.maximum((n - df + 0.5) / (df + 0.5), 1)),
+        tf=lambda count, norm, k1, _: count / (count + k1 * norm),
+        floor=lambda k1, delta: 0.0,
+    ),
+    "lucene": Variant(
+        idf=lambda df, n: np.log1p((n - df + 0.5) / (df + 0.5)),
+        tf=lambda count, norm, k1, _: count / (count + k1 * norm),
+        floor=lambda k1, delta: 0.0,
+    ),
+    "atire": Variant(
+        idf=lambda df, n: np.log(n / df),
+        tf=lambda count, norm, k1, _: (k1 + 1) * count / (count + k1 * norm),
+        floor=lambda k1, delta: 0.0,
+    ),
+    "bm25l": Variant(
+        idf=lambda df, n: np.log((n + 1) / (df + 0.5)),
+        tf=_bm25l_tf,
+        floor=_bm25l_floor,
+        delta=0.5,
+    ),
+    "bm25+": Variant(
+        idf=lambda df, n: np.log((n + 1) / df),
+        tf=lambda count, norm, k1, _: (k1 + 1) * count / (count + k1 * norm),
+        floor=lambda k1, delta: delta,
+        delta=1.0,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A variant and its constants; `EncoderError` when they are out of range."""
+
+    variant: str = "lucene"
+    k1: float = 0.9
+    b: float = 0.4
+    delta: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.variant not in VARIANTS:
+            raise EncoderError(
+                f"there is no BM25 variant {self.variant!r}; give one of {', '.join(VARIANTS)}"
+            )
+        default = VARIANTS[self.variant].delta
+        if default is None and self.delta is not None:
+            raise EncoderError(f"BM25 {self.variant} has no delta; leave it out")
+        if default is not None and self.delta is None:
+            object.__setattr__(self, "delta", default)
+        for name, value, most in (
+            ("k1", self.k1, math.inf),
+            ("b", self.b, 1.0),
+            ("delta", self.delta or 0.0, math.inf),
+        ):
+            if not (math.isfinite(value) and 0 <= value <= most):
+                limit = "from 0 to 1" if most == 1 else "0 or more"
+                raise EncoderError(f"BM25's {name} must be {limit}, not {value}")
+
+    @property
+    def name(self) -> str:
+        """What loads these parameters, without those that are defaults."""
+        default = Parameters(self.variant)
+        parts = [self.variant] + [
+            f"{key}={getattr(self, key)}"
+            for key in ("k1", "b", "delta")
+            if getattr(self, key) != getattr(default, key)
+        ]
+        return "bm25" if parts == ["lucene"] else "bm25:" + ",".join(parts)
+
+
+def parse(name: str) -> Parameters:
+    """The parameters of `bm25` or `bm25:VARIANT[,k1=…][,b=…][,delta=…]`."""
+    head, colon, rest = name.partition(":")
+    variant, *options = rest.split(",") if colon else ["lucene"]
+    values: dict[str, float] = {}
+    for option in options:
+        key, _, value = option.partition("=")
+        try:
+            if head != "bm25" or key not in ("k1", "b", "delta") or key in values:
+                raise ValueError
+            values[key] = float(value)
+        except ValueError:
+            raise EncoderError(
+                f"{option!r} in the encoder {name!r} is no BM25 parameter; give "
+                "bm25:VARIANT[,k1=NUMBER][,b=NUMBER][,delta=NUMBER]"
+            ) from None
+    return Parameters(variant, **values)
+
+
+def load(name: str, settings: Settings) -> BM25Encoder:
+    """A BM25 encoder that has seen no documents."""
+    return BM25Encoder(parse(name), settings)
+
+
+def restore(
+    identity: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    term_columns: Mapping[str, npt.NDArray[Any]],
+    source: str | None,
+    device: str | None,
+    batch_size: int | None,
+) -> BM25Encoder:
+    """The BM25 encoder of an index, with its statistics; `source` may only repeat its name."""
+    recorded = {key: identity.get(key) for key in ANALYZER}
+    if recorded != ANALYZER:
+        raise EncoderError(
+            f"the index was built with the text analysis {recorded}, and this version has "
+            f"{ANALYZER}; rebuild the index"
+        )
+    try:
+        delta = identity["delta"]
+        parameters = Parameters(
+            str(identity["variant"]),
+            float(identity["k1"]),
+            float(identity["b"]),
+            None if delta is None else float(delta),
+        )
+        documents, average = int(identity["documents"]), float(identity["average_length"])
+        settings = Settings(
+            document_terms=identity["document_terms"], query_terms=identity["query_terms"]
+        )
+        frequency = term_columns["document_frequency"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise EncoderError(
+            f"the recorded BM25 encoder is incomplete ({error!r}); rebuild the index"
+        ) from None
+    if source is not None and parse(source) != parameters:
+        raise EncoderMismatch(
+            f"the index was built with the encoder {parameters.name!r}, but "
+            f"{parse(source).name!r} was given; leave the encoder out"
+        )
+    if documents < 0 or not 0 <= average < math.inf:
+        raise EncoderError(
+            f"the recorded BM25 encoder has {documents} documents of {average} terms; "
+            "rebuild the index"
+        )
+    if frequency.shape != (len(vocabulary),) or frequency.dtype.kind not in "iu":
+        raise EncoderError(
+            f"the recorded BM25 encoder has {len(vocabulary)} words and document frequencies "
+            f"of shape {frequency.shape} and type {frequency.dtype}; rebuild the index"
+        )
+    encoder = BM25Encoder(parameters, settings, vocabulary)
+    encoder._documents, encoder._average_length = documents, average
+    encoder._frequency = frequency
+    return encoder
+
+
+class GrowingVocabulary:
+    """Words numbered in the order they are first added."""
+
+    def __init__(self) -> None:
+        self._words: list[str] = []
+        self._terms: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def __getitem__(self, term: int, /) -> str:
+        return self._words[term]
+
+    def find(self, word: str) -> int | None:
+        """The id of a word, or None."""
+        return self._terms.get(word)
+
+    def add(self, word: str) -> int:
+        """The id of a word, new or not."""
+        term = self._terms.setdefault(word, len(self._words))
+        if term == len(self._words):
+            self._words.append(word)
+        return term
+
+
+class BM25Encoder(Encoder):
+    """BM25 over words: English stop words dropped, the rest stemmed.
+
+    A new encoder gathers its vocabulary and statistics with `observe`; a restored one keeps
+    the index's, so documents added later are weighed as if the collection had not grown, and
+    words it lacks only count towards a document's length (its words that are no stop words).
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        settings: Settings,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        self.parameters = parameters
+        self.name = parameters.name
+        self._variant = VARIANTS[parameters.variant]
+        self._document_terms, self._query_terms = settings.document_terms, settings.query_terms
+        self._documents = 0
+        self._total_length = 0
+        self._average_length = 0.0
+        self._frequency: npt.NDArray[Any] = np.zeros(0, np.uint32)  # may be longer than needed
+        self._growing: TermIds | None = None
+        if vocabulary is None:
+            vocabulary = grown = GrowingVocabulary()
+            self._growing = TermIds(grown.add)
+        self.vocabulary = vocabulary
+        self._known = TermIds(vocabulary.find)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "kind": "bm25",
+            "name": self.name,
+            "variant": self.parameters.variant,
+            "k1": self.parameters.k1,
+            "b": self.parameters.b,
+            "delta": self.parameters.delta,
+            **ANALYZER,
+            "documents": self._documents,
+            "average_length": self._average_length,
+            "document_terms": self._document_terms,
+            "query_terms": self._query_terms,
+        }
+
+    def term_columns(self) -> dict[str, npt.NDArray[Any]]:
+        """ "document_frequency": uint32, how many observed documents hold each term."""
+        return {"document_frequency": self._frequency[: len(self.vocabulary)]}
+
+    def observe(self, texts: Sequence[str]) -> SparseVectors:
+        """Count terms and grow vocabulary and statistics; the weights are counts.
+
+        Raises `EncoderError` on a restored encoder, whose statistics are those of its index.
+        """
+        if self._growing is None:
+            raise EncoderError(
+                "the statistics of a restored BM25 encoder are those of its index and do not "
+                "grow; use encode_documents, or build a new index"
+            )
+        check_texts(texts)
+        counts, lengths = count_terms(texts, self._growing)
+        self._known.clear()  # words it knows as unknown may be known now
+        missing = len(self.vocabulary) - self._frequency.size
+        if missing > 0:
+            room = max(missing, self._frequency.size)  # doubling, so growing stays linear
+            self._frequency = np.concatenate([self._frequency, np.zeros(room, np.uint32)])
+        np.add.at(self._frequency, counts.terms, 1)
+        self._documents += len(texts)
+        self._total_length += int(lengths.sum())
+        self._average_length = self._total_length / self._documents if self._documents else 0.0
+        return counts
+
+    def weigh(self, vectors: SparseVectors) -> SparseVectors:
+        """BM25 weights of counts from `observe`, with the statistics gathered so far.
+
+        Weights of zero are dropped: of terms in every document under some variants.
+        """
+        row = np.repeat(np.arange(len(vectors)), np.diff(vectors.indptr))
+        lengths = np.bincount(row, vectors.weights, minlength=len(vectors))
+        return self._weigh(vectors, lengths)
+
+    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+        """BM25 weights with the statistics as they are; words not in the vocabulary are left out.
+
+        Raises `EncoderError` when no documents have been seen.
+        """
+        if not self._documents:
+            raise EncoderError(
+                "this BM25 encoder has seen no documents, so it has no statistics to weigh "
+                "with; observe the collection first"
+            )
+        check_texts(texts)
+        return self._weigh(*count_terms(texts, self._known))
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+        """How often each query has each known term."""
+        check_texts(texts)
+        counts, _ = count_terms(texts, self._known)
+        return strongest(counts, self._query_terms)
+
+    def literal_terms(self, text: str) -> npt.NDArray[np.uint32]:
+        """The distinct known terms of a text, ascending."""
+        check_texts([text])
+        return count_terms([text], self._known)[0].terms
+
+    def nonoccurrence(self, terms: npt.NDArray[np.uint32]) -> npt.NDArray[np.float32]:
+        """What a document without the term scores for it, float32, one a term.
+
+        Zero but for bm25l and bm25+.  Adding the sum over a query's terms (each as often as
+        the query has it) to a score gives the score as the papers define it.
+        """
+        floor = self._variant.floor(self.parameters.k1, self.parameters.delta or 0.0)
+        return (self._idf(terms) * floor).astype(np.float32)
+
+    def _idf(self, terms: npt.NDArray[np.uint32]) -> Floats:
+        frequency = self._frequency[terms]
+        if frequency.size and not (frequency.min() >= 1 and frequency.max() <= self._documents):
+            raise EncoderError(
+                f"the recorded BM25 encoder has terms in {frequency.min()} to {frequency.max()} "
+                f"of {self._documents} documents; rebuild the index"
+            )
+        return self._variant.idf(frequency.astype(np.float64), self._documents)
+
+    def _weigh(
+        self, counts: SparseVectors, lengths: npt.NDArray[np.int64] | Floats
+    ) -> SparseVectors:
+        k1, b, delta = self.parameters.k1, self.parameters.b, self.parameters.delta or 0.0
+        # An average length of zero means that there is no entry to weigh.
+        norm = 1 - b + b * lengths / (self._average_length or 1.0)
+        per_row = np.diff(counts.indptr)
+        tf = self._variant.tf(
+            counts.weights.astype(np.float64), np.repeat(norm, per_row), k1, delta
+        )
+        weights = (self._idf(counts.terms) * tf).astype(np.float32)
+        kept = weights > 0
+        indptr = np.zeros_like(counts.indptr)
+        row = np.repeat(np.arange(len(counts)), per_row)
+        np.cumsum(np.bincount(row[kept], minlength=len(counts)), out=indptr[1:])
+        vectors = SparseVectors.trusted(indptr, counts.terms[kept], weights[kept])
+        return strongest(vectors, self._document_terms)

@@ -1,0 +1,122 @@
+"""Measures of a run against judgments, computed by ir-measures."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lsr.errors import QueryError
+
+if TYPE_CHECKING:
+    from ir_measures import Measure
+
+# trec_eval's names -> ir-measures' own.
+_TREC_NAMES = {
+    "map": "AP",
+    "map_cut": "AP",
+    "ndcg": "nDCG",
+    "ndcg_cut": "nDCG",
+    "recall": "R",
+    "recip_rank": "RR",
+}
+# name, (parameters), then @cutoff or trec_eval's .cutoff or _cutoff
+_NAME = re.compile(r"([^\W\d]\w*?)(?:\((.*)\))?(?:[@._]([0-9]+(?:\.[0-9]+)?))?")
+_EXAMPLES = "use names such as nDCG@10, R@100, RR@10, AP, P(rel=2)@5 or ndcg_cut_10"
+
+
+def parse_measures(names: Sequence[str]) -> list[Measure]:
+    """The measures of these names: ir-measures' own, trec_eval's or BEIR's.
+
+    "nDCG@10", "NDCG@10", "ndcg_cut.10" and "ndcg_cut_10" are one measure, printed as the
+    first.  Raises `QueryError` for a name that is no measure.
+    """
+    return [_parse(name) for name in names]
+
+
+def evaluate(
+    qrels: Mapping[str, Mapping[str, int]],
+    run: Mapping[str, Mapping[str, float]],
+    measures: Sequence[str],
+) -> dict[str, float]:
+    """The mean of each measure over all judged queries.
+
+    A judged query that the run does not answer counts 0; answers to queries without
+    judgments are ignored.  Documents are ranked as trec_eval ranks them (`_ranked`), so the
+    file `write_run` makes of the run gets the same values there.
+
+    Args:
+        qrels: query id -> document id -> grade; 1 and more is relevant.
+        run: query id -> document id -> score, higher is better, in any order.
+        measures: names for `parse_measures`.
+
+    Returns:
+        ir-measures' name -> value, in the order of `measures`.
+    """
+    import ir_measures
+
+    parsed = parse_measures(measures)
+    ranked = {query: _ranked(run[query]) for query in qrels if run.get(query)}
+    try:
+        values = ir_measures.calc_aggregate(
+            parsed, {query: dict(judged) for query, judged in qrels.items()}, ranked
+        )
+    except (ValueError, RuntimeError) as error:
+        # Measures whose implementation is a package of its own.
+        raise QueryError(f"ir_measures cannot compute {', '.join(measures)}: {error}") from error
+    return {str(measure): float(values[measure]) for measure in parsed}
+
+
+def _ranked(scores: Mapping[str, float]) -> dict[str, float]:
+    """Distinct scores in trec_eval's order: score as float32, then document id, descending.
+
+    trec_eval ignores the order of a run's lines and breaks ties by the id; float64 scores
+    that agree as float32 are ties to it.  ir-measures has several implementations, and some
+    (RR@10) keep the order given among ties where others (RR) do as trec_eval.  With ties
+    resolved here, all see one ranking.
+    """
+    with np.errstate(over="ignore"):  # infinite then, which is refused
+        single = np.fromiter(scores.values(), np.float64, len(scores)).astype(np.float32)
+    if not np.isfinite(single).all():
+        wrong = list(scores)[int(np.flatnonzero(~np.isfinite(single))[0])]
+        raise QueryError(
+            f"the run gives document {wrong!r} the score {scores[wrong]}; "
+            "scores of a run must be finite and fit float32"
+        )
+    order = sorted(zip(single.tolist(), scores, strict=True), reverse=True)
+    return {document: float(len(order) - rank) for rank, (_, document) in enumerate(order)}
+
+
+def _parse(name: str) -> Measure:
+    import ir_measures
+
+    known: dict[str, Measure] = {
+        key.lower(): measure for key, measure in ir_measures.measures.registry.items()
+    }
+    match = _NAME.fullmatch(name.strip())
+    base = known.get(_TREC_NAMES.get(match[1].lower(), match[1]).lower()) if match else None
+    if match is None or base is None:
+        raise QueryError(f"{name!r} is no measure; {_EXAMPLES}")
+    try:
+        parameters = _parameters(match[2] or "")
+        if match[3]:
+            parameters[base.AT_PARAM] = float(match[3]) if "." in match[3] else int(match[3])
+        measure: Measure = base(**parameters)
+        measure.validate_params()
+        usable = measure.params.get("cutoff", 1) >= 1
+    except (AssertionError, SyntaxError, TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise QueryError(f"{name!r} has a wrong or missing cutoff or parameter; {_EXAMPLES}")
+    return measure
+
+
+def _parameters(text: str) -> dict[str, Any]:
+    """The values of "rel=2,judged_only=True"; literals only, nothing is evaluated."""
+    call = ast.parse(f"f({text})", mode="eval").body
+    if not isinstance(call, ast.Call) or call.args:
+        raise ValueError("parameters are written name=value")
+    return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}

@@ -1,0 +1,237 @@
+"""Arrow IPC files as NumPy columns: written batch by batch, mapped without copying.
+
+Nothing read from a file is believed: lengths, types and addresses are compared with what
+the file can hold before an array over it is made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from lsr.errors import IndexCorrupt
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+class ArrowWriter:
+    """Writes record batches to a new Arrow IPC file and flushes it to the disk at the end."""
+
+    def __init__(self, path: Path, schema: pa.Schema, compression: str | None = None) -> None:
+        self._schema = schema
+        self._file = path.open("wb")
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        self._writer = pa.ipc.new_file(self._file, schema, options=options)
+
+    def write(self, columns: Mapping[str, Any]) -> None:
+        """Append a batch; one array a column of the schema, all of one length."""
+        arrays = [
+            pa.array(columns[name], self._schema.field(name).type) for name in self._schema.names
+        ]
+        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+
+    def __enter__(self) -> ArrowWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._writer.close()
+                self._file.flush()
+                os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+
+
+def write_arrow(path: Path, columns: Mapping[str, pa.Array]) -> None:
+    """Write one batch of Arrow arrays to a new file."""
+    schema = pa.schema([(name, array.type) for name, array in columns.items()])
+    with ArrowWriter(path, schema) as writer:
+        writer.write(columns)
+
+
+class ArrowFile:
+    """A memory-mapped Arrow IPC file.
+
+    Raises `IndexCorrupt` when the file is missing, has another size than `size` bytes, is
+    no Arrow file, or holds another number of batches than `batches`.
+    """
+
+    def __init__(self, path: Path, *, size: int, batches: int | None = None) -> None:
+        self.path = path
+        try:
+            actual = path.stat().st_size
+        except FileNotFoundError:
+            raise IndexCorrupt(path, "the file is missing") from None
+        if actual != size:
+            raise IndexCorrupt(path, f"it has {actual:,} bytes instead of {size:,}")
+        try:
+            source = pa.memory_map(str(path))
+            whole = source.read_buffer(size)
+            self._reader = pa.ipc.open_file(source)
+        except (pa.ArrowException, OSError) as error:
+            raise IndexCorrupt(path, _first_line(error)) from None
+        self._range = (whole.address, whole.address + size)
+        if batches is not None and self._reader.num_record_batches != batches:
+            raise IndexCorrupt(
+                path, f"it holds {self._reader.num_record_batches} batches instead of {batches}"
+            )
+
+    @property
+    def batches(self) -> int:
+        count: int = self._reader.num_record_batches
+        return count
+
+    @property
+    def names(self) -> list[str]:
+        names: list[str] = self._reader.schema.names
+        return names
+
+    def read(self, batch: int) -> pa.RecordBatch:
+        """One batch, its shape checked but not its values."""
+        try:
+            record = self._reader.get_batch(batch)
+            record.validate()
+        except (pa.ArrowException, OSError, IndexError) as error:
+            raise IndexCorrupt(self.path, _first_line(error)) from None
+        return record
+
+    def numbers(self, batch: int, **dtypes: npt.DTypeLike) -> Columns:
+        """Numeric columns of a batch as read-only arrays over the mapped file."""
+        record = self.read(batch)
+        return {name: self._number(record, name, np.dtype(d)) for name, d in dtypes.items()}
+
+    def strings(self, batch: int, name: str) -> Strings:
+        """A string column of a batch, read from the mapped file a value at a time."""
+        column = self._column(self.read(batch), name, pa.large_string())
+        _, offsets, data = column.buffers()
+        bounds = self._view(offsets, np.dtype(np.int64), column.offset, len(column) + 1, name)
+        size = data.size if data is not None else 0
+        return Strings(
+            self.path,
+            name,
+            bounds,
+            self._view(data, np.dtype(np.uint8), 0, size, name),
+        )
+
+    def _number(self, record: pa.RecordBatch, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        column = self._column(record, name, pa.from_numpy_dtype(dtype))
+        return self._view(column.buffers()[1], dtype, column.offset, len(column), name)
+
+    def _column(self, record: pa.RecordBatch, name: str, kind: pa.DataType) -> pa.Array:
+        if name not in record.schema.names:
+            raise IndexCorrupt(self.path, f"it has no column {name!r}")
+        column = record.column(name)
+        if column.type != kind:
+            raise IndexCorrupt(self.path, f"column {name!r} is {column.type}, not {kind}")
+        return column
+
+    def _view(
+        self, buffer: pa.Buffer | None, dtype: np.dtype[Any], offset: int, count: int, name: str
+    ) -> npt.NDArray[Any]:
+        if count == 0 or buffer is None:
+            if count:
+                raise IndexCorrupt(self.path, f"column {name!r} has no data")
+            return np.empty(0, dtype)
+        low, high = self._range
+        if buffer.address < low or buffer.address + buffer.size > high:
+            raise IndexCorrupt(self.path, f"column {name!r} reaches beyond the file")
+        if buffer.address % dtype.itemsize:
+            raise IndexCorrupt(self.path, f"column {name!r} is not aligned")
+        if offset < 0 or (offset + count) * dtype.itemsize > buffer.size:
+            raise IndexCorrupt(self.path, f"column {name!r} is shorter than its length")
+        return np.frombuffer(buffer, dtype, count, offset * dtype.itemsize)
+
+
+class Strings:
+    """A column of strings over mapped memory, decoded when asked for."""
+
+    def __init__(
+        self, path: Path, name: str, bounds: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]
+    ) -> None:
+        self._path, self._name = path, name
+        self._bounds, self._data = bounds, data
+
+    def __len__(self) -> int:
+        return max(0, self._bounds.size - 1)
+
+    def bytes(self, row: int) -> bytes:
+        """The UTF-8 bytes of a row."""
+        if not 0 <= row < len(self):
+            raise IndexCorrupt(self._path, f"row {row} of {len(self)} was asked for")
+        start, end = int(self._bounds[row]), int(self._bounds[row + 1])
+        if not 0 <= start <= end <= self._data.size:
+            raise IndexCorrupt(self._path, f"row {row} of column {self._name!r} lies outside it")
+        return self._data[start:end].tobytes()
+
+    def __getitem__(self, row: int) -> str:
+        try:
+            return self.bytes(row).decode()
+        except UnicodeDecodeError:
+            raise IndexCorrupt(
+                self._path, f"row {row} of column {self._name!r} is not UTF-8"
+            ) from None
+
+
+class SortedStrings:
+    """Distinct strings that can be looked up both ways without loading them.
+
+    `order` lists the rows in the byte order of their strings; a search by value is a binary
+    search over the mapped file, so opening a table of millions costs nothing.
+    """
+
+    def __init__(self, strings: Strings, order: npt.NDArray[np.uint32]) -> None:
+        self._strings, self._order = strings, order
+
+    def __len__(self) -> int:
+        return len(self._strings)
+
+    def __getitem__(self, row: int) -> str:
+        return self._strings[row]
+
+    def in_order(self) -> bool:
+        """Whether `order` lists every row once, by strictly ascending strings."""
+        if self._order.size != len(self):
+            return False
+        before = None
+        for row in self._order.tolist():
+            value = self._strings.bytes(row)
+            if before is not None and value <= before:
+                return False
+            before = value
+        return True
+
+    def find(self, word: str) -> int | None:
+        """The row of a string, or None."""
+        try:
+            wanted = word.encode()
+        except UnicodeEncodeError:  # a lone surrogate is in no file
+            return None
+        low, high = 0, self._order.size
+        while low < high:
+            middle = (low + high) // 2
+            if self._strings.bytes(int(self._order[middle])) < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        if low < self._order.size:
+            row = int(self._order[low])
+            if self._strings.bytes(row) == wanted:
+                return row
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,198 @@
+"""The index on disk, and its manifest.
+
+Grammar (every file is an Arrow IPC file unless said otherwise; `batch*` is a sequence of
+record batches, and every column of a batch has the batch's length)::
+
+    INDEX       = manifest.json  [vocabulary.arrow]  segments/ID/SEGMENT …
+    SEGMENT     = documents.arrow alive.arrow terms.arrow postings.arrow blocks.arrow
+                  [floats.arrow] [stored.arrow]
+
+    vocabulary  = batch                  one row a term id
+                  word:large_string      the term's word
+                  by_word:u32            term ids in the byte order of their words
+                  …                      further columns of the encoder, one value a term
+    documents   = batch                  one row a document, in stored order
+                  id:large_string        external id
+                  by_id:u32              documents in the byte order of their ids
+                  position:u32           place in the collection as given: breaks ties
+                  terms:u32              postings of the document
+    alive       = batch                  bit d % 8 of byte d / 8 tells whether document d
+                  bits:u8                is alive; ceil(documents / 8) bytes
+    terms       = batch*                 a batch a WINDOW; a row a term with postings in it
+                  term:u32               ascending
+                  start:u32              first posting; the next row's start ends the run
+                  maximum:WEIGHT         largest weight of the run
+                  row:i32                block-maxima row of the run, or -1
+    postings    = batch*                 a batch a WINDOW; runs of terms, documents ascending
+                  document:u16           counted from the window's first document
+                  weight:WEIGHT          1 to 2^bits - 1; times `step` is the real weight
+    blocks      = batch*                 a batch a WINDOW; rows of ROW values each
+                  maximum:WEIGHT         largest weight among BLOCK neighbouring documents
+    floats      = batch*                 a batch a WINDOW, parallel to `postings`
+                  weight:f32             the weight as given
+    stored      = batch*, zstd           STORED_BATCH documents each, in stored order
+                  title:large_string
+                  text:large_string
+
+    WINDOW      = up to 65,536 consecutive documents (manifest: segments[].windows)
+    WEIGHT      = u8 | u16               (manifest: quantizer.bits)
+    ROW         = ceil(ceil(documents of the window / BLOCK) / 64) * 64
+    manifest    = JSON, see `Manifest`; "checksum" is the BLAKE2b-128 of the file's bytes
+                  with its own 32 digits replaced by zeros
+
+A run without a row is short: its postings serve as their own block maxima.
+
+Files are immutable: written under a temporary name, flushed to the disk and renamed.  The
+manifest is written last; a directory without one is not an index.  Every file's size and
+BLAKE2b-128 stand in the manifest.  Readers trust nothing: sizes are checked when a file is
+opened, offsets when they are used, checksums by `lsr verify`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lsr.errors import IndexCorrupt, IndexFormatError
+from lsr.files import checksum_bytes, checksum_file, write_atomically
+
+FORMAT = "lsr-index"
+FORMAT_VERSION = 1
+
+WINDOW = 65_536
+BLOCK = 8
+ROW_MULTIPLE = 64
+STORED_BATCH = 256
+
+MANIFEST = "manifest.json"
+VOCABULARY = "vocabulary.arrow"
+SEGMENTS = "segments"
+_CHECKSUM = re.compile(rb'"checksum": "([0-9a-f]{32})"')
+_SAFE_PATH = re.compile(r"[a-z0-9][a-z0-9.]*(/[a-z0-9][a-z0-9.]*)*")
+_NO_CHECKSUM = b'"checksum": "' + b"0" * 32 + b'"'
+
+
+def row_length(documents: int) -> int:
+    """Values in a block-maxima row of a window of so many documents."""
+    blocks = -(-documents // BLOCK)
+    return -(-blocks // ROW_MULTIPLE) * ROW_MULTIPLE
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A file of the index: bytes, and its BLAKE2b-128 in hexadecimal."""
+
+    size: int
+    checksum: str
+
+    @classmethod
+    def of(cls, path: Path) -> FileEntry:
+        return cls(path.stat().st_size, checksum_file(path))
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEntry:
+    """A segment: its directory name, the documents of each window, its postings."""
+
+    id: str
+    windows: list[int]
+    postings: int
+
+    @property
+    def documents(self) -> int:
+        return sum(self.windows)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an index consists of.
+
+    Attributes:
+        segments: in the order of their documents.
+        bits, step: the quantizer: a stored weight w in 1 to 2**bits - 1 stands for w * step.
+        error: largest difference between a weight as given and as stored.
+        encoder: the identity of the encoder that made the vectors, or None.
+        vocabulary: number of terms that have a word.
+        kept: which optional columns there are: "floats", "text".
+        files: every other file of the index, by path relative to it.
+    """
+
+    segments: list[SegmentEntry]
+    bits: int
+    step: float
+    error: float
+    encoder: dict[str, Any] | None
+    vocabulary: int
+    kept: list[str]
+    created_by: str
+    files: dict[str, FileEntry] = field(default_factory=dict)
+
+    @property
+    def documents(self) -> int:
+        return sum(segment.documents for segment in self.segments)
+
+    @property
+    def postings(self) -> int:
+        return sum(segment.postings for segment in self.segments)
+
+    def write(self, index: Path) -> None:
+        """Write into `index`, atomically: the commit of all it names."""
+        body = {"format": FORMAT, "format_version": FORMAT_VERSION, "checksum": "0" * 32}
+        text = json.dumps(body | asdict(self), indent=1, ensure_ascii=False).encode()
+        digest = checksum_bytes(text).encode()
+        text = text.replace(_NO_CHECKSUM, b'"checksum": "' + digest + b'"', 1)
+        write_atomically(index / MANIFEST, text)
+
+    @classmethod
+    def read(cls, index: Path) -> Manifest:
+        """Read and check the manifest of an index directory.
+
+        Raises `IndexFormatError` when there is none or its version is another, and
+        `IndexCorrupt` when its bytes are not the ones written.
+        """
+        path = index / MANIFEST
+        try:
+            text = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise IndexFormatError(
+                f"{index} is not an index: it has no {MANIFEST}; build one with `lsr index`"
+            ) from None
+        try:
+            body = json.loads(text)
+        except ValueError:
+            raise IndexCorrupt(path, "it is not JSON") from None
+        if not isinstance(body, dict) or body.get("format") != FORMAT:
+            if _checksum_holds(text):
+                raise IndexFormatError(f"{path} does not describe an lsr index")
+            raise IndexCorrupt(path, "its checksum does not match its contents")
+        version = body.get("format_version")
+        if version != FORMAT_VERSION and isinstance(version, int):
+            raise IndexFormatError(
+                f"{index} has index format {version}, and this lsr reads format {FORMAT_VERSION}; "
+                "update lsr or rebuild the index with this version"
+            )
+        if not _checksum_holds(text):
+            raise IndexCorrupt(path, "its checksum does not match its contents")
+        try:
+            body = {key: body[key] for key in cls.__dataclass_fields__}
+            body["segments"] = [SegmentEntry(**entry) for entry in body["segments"]]
+            body["files"] = {name: FileEntry(**entry) for name, entry in body["files"].items()}
+            manifest = cls(**body)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise IndexCorrupt(path, f"a field is missing or of the wrong kind ({error})") from None
+        for name in [*manifest.files, *(segment.id for segment in manifest.segments)]:
+            # A checksum is no signature: a path must not leave the directory.
+            if not _SAFE_PATH.fullmatch(name):
+                raise IndexCorrupt(path, f"it names the file {name!r}")
+        return manifest
+
+
+def _checksum_holds(text: bytes) -> bool:
+    found = _CHECKSUM.search(text)
+    if found is None:
+        return False
+    zeroed = text[: found.start()] + _NO_CHECKSUM + text[found.end() :]
+    return checksum_bytes(zeroed) == found.group(1).decode()

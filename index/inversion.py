@@ -1,0 +1,147 @@
+"""Turning the documents of one window into postings: the compiled part of the builder.
+
+All functions are plain nogil Numba (no `prange`: its default thread layer aborts the
+process when two Python threads enter it at once).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from lsr.index.format import BLOCK
+
+# A run gets a row of block maxima when it holds more than one document in this many: below
+# that its postings are hardly longer than the row, and serve as block maxima themselves.
+ROW_DENSITY = 16
+
+_DIGIT_BITS = 16
+_DIGITS = 1 << _DIGIT_BITS
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+def quantize(weights: Any, step: float, levels: int, stored: Any) -> float:
+    """Fill `stored` with integer weights, 1 to `levels`; return the largest error made."""
+    error = 0.0
+    for i in range(weights.size):
+        weight = np.float64(weights[i])
+        integer = min(max(np.rint(weight / step), 1.0), np.float64(levels))
+        stored[i] = np.uint16(integer)
+        error = max(error, abs(weight - integer * step))
+    return error
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+def sort_by_term(terms: Any, order: Any, scratch: Any, counts: Any) -> None:
+    """Fill `order` with the entries in stable order of their 32-bit terms.
+
+    A radix sort of two 16-bit digits; the second is skipped when no term needs it.
+    `scratch` is as long as `order`, `counts` has 65,537 values.
+    """
+    largest = np.uint32(0)
+    for i in range(terms.size):
+        largest = max(largest, terms[i])
+    for i in range(terms.size):
+        order[i] = i
+    for shift in (0, _DIGIT_BITS):
+        if largest >> np.uint32(shift) == 0 and shift > 0:
+            return
+        counts[:] = 0
+        for i in range(terms.size):
+            counts[((terms[i] >> np.uint32(shift)) & np.uint32(_DIGITS - 1)) + 1] += 1
+        for digit in range(_DIGITS):
+            counts[digit + 1] += counts[digit]
+        for i in range(terms.size):
+            entry = order[i]
+            digit = (terms[entry] >> np.uint32(shift)) & np.uint32(_DIGITS - 1)
+            scratch[counts[digit]] = entry
+            counts[digit] += 1
+        order[:] = scratch
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+def count_runs(terms: Any, order: Any) -> int:
+    """Number of distinct terms."""
+    runs = 0
+    for i in range(order.size):
+        if i == 0 or terms[order[i]] != terms[order[i - 1]]:
+            runs += 1
+    return runs
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+def fill_runs(
+    terms: Any, owners: Any, integers: Any, order: Any, postings: Any, weights: Any, runs: Any
+) -> None:
+    """Write postings in order, and a row (term, start, maximum) a distinct term."""
+    run_terms, run_starts, run_maxima = runs
+    run = -1
+    for i in range(order.size):
+        entry = order[i]
+        if run < 0 or terms[entry] != run_terms[run]:
+            run += 1
+            run_terms[run] = terms[entry]
+            run_starts[run] = i
+            run_maxima[run] = 0
+        postings[i] = owners[entry]
+        weights[i] = integers[entry]
+        run_maxima[run] = max(run_maxima[run], integers[entry])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+def fill_blocks(starts: Any, rows: Any, postings: Any, weights: Any, blocks: Any) -> None:
+    """Write block-maxima row `rows[run]` of `blocks` for every run that has one."""
+    for run in range(rows.size):
+        row = rows[run]
+        if row < 0:
+            continue
+        end = starts[run + 1] if run + 1 < rows.size else postings.size
+        for i in range(starts[run], end):
+            block = postings[i] // BLOCK
+            blocks[row, block] = max(blocks[row, block], weights[i])
+
+
+class Inverted:
+    """The inverted form of a window: the columns of its batches (see `lsr.index.format`)."""
+
+    def __init__(
+        self,
+        terms: npt.NDArray[np.uint32],
+        owners: npt.NDArray[np.uint16],
+        floats: npt.NDArray[np.float32],
+        *,
+        documents: int,
+        row_length: int,
+        step: float,
+        dtype: type[np.uint8] | type[np.uint16],
+    ) -> None:
+        """Invert entries given in document order; none may have a weight of zero."""
+        integers = np.empty(terms.size, dtype)
+        self.error = quantize(floats, step, np.iinfo(dtype).max, integers)
+        self.order = np.empty(terms.size, np.uint32)
+        scratch = np.empty_like(self.order)
+        sort_by_term(terms, self.order, scratch, np.empty(_DIGITS + 1, np.int64))
+        del scratch
+        runs = count_runs(terms, self.order)
+        self.terms = np.empty(runs, np.uint32)
+        self.starts = np.empty(runs, np.uint32)
+        self.maxima = np.empty(runs, dtype)
+        self.documents = np.empty(terms.size, np.uint16)
+        self.weights = np.empty(terms.size, dtype)
+        fill_runs(
+            terms,
+            owners,
+            integers,
+            self.order,
+            self.documents,
+            self.weights,
+            (self.terms, self.starts, self.maxima),
+        )
+        lengths = np.diff(self.starts.astype(np.int64), append=terms.size)
+        dense = lengths * ROW_DENSITY > documents
+        self.rows = np.where(dense, np.cumsum(dense) - 1, -1).astype(np.int32)
+        self.blocks = np.zeros((int(dense.sum()), row_length), dtype)
+        fill_blocks(self.starts, self.rows, self.documents, self.weights, self.blocks)

@@ -1,0 +1,145 @@
+"""A segment opened for reading: mapped files, nothing copied, no postings read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import IndexCorrupt
+from lsr.index.columns import ArrowFile, Columns, SortedStrings
+from lsr.index.format import (
+    SEGMENTS,
+    STORED_BATCH,
+    VOCABULARY,
+    WINDOW,
+    FileEntry,
+    Manifest,
+    SegmentEntry,
+    row_length,
+)
+from lsr.index.quantizer import weight_dtype
+
+
+class Segment:
+    """The files of one segment.
+
+    Attributes:
+        entry: its line in the manifest.
+        ids: external ids, both ways.
+        positions: uint32, a document's place in the collection as given.
+        active: uint32, postings of each document.
+        alive: uint8, the bitmap of documents that exist.
+    """
+
+    def __init__(self, index: Path, entry: SegmentEntry, manifest: Manifest) -> None:
+        self.path = index / SEGMENTS / entry.id
+        self.entry = entry
+        self._manifest = manifest
+        if not all(0 < documents <= WINDOW for documents in entry.windows):
+            raise IndexCorrupt(index, f"segment {entry.id} has a window of an impossible size")
+        documents = self._open("documents", 1)
+        columns = documents.numbers(0, by_id=np.uint32, position=np.uint32, terms=np.uint32)
+        self.positions: npt.NDArray[np.uint32] = columns["position"]
+        self.active: npt.NDArray[np.uint32] = columns["terms"]
+        self.ids = SortedStrings(documents.strings(0, "id"), columns["by_id"])
+        if not len(self.ids) == self.positions.size == entry.documents:
+            raise IndexCorrupt(documents.path, "its length is not the segment's")
+        self.alive: npt.NDArray[np.uint8] = self._open("alive", 1).numbers(0, bits=np.uint8)["bits"]
+        windows = len(entry.windows)
+        self._terms = self._open("terms", windows)
+        self._postings = self._open("postings", windows)
+        self._blocks = self._open("blocks", windows)
+        self._floats = self._open("floats", windows) if "floats" in manifest.kept else None
+        self._stored = (
+            self._open("stored", -(-entry.documents // STORED_BATCH))
+            if "text" in manifest.kept
+            else None
+        )
+
+    def window(self, number: int) -> Columns:
+        """The columns of a window, named as the kernels take them; "floats" when kept."""
+        weight = weight_dtype(self._manifest.bits)
+        terms = self._terms.numbers(
+            number, term=np.uint32, start=np.uint32, maximum=weight, row=np.int32
+        )
+        postings = self._postings.numbers(number, document=np.uint16, weight=weight)
+        columns = {
+            "terms": terms["term"],
+            "starts": terms["start"],
+            "maxima": terms["maximum"],
+            "rows": terms["row"],
+            "documents": postings["document"],
+            "weights": postings["weight"],
+            "blocks": self._blocks.numbers(number, maximum=weight)["maximum"],
+        }
+        if columns["blocks"].size % row_length(self.entry.windows[number]):
+            raise IndexCorrupt(self._blocks.path, f"window {number} has a row of another length")
+        if self._floats is not None:
+            columns["floats"] = self._floats.numbers(number, weight=np.float32)["weight"]
+        return columns
+
+    def vector(self, document: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+        """Terms and weights of a document: as given when the floats are kept, else as stored.
+
+        There is no forward index: the postings of the document's window are searched.
+        """
+        number = 0
+        while document >= self.entry.windows[number]:
+            document -= self.entry.windows[number]
+            number += 1
+        columns = self.window(number)
+        places = np.flatnonzero(columns["documents"] == document)
+        runs = np.searchsorted(columns["starts"], places, side="right") - 1
+        if runs.size and (runs.min() < 0 or not (np.diff(runs) > 0).all()):
+            raise IndexCorrupt(self._terms.path, "the runs of a window overlap")
+        if "floats" in columns:
+            weights = columns["floats"][places]
+        else:
+            weights = (columns["weights"][places] * self._manifest.step).astype(np.float32)
+        return columns["terms"][runs], weights
+
+    def stored(self, document: int) -> tuple[str, str] | None:
+        """Title and text of a document, or None when the index keeps no text."""
+        if self._stored is None:
+            return None
+        record = self._stored.read(document // STORED_BATCH)
+        row = document % STORED_BATCH
+        try:
+            # Values decompressed from the file: offsets and UTF-8 are checked before use.
+            record.validate(full=True)
+            title, text = (str(record.column(name)[row].as_py()) for name in ("title", "text"))
+        except (ValueError, IndexError, KeyError) as error:
+            raise IndexCorrupt(
+                self._stored.path, f"a batch of texts cannot be read ({error})"
+            ) from None
+        return title, text
+
+    def _open(self, name: str, batches: int) -> ArrowFile:
+        path = self.path / f"{name}.arrow"
+        entry = file_entry(self._manifest, f"{SEGMENTS}/{self.entry.id}/{name}.arrow", path)
+        return ArrowFile(path, size=entry.size, batches=batches)
+
+
+def file_entry(manifest: Manifest, name: str, path: Path) -> FileEntry:
+    """The manifest's line about a file."""
+    entry = manifest.files.get(name)
+    if entry is None:
+        raise IndexCorrupt(path, "the manifest does not list it")
+    return entry
+
+
+def open_vocabulary(index: Path, manifest: Manifest) -> tuple[SortedStrings, dict[str, Any]] | None:
+    """The words of the index and the encoder's further columns, or None when it has none."""
+    if manifest.vocabulary == 0:
+        return None
+    path = index / VOCABULARY
+    file = ArrowFile(path, size=file_entry(manifest, VOCABULARY, path).size, batches=1)
+    extra = {name: np.uint32 for name in file.names if name not in ("word", "by_word")}
+    columns = file.numbers(0, by_word=np.uint32, **extra)
+    words = SortedStrings(file.strings(0, "word"), columns.pop("by_word"))
+    if len(words) != manifest.vocabulary:
+        raise IndexCorrupt(path, f"it has {len(words):,} words instead of {manifest.vocabulary:,}")
+    return words, columns

@@ -1,0 +1,60 @@
+"""Learned sparse retrieval: encoders, a block-max inverted index, explained search.
+
+`import lsr` is light: a name below pulls in its module when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from lsr.encoders import load_encoder
+    from lsr.errors import LsrError
+    from lsr.hits import Explanation, Hit, Hits, TermMatch
+    from lsr.retrieval import Index, StoredDocument
+    from lsr.vectors import SparseVectors
+
+_HOME = {
+    "Explanation": "lsr.hits",
+    "Hit": "lsr.hits",
+    "Hits": "lsr.hits",
+    "Index": "lsr.retrieval",
+    "LsrError": "lsr.errors",
+    "SparseVectors": "lsr.vectors",
+    "StoredDocument": "lsr.retrieval",
+    "TermMatch": "lsr.hits",
+    "load_encoder": "lsr.encoders",
+}
+
+__all__ = [
+    "Explanation",
+    "Hit",
+    "Hits",
+    "Index",
+    "LsrError",
+    "SparseVectors",
+    "StoredDocument",
+    "TermMatch",
+    "__version__",
+    "load_encoder",
+    "open",
+]
+
+
+def open(path: str | PathLike[str]) -> Index:
+    """Open an index for searching: `Index.open`."""
+    return __getattr__("Index").open(path)  # type: ignore[no-any-return]  # found by name
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'lsr' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,92 @@
+"""`lsr info` and `lsr verify`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lsr.cli.options import write_json
+
+_PARTS = {
+    "postings": "documents and weights of the terms",
+    "blocks": "block maxima",
+    "terms": "the directory of terms",
+    "floats": "weights as given",
+    "documents": "ids and positions",
+    "alive": "which documents exist",
+    "stored": "titles and texts, compressed",
+    "vocabulary": "words of the terms",
+}
+
+
+@click.command()
+@click.argument("index", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(index: Path, as_json: bool) -> None:
+    """Show what INDEX holds: counts, sizes by part, active terms, its encoder.
+
+    \b
+    lsr info nfcorpus
+    lsr info nfcorpus --json
+    """
+    from lsr.retrieval import Index
+
+    facts = Index.open(index).info()
+    if as_json:
+        write_json(facts)
+        return
+    active = facts["active_terms"]
+    rows: list[tuple[str, str]] = [
+        ("documents", f"{facts['documents']:,}"),
+        ("postings", f"{facts['postings']:,}, {facts['bits']} bits a weight"),
+        (
+            "active terms",
+            f"{active['mean']:.1f} a document; median {active['median']:.0f}, "
+            f"p99 {active['p99']:.0f}, largest {active['largest']:,}",
+        ),
+        ("vocabulary", f"{facts['vocabulary']:,} words"),
+        ("segments", f"{len(facts['segments'])}"),
+    ]
+    _print_rows(rows)
+    click.echo("\nsize")
+    total = sum(facts["sizes"].values())
+    postings = max(1, facts["postings"])
+    for part, size in sorted(facts["sizes"].items(), key=lambda item: -item[1]):
+        click.echo(
+            f"  {part:<12} {size / 1e6:10,.2f} MB {size / postings:7.2f} bytes a posting   "
+            f"{_PARTS.get(part, '')}".rstrip()
+        )
+    click.echo(f"  {'in all':<12} {total / 1e6:10,.2f} MB {total / postings:7.2f}")
+    click.echo("\nencoder")
+    if facts["encoder"] is None:
+        click.echo("  none: built from vectors")
+    else:
+        _print_rows([(key, str(v)) for key, v in facts["encoder"].items() if v is not None])
+
+
+def _print_rows(rows: list[tuple[str, Any]]) -> None:
+    for name, value in rows:
+        click.echo(f"  {name:<16} {value}")
+
+
+@click.command()
+@click.argument("index", type=click.Path(path_type=Path))
+def verify(index: Path) -> None:
+    """Check every byte and every structure of INDEX; exit 0 when sound, 1 when damaged.
+
+    \b
+    lsr verify nfcorpus
+    """
+    from lsr.index.verify import problems
+
+    found = 0
+    for problem in problems(index):
+        found += 1
+        click.echo(problem, err=True)
+    if found:
+        click.echo(f"{index} is damaged.", err=True)
+        sys.exit(1)
+    click.echo(f"{index} is sound.")

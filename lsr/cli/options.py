@@ -1,0 +1,67 @@
+"""Options and argument types that several commands share."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+class Bytes(click.ParamType[int]):
+    """A size such as 800MB, 2GB or 1.5GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Bytes of a size with a unit."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?I?B?)\s*", value.upper())
+        if match is None or (match[2] and match[2] not in _UNITS):
+            self.fail(f"{value!r} is no size; write it as 800MB or 2GB", param, ctx)
+        return int(float(match[1]) * _UNITS[match[2]])
+
+
+def encoder_options(function: F) -> F:
+    """How texts become vectors."""
+    for option in reversed(
+        [
+            click.option(
+                "--encoder",
+                metavar="E",
+                help="splade-tiny (default), bm25[:VARIANT], a checkpoint folder, or "
+                "HUB-ID[@REVISION].",
+            ),
+            click.option(
+                "--max-length",
+                type=click.IntRange(1),
+                default=256,
+                show_default=True,
+                help="Tokens read of a text.",
+            ),
+            click.option(
+                "--document-terms", type=click.IntRange(1), help="Keep a document's N strongest."
+            ),
+            click.option(
+                "--query-terms", type=click.IntRange(1), help="Keep a query's N strongest."
+            ),
+            click.option("--device", help="Where a model runs, such as cpu or cuda:0."),
+            click.option(
+                "--batch-size", type=click.IntRange(1), help="Texts a model sees at once."
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def write_json(value: Any) -> None:
+    """Print a value as JSON on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=1))

@@ -1,0 +1,235 @@
+"""`lsr search`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lsr.cli.options import write_json
+
+if TYPE_CHECKING:
+    from lsr.hits import Explanation, Hit, Hits
+    from lsr.retrieval import Index
+
+_SNIPPET = 240
+
+
+@click.command()
+@click.argument("index", type=click.Path(path_type=Path))
+@click.argument("question", required=False)
+@click.option("-k", default=10, show_default=True, type=click.IntRange(1), help="Hits wanted.")
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "scan", "pruned"]),
+    default="auto",
+    show_default=True,
+    help="How to search; all give the same hits.",
+)
+@click.option("--explain", is_flag=True, help="Show which terms made the score.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--queries",
+    metavar="FILE",
+    help="Search all queries of a BEIR jsonl, TSV or encoded-vectors file.",
+)
+@click.option(
+    "--run",
+    "run_file",
+    type=click.Path(path_type=Path),
+    metavar="OUT.trec",
+    help="With --queries: the TREC run to write.",
+)
+@click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
+@click.option("--device", help="Where the model runs, such as cpu or cuda:0.")
+@click.option("--exact-floats", is_flag=True, help="Rank by the weights as given (--keep-floats).")
+@click.option(
+    "--threads",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Queries are spread over so many.",
+)
+def search(
+    index: Path,
+    question: str | None,
+    k: int,
+    method: str,
+    explain: bool,
+    as_json: bool,
+    queries: str | None,
+    run_file: Path | None,
+    encoder: str | None,
+    device: str | None,
+    exact_floats: bool,
+    threads: int,
+) -> None:
+    """Search INDEX for a QUESTION, or for every query of a file.
+
+    \b
+    lsr search nfcorpus "does vitamin D prevent falls"
+    lsr search nfcorpus "does vitamin D prevent falls" -k 3 --explain
+    lsr search nfcorpus --queries nfcorpus.zip --run nfcorpus.trec -k 1000
+    """
+    if (question is None) == (queries is None):
+        raise click.UsageError("Give one QUESTION, or --queries FILE.")
+    if queries is not None and run_file is None:
+        raise click.UsageError("Say where the run goes: --queries FILE --run OUT.trec.")
+    if run_file is not None and queries is None:
+        raise click.UsageError("--run needs --queries FILE.")
+    from lsr.retrieval import Index
+
+    opened = Index.open(index)
+    if encoder is not None or device is not None:
+        opened.use_encoder(encoder, device=device)
+    options: dict[str, Any] = {"method": method, "exact_floats": exact_floats, "threads": threads}
+    if question is None:
+        assert queries is not None
+        assert run_file is not None
+        count = search_file(opened, queries, run_file, k, options)
+        click.echo(f"{run_file}: {count:,} queries", err=True)
+        return
+    hits = opened.search(question, k, **options)
+    if as_json:
+        write_json(
+            {"query": question, "hits": [_as_json(hit, explain) for hit in hits]},
+        )
+    elif sys.stdout.isatty():
+        _print_table(hits, explain)
+    else:
+        _print_plain(hits, explain)
+
+
+def search_file(index: Index, queries: str, run_file: Path, k: int, options: dict[str, Any]) -> int:
+    """Search every query of a file and write a run; return how many there were."""
+    from lsr.data.queries import is_encoded, read_queries, read_query_vectors
+    from lsr.eval.runs import write_run
+    from lsr.progress import Progress
+
+    if is_encoded(queries):
+        names, vectors = read_query_vectors(queries, index.find_term)
+    else:
+        asked = read_queries(queries)
+        names = [query.id for query in asked]
+        vectors = index.encoder.encode_queries([query.text for query in asked])
+    hits = index.search_vectors(vectors, k, **options)
+    with Progress("Searching", "queries", len(names)) as bar:
+
+        def rows() -> Any:
+            for name, found in zip(names, hits, strict=True):
+                yield name, found.ids.tolist(), found.scores.tolist()
+                bar.advance(1)
+
+        write_run(run_file, rows(), "lsr")
+    return len(names)
+
+
+def _as_json(hit: Hit, explain: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "id": hit.id,
+        "score": hit.score,
+        "title": hit.title,
+        "text": hit.text,
+    }
+    if explain:
+        found["terms"] = [
+            {
+                "term": match.term,
+                "query_weight": match.query_weight,
+                "document_weight": match.document_weight,
+                "product": match.product,
+                "kind": match.kind,
+            }
+            for match in hit.explain().terms
+        ]
+    return found
+
+
+def snippet(text: str, words: list[str], length: int = _SNIPPET) -> str:
+    """A piece of a text around the first of the words that it contains."""
+    text = re.sub(r"\s+", " ", text).strip()
+    if len(text) <= length:
+        return text
+    places = [
+        match.start()
+        for word in words
+        if (match := re.search(rf"\b{re.escape(word)}", text, re.IGNORECASE))
+    ]
+    start = max(0, min(places, default=0) - length // 4)
+    if start:
+        start = text.find(" ", start) + 1
+    end = text.rfind(" ", 0, start + length) if start + length < len(text) else len(text)
+    end = end if end > start else start + length
+    return ("… " if start else "") + text[start:end] + (" …" if end < len(text) else "")
+
+
+def _words(explanation: Explanation) -> list[str]:
+    return [match.term for match in explanation.terms if match.kind == "literal"]
+
+
+def _print_plain(hits: Hits, explain: bool) -> None:
+    for rank, hit in enumerate(hits, 1):
+        why = hit.explain()
+        click.echo(f"{rank}\t{hit.score:.4f}\t{hit.id}\t{hit.title}")
+        click.echo(f"\t{snippet(hit.text, _words(why))}")
+        if explain:
+            for line in str(why).splitlines()[1:]:
+                click.echo(f"\t{line.strip()}")
+    if not len(hits):
+        click.echo("No document shares a term with the question.", err=True)
+
+
+def _print_table(hits: Hits, explain: bool) -> None:
+    from rich.console import Console, Group
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if not len(hits):
+        console.print("No document shares a term with the question.")
+        return
+    table = Table(show_header=True, header_style="bold", box=None, pad_edge=False, padding=(0, 2))
+    table.add_column("", justify="right", style="dim")
+    table.add_column("score", justify="right", style="cyan")
+    table.add_column("document", ratio=1)
+    for rank, hit in enumerate(hits, 1):
+        why = hit.explain()
+        parts: list[Any] = [Text.assemble((hit.title or hit.id, "bold"), ("  " + hit.id, "dim"))]
+        words = _words(why)
+        body = Text(snippet(hit.text, words))
+        if words:
+            pattern = "|".join(rf"\b{re.escape(word)}\w*" for word in words)
+            body.highlight_regex(f"(?i){pattern}", "green")
+        parts.append(body)
+        if explain:
+            parts.append(_bars(why))
+        parts.append(Text(""))
+        table.add_row(str(rank), f"{hit.score:.3f}", Group(*parts))
+    console.print(table)
+
+
+def _bars(why: Explanation) -> Any:
+    from rich.table import Table
+
+    most = why.terms[0].product
+    bars = Table(show_header=True, header_style="dim", box=None, pad_edge=False, padding=(0, 2))
+    for name in ("term", "kind"):
+        bars.add_column(name)
+    for name in ("query", "document", "product"):
+        bars.add_column(name, justify="right")
+    bars.add_column("")
+    for match in why.terms:
+        colour = "green" if match.kind == "literal" else "yellow"
+        bars.add_row(
+            match.term,
+            match.kind or "",
+            f"{match.query_weight:.3f}",
+            f"{match.document_weight:.3f}",
+            f"{match.product:.3f}",
+            f"[{colour}]{'█' * max(1, round(20 * match.product / most))}[/]",
+        )
+    bars.add_row("[dim]sum[/]", "", "", "", f"[bold]{why.score:.3f}[/]", "")
+    return bars

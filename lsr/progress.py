@@ -1,0 +1,119 @@
+"""How far a long piece of work is: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TextIO
+
+_BAR = 24
+_SECONDS_BETWEEN = {True: 0.2, False: 10.0}  # on a terminal, elsewhere
+
+
+class Progress:
+    """Reports the count, rate and time left of one piece of work to a stream.
+
+    Args:
+        what: such as "Encoding".
+        unit: such as "documents".
+        total: how many there will be, if known.
+        fraction: else a function giving the share done, 0 to 1, or None when unknown.
+
+    """
+
+    def __init__(
+        self,
+        what: str,
+        unit: str,
+        total: int | None = None,
+        fraction: Callable[[], float | None] | None = None,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._what, self._unit, self._total, self._fraction = what, unit, total, fraction
+        self._stream = stream if stream is not None else sys.stderr
+        self._live = self._stream.isatty()
+        self._done = self._free = 0
+        self._began = self._shown = time.monotonic()
+
+    def advance(self, count: int, *, free: bool = False) -> None:
+        """Count work done; `free` work (found done already) does not enter the rate."""
+        self._done += count
+        self._free += count if free else 0
+        if time.monotonic() - self._shown >= _SECONDS_BETWEEN[self._live]:
+            self._show()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            seconds = time.monotonic() - self._began
+            rate = f" ({self._rate():,.0f} a second)" if seconds >= 1 else ""
+            text = f"{self._what}: {self._done:,} {self._unit} in {duration(seconds)}{rate}"
+            self._stream.write(("\r\x1b[2K" if self._live else "") + text + "\n")
+        elif self._live:
+            self._stream.write("\n")
+        self._stream.flush()
+
+    def _rate(self) -> float:
+        return (self._done - self._free) / max(time.monotonic() - self._began, 1e-9)
+
+    def _share(self) -> float | None:
+        if self._total is not None:
+            return self._done / self._total if self._total else 1.0
+        return self._fraction() if self._fraction is not None else None
+
+    def _show(self) -> None:
+        self._shown = time.monotonic()
+        share, rate = self._share(), self._rate()
+        parts = [f"{self._done:,}"]
+        if self._total is not None:
+            parts[0] += f" of {self._total:,}"
+        parts[0] += f" {self._unit}"
+        parts.append(f"{rate:,.0f} a second")
+        if share and rate:
+            left = self._done * (1 - share) / share / rate
+            parts.append(f"{duration(left)} left")
+        bar = ""
+        if self._live and share is not None:
+            filled = round(_BAR * min(share, 1.0))
+            bar = "█" * filled + "░" * (_BAR - filled) + f" {share:4.0%}  "
+        text = f"{self._what}  {bar}" if self._live else f"{self._what}: "
+        text += ", ".join(parts)
+        self._stream.write(f"\r\x1b[2K{text}" if self._live else text + "\n")
+        self._stream.flush()
+
+
+class Silent(Progress):
+    """Prints nothing."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self._live = False
+
+    def advance(self, count: int, *, free: bool = False) -> None:
+        """Do nothing."""
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing."""
+
+
+ProgressFactory = type[Progress]
+
+
+def duration(seconds: float) -> str:
+    """Such as "0.4 s", "12 s", "3 min 05 s", "2 h 10 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

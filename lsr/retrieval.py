@@ -1,0 +1,322 @@
+"""`Index`: build it, open it, search it, ask it why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.encoders import Encoder, restore_encoder
+from lsr.errors import EncoderError, QueryError
+from lsr.hits import Explanation, Hits, Kind, TermMatch
+from lsr.index.columns import SortedStrings
+from lsr.index.format import Manifest
+from lsr.index.searcher import Searcher
+from lsr.index.segment import Segment, open_vocabulary
+from lsr.vectors import SparseVectors
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document as the index keeps it; `vector` has one row."""
+
+    id: str
+    title: str
+    text: str
+    vector: SparseVectors
+
+
+class Index:
+    """An index directory, open for searching.
+
+    Opening maps the files and reads no postings.  Searching from several threads at once is
+    safe.  The files stay mapped until the index is garbage; `with` is offered for scripts
+    that like to see the end of its use.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._encoder: Encoder | None = None
+        self._segments = [Segment(path, entry, manifest) for entry in manifest.segments]
+        self._searcher = Searcher(
+            self._segments, bits=manifest.bits, step=manifest.step, error=manifest.error
+        )
+
+    @classmethod
+    def open(cls, path: str | PathLike[str]) -> Index:
+        """Open an index.
+
+        Raises `IndexFormatError` when there is none at `path` or its format is another
+        version's, `IndexCorrupt` when a file is missing, cut short or not what it should be.
+        """
+        return cls(Path(path), Manifest.read(Path(path)))
+
+    @classmethod
+    def build(
+        cls,
+        path: str | PathLike[str],
+        documents: Iterable[Any],
+        encoder: str | Encoder = "splade-tiny",
+        **options: Any,
+    ) -> Index:
+        """Encode documents and write them as a new index at `path`; see `lsr.build.build`."""
+        from lsr.build import build  # brings the compiler, which searching does without
+
+        build(Path(path), documents, encoder, **options)
+        return cls.open(path)
+
+    @classmethod
+    def from_vectors(
+        cls, path: str | PathLike[str], ids: Sequence[str], vectors: SparseVectors, **options: Any
+    ) -> Index:
+        """Write encoded documents as a new index at `path`; see `lsr.build.build_vectors`."""
+        from lsr.build import build_vectors
+
+        build_vectors(Path(path), ids, vectors, **options)
+        return cls.open(path)
+
+    def __len__(self) -> int:
+        return self.manifest.documents
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The mapped files are released with the object."""
+
+    def __repr__(self) -> str:
+        name = self.manifest.encoder["name"] if self.manifest.encoder else "vectors"
+        return f"Index({str(self.path)!r}: {len(self):,} documents, {name})"
+
+    @overload
+    def search(
+        self,
+        queries: str,
+        k: int = ...,
+        *,
+        method: str = ...,
+        exact_floats: bool = ...,
+        threads: int = ...,
+    ) -> Hits: ...
+
+    @overload
+    def search(
+        self,
+        queries: Sequence[str],
+        k: int = ...,
+        *,
+        method: str = ...,
+        exact_floats: bool = ...,
+        threads: int = ...,
+    ) -> list[Hits]: ...
+
+    def search(
+        self,
+        queries: str | Sequence[str],
+        k: int = 10,
+        *,
+        method: str = "auto",
+        exact_floats: bool = False,
+        threads: int = 1,
+    ) -> Hits | list[Hits]:
+        """The k best documents for a question, or for each of several.
+
+        Args:
+            k: hits wanted; there may be fewer, for a document that shares no term with the
+                query is never a hit.
+            method: "scan" reads all postings of the query's terms, "pruned" skips blocks
+                that cannot matter, "auto" chooses; "reference" is a slow check in Numba.
+                All give the same hits.
+            exact_floats: rank by the weights as given instead of the rounded ones.
+            threads: queries are spread over so many.
+
+        Raises `QueryError` for bad parameters, `EncoderError` when the index's encoder cannot
+        be loaded (see `use_encoder`).
+        """
+        texts = [queries] if isinstance(queries, str) else list(queries)
+        vectors = self.encoder.encode_queries(texts)
+        hits = self._hits(texts, vectors, k, method, exact_floats, threads)
+        return hits[0] if isinstance(queries, str) else hits
+
+    def search_vectors(
+        self,
+        vectors: SparseVectors,
+        k: int = 10,
+        *,
+        method: str = "auto",
+        exact_floats: bool = False,
+        threads: int = 1,
+    ) -> list[Hits]:
+        """The k best documents for each row of `vectors`; parameters as for `search`."""
+        return self._hits([None] * len(vectors), vectors, k, method, exact_floats, threads)
+
+    def get(self, id: str) -> StoredDocument:
+        """The document with an external id; raises `QueryError` when there is none."""
+        for segment, base in zip(self._segments, self._searcher.bases, strict=False):
+            row = segment.ids.find(id)
+            if row is not None:
+                title, text = self.stored_text(int(base) + row) or ("", "")
+                terms, weights = segment.vector(row)
+                return StoredDocument(id, title, text, SparseVectors.from_rows([(terms, weights)]))
+        raise QueryError(f"there is no document {id!r} in {self.path}")
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder the index was built with, loaded when first asked for."""
+        if self._encoder is None:
+            self.use_encoder(None)
+        assert self._encoder is not None
+        return self._encoder
+
+    def use_encoder(self, source: str | None, *, device: str | None = None) -> None:
+        """Load the index's encoder, from another place than the recorded one if need be.
+
+        Raises `EncoderMismatch` when what is there is not the encoder of this index.
+        """
+        if self.manifest.encoder is None or self.vocabulary is None:
+            raise EncoderError(
+                f"{self.path} was built from vectors without an encoder; search it with vectors"
+            )
+        words, columns = self.vocabulary
+        self._encoder = restore_encoder(
+            self.manifest.encoder, words, columns, source=source, device=device
+        )
+
+    @cached_property
+    def vocabulary(self) -> tuple[SortedStrings, dict[str, npt.NDArray[Any]]] | None:
+        """The words of the index's terms and the encoder's columns beside them."""
+        return open_vocabulary(self.path, self.manifest)
+
+    def word(self, term: int) -> str:
+        """The word of a term; `#` and its number when it has none."""
+        if self.vocabulary is not None and term < len(self.vocabulary[0]):
+            return self.vocabulary[0][term]
+        return f"#{term}"
+
+    def find_term(self, word: str) -> int | None:
+        """The term of a word, or None."""
+        return self.vocabulary[0].find(word) if self.vocabulary is not None else None
+
+    def id_of(self, document: int) -> str:
+        """The external id of a document's number."""
+        segment, row = self._place(document)
+        return segment.ids[row]
+
+    def stored_text(self, document: int) -> tuple[str, str] | None:
+        """Title and text of a document's number, or None when the index keeps no text."""
+        segment, row = self._place(document)
+        return segment.stored(row)
+
+    def explain(
+        self,
+        query: str | None,
+        vector: SparseVectors,
+        document: int,
+        score: float,
+        *,
+        exact_floats: bool = False,
+    ) -> Explanation:
+        """The products behind a document's score; `Hit.explain` fills in the arguments."""
+        integers = self._searcher.quantize(vector)
+        numbers = np.array([document], np.uint32)
+        if exact_floats:
+            given = np.searchsorted(vector.terms, integers.terms)
+            query_weights = vector.weights[given].astype(np.float64)
+            weights = self._searcher.given_weights(numbers, integers.terms)[0].astype(np.float64)
+            products = query_weights * weights
+        else:
+            stored = self._searcher.stored_weights(numbers, integers.terms)[0].astype(np.float64)
+            products = integers.weights * stored * integers.steps[0]
+            query_weights = integers.weights * (integers.steps[0] / self.manifest.step)
+            weights = stored * self.manifest.step
+        literal = self._literal(query, document)
+        terms = []
+        for place in np.lexsort((integers.terms, -products)):
+            if weights[place] == 0:
+                continue
+            term = int(integers.terms[place])
+            kind: Kind | None = None
+            if literal is not None:
+                kind = "literal" if term in literal else "expansion"
+            terms.append(
+                TermMatch(
+                    self.word(term),
+                    float(query_weights[place]),
+                    float(weights[place]),
+                    float(products[place]),
+                    kind,
+                )
+            )
+        return Explanation(self.id_of(document), score, terms)
+
+    def info(self) -> dict[str, Any]:
+        """Counts, sizes by part in bytes, active terms a document, encoder: JSON values."""
+        sizes: dict[str, int] = {}
+        for name, entry in self.manifest.files.items():
+            part = Path(name).stem
+            sizes[part] = sizes.get(part, 0) + entry.size
+        active = np.concatenate(
+            [np.empty(0, np.uint32), *(segment.active for segment in self._segments)]
+        )
+        summary = {"mean": 0.0, "median": 0.0, "p99": 0.0, "largest": 0}
+        if active.size:
+            summary = {
+                "mean": float(active.mean()),
+                "median": float(np.median(active)),
+                "p99": float(np.percentile(active, 99)),
+                "largest": int(active.max()),
+            }
+        return {
+            "path": str(self.path),
+            "documents": len(self),
+            "postings": self.manifest.postings,
+            "vocabulary": self.manifest.vocabulary,
+            "segments": [asdict(segment) for segment in self.manifest.segments],
+            "bits": self.manifest.bits,
+            "step": self.manifest.step,
+            "kept": self.manifest.kept,
+            "active_terms": summary,
+            "sizes": sizes,
+            "encoder": self.manifest.encoder,
+            "created_by": self.manifest.created_by,
+        }
+
+    def _hits(
+        self,
+        texts: Sequence[str | None],
+        vectors: SparseVectors,
+        k: int,
+        method: str,
+        exact_floats: bool,
+        threads: int,
+    ) -> list[Hits]:
+        found = self._searcher.search(
+            vectors, k, method=method, exact_floats=exact_floats, threads=threads
+        )
+        return [
+            Hits(self, text, vectors[row], hits, exact_floats)
+            for row, (text, hits) in enumerate(zip(texts, found, strict=True))
+        ]
+
+    def _place(self, document: int) -> tuple[Segment, int]:
+        bases = self._searcher.bases
+        number = int(np.searchsorted(bases, document, side="right")) - 1
+        return self._segments[number], document - int(bases[number])
+
+    def _literal(self, query: str | None, document: int) -> set[int] | None:
+        """Terms among the tokens of both texts, or None when one is not at hand."""
+        stored = self.stored_text(document)
+        if query is None or stored is None:
+            return None
+        from lsr.data.corpus import Document
+
+        text = Document("", *stored).indexed_text
+        both = (self.encoder.literal_terms(part) for part in (query, text))
+        return set.intersection(*(set(terms.tolist()) for terms in both))

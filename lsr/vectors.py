@@ -1,0 +1,198 @@
+"""`SparseVectors`: the one type that encoders and the index share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import VectorError
+
+MAX_TERM = 2**32 - 1
+
+
+class SparseVectors:
+    """Rows of non-negative term weights in compressed sparse row form.
+
+    Attributes:
+        indptr: int64, shape (rows + 1,); row i holds entries indptr[i] to indptr[i + 1].
+        terms: uint32, shape (entries,); strictly ascending within a row.
+        weights: float32, shape (entries,); finite and not negative.  A weight of zero is
+            the same as no entry.
+
+    Arrays of other dtypes are converted.  Raises `VectorError` naming the first offending
+    row when terms repeat or descend, do not fit 32 bits, or when a weight is negative, NaN
+    or infinite.
+    """
+
+    __slots__ = ("indptr", "terms", "weights")
+
+    def __init__(self, indptr: npt.ArrayLike, terms: npt.ArrayLike, weights: npt.ArrayLike) -> None:
+        self.indptr = _integers("indptr", indptr, np.int64)
+        self.terms = _integers("terms", terms, np.uint32)
+        try:
+            self.weights = np.ascontiguousarray(weights, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise VectorError(f"weights must be numbers: {error}") from None
+        self._check()
+
+    @classmethod
+    def trusted(
+        cls,
+        indptr: npt.NDArray[np.int64],
+        terms: npt.NDArray[np.uint32],
+        weights: npt.NDArray[np.float32],
+    ) -> SparseVectors:
+        """Wrap arrays that are known to keep the rules, without copying or checking them."""
+        vectors = cls.__new__(cls)
+        vectors.indptr, vectors.terms, vectors.weights = indptr, terms, weights
+        return vectors
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> SparseVectors:
+        """Stack (terms, weights) pairs, one a row."""
+        pairs = [(np.atleast_1d(np.asarray(t)), np.atleast_1d(np.asarray(w))) for t, w in rows]
+        for row, (terms, weights) in enumerate(pairs):
+            if terms.shape != weights.shape:
+                raise VectorError(
+                    f"row {row} has {terms.size} terms and {weights.size} weights; give one each"
+                )
+        indptr = np.zeros(len(pairs) + 1, np.int64)
+        np.cumsum([terms.size for terms, _ in pairs], out=indptr[1:])
+        if indptr[-1] == 0:
+            return cls(indptr, np.empty(0, np.uint32), np.empty(0, np.float32))
+        filled = [pair for pair in pairs if pair[0].size]
+        return cls(
+            indptr,
+            np.concatenate([terms for terms, _ in filled]),
+            np.concatenate([weights for _, weights in filled]),
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Iterable[SparseVectors]) -> SparseVectors:
+        """Stack the rows of several collections of vectors."""
+        listed = list(parts)
+        indptr = np.zeros(sum(len(part) for part in listed) + 1, np.int64)
+        at = 1
+        for part in listed:
+            indptr[at : at + len(part)] = part.indptr[1:] - part.indptr[0] + indptr[at - 1]
+            at += len(part)
+        spans = [slice(part.indptr[0], part.indptr[-1]) for part in listed]
+        return cls.trusted(
+            indptr,
+            np.concatenate(
+                [np.empty(0, np.uint32), *(p.terms[s] for p, s in zip(listed, spans, strict=True))]
+            ),
+            np.concatenate(
+                [
+                    np.empty(0, np.float32),
+                    *(p.weights[s] for p, s in zip(listed, spans, strict=True)),
+                ]
+            ),
+        )
+
+    def __len__(self) -> int:
+        return self.indptr.size - 1
+
+    def __getitem__(self, rows: int | slice) -> SparseVectors:
+        """One row or a range of rows, as `SparseVectors` over the same memory."""
+        if isinstance(rows, slice):
+            start, stop, stride = rows.indices(len(self))
+            if stride != 1:
+                raise VectorError("rows can only be sliced with a step of 1")
+            stop = max(start, stop)
+        else:
+            start = rows + len(self) if rows < 0 else rows
+            if not 0 <= start < len(self):
+                raise IndexError(f"row {rows} of {len(self)}")
+            stop = start + 1
+        entries = slice(self.indptr[start], self.indptr[stop])
+        return SparseVectors.trusted(
+            self.indptr[start : stop + 1] - self.indptr[start],
+            self.terms[entries],
+            self.weights[entries],
+        )
+
+    def __iter__(self) -> Iterator[SparseVectors]:
+        return (self[row] for row in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SparseVectors):
+            return NotImplemented
+        return (
+            np.array_equal(self.indptr, other.indptr)
+            and np.array_equal(self.terms, other.terms)
+            and np.array_equal(self.weights, other.weights)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # arrays inside: equal by value, so unhashable
+
+    def __repr__(self) -> str:
+        return f"SparseVectors({len(self)} rows, {self.terms.size} entries)"
+
+    def strongest(self, count: int) -> SparseVectors:
+        """Keep the `count` largest weights of each row; of equal ones, the lower terms."""
+        lengths = np.diff(self.indptr)
+        if not lengths.size or lengths.max() <= count:
+            return self
+        row = np.repeat(np.arange(len(self)), lengths)
+        # Sorted by row, then weight descending; lexsort is stable, so equal weights keep
+        # their ascending terms.
+        order = np.lexsort((-self.weights, row))
+        rank = np.arange(order.size) - np.repeat(self.indptr[:-1], lengths)
+        kept = np.sort(order[rank < count])
+        indptr = np.zeros_like(self.indptr)
+        np.cumsum(np.minimum(lengths, count), out=indptr[1:])
+        return SparseVectors.trusted(indptr, self.terms[kept], self.weights[kept])
+
+    def _check(self) -> None:
+        indptr, terms, weights = self.indptr, self.terms, self.weights
+        if indptr.ndim != 1 or terms.ndim != 1 or weights.ndim != 1:
+            raise VectorError("indptr, terms and weights must each have one dimension")
+        if indptr.size == 0 or indptr[0] != 0 or (np.diff(indptr) < 0).any():
+            raise VectorError("indptr must start at 0 and never descend")
+        if not terms.size == weights.size == indptr[-1]:
+            raise VectorError(
+                f"indptr ends at {indptr[-1]} but there are {terms.size} terms "
+                f"and {weights.size} weights"
+            )
+        if not np.isfinite(weights).all() or (weights < 0).any():
+            wrong = int(np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[0])
+            raise VectorError(
+                f"row {self._row(wrong)} has the weight {weights[wrong]} for term {terms[wrong]}; "
+                "weights must be finite and not negative"
+            )
+        if terms.size > 1:
+            descends = terms[1:] <= terms[:-1]
+            starts = indptr[1:-1]
+            starts = starts[(starts > 0) & (starts < terms.size)]
+            descends[starts - 1] = False  # the first entry of a row follows nothing
+            if descends.any():
+                wrong = int(np.flatnonzero(descends)[0]) + 1
+                what = "twice" if terms[wrong] == terms[wrong - 1] else "out of order"
+                raise VectorError(
+                    f"row {self._row(wrong)} has term {terms[wrong]} {what}; "
+                    "terms of a row must ascend strictly"
+                )
+
+    def _row(self, entry: int) -> int:
+        return int(np.searchsorted(self.indptr, entry, side="right")) - 1
+
+
+def _integers(name: str, values: npt.ArrayLike, dtype: type[Any]) -> npt.NDArray[Any]:
+    """Convert to an integer dtype, refusing values it would change."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise VectorError(f"{name} must be integers: {error}") from None
+    if array.size == 0:
+        return np.ascontiguousarray(array, dtype=dtype)
+    if array.dtype.kind not in "iu":
+        raise VectorError(f"{name} must be integers, not {array.dtype}")
+    if array.dtype != dtype:
+        limits = np.iinfo(dtype)
+        if array.min() < limits.min or array.max() > limits.max:
+            raise VectorError(f"{name} must lie between {limits.min} and {limits.max}")
+    return np.ascontiguousarray(array, dtype=dtype)

@@ -1,0 +1,115 @@
+"""Tiny random checkpoints of every architecture that is supported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WORDS = [
+    "the",
+    "red",
+    "planet",
+    "mars",
+    "venus",
+    "is",
+    "known",
+    "as",
+    "a",
+    "with",
+    "rings",
+    "often",
+    "called",
+    "saturn",
+    "##s",
+    "##ish",
+    ",",
+    ".",
+]
+ROWS = 40  # of the models: more than the tokenizer has, as in padded vocabularies
+WIDTH = 16
+
+
+def make_tokenizer(folder: Path, specials: list[str]) -> int:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokens = {token: number for number, token in enumerate([*specials, *WORDS])}
+    tokenizer = Tokenizer(models.WordPiece(tokens, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        special_tokens=[(name, tokens[name]) for name in ("[CLS]", "[SEP]")],
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    ).save_pretrained(folder)
+    return tokens["[PAD]"]
+
+
+def make_model(kind: str, folder: Path, pad: int) -> Any:
+    import torch
+    import transformers
+
+    sizes: dict[str, Any] = {"vocab_size": ROWS, "pad_token_id": pad, "initializer_range": 0.4}
+    layers = {
+        **sizes,
+        "hidden_size": WIDTH,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 64,
+    }
+    config: Any
+    torch.manual_seed(7)
+    if kind == "bert":
+        model: Any = transformers.BertForMaskedLM(transformers.BertConfig(**layers))
+    elif kind == "roberta":
+        model = transformers.RobertaForMaskedLM(transformers.RobertaConfig(**layers))
+    elif kind == "distilbert":
+        config = transformers.DistilBertConfig(
+            **sizes, dim=WIDTH, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=64
+        )
+        model = transformers.DistilBertForMaskedLM(config)
+    else:
+        config = transformers.ModernBertConfig(
+            **layers, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3
+        )
+        model = transformers.ModernBertForMaskedLM(config)
+    torch.nn.init.normal_(model.get_output_embeddings().bias)
+    model.save_pretrained(folder)
+    return model
+
+
+@pytest.fixture
+def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
+    """make_checkpoint(kind="bert", name="tiny") -> folder with a random model and tokenizer."""
+
+    def make(kind: str = "bert", name: str = "tiny") -> Path:
+        folder = tmp_path / name
+        specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        if kind == "roberta":  # its positions are counted from the padding id, 1 as in the wild
+            specials[:2] = ["[UNK]", "[PAD]"]
+        make_model(kind, folder, make_tokenizer(folder, specials))
+        return folder
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty hub cache and no network, whatever the machine has."""
+    from huggingface_hub import constants
+
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    return cache

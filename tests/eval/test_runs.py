@@ -1,0 +1,84 @@
+"""Writing runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lsr.errors import LsrError, QueryError
+from lsr.eval.runs import write_run
+
+
+def test_six_columns(tmp_path: Path) -> None:
+    path = tmp_path / "run.trec"
+    scores = np.array([2.5, 0.1], np.float32)
+    write_run(path, [("q1", ["d1", "d2"], scores), ("q2", [], []), ("q3", ["d1"], [3])], "lsr")
+    assert path.read_text() == (
+        "q1 Q0 d1 1 2.5 lsr\nq1 Q0 d2 2 0.10000000149011612 lsr\nq3 Q0 d1 1 3.0 lsr\n"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["run.trec"]
+
+
+@settings(
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(scores=st.lists(st.floats(allow_nan=False, allow_infinity=False)))
+def test_scores_read_back_equal(tmp_path: Path, scores: list[float]) -> None:
+    path = tmp_path / "run.trec"
+    write_run(path, [("q", [f"d{n}" for n in range(len(scores))], np.array(scores))], "t")
+    assert [float(line.split()[4]) for line in path.read_text().splitlines()] == scores
+
+
+def failing() -> Iterator[tuple[str, Sequence[str], Sequence[float]]]:
+    yield "q1", ["d1"], [1.0]
+    raise RuntimeError("interrupted")
+
+
+def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.trec"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="interrupted"):
+        write_run(path, failing(), "lsr")
+    assert [file.name for file in tmp_path.iterdir()] == ["run.trec"]
+    assert path.read_text() == "old"
+
+
+def test_a_link_and_a_device_stay_what_they_are(tmp_path: Path) -> None:
+    target, link = tmp_path / "target.trec", tmp_path / "link.trec"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_run(link, [("q", ["d"], [1.0])], "t")
+    assert link.is_symlink()
+    assert target.read_text() == "q Q0 d 1 1.0 t\n"
+    write_run(os.devnull, [("q", ["d"], [1.0])], "t")
+    assert not Path(os.devnull).is_file()
+
+
+@pytest.mark.parametrize(
+    ("row", "tag", "message"),
+    [
+        (("q", ["d"], [1.0]), "my run", "the tag 'my run'"),
+        (("q", ["d"], [1.0]), "", "the tag ''"),
+        (("a b", ["d"], [1.0]), "t", "the query id 'a b'"),
+        (("q", ["d\n"], [1.0]), "t", "the document id"),
+        (("q", ["d"], [float("nan")]), "t", "query 'q' gives document 'd' the score nan"),
+        (("q", ["d"], [1.0, 2.0]), "t", "has 1 documents and 2 scores"),
+    ],
+)
+def test_bad_rows(
+    tmp_path: Path, row: tuple[str, list[str], list[float]], tag: str, message: str
+) -> None:
+    with pytest.raises(QueryError, match=message):
+        write_run(tmp_path / "run.trec", [row], tag)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nowhere_to_write(tmp_path: Path) -> None:
+    with pytest.raises(LsrError, match=r"run\.trec cannot be written: No such file"):
+        write_run(tmp_path / "missing" / "run.trec", [], "t")
