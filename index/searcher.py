@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from lsr.errors import IndexCorrupt, QueryError
 from lsr.index import _kernels
-from lsr.index.format import row_length
+from lsr.index.format import Manifest, row_length
 from lsr.index.quantizer import SCORE_LIMIT, IntegerQueries, quantize_queries
 from lsr.index.segment import Segment
 from lsr.vectors import SparseVectors
@@ -75,14 +75,13 @@ class Searcher:
 
     Args:
         segments: in order; opening them here reads no postings.
-        bits, step, error: of the quantizer.
+        manifest: of the index they belong to.
     """
 
-    def __init__(
-        self, segments: Sequence[Segment], *, bits: int, step: float, error: float
-    ) -> None:
+    def __init__(self, segments: Sequence[Segment], manifest: Manifest) -> None:
         self._segments = segments
-        self._bits, self._step, self._error = bits, step, error
+        self._step, self._error = manifest.step, manifest.error
+        self._has_floats = "floats" in manifest.kept
         self.bases = np.cumsum([0, *(segment.entry.documents for segment in segments)])
         self.positions = _joined([s.positions for s in segments], np.uint32)
         self.alive = (
@@ -92,9 +91,8 @@ class Searcher:
                 _joined([_alive_bits(s) for s in segments], np.uint8), bitorder="little"
             )
         )
-        self._has_floats = False
         try:
-            self._postings = _kernels.Postings(self.positions, self.alive, bits == 16)
+            self._postings = _kernels.Postings(self.positions, self.alive, manifest.bits == 16)
             self._add_windows()
         except _kernels.Damaged as error_:
             path = segments[0].path.parent if segments else "the index"
@@ -109,7 +107,6 @@ class Searcher:
                 self._postings.add(first, count, **columns, row_length=row_length(count))
                 if floats is not None:
                     self._postings.add_floats(number, floats)
-                    self._has_floats = True
                 first, number = first + count, number + 1
 
     def search(

@@ -156,7 +156,7 @@ class SegmentWriter:
 
     def _fitting(self, vectors: SparseVectors, start: int) -> int:
         """The end of the rows from `start` on that the open window can still take."""
-        room = self._most_entries - self._open_entries
+        room = max(0, self._most_entries - self._open_entries)  # one long document may exceed it
         by_entries = np.searchsorted(vectors.indptr, vectors.indptr[start] + room, "right") - 1
         stop = min(int(by_entries), start + WINDOW - self._open_documents, len(vectors))
         if stop == start and not self._open_documents:

@@ -45,9 +45,7 @@ class Index:
         self.manifest = manifest
         self._encoder: Encoder | None = None
         self._segments = [Segment(path, entry, manifest) for entry in manifest.segments]
-        self._searcher = Searcher(
-            self._segments, bits=manifest.bits, step=manifest.step, error=manifest.error
-        )
+        self._searcher = Searcher(self._segments, manifest)
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> Index:
@@ -96,7 +94,7 @@ class Index:
         return f"Index({str(self.path)!r}: {len(self):,} documents, {name})"
 
     @overload
-    def search(
+    def search(  # type: ignore[overload-overlap]  # a str is a sequence of str too
         self,
         queries: str,
         k: int = ...,

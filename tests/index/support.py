@@ -72,39 +72,36 @@ def open_searcher(index: Path, alive: np.ndarray | None = None) -> Searcher:
     if alive is not None:
         (segment,) = segments
         segment.alive = np.packbits(alive, bitorder="little")
-    return Searcher(segments, bits=manifest.bits, step=manifest.step, error=manifest.error)
+    return Searcher(segments, manifest)
+
+
+def stored_integers(vectors: SparseVectors, manifest: Manifest) -> np.ndarray:
+    """The integer weight of every entry, by the formula of the format."""
+    exact = vectors.weights.astype(np.float64) / manifest.step
+    integers = np.clip(np.rint(exact), 1, 2**manifest.bits - 1).astype(np.int64)
+    integers[vectors.weights == 0] = 0
+    return integers
 
 
 def brute_force(
     vectors: SparseVectors,
-    searcher: Searcher,
-    manifest: Manifest,
-    queries: SparseVectors,
+    weights: np.ndarray,
+    query_terms: np.ndarray,
+    query_weights: np.ndarray,
     k: int,
     positions: np.ndarray | None = None,
     alive: np.ndarray | None = None,
-) -> list[tuple[list[int], list[int]]]:
-    """(documents, integer scores) of each query, from dense integer products."""
-    integers = searcher.quantize(queries)
-    stored = np.clip(
-        np.rint(vectors.weights.astype(np.float64) / manifest.step), 1, 2**manifest.bits - 1
-    ).astype(np.int64)
-    stored[vectors.weights == 0] = 0
+) -> tuple[list[int], list[float]]:
+    """(documents, scores) of the best k: all products, summed a document at a time."""
     owners = np.repeat(np.arange(len(vectors)), np.diff(vectors.indptr))
+    places = np.searchsorted(query_terms, vectors.terms)
+    places = np.minimum(places, query_terms.size - 1)
+    factors = np.zeros(vectors.terms.size)
+    if query_terms.size:
+        factors = np.where(query_terms[places] == vectors.terms, query_weights[places], 0)
+    scores = np.bincount(owners, factors * weights.astype(np.float64), len(vectors))
     if positions is None:
         positions = np.arange(len(vectors))
-    results = []
-    for row in range(len(queries)):
-        span = slice(integers.indptr[row], integers.indptr[row + 1])
-        weight_of = dict(
-            zip(integers.terms[span].tolist(), integers.weights[span].tolist(), strict=True)
-        )
-        scores = [0] * len(vectors)
-        for owner, term, weight in zip(
-            owners.tolist(), vectors.terms.tolist(), stored.tolist(), strict=True
-        ):
-            scores[owner] += weight_of.get(term, 0) * weight
-        hits = [d for d, s in enumerate(scores) if s > 0 and (alive is None or alive[d])]
-        hits.sort(key=lambda d: (-scores[d], positions[d]))
-        results.append((hits[:k], [scores[d] for d in hits[:k]]))
-    return results
+    found = np.flatnonzero((scores > 0) & (True if alive is None else alive.astype(bool)))
+    order = np.lexsort((positions[found], -scores[found]))[:k]
+    return found[order].tolist(), scores[found[order]].tolist()

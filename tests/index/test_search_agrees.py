@@ -1,0 +1,215 @@
+"""Every way of searching gives the integers, the order and the ties of brute force."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from support import brute_force, open_searcher, stored_integers, write_index
+
+from lsr.errors import QueryError
+from lsr.index import _kernels, writer
+from lsr.index.searcher import ISA_VARIABLE, Searcher
+from lsr.vectors import SparseVectors
+
+WAYS = [
+    *((method, isa) for isa in _kernels.available_isas() for method in ("scan", "pruned", "auto")),
+    ("reference", "scalar"),
+]
+
+
+@st.composite
+def rows(draw: st.DrawFn, most: int, vocabulary: int) -> SparseVectors:
+    """Vectors with many ties, some zeros, and weights at both extremes."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    count = draw(st.integers(0, most))
+    longest = draw(st.sampled_from([0, 1, 3, 12, 40]))
+    kind = draw(st.sampled_from(["few", "real", "extreme"]))
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for _ in range(count):
+        terms = np.unique(rng.integers(0, vocabulary, rng.integers(0, longest + 1)))
+        if kind == "few":
+            weights = rng.integers(0, 4, terms.size)
+        elif kind == "real":
+            weights = rng.gamma(1.0, 0.5, terms.size)
+        else:
+            weights = rng.choice([1e-38, 1e-3, 1.0, 3e38], terms.size)
+        pairs.append((terms.astype(np.uint32), weights.astype(np.float32)))
+    return SparseVectors.from_rows(pairs)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> dict[str, object]:
+    vocabulary = draw(st.sampled_from([1, 4, 60, 70_000, 2**32]))
+    vectors = draw(rows(150, vocabulary))
+    count = len(vectors)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return {
+        "vectors": vectors,
+        "queries": draw(rows(4, vocabulary)),
+        "positions": rng.permutation(count).astype(np.uint32),
+        "alive": (rng.random(count) < draw(st.sampled_from([0.0, 0.5, 1.0]))).astype(np.uint8),
+        "bits": draw(st.sampled_from([8, 16])),
+        "k": draw(st.sampled_from([1, 2, 10, 1000])),
+        "window": draw(st.sampled_from([8, 50, 65_536])),
+    }
+
+
+def check(searcher: Searcher, case: dict[str, object], weights: np.ndarray) -> None:
+    vectors, queries, k = case["vectors"], case["queries"], case["k"]
+    integers = searcher.quantize(queries)
+    for method, isa in WAYS:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(ISA_VARIABLE, isa)
+            found = searcher.search(queries, k, method=method)
+        assert len(found) == len(queries)
+        for row, hits in enumerate(found):
+            span = slice(integers.indptr[row], integers.indptr[row + 1])
+            documents, scores = brute_force(
+                vectors,
+                weights,
+                integers.terms[span],
+                integers.weights[span],
+                k,
+                case["positions"],
+                case["alive"],
+            )
+            assert hits.documents.tolist() == documents, (method, isa)
+            assert hits.integers.tolist() == scores, (method, isa)
+            assert hits.scores.tolist() == [score * hits.step for score in scores]
+            assert max(scores, default=0) < 2**31
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases())
+@example(
+    {
+        "vectors": SparseVectors.from_rows([]),
+        "queries": SparseVectors.from_rows([([5], [1.0])]),
+        "positions": np.empty(0, np.uint32),
+        "alive": np.empty(0, np.uint8),
+        "bits": 8,
+        "k": 10,
+        "window": 8,
+    }
+)
+def test_random_collections(case: dict[str, object]) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "WINDOW", case["window"])
+        index, manifest = write_index(
+            Path(folder), case["vectors"], bits=case["bits"], positions=case["positions"]
+        )
+        searcher = open_searcher(index, case["alive"])
+        check(searcher, case, stored_integers(case["vectors"], manifest))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases(), st.integers(0, 150), st.integers(0, 150))
+def test_segments_search_as_one_collection(case: dict[str, object], a: int, b: int) -> None:
+    count = len(case["vectors"])
+    cuts = tuple(sorted({min(a, count), min(b, count)}))
+    case["alive"] = np.ones(count, np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        index, manifest = write_index(
+            Path(folder), case["vectors"], positions=case["positions"], cuts=cuts
+        )
+        check(open_searcher(index), case, stored_integers(case["vectors"], manifest))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases())
+def test_float_exact_scores_are_those_of_brute_force(case: dict[str, object]) -> None:
+    vectors, queries, k = case["vectors"], case["queries"], case["k"]
+    with tempfile.TemporaryDirectory() as folder:
+        index, _ = write_index(
+            Path(folder),
+            vectors,
+            bits=case["bits"],
+            positions=case["positions"],
+            keep_floats=True,
+        )
+        searcher = open_searcher(index, case["alive"])
+        for method in ("scan", "pruned", "reference"):
+            found = searcher.search(queries, k, method=method, exact_floats=True)
+            for row, hits in enumerate(found):
+                documents, scores = brute_force(
+                    vectors,
+                    vectors.weights,
+                    queries[row].terms,
+                    queries[row].weights.astype(np.float64),
+                    k,
+                    case["positions"],
+                    case["alive"],
+                )
+                assert hits.documents.tolist() == documents, method
+                assert hits.scores.tolist() == scores, method
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Searcher, SparseVectors, np.ndarray]:
+    """30,000 documents with frequent and rare terms: rows of block maxima, guards, rounds."""
+    rng = np.random.default_rng(7)
+    popularity = rng.pareto(0.7, 3000) + 0.01
+    popularity /= popularity.sum()
+    pairs = []
+    for _ in range(30_000):
+        terms = np.unique(rng.choice(3000, 30, p=popularity))
+        pairs.append((terms.astype(np.uint32), rng.gamma(2.0, 0.3, terms.size).astype(np.float32)))
+    vectors = SparseVectors.from_rows(pairs)
+    index, manifest = write_index(tmp_path_factory.mktemp("large"), vectors, keep_floats=True)
+    return open_searcher(index), vectors, stored_integers(vectors, manifest)
+
+
+@pytest.mark.parametrize("k", [1, 10, 100, 1000, 100_000])
+def test_a_large_collection(large: tuple[Searcher, SparseVectors, np.ndarray], k: int) -> None:
+    searcher, vectors, weights = large
+    rng = np.random.default_rng(k)
+    queries = SparseVectors.from_rows(_query(rng, size) for size in (1, 3, 20, 100))
+    case = {
+        "vectors": vectors,
+        "queries": queries,
+        "k": k,
+        "positions": np.arange(len(vectors)),
+        "alive": np.ones(len(vectors), np.uint8),
+    }
+    check(searcher, case, weights)
+
+
+def _query(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+    terms = np.unique(rng.integers(0, 3000, size)).astype(np.uint32)
+    return terms, rng.gamma(2.0, 0.3, terms.size).astype(np.float32)
+
+
+def test_threads_change_nothing(large: tuple[Searcher, SparseVectors, np.ndarray]) -> None:
+    searcher, vectors, _ = large
+    queries = vectors[:101]
+    alone = searcher.search(queries, 10)
+    for threads in (2, 5, 200):
+        spread = searcher.search(queries, 10, threads=threads)
+        assert [hits.documents.tolist() for hits in spread] == [
+            hits.documents.tolist() for hits in alone
+        ]
+
+
+def test_parameters_out_of_range_are_refused(
+    large: tuple[Searcher, SparseVectors, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searcher, vectors, _ = large
+    for options in ({"k": 0}, {"k": -1}, {"threads": 0}, {"method": "fast"}):
+        with pytest.raises(QueryError):
+            searcher.search(vectors[:1], **{"k": 10, **options})
+    monkeypatch.setenv(ISA_VARIABLE, "neon512")
+    with pytest.raises(QueryError, match="neon512"):
+        searcher.search(vectors[:1], 10)
+
+
+def test_float_scores_need_kept_floats(tmp_path: Path) -> None:
+    vectors = SparseVectors.from_rows([([1], [1.0])])
+    index, _ = write_index(tmp_path, vectors)
+    with pytest.raises(QueryError, match="--keep-floats"):
+        open_searcher(index).search(vectors, 1, exact_floats=True)
