@@ -35,7 +35,8 @@ record batches, and every column of a batch has the batch's length)::
                   text:large_string
 
     WINDOW      = up to 65,536 consecutive documents (manifest: segments[].windows)
-    WEIGHT      = u8 | u16               (manifest: quantizer.bits)
+    WEIGHT      = u8 | u16               (manifest: bits)
+    BLOCK       = 8;  STORED_BATCH = 256
     ROW         = ceil(ceil(documents of the window / BLOCK) / 64) * 64
     manifest    = JSON, see `Manifest`; "checksum" is the BLAKE2b-128 of the file's bytes
                   with its own 32 digits replaced by zeros

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import textwrap
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from support import open_searcher, write_index
 
 from lsr.errors import IndexCorrupt, IndexFormatError
+from lsr.index import format
 from lsr.index.columns import ArrowFile, write_arrow
 from lsr.index.format import MANIFEST, SEGMENTS, FileEntry, Manifest
 from lsr.index.verify import problems
@@ -152,3 +155,10 @@ def test_indexes_of_released_formats_open_for_ever(path: Path) -> None:
 
 def test_there_is_an_index_of_every_released_format() -> None:
     assert [path.name for path in sorted(RELEASED.glob("format-*"))] == ["format-1"]
+
+
+def test_the_documentation_shows_the_grammar_of_the_code() -> None:
+    docstring = inspect.getdoc(format) or ""
+    grammar = textwrap.dedent(docstring.split("::\n\n", 1)[1].split("\n\nA run", 1)[0])
+    page = Path(__file__).parents[2] / "docs" / "format.md"
+    assert f"```\n{grammar}\n```" in page.read_text()
