@@ -58,6 +58,31 @@ class TermIds(dict[str, int]):
         return term
 
 
+class GrowingVocabulary:
+    """Words numbered in the order they are first added."""
+
+    def __init__(self) -> None:
+        self._words: list[str] = []
+        self._terms: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def __getitem__(self, term: int, /) -> str:
+        return self._words[term]
+
+    def find(self, word: str) -> int | None:
+        """The id of a word, or None."""
+        return self._terms.get(word)
+
+    def add(self, word: str) -> int:
+        """The id of a word, new or not."""
+        term = self._terms.setdefault(word, len(self._words))
+        if term == len(self._words):
+            self._words.append(word)
+        return term
+
+
 def count_terms(texts: Sequence[str], ids: TermIds) -> tuple[SparseVectors, npt.NDArray[np.int64]]:
     """Count the terms of each text.
 
@@ -90,7 +115,8 @@ def _count(
 ) -> tuple[SparseVectors, npt.NDArray[np.int64]]:
     rows = len(ends)
     terms = np.fromiter(map(ids.__getitem__, words), np.int64, len(words))
-    row = np.repeat(np.arange(rows), np.diff(ends, prepend=0))
+    bounds = np.array([0, *ends], np.int64)
+    row = np.repeat(np.arange(rows), bounds[1:] - bounds[:-1])
     lengths = np.bincount(row[terms != _STOP], minlength=rows)
     known = terms >= 0
     # One sort groups equal terms of a text and leaves the terms of a row ascending.

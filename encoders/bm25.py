@@ -13,138 +13,17 @@ are lower by the sum of its terms' `BM25Encoder.nonoccurrence`, and the ranking 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders.analysis import ANALYZER, TermIds, count_terms
+from lsr.encoders.analysis import ANALYZER, GrowingVocabulary, TermIds, count_terms
 from lsr.encoders.base import Encoder, Settings, Vocabulary, check_texts, strongest
+from lsr.encoders.bm25_variants import VARIANTS, Floats, Parameters, parse
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
-
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One BM25.
-
-    Attributes:
-        idf: (document frequencies, documents) -> idf.
-        tf: (counts, norm, k1, delta) -> tf part above that of a count of zero, with
-            norm = 1 - b + b x length / average length.
-        floor: (k1, delta) -> tf part of a count of zero.
-        delta: its default, or None for a variant without delta.
-    """
-
-    idf: Callable[[Floats, int], Floats]
-    tf: Callable[[Floats, Floats, float, float], Floats]
-    floor: Callable[[float, float], float]
-    delta: float | None = None
-
-
-def _bm25l_floor(k1: float, delta: float) -> float:
-    return (k1 + 1) * delta / (k1 + delta) if delta else 0.0
-
-
-def _bm25l_tf(count: Floats, norm: Floats, k1: float, delta: float) -> Floats:
-    shifted = count / norm + delta
-    return (k1 + 1) * shifted / (k1 + shifted) - _bm25l_floor(k1, delta)
-
-
-# The defaults of delta are those of Y. Lv and C. Zhai, "When documents are very long, BM25
-# fails!" (SIGIR 2011) and "Lower-bounding term frequency normalization" (CIKM 2011).
-VARIANTS = {
-    "robertson": Variant(
-        idf=lambda df, n: np.log(np.maximum((n - df + 0.5) / (df + 0.5), 1)),
-        tf=lambda count, norm, k1, _: count / (count + k1 * norm),
-        floor=lambda k1, delta: 0.0,
-    ),
-    "lucene": Variant(
-        idf=lambda df, n: np.log1p((n - df + 0.5) / (df + 0.5)),
-        tf=lambda count, norm, k1, _: count / (count + k1 * norm),
-        floor=lambda k1, delta: 0.0,
-    ),
-    "atire": Variant(
-        idf=lambda df, n: np.log(n / df),
-        tf=lambda count, norm, k1, _: (k1 + 1) * count / (count + k1 * norm),
-        floor=lambda k1, delta: 0.0,
-    ),
-    "bm25l": Variant(
-        idf=lambda df, n: np.log((n + 1) / (df + 0.5)),
-        tf=_bm25l_tf,
-        floor=_bm25l_floor,
-        delta=0.5,
-    ),
-    "bm25+": Variant(
-        idf=lambda df, n: np.log((n + 1) / df),
-        tf=lambda count, norm, k1, _: (k1 + 1) * count / (count + k1 * norm),
-        floor=lambda k1, delta: delta,
-        delta=1.0,
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """A variant and its constants; `EncoderError` when they are out of range."""
-
-    variant: str = "lucene"
-    k1: float = 0.9
-    b: float = 0.4
-    delta: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.variant not in VARIANTS:
-            raise EncoderError(
-                f"there is no BM25 variant {self.variant!r}; give one of {', '.join(VARIANTS)}"
-            )
-        default = VARIANTS[self.variant].delta
-        if default is None and self.delta is not None:
-            raise EncoderError(f"BM25 {self.variant} has no delta; leave it out")
-        if default is not None and self.delta is None:
-            object.__setattr__(self, "delta", default)
-        for name, value, most in (
-            ("k1", self.k1, math.inf),
-            ("b", self.b, 1.0),
-            ("delta", self.delta or 0.0, math.inf),
-        ):
-            if not (math.isfinite(value) and 0 <= value <= most):
-                limit = "from 0 to 1" if most == 1 else "0 or more"
-                raise EncoderError(f"BM25's {name} must be {limit}, not {value}")
-
-    @property
-    def name(self) -> str:
-        """What loads these parameters, without those that are defaults."""
-        default = Parameters(self.variant)
-        parts = [self.variant] + [
-            f"{key}={getattr(self, key)}"
-            for key in ("k1", "b", "delta")
-            if getattr(self, key) != getattr(default, key)
-        ]
-        return "bm25" if parts == ["lucene"] else "bm25:" + ",".join(parts)
-
-
-def parse(name: str) -> Parameters:
-    """The parameters of `bm25` or `bm25:VARIANT[,k1=…][,b=…][,delta=…]`."""
-    head, colon, rest = name.partition(":")
-    variant, *options = rest.split(",") if colon else ["lucene"]
-    values: dict[str, float] = {}
-    for option in options:
-        key, _, value = option.partition("=")
-        try:
-            if head != "bm25" or key not in ("k1", "b", "delta") or key in values:
-                raise ValueError
-            values[key] = float(value)
-        except ValueError:
-            raise EncoderError(
-                f"{option!r} in the encoder {name!r} is no BM25 parameter; give "
-                "bm25:VARIANT[,k1=NUMBER][,b=NUMBER][,delta=NUMBER]"
-            ) from None
-    return Parameters(variant, **values)
 
 
 def load(name: str, settings: Settings) -> BM25Encoder:
@@ -203,31 +82,6 @@ def restore(
     encoder._documents, encoder._average_length = documents, average
     encoder._frequency = frequency
     return encoder
-
-
-class GrowingVocabulary:
-    """Words numbered in the order they are first added."""
-
-    def __init__(self) -> None:
-        self._words: list[str] = []
-        self._terms: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._words)
-
-    def __getitem__(self, term: int, /) -> str:
-        return self._words[term]
-
-    def find(self, word: str) -> int | None:
-        """The id of a word, or None."""
-        return self._terms.get(word)
-
-    def add(self, word: str) -> int:
-        """The id of a word, new or not."""
-        term = self._terms.setdefault(word, len(self._words))
-        if term == len(self._words):
-            self._words.append(word)
-        return term
 
 
 class BM25Encoder(Encoder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import warnings
@@ -28,6 +29,7 @@ class MaskedLM:
 
     Attributes:
         tokenizer: transformers' tokenizer.
+        inputs: what the tokenizer makes that the model reads, beside "attention_mask".
         body: the model with its output layer taken out, so that its `logits` are the hidden
             states before that layer: float32, shape (texts, positions, width).
         weight: float32, shape (terms, width).
@@ -37,6 +39,7 @@ class MaskedLM:
     """
 
     tokenizer: Any
+    inputs: tuple[str, ...]
     body: Any
     weight: torch.Tensor
     bias: torch.Tensor | None
@@ -85,10 +88,14 @@ def load_masked_lm(folder: Path, device: str | None) -> MaskedLM:
             f"the tokenizer in {folder} has {tokens} tokens but the model only "
             f"{len(head.weight)}; give the tokenizer the model was trained with"
         )
-    _take_out(head, model, tokenizer, folder)
+    accepted = inspect.signature(model.forward).parameters
+    made = (name for name in tokenizer.model_input_names if name != "attention_mask")
+    inputs = tuple(name for name in made if name in accepted)
+    _take_out(head, model, tokenizer, inputs, folder)
     bias = cast("torch.Tensor | None", head.bias)
     return MaskedLM(
         tokenizer,
+        inputs,
         model,
         head.weight.detach(),
         None if bias is None else bias.detach(),
@@ -135,21 +142,19 @@ def _check_weights(model: Any, report: dict[str, Any], folder: Path) -> None:
             )
 
 
-def _take_out(head: torch.nn.Linear, model: Any, tokenizer: Any, folder: Path) -> None:
+def _take_out(
+    head: torch.nn.Linear, model: Any, tokenizer: Any, inputs: tuple[str, ...], folder: Path
+) -> None:
     """Replace the output layer by nothing, and check that nothing else made the logits."""
     probe = tokenizer("A probe of the output layer.", truncation=True, max_length=16)
-    inputs = {
-        name: torch.tensor([probe[name]], device=head.weight.device)
-        for name in tokenizer.model_input_names
-        if name in probe
-    }
+    tensors = {name: torch.tensor([probe[name]], device=head.weight.device) for name in inputs}
     with torch.inference_mode():
-        logits = model(**inputs).logits
+        logits = model(**tensors).logits
         for parent in model.modules():
             for name, child in list(parent.named_children()):
                 if child is head:
                     setattr(parent, name, torch.nn.Identity())
-        hidden = model(**inputs).logits
+        hidden = model(**tensors).logits
         same = hidden.shape[-1] == head.in_features and torch.allclose(
             head(hidden), logits, rtol=1e-3, atol=1e-3
         )

@@ -125,8 +125,8 @@ class SpladeEncoder(Encoder):
 
     def __init__(self, checkpoint: Checkpoint, settings: Settings) -> None:
         check(checkpoint.folder)
-        pooling = settings.pooling or sentence_transformers_pooling(checkpoint.folder) or "max"
-        self._settings = replace(settings, pooling=pooling)
+        recorded = sentence_transformers_pooling(checkpoint.folder)
+        self._settings = replace(settings, pooling=settings.pooling or recorded or "max")
         self._checkpoint = checkpoint
         self._content_hash = content_hash(checkpoint.folder)
         self.name = checkpoint.name
@@ -193,9 +193,7 @@ class SpladeEncoder(Encoder):
             check_texts(texts)
             return SparseVectors.from_rows([])
         tokens = self._tokenize(texts)
-        inputs = {
-            name: tokens[name] for name in self._tokenizer.model_input_names if name in tokens
-        }
+        inputs = {name: tokens[name] for name in self._model.inputs}
         lengths = np.array([len(row) for row in inputs["input_ids"]])
         # Longest first: little padding, and what does not fit in memory fails at once.
         order = np.argsort(-lengths, kind="stable")
@@ -234,28 +232,23 @@ class SpladeEncoder(Encoder):
 
         from lsr.encoders.pooling import pool_logits
 
-        length = len(inputs["input_ids"][batch[0]])
+        lengths = np.array([len(inputs["input_ids"][number]) for number in batch])
         fill = {
             "input_ids": self._tokenizer.pad_token_id or 0,
             "token_type_ids": self._tokenizer.pad_token_type_id,
         }
-        padded = {}
+        arrays = {"attention_mask": (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)}
         for name, values in inputs.items():
-            array = np.full((len(batch), length), fill.get(name, 0))
+            arrays[name] = np.full(arrays["attention_mask"].shape, fill.get(name, 0))
             for row, number in enumerate(batch):
-                array[row, : len(values[number])] = values[number]
-            padded[name] = torch.from_numpy(array).to(self._model.device)
+                arrays[name][row, : lengths[row]] = values[number]
+        model = self._model
         with torch.inference_mode():
-            hidden = self._model.body(**padded).logits  # the head is out, so hidden states
-            mask = padded["attention_mask"] == 0
-            pooled = pool_logits(
-                hidden,
-                mask,
-                self._model.weight,
-                self._model.bias,
-                str(self._settings.pooling),
-                buffer,
-            )
+            tensors = {name: torch.from_numpy(a).to(model.device) for name, a in arrays.items()}
+            hidden = model.body(**tensors).logits  # the output layer is out, so hidden states
+            padding = tensors["attention_mask"] == 0
+            how = str(self._settings.pooling)
+            pooled = pool_logits(hidden, padding, model.weight, model.bias, how, buffer)
             if not bool(torch.isfinite(pooled).all()):
                 raise EncoderError(
                     f"the model in {self._checkpoint.folder} gives weights that are not finite; "

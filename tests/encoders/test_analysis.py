@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from lsr.encoders import analysis
-from lsr.encoders.analysis import STOP_WORDS, TermIds, count_terms
-from lsr.encoders.bm25 import GrowingVocabulary
+from lsr.encoders.analysis import STOP_WORDS, GrowingVocabulary, TermIds, count_terms
 
 
 def terms_of(text: str) -> list[str]:

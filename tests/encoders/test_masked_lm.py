@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from lsr.encoders import load_encoder
+from lsr.errors import EncoderError
+
+MakeCheckpoint = Callable[..., Path]
+TEXTS = ["red", "the reddish planet, saturns rings", "", "venus " * 20]
+
+
+def spoil_weights(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+TRANSFORM = "cls.predictions.transform.dense.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda w: w.pop(TRANSFORM), f"lacks {TRANSFORM}"),
+        (lambda w: [w.pop(k) for k in list(w) if k.startswith("cls.")], "lacks cls.*more"),
+        (lambda w: w.update({"bert.encoder.layer.7.x": np.ones(2)}), "has left over bert.enc"),
+        (
+            lambda w: w[TRANSFORM].__setitem__((0, 0), np.nan),
+            f"numbers that are not finite in {TRANSFORM}",
+        ),
+        (
+            lambda w: w.update({TRANSFORM: np.ones((3, 3), np.float32)}),
+            "cannot be loaded|other shapes",
+        ),
+    ],
+)
+def test_weights_that_would_be_wrong_are_refused(
+    make_checkpoint: MakeCheckpoint, change: Callable[[dict[str, Any]], Any], said: str
+) -> None:
+    folder = make_checkpoint()
+    spoil_weights(folder, change)
+    with pytest.raises(EncoderError, match=said):
+        load_encoder(str(folder), max_length=16)
+
+
+def test_weights_not_needed_are_passed_over(make_checkpoint: MakeCheckpoint) -> None:
+    folder = make_checkpoint()
+    before = load_encoder(str(folder), max_length=16).encode_documents(TEXTS)
+    tied = load_file(folder / "model.safetensors")
+    extra = {
+        # Written out again by some releases though the output layer shares these.
+        "cls.predictions.decoder.weight": tied["bert.embeddings.word_embeddings.weight"],
+        "cls.predictions.decoder.bias": tied["cls.predictions.bias"],
+        "bert.pooler.dense.weight": np.ones((16, 16), np.float32),
+        "cls.seq_relationship.weight": np.ones((2, 16), np.float32),
+        "bert.embeddings.position_ids": np.arange(64)[None],
+    }
+    spoil_weights(folder, lambda weights: weights.update(extra))
+    assert load_encoder(str(folder), max_length=16).encode_documents(TEXTS) == before
+
+
+def test_old_names_of_layer_norms_load(make_checkpoint: MakeCheckpoint) -> None:
+    folder = make_checkpoint()
+    generator = np.random.default_rng(5)
+
+    def scale(weights: dict[str, Any]) -> None:
+        for name in weights:
+            if "LayerNorm" in name:
+                weights[name] = generator.uniform(0.5, 1.5, weights[name].shape).astype(np.float32)
+
+    def rename(weights: dict[str, Any]) -> None:
+        for name in list(weights):
+            old = name.replace("LayerNorm.weight", "LayerNorm.gamma")
+            weights[old.replace("LayerNorm.bias", "LayerNorm.beta")] = weights.pop(name)
+
+    spoil_weights(folder, scale)
+    before = load_encoder(str(folder), max_length=16).encode_documents(TEXTS)
+    spoil_weights(folder, rename)
+    assert load_encoder(str(folder), max_length=16).encode_documents(TEXTS) == before
+
+
+def test_tokenizer_larger_than_the_model_is_refused(make_checkpoint: MakeCheckpoint) -> None:
+    folder = make_checkpoint()
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"].update({f"word{number}": number for number in range(24, 50)})
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(EncoderError, match="50 tokens but the model only 40"):
+        load_encoder(str(folder), max_length=16)
+
+
+def test_damaged_files_are_one_error(make_checkpoint: MakeCheckpoint) -> None:
+    folder = make_checkpoint()
+    (folder / "model.safetensors").write_bytes(b"\xff" * 64)
+    with pytest.raises(EncoderError, match="cannot be loaded") as raised:
+        load_encoder(str(folder), max_length=16)
+    assert "\n" not in str(raised.value)
+
+
+def test_logits_that_are_not_linear_are_refused(
+    make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import BertForMaskedLM
+
+    forward = BertForMaskedLM.forward
+
+    @functools.wraps(forward)
+    def scaled(*args: Any, **options: Any) -> Any:
+        output = forward(*args, **options)
+        output.logits = output.logits * output.logits
+        return output
+
+    folder = make_checkpoint()
+    monkeypatch.setattr(BertForMaskedLM, "forward", scaled)
+    with pytest.raises(EncoderError, match="otherwise than by a linear layer"):
+        load_encoder(str(folder), max_length=16)
+
+
+@pytest.mark.parametrize("device", ["tpu-pod", "cuda:99", "meta"])
+def test_unusable_device_is_refused(device: str) -> None:
+    with pytest.raises(EncoderError, match=f"device '{device}' cannot be used"):
+        load_encoder(device=device)
+
+
+@pytest.mark.parametrize(("kind", "most"), [("bert", 64), ("roberta", 62), ("modernbert", 64)])
+def test_max_length_has_limits(make_checkpoint: MakeCheckpoint, kind: str, most: int) -> None:
+    folder = str(make_checkpoint(kind))
+    encoder = load_encoder(folder, max_length=most)
+    assert len(encoder.encode_documents(["red " * 100])) == 1
+    for length in (2, most + 1):
+        with pytest.raises(EncoderError, match=f"max_length {length}.* 3 to {most} tokens"):
+            load_encoder(folder, max_length=length)
+
+
+def test_loading_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    from transformers.utils import logging
+
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    load_encoder().encode_documents(TEXTS)
+    assert capfd.readouterr() == ("", "")
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
