@@ -81,7 +81,8 @@ class ArrowFile:
             source = pa.memory_map(str(path))
             whole = source.read_buffer(size)
             self._reader = pa.ipc.open_file(source)
-        except (pa.ArrowException, OSError) as error:
+            self.names: list[str] = self._reader.schema.names
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise IndexCorrupt(path, _first_line(error)) from None
         self._range = (whole.address, whole.address + size)
         if batches is not None and self._reader.num_record_batches != batches:
@@ -93,11 +94,6 @@ class ArrowFile:
     def batches(self) -> int:
         count: int = self._reader.num_record_batches
         return count
-
-    @property
-    def names(self) -> list[str]:
-        names: list[str] = self._reader.schema.names
-        return names
 
     def read(self, batch: int) -> pa.RecordBatch:
         """One batch, its shape checked but not its values."""
@@ -131,9 +127,9 @@ class ArrowFile:
         return self._view(column.buffers()[1], dtype, column.offset, len(column), name)
 
     def _column(self, record: pa.RecordBatch, name: str, kind: pa.DataType) -> pa.Array:
-        if name not in record.schema.names:
+        if self.names.count(name) != 1:
             raise IndexCorrupt(self.path, f"it has no column {name!r}")
-        column = record.column(name)
+        column = record.column(self.names.index(name))
         if column.type != kind:
             raise IndexCorrupt(self.path, f"column {name!r} is {column.type}, not {kind}")
         return column

@@ -52,6 +52,7 @@ opened, offsets when they are used, checksums by `lsr verify`.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -184,11 +185,33 @@ class Manifest:
             manifest = cls(**body)
         except (KeyError, TypeError, AttributeError) as error:
             raise IndexCorrupt(path, f"a field is missing or of the wrong kind ({error})") from None
+        # A checksum is no signature: nothing below it is believed either.
+        if not manifest._is_possible():
+            raise IndexCorrupt(path, "a field has an impossible value")
         for name in [*manifest.files, *(segment.id for segment in manifest.segments)]:
-            # A checksum is no signature: a path must not leave the directory.
-            if not _SAFE_PATH.fullmatch(name):
+            if not _SAFE_PATH.fullmatch(name):  # a path must not leave the directory
                 raise IndexCorrupt(path, f"it names the file {name!r}")
         return manifest
+
+    def _is_possible(self) -> bool:
+        whole = [self.vocabulary]
+        for segment in self.segments:
+            if not isinstance(segment.id, str) or not isinstance(segment.windows, list):
+                return False
+            whole += [segment.postings, *segment.windows]
+        for entry in self.files.values():
+            if not isinstance(entry.checksum, str):
+                return False
+            whole.append(entry.size)
+        return (
+            all(type(number) is int and 0 <= number < 1 << 63 for number in whole)
+            and self.bits in (8, 16)
+            and all(isinstance(number, int | float) for number in (self.step, self.error))
+            and 0 < self.step < math.inf
+            and 0 <= self.error < math.inf
+            and isinstance(self.encoder, dict | None)
+            and isinstance(self.kept, list)
+        )
 
 
 def _checksum_holds(text: bytes) -> bool:

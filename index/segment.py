@@ -110,11 +110,13 @@ class Segment:
         try:
             # Values decompressed from the file: offsets and UTF-8 are checked before use.
             record.validate(full=True)
-            title, text = (str(record.column(name)[row].as_py()) for name in ("title", "text"))
+            title, text = (record.column(name)[row].as_py() for name in ("title", "text"))
         except (ValueError, IndexError, KeyError) as error:
             raise IndexCorrupt(
                 self._stored.path, f"a batch of texts cannot be read ({error})"
             ) from None
+        if not isinstance(title, str) or not isinstance(text, str):
+            raise IndexCorrupt(self._stored.path, "a title or text is missing")
         return title, text
 
     def _open(self, name: str, batches: int) -> ArrowFile:

@@ -38,14 +38,16 @@ extern const Loops kAvx512Loops;
 // Plain versions; a unit that includes this compiles them for its own instruction set.
 namespace {
 
+// Scattered additions gain nothing from vectors here (conflicting lanes, a cache line each): every
+// set uses this loop.
 template <class Weight>
-inline void add_run_plain(uint32_t* sums, const uint16_t* documents, const Weight* weights,
-                          size_t n, uint32_t query) {
+void add_run(uint32_t* sums, const uint16_t* documents, const Weight* weights, size_t n,
+             uint32_t query) {
   for (size_t i = 0; i < n; ++i) sums[documents[i]] += query * weights[i];
 }
 
 template <class Weight>
-inline void add_row_plain(uint32_t* bounds, const Weight* row, size_t n, uint32_t query) {
+[[maybe_unused]] void add_row(uint32_t* bounds, const Weight* row, size_t n, uint32_t query) {
   for (size_t i = 0; i < n; ++i) bounds[i] += query * row[i];
 }
 

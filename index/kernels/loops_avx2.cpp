@@ -6,17 +6,6 @@
 namespace lsr {
 namespace {
 
-// Scattered additions have no vector form here: the compiler's unrolling is all there is.
-void add_run_u8(uint32_t* sums, const uint16_t* documents, const uint8_t* weights, size_t n,
-                uint32_t query) {
-  add_run_plain(sums, documents, weights, n, query);
-}
-
-void add_run_u16(uint32_t* sums, const uint16_t* documents, const uint16_t* weights, size_t n,
-                 uint32_t query) {
-  add_run_plain(sums, documents, weights, n, query);
-}
-
 void add_row_u8(uint32_t* bounds, const uint8_t* row, size_t n, uint32_t query) {
   // A weight widened to 32 bits is a pair (weight, 0) of 16-bit integers, so a multiply-add of
   // pairs is one exact product; `query` fits 15 bits.
@@ -57,6 +46,6 @@ size_t select(const uint32_t* values, size_t n, uint32_t threshold, uint16_t* ou
 
 }  // namespace
 
-const Loops kAvx2Loops = {add_run_u8, add_run_u16, add_row_u8, add_row_u16, select};
+const Loops kAvx2Loops = {add_run<uint8_t>, add_run<uint16_t>, add_row_u8, add_row_u16, select};
 
 }  // namespace lsr

@@ -6,18 +6,6 @@
 namespace lsr {
 namespace {
 
-// Gather and scatter of accumulators lose to plain additions (conflicts, and one cache line a
-// lane anyway): the compiler's unrolling is all there is.
-void add_run_u8(uint32_t* sums, const uint16_t* documents, const uint8_t* weights, size_t n,
-                uint32_t query) {
-  add_run_plain(sums, documents, weights, n, query);
-}
-
-void add_run_u16(uint32_t* sums, const uint16_t* documents, const uint16_t* weights, size_t n,
-                 uint32_t query) {
-  add_run_plain(sums, documents, weights, n, query);
-}
-
 void add_row_u8(uint32_t* bounds, const uint8_t* row, size_t n, uint32_t query) {
   // (weight, 0) pairs of 16-bit integers: a multiply-add of pairs is one exact product.
   const __m512i factor = _mm512_set1_epi32(static_cast<int>(query));
@@ -60,6 +48,6 @@ size_t select(const uint32_t* values, size_t n, uint32_t threshold, uint16_t* ou
 
 }  // namespace
 
-const Loops kAvx512Loops = {add_run_u8, add_run_u16, add_row_u8, add_row_u16, select};
+const Loops kAvx512Loops = {add_run<uint8_t>, add_run<uint16_t>, add_row_u8, add_row_u16, select};
 
 }  // namespace lsr

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from lsr.cli.options import encoder_options, write_json
+from lsr.cli.options import encoder_options, writable, write_json
 
 
 @click.command("eval")
@@ -29,6 +30,7 @@ from lsr.cli.options import encoder_options, write_json
     "--run",
     "run_file",
     type=click.Path(path_type=Path),
+    callback=writable,
     metavar="OUT.trec",
     help="Also write the TREC run.",
 )
@@ -68,6 +70,7 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="lsr-eval-") as scratch:
         place = index_path or Path(scratch) / "index"
         if index_path is not None and index_path.exists():
+            _refuse_build_options(index_path)
             opened = Index.open(index_path)
             if encoder is not None:
                 opened.use_encoder(encoder, device=settings["device"])
@@ -87,3 +90,14 @@ def evaluate(
     click.echo(f"{dataset.name}, {name}, {len(dataset.queries):,} queries")
     for measure, value in values.items():
         click.echo(f"  {measure:<12} {value:.4f}")
+
+
+def _refuse_build_options(index: Path) -> None:
+    """Options that decide vectors belong to building: an index has its own."""
+    context = click.get_current_context()
+    for name in ("max_length", "document_terms", "query_terms", "batch_size"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} cannot change {index}, which is there already; "
+                "leave it out, or give another --index to build"
+            )
