@@ -186,32 +186,34 @@ class Manifest:
         except (KeyError, TypeError, AttributeError) as error:
             raise IndexCorrupt(path, f"a field is missing or of the wrong kind ({error})") from None
         # A checksum is no signature: nothing below it is believed either.
-        if not manifest._is_possible():
+        if not _possible(manifest):
             raise IndexCorrupt(path, "a field has an impossible value")
         for name in [*manifest.files, *(segment.id for segment in manifest.segments)]:
             if not _SAFE_PATH.fullmatch(name):  # a path must not leave the directory
                 raise IndexCorrupt(path, f"it names the file {name!r}")
         return manifest
 
-    def _is_possible(self) -> bool:
-        whole = [self.vocabulary]
-        for segment in self.segments:
-            if not isinstance(segment.id, str) or not isinstance(segment.windows, list):
-                return False
-            whole += [segment.postings, *segment.windows]
-        for entry in self.files.values():
-            if not isinstance(entry.checksum, str):
-                return False
-            whole.append(entry.size)
-        return (
-            all(type(number) is int and 0 <= number < 1 << 63 for number in whole)
-            and self.bits in (8, 16)
-            and all(isinstance(number, int | float) for number in (self.step, self.error))
-            and 0 < self.step < math.inf
-            and 0 <= self.error < math.inf
-            and isinstance(self.encoder, dict | None)
-            and isinstance(self.kept, list)
-        )
+
+def _possible(manifest: Any) -> bool:
+    """Whether the fields have the kinds and ranges of a manifest."""
+    whole = [manifest.vocabulary]
+    for segment in manifest.segments:
+        if not isinstance(segment.id, str) or not isinstance(segment.windows, list):
+            return False
+        whole += [segment.postings, *segment.windows]
+    for entry in manifest.files.values():
+        if not isinstance(entry.checksum, str):
+            return False
+        whole.append(entry.size)
+    return (
+        all(type(number) is int and 0 <= number < 1 << 63 for number in whole)
+        and manifest.bits in (8, 16)
+        and all(isinstance(number, int | float) for number in (manifest.step, manifest.error))
+        and 0 < manifest.step < math.inf
+        and 0 <= manifest.error < math.inf
+        and isinstance(manifest.encoder, dict | None)
+        and isinstance(manifest.kept, list)
+    )
 
 
 def _checksum_holds(text: bytes) -> bool:

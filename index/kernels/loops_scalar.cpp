@@ -10,6 +10,7 @@ size_t select(const uint32_t* values, size_t n, uint32_t threshold, uint16_t* ou
 
 }  // namespace
 
-const Loops kScalarLoops = {add_run<uint8_t>, add_run<uint16_t>, add_row<uint8_t>, add_row<uint16_t>, select};
+const Loops kScalarLoops = {add_run<uint8_t>, add_run<uint16_t>, add_row<uint8_t>,
+                           add_row<uint16_t>, select};
 
 }  // namespace lsr

@@ -35,6 +35,7 @@ class TopK {
   bool full() const { return hits_.size() >= k_; }
 
   void offer(uint32_t document, uint32_t score) {
+    if (score < threshold_) return;
     if (index_.alive[document >> 3] >> (document & 7) & 1) {
       hits_.push_back({score, index_.positions[document], document});
       if (hits_.size() / 2 >= k_ && hits_.size() >= kSlack) prune();
@@ -111,31 +112,55 @@ class WindowSearch {
     }
   }
 
-  void run(Method method, size_t k) {
+  // Returns how the next window is best searched: one that pruning did not help speaks for a scan
+  // of its neighbours too.
+  Method run(Method method, size_t k) {
     // No document of the window can score more than the sum of the runs' largest products.
-    if (runs_.empty() || bound_ < top_.threshold()) return;
-    if (method == Method::kScan || (method == Method::kAuto && postings_ < kSmallWindow))
+    if (runs_.empty() || bound_ < top_.threshold()) return method;
+    if (method == Method::kScan || (method == Method::kAuto && !bounds_may_pay()))
       scan();
-    else
-      prune(method, k);
+    else if (!prune(method, k))
+      return Method::kScan;
+    return method;
   }
 
  private:
-  // Below so many postings a scan takes less than the bounds alone.
-  static constexpr size_t kSmallWindow = 16384;
-  // Time of finding a block in a run, in postings scanned; measured on learned sparse vectors.
-  static constexpr size_t kVisitCost = 12;
+  // Times in postings scanned, measured on learned sparse vectors: of bounding with a posting of
+  // a run without a row, of bounding with a row of 8,192 blocks, and of finding a block in a run.
+  static constexpr size_t kSparseCost = 3;
+  static constexpr size_t kRowCost = 1024;
+  static constexpr size_t kVisitCost = 40;
+  // A run of fewer postings a block is walked, not leapt through.
+  static constexpr size_t kLeapCost = 12;
+
+  // Documents of a scan compared with one threshold.
+  static constexpr size_t kStretch = 2048;
+
+  // Without a threshold nothing is pruned, and bounds that cost as much as a scan save nothing.
+  bool bounds_may_pay() const {
+    if (!top_.full()) return false;
+    size_t cost = 0;
+    for (const Run<Weight>& run : runs_)
+      cost += run.row == nullptr ? run.size * kSparseCost : kRowCost;
+    return cost < postings_;
+  }
 
   void scan() {
     uint32_t* sums = scratch_.sums.data();
     for (const Run<Weight>& run : runs_) add_run(sums, run);
     uint16_t* selected = scratch_.selected.data();
-    const size_t found = loops_.select(sums, window_.count, top_.threshold(), selected);
-    for (size_t i = 0; i < found; ++i) offer(selected[i], sums[selected[i]]);
+    // A stretch at a time: each lifts the threshold that the next must reach.
+    for (size_t start = 0; start < window_.count; start += kStretch) {
+      const size_t size = std::min<size_t>(kStretch, window_.count - start);
+      const size_t found = loops_.select(sums + start, size, top_.threshold(), selected);
+      for (size_t i = 0; i < found; ++i)
+        offer(static_cast<uint16_t>(start + selected[i]), sums[start + selected[i]]);
+    }
     std::fill(scratch_.sums.begin(), scratch_.sums.end(), 0);
   }
 
-  void prune(Method method, size_t k) {
+  // Whether the bounds were worth computing: false when too many blocks survived them.
+  bool prune(Method method, size_t k) {
     compute_bounds();
     uint32_t* bounds = scratch_.bounds.data();
     const size_t blocks = (window_.count + kBlock - 1) / kBlock;
@@ -146,11 +171,11 @@ class WindowSearch {
     for (size_t round = k / 2 + 32;; round *= 2) {
       // A block whose bound is below the threshold holds no document that reaches it.
       const size_t left = loops_.select(bounds, blocks, top_.threshold(), survivors.data());
-      if (left == 0) return;
-      if (method == Method::kAuto && top_.full() && left * runs_.size() * kVisitCost > postings_) {
+      if (left == 0) return true;
+      if (method == Method::kAuto && left * runs_.size() * kVisitCost > postings_) {
         top_.forget_from(window_.first);
         scan();
-        return;
+        return false;
       }
       const uint32_t cut = left > round ? cut_for(bounds, survivors.data(), left, round) : 0;
       std::vector<uint16_t>& visited = scratch_.visited;
@@ -160,7 +185,7 @@ class WindowSearch {
       score_blocks(visited);
       for (uint16_t block : visited) bounds[block] = 0;
       top_.prune();
-      if (visited.size() == left) return;
+      if (visited.size() == left) return true;
     }
   }
 
@@ -210,7 +235,7 @@ class WindowSearch {
     for (size_t slot = 0; slot < blocks.size(); ++slot)
       scratch_.slots[blocks[slot]] = static_cast<uint16_t>(slot);
     for (const Run<Weight>& run : runs_) {
-      if (run.size < blocks.size() * kVisitCost)
+      if (run.size < blocks.size() * kLeapCost)
         add_by_posting(sums, run);
       else
         add_by_block(sums, run, blocks);
@@ -282,10 +307,9 @@ void search(const View& index, const Query& query, size_t k, uint32_t floor, Met
             const Loops& loops, Scratch& scratch) {
   TopK top(index, k, floor, scratch.hits);
   for (const Window& window : index.windows) {
-    if (index.wide)
-      WindowSearch<uint16_t>(window, query, loops, scratch, top).run(method, k);
-    else
-      WindowSearch<uint8_t>(window, query, loops, scratch, top).run(method, k);
+    method = index.wide
+                 ? WindowSearch<uint16_t>(window, query, loops, scratch, top).run(method, k)
+                 : WindowSearch<uint8_t>(window, query, loops, scratch, top).run(method, k);
     top.prune();
   }
   top.finish();
