@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,6 +47,9 @@ DEFAULT_MEMORY = 1 << 30
 SHARD_DOCUMENTS = 2048
 SHARD_CHARACTERS = 1 << 25
 ENCODE_DOCUMENTS = 256  # given to the encoder at once, so that progress is seen
+
+# All there is in INDEX.partial, with the temporary files of `replacing`.
+_OURS = re.compile(r"lock|job\.json|shards|index|old|\.job\.json\.\d+\.tmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ def build(
     """
     path = path.absolute()
     _check_options(bits, max_memory)
+    if threads is not None and threads < 1:
+        raise LsrError(f"threads must be at least 1, not {threads}")
     with _workplace(path, force) as partial:
         if isinstance(encoder, str):
             encoder = load_encoder(encoder, **settings)
@@ -233,7 +239,7 @@ def _write_index(
             bar.advance(len(chunk.ids))
         segment = writer.finish()
         files = sorted((directory / SEGMENTS / "0").iterdir())
-    if words:
+    if identity is not None:
         column = pa.array(words, pa.large_string())
         by_word = pc.sort_indices(column).cast(pa.uint32())
         columns = {name: pa.array(values) for name, values in term_columns.items()}
@@ -264,11 +270,14 @@ def _workplace(path: Path, force: bool) -> Iterator[Path]:
     partial = path.with_name(path.name + ".partial")
     try:
         partial.mkdir(parents=True, exist_ok=True)
+        foreign = [file for file in partial.iterdir() if not _OURS.fullmatch(file.name)]
+        if foreign:
+            raise IndexExists(
+                f"{path} would be built in {partial}, but {foreign[0].name} there is not the work "
+                "of an earlier build; move it or choose another place"
+            )
         with _locked(partial, path):
-            if (partial / "old").exists() and not path.exists():
-                (partial / "old").rename(path)  # killed between the two renames of `_publish`
             check_target(path, force)
-            shutil.rmtree(partial / "index", ignore_errors=True)
             yield partial
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
@@ -288,15 +297,25 @@ def _locked(partial: Path, path: Path) -> Iterator[None]:
             f"{path} is being built by another process; wait for it or choose another place"
         ) from None
     try:
+        _recover(partial, path)
         yield
     finally:
+        _recover(partial, path)
         _tidy(partial)
         lock.release()
 
 
-def _tidy(partial: Path) -> None:
-    """Remove what no later build can use: all of it when no shard is worth keeping."""
+def _recover(partial: Path, path: Path) -> None:
+    """Undo a `_publish` that was stopped half-way; remove what no later build can use."""
+    old = partial / "old"
+    if old.exists() and not path.exists():
+        old.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(partial / "index", ignore_errors=True)
+
+
+def _tidy(partial: Path) -> None:
+    """Remove the workplace unless it has shards worth keeping."""
     job = _read_job(partial)
     if not (job and job.get("resumable") and any((partial / "shards").glob("*.arrow"))):
         shutil.rmtree(partial, ignore_errors=True)
@@ -333,6 +352,11 @@ def _distinct(documents: Iterable[Document | Mapping[str, Any]]) -> Iterator[Doc
     """The documents, checked; a repeated id is an error."""
     seen: set[str] = set()
     for number, item in enumerate(documents, 1):
+        if not isinstance(item, Document | Mapping):
+            raise CorpusError(
+                f"document {number} is {type(item).__name__}, not a mapping; give each document "
+                'as {"id": ..., "text": ...}'
+            )
         try:
             document = item if isinstance(item, Document) else document_of(item)
         except BadRecord as error:
@@ -396,13 +420,19 @@ def _shard_digest(path: Path) -> str | None:
 
 
 def _read_shard(path: Path) -> Chunk:
-    with pa.memory_map(str(path)) as source:
-        batch = pa.ipc.open_file(source).get_batch(0)
-        terms, weights = batch.column("terms"), batch.column("weights")
-        vectors = SparseVectors(
-            terms.offsets.to_numpy(), terms.values.to_numpy(), weights.values.to_numpy()
-        )
-        texts = {name: batch.column(name).to_pylist() for name in ("id", "title", "text")}
+    try:
+        with pa.memory_map(str(path)) as source:
+            batch = pa.ipc.open_file(source).get_batch(0)
+            batch.validate(full=True)
+            terms, weights = batch.column("terms"), batch.column("weights")
+            vectors = SparseVectors(
+                terms.offsets.to_numpy(), terms.values.to_numpy(), weights.values.to_numpy()
+            )
+            texts = {name: batch.column(name).to_pylist() for name in ("id", "title", "text")}
+    except (pa.ArrowException, KeyError, UnicodeDecodeError, VectorError) as error:
+        raise LsrError(
+            f"{path} is damaged ({str(error).partition(chr(10))[0]}); remove it and start again"
+        ) from None
     return Chunk(texts["id"], texts["title"], texts["text"], vectors)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.encoders import Encoder, restore_encoder
-from lsr.errors import EncoderError, QueryError
+from lsr.errors import EncoderError, IndexCorrupt, QueryError, VectorError
 from lsr.hits import Explanation, Hits, Kind, TermMatch
 from lsr.index.columns import SortedStrings
 from lsr.index.format import Manifest
@@ -161,8 +161,11 @@ class Index:
             row = segment.ids.find(id)
             if row is not None:
                 title, text = self.stored_text(int(base) + row) or ("", "")
-                terms, weights = segment.vector(row)
-                return StoredDocument(id, title, text, SparseVectors.from_rows([(terms, weights)]))
+                try:
+                    vector = SparseVectors.from_rows([segment.vector(row)])
+                except VectorError as error:
+                    raise IndexCorrupt(segment.path, f"document {id!r}: {error}") from None
+                return StoredDocument(id, title, text, vector)
         raise QueryError(f"there is no document {id!r} in {self.path}")
 
     @property

@@ -32,10 +32,7 @@ class SparseVectors:
     def __init__(self, indptr: npt.ArrayLike, terms: npt.ArrayLike, weights: npt.ArrayLike) -> None:
         self.indptr = _integers("indptr", indptr, np.int64)
         self.terms = _integers("terms", terms, np.uint32)
-        try:
-            self.weights = np.ascontiguousarray(weights, dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise VectorError(f"weights must be numbers: {error}") from None
+        self.weights = _floats("weights", weights)
         self._check()
 
     @classmethod
@@ -134,6 +131,8 @@ class SparseVectors:
 
     def strongest(self, count: int) -> SparseVectors:
         """Keep the `count` largest weights of each row; of equal ones, the lower terms."""
+        if count < 0:
+            raise VectorError(f"the strongest {count} weights cannot be kept; give 0 or more")
         lengths = np.diff(self.indptr)
         if not lengths.size or lengths.max() <= count:
             return self
@@ -151,7 +150,7 @@ class SparseVectors:
         indptr, terms, weights = self.indptr, self.terms, self.weights
         if indptr.ndim != 1 or terms.ndim != 1 or weights.ndim != 1:
             raise VectorError("indptr, terms and weights must each have one dimension")
-        if indptr.size == 0 or indptr[0] != 0 or (np.diff(indptr) < 0).any():
+        if indptr.size == 0 or indptr[0] != 0 or (indptr[1:] < indptr[:-1]).any():
             raise VectorError("indptr must start at 0 and never descend")
         if not terms.size == weights.size == indptr[-1]:
             raise VectorError(
@@ -196,3 +195,15 @@ def _integers(name: str, values: npt.ArrayLike, dtype: type[Any]) -> npt.NDArray
         if array.min() < limits.min or array.max() > limits.max:
             raise VectorError(f"{name} must lie between {limits.min} and {limits.max}")
     return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _floats(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Convert numbers to float32; those beyond it become infinite."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise VectorError(f"{name} must be numbers: {error}") from None
+    if array.size and array.dtype.kind not in "fiu":
+        raise VectorError(f"{name} must be numbers, not {array.dtype}")
+    with np.errstate(over="ignore"):  # infinity is refused with its row
+        return np.ascontiguousarray(array, dtype=np.float32)

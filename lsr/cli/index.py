@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lsr.cli.options import Bytes, encoder_options
-from lsr.errors import LsrError
+from lsr.errors import IndexExists, LsrError
 
 
 @click.command()
@@ -73,7 +73,7 @@ def index(
 
     check_target(output, force)
     documents = open_corpus(corpus, "skip" if on_error == "skip" else "stop")
-    partial = output.with_name(output.name + ".partial")
+    partial = output.absolute().with_name(output.absolute().name + ".partial")
     try:
         build(
             output,
@@ -88,8 +88,8 @@ def index(
             progress=Progress,
             **settings,
         )
-    except (LsrError, KeyboardInterrupt):
-        if partial.exists():
+    except (LsrError, KeyboardInterrupt) as error:
+        if partial.exists() and not isinstance(error, IndexExists):
             click.echo(
                 f"Finished work is kept in {partial}: the same command goes on from there.",
                 err=True,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from lsr.errors import LsrError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,6 +63,16 @@ def encoder_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def writable(context: click.Context, parameter: click.Parameter, file: Path | None) -> Path | None:
+    """Refuse a file that cannot be written before the work for it, not after."""
+    if file is not None:
+        if not file.absolute().parent.is_dir():
+            raise LsrError(f"{file} cannot be written: its folder does not exist; create it first")
+        if file.is_dir():
+            raise LsrError(f"{file} cannot be written: it is a folder; name a file")
+    return file
 
 
 def write_json(value: Any) -> None:

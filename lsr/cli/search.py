@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lsr.cli.options import write_json
+from lsr.cli.options import writable, write_json
 
 if TYPE_CHECKING:
     from lsr.hits import Explanation, Hit, Hits
     from lsr.retrieval import Index
 
 _SNIPPET = 240
+_WIDE = 80
 
 
 @click.command()
@@ -40,6 +41,7 @@ _SNIPPET = 240
     "--run",
     "run_file",
     type=click.Path(path_type=Path),
+    callback=writable,
     metavar="OUT.trec",
     help="With --queries: the TREC run to write.",
 )
@@ -204,32 +206,35 @@ def _print_table(hits: Hits, explain: bool) -> None:
             pattern = "|".join(rf"\b{re.escape(word)}\w*" for word in words)
             body.highlight_regex(f"(?i){pattern}", "green")
         parts.append(body)
-        if explain:
-            parts.append(_bars(why))
+        if explain and why.terms:
+            parts.append(_bars(why, console.width))
         parts.append(Text(""))
         table.add_row(str(rank), f"{hit.score:.3f}", Group(*parts))
     console.print(table)
 
 
-def _bars(why: Explanation) -> Any:
+def _bars(why: Explanation, width: int) -> Any:
     from rich.table import Table
+    from rich.text import Text
 
     most = why.terms[0].product
-    bars = Table(show_header=True, header_style="dim", box=None, pad_edge=False, padding=(0, 2))
-    for name in ("term", "kind"):
-        bars.add_column(name)
+    longest = 20 if width >= _WIDE else 0  # no bars where the numbers need the room
+    bars = Table(show_header=True, header_style="dim", box=None, pad_edge=False, padding=(0, 1))
+    bars.add_column("term", overflow="fold", min_width=8)
+    bars.add_column("kind", no_wrap=True)
     for name in ("query", "document", "product"):
-        bars.add_column(name, justify="right")
-    bars.add_column("")
+        bars.add_column(name, justify="right", no_wrap=True)
+    bars.add_column("", no_wrap=True)
     for match in why.terms:
         colour = "green" if match.kind == "literal" else "yellow"
+        length = max(1, round(longest * match.product / most)) if longest else 0
         bars.add_row(
-            match.term,
+            Text(match.term),  # a term may look like markup: [unused-7]
             match.kind or "",
             f"{match.query_weight:.3f}",
             f"{match.document_weight:.3f}",
             f"{match.product:.3f}",
-            f"[{colour}]{'█' * max(1, round(20 * match.product / most))}[/]",
+            Text("█" * length, colour),
         )
-    bars.add_row("[dim]sum[/]", "", "", "", f"[bold]{why.score:.3f}[/]", "")
+    bars.add_row(Text("sum", "dim"), "", "", "", Text(f"{why.score:.3f}", "bold"), "")
     return bars
