@@ -24,7 +24,6 @@ SANITIZE := build/sanitize
 .PHONY: demo test lint types wheel-check sanitize clean
 
 demo: .venv/.installed demo/arxiv-cs/manifest.json
-	$(SEARCH) "robots that walk over rough ground" -k 3
 	$(SEARCH) "why do language models make up facts" -k 3
 	$(SEARCH) "depth from a single camera image" -k 3
 	$(SEARCH) "robots that walk over rough ground" -k 1 --explain
