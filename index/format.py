@@ -196,6 +196,12 @@ class Manifest:
 
 def _possible(manifest: Any) -> bool:
     """Whether the fields have the kinds and ranges of a manifest."""
+    encoder = manifest.encoder
+    if encoder is not None and not (
+        isinstance(encoder, dict)
+        and all(isinstance(encoder.get(field), str) for field in ("kind", "name"))
+    ):
+        return False
     whole = [manifest.vocabulary]
     for segment in manifest.segments:
         if not isinstance(segment.id, str) or not isinstance(segment.windows, list):
@@ -211,7 +217,6 @@ def _possible(manifest: Any) -> bool:
         and all(isinstance(number, int | float) for number in (manifest.step, manifest.error))
         and 0 < manifest.step < math.inf
         and 0 <= manifest.error < math.inf
-        and isinstance(manifest.encoder, dict | None)
         and isinstance(manifest.kept, list)
     )
 

@@ -135,7 +135,7 @@ def file_entry(manifest: Manifest, name: str, path: Path) -> FileEntry:
 
 def open_vocabulary(index: Path, manifest: Manifest) -> tuple[SortedStrings, dict[str, Any]] | None:
     """The words of the index and the encoder's further columns, or None when it has none."""
-    if manifest.vocabulary == 0:
+    if manifest.vocabulary == 0 and VOCABULARY not in manifest.files:
         return None
     path = index / VOCABULARY
     file = ArrowFile(path, size=file_entry(manifest, VOCABULARY, path).size, batches=1)

@@ -199,7 +199,11 @@ def _print_table(hits: Hits, explain: bool) -> None:
     table.add_column("document", ratio=1)
     for rank, hit in enumerate(hits, 1):
         why = hit.explain()
-        parts: list[Any] = [Text.assemble((hit.title or hit.id, "bold"), ("  " + hit.id, "dim"))]
+        parts: list[Any] = [
+            Text.assemble((hit.title, "bold"), ("  " + hit.id, "dim"))
+            if hit.title
+            else Text(hit.id, "bold")
+        ]
         words = _words(why)
         body = Text(snippet(hit.text, words))
         if words:

@@ -1,0 +1,137 @@
+"""A command line that is called in the process, small collections, indexes of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import lsr
+from lsr.cli import main
+
+SUBJECTS = ["harbour pilots", "tidal mills", "glass bees", "winter wheat", "paper maps", "copper"]
+VERBS = ["guide", "measure", "repair", "describe", "carry", "forget"]
+PLACES = ["in northern ports", "near old bridges", "under heavy rain", "without any light"]
+
+
+class Result(NamedTuple):
+    """What a command did: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> str:
+        """The one sentence it failed with."""
+        lines = [line for line in self.err.splitlines() if not line.startswith("Checking: ")]
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("Error: ")
+        return lines[0].removeprefix("Error: ")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Result]]:
+    """run("search", index, "text") -> Result; no exception but SystemExit may come out."""
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def call(*arguments: str | Path | int) -> Result:
+        capsys.readouterr()
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return Result(code, captured.out, captured.err)
+
+    yield call
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture(scope="session")
+def documents() -> list[dict[str, str]]:
+    """144 short documents, all different."""
+    found = []
+    for a, subject in enumerate(SUBJECTS):
+        for b, verb in enumerate(VERBS):
+            for c, place in enumerate(PLACES):
+                text = f"The {subject} {verb} {SUBJECTS[(a + b + c + 1) % 6]} {place}."
+                found.append({"id": f"d{a}{b}{c}", "title": subject if c % 2 else "", "text": text})
+    return found
+
+
+@pytest.fixture(scope="session")
+def write_jsonl() -> Callable[..., Path]:
+    """write_jsonl(path, records) -> path"""
+
+    def write(path: Path, records: Iterable[Any]) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def corpus(
+    tmp_path: Path, documents: list[dict[str, str]], write_jsonl: Callable[..., Path]
+) -> Path:
+    """The documents as a file."""
+    return write_jsonl(tmp_path / "corpus.jsonl", documents)
+
+
+@pytest.fixture(scope="session")
+def bm25_index(
+    tmp_path_factory: pytest.TempPathFactory, documents: list[dict[str, str]]
+) -> lsr.Index:
+    """An index of the documents, not to be changed; keeps its floats."""
+    path = tmp_path_factory.mktemp("bm25") / "index"
+    return lsr.Index.build(path, documents, "bm25", keep_floats=True)
+
+
+@pytest.fixture(scope="session")
+def splade_index(
+    tmp_path_factory: pytest.TempPathFactory, documents: list[dict[str, str]]
+) -> lsr.Index:
+    """An index of every sixth document by the model, not to be changed."""
+    path = tmp_path_factory.mktemp("splade") / "index"
+    return lsr.Index.build(path, iter(documents[::6]), encoder="splade-tiny")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Callable[[lsr.Index], Path]:
+    """A copy of an index that a test may damage."""
+
+    def make(index: lsr.Index) -> Path:
+        return Path(shutil.copytree(index.path, tmp_path / f"copy-of-{index.path.parent.name}"))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def files_of() -> Callable[[Path], dict[str, bytes]]:
+    """The files below a folder by their path in it."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def python() -> list[str]:
+    """The start of a command that runs Python code in a process of its own."""
+    return [sys.executable, "-W", "error", "-c"]

@@ -1,0 +1,234 @@
+"""`lsr search`: one question."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import lsr
+from lsr.cli.search import snippet
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], io.StringIO]:
+    """Make standard output a terminal of so many columns, and catch what it shows."""
+
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def make(columns: int) -> io.StringIO:
+        screen = Screen()
+        monkeypatch.setattr("sys.stdout", screen)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("NO_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm")
+        return screen
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["bm25_index", "splade_index"])
+def test_json(run: Callable[..., Any], name: str, request: pytest.FixtureRequest) -> None:
+    index: lsr.Index = request.getfixturevalue(name)
+    hits = index.search("who repairs tidal mills", k=4)
+    answer = run("search", index.path, "who repairs tidal mills", "-k", 4, "--json", "--explain")
+    assert (answer.code, answer.err) == (0, "")
+    assert list(answer.json) == ["query", "hits"]
+    assert answer.json["query"] == "who repairs tidal mills"
+    assert len(answer.json["hits"]) == 4
+    for shown, hit in zip(answer.json["hits"], hits, strict=True):
+        assert list(shown) == ["id", "score", "title", "text", "terms"]
+        assert shown["id"] == hit.id
+        assert shown["score"] == hit.score == sum(term["product"] for term in shown["terms"])
+        assert (shown["title"], shown["text"]) == (hit.title, hit.text)
+        for term, match in zip(shown["terms"], hit.explain().terms, strict=True):
+            assert term == {
+                "term": match.term,
+                "query_weight": match.query_weight,
+                "document_weight": match.document_weight,
+                "product": match.product,
+                "kind": match.kind,
+            }
+    bare = run("search", index.path, "who repairs tidal mills", "-k", 4, "--json").json
+    assert [{**hit, "terms": []} for hit in bare["hits"]] == [
+        {**hit, "terms": []} for hit in answer.json["hits"]
+    ]
+    assert all("terms" not in hit for hit in bare["hits"])
+
+
+def test_plain_lines_in_a_pipe(run: Callable[..., Any], bm25_index: lsr.Index) -> None:
+    hits = bm25_index.search("repair glass bees", k=3)
+    lines = run("search", bm25_index.path, "repair glass bees", "-k", 3).out.splitlines()
+    assert lines[0::2] == [
+        f"{rank}\t{hit.score:.4f}\t{hit.id}\t{hit.title}" for rank, hit in enumerate(hits, 1)
+    ]
+    assert lines[1::2] == [f"\t{hit.text}" for hit in hits]
+    explained = run("search", bm25_index.path, "repair glass bees", "-k", 1, "--explain").out
+    assert "\x1b" not in explained
+    assert [line.split()[0] for line in explained.splitlines()[2:]] == [
+        match.term for match in hits[0].explain().terms
+    ]
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_a_table_on_a_terminal(
+    run: Callable[..., Any], splade_index: lsr.Index, terminal: Callable[..., Any], columns: int
+) -> None:
+    hit = splade_index.search("repair glass bees", k=1)[0]
+    why = hit.explain()
+    screen = terminal(columns)
+    assert run("search", splade_index.path, "repair glass bees", "-k", 1, "--explain").code == 0
+    shown = click.unstyle(screen.getvalue())
+    lines = [line.split() for line in shown.splitlines()]
+    assert max(map(len, shown.splitlines())) <= columns
+    assert "…" not in shown
+    for match in why.terms:
+        numbers = [match.query_weight, match.document_weight, match.product]
+        row = [match.term, match.kind, *(f"{number:.3f}" for number in numbers)]
+        assert row in [line[:5] for line in lines]
+    assert ["sum", f"{why.score:.3f}"] in lines
+    assert ("█" * 20 in shown) == (columns == 100)
+
+
+def test_terms_and_texts_are_not_markup(
+    run: Callable[..., Any], tmp_path: Path, terminal: Callable[..., Any]
+) -> None:
+    from lsr.build import Chunk, _write_index  # an index whose word looks like rich's markup
+    from lsr.progress import Silent
+
+    text = "[bold]loud[/bold] [/] [link=x]"
+    chunk = Chunk(["[red]"], [text], [text], lsr.SparseVectors([0, 1], [0], [1]))
+    _write_index(
+        tmp_path / "i",
+        lambda: iter([chunk]),
+        bits=8,
+        keep_floats=False,
+        keep_text=True,
+        max_memory=1 << 30,
+        identity=lsr.load_encoder("bm25").identity | {"documents": 1},
+        words=["[/red]"],
+        term_columns={"document_frequency": lsr.SparseVectors([0, 1], [1], [1]).terms},
+        progress=Silent,
+    )
+    index = lsr.open(tmp_path / "i")
+    (hits,) = index.search_vectors(lsr.SparseVectors([0, 1], [0], [1]))
+    screen = terminal(100)
+    from lsr.cli.search import _print_table
+
+    _print_table(hits, explain=True)
+    assert screen.getvalue().count(text) == 2
+    assert "[/red]" in screen.getvalue()
+
+
+def test_nothing_found(
+    run: Callable[..., Any], bm25_index: lsr.Index, terminal: Callable[..., Any]
+) -> None:
+    for question in ("zyzzyva", "", "😀"):
+        answer = run("search", bm25_index.path, question, "--explain")
+        assert (answer.code, answer.out) == (0, "")
+        assert answer.err == "No document shares a term with the question.\n"
+        answer = run("search", bm25_index.path, question, "--json")
+        assert (answer.code, answer.err) == (0, "")
+        assert answer.json == {"query": question, "hits": []}
+    screen = terminal(80)
+    assert run("search", bm25_index.path, "zyzzyva", "--explain").code == 0
+    assert screen.getvalue() == "No document shares a term with the question.\n"
+
+
+def test_every_method_and_kernel_gives_the_same(
+    run: Callable[..., Any], bm25_index: lsr.Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lsr.index._kernels import available_isas
+
+    wanted = run("search", bm25_index.path, "winter wheat", "--json", "-k", 50).json
+    for method in ("auto", "scan", "pruned"):
+        for isa in available_isas():
+            monkeypatch.setenv("LSR_ISA", isa)
+            command = ("search", bm25_index.path, "winter wheat", "--json", "-k", 50)
+            assert run(*command, "--method", method).json == wanted
+    exact = run("search", bm25_index.path, "winter wheat", "--json", "--exact-floats").json
+    assert exact["hits"][0]["score"] == pytest.approx(wanted["hits"][0]["score"], abs=0.05)
+    monkeypatch.setenv("LSR_ISA", "mmx")
+    answer = run("search", bm25_index.path, "winter wheat")
+    assert answer.code == 2
+    assert answer.error.startswith("LSR_ISA=mmx cannot be used here: this machine has scalar")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["text", "-k", "0"],
+        ["text", "-k", "-1"],
+        ["text", "-k", "many"],
+        ["text", "--method", "wand"],
+        ["text", "--threads", "0"],
+        ["text", "--no-such-option"],
+        [],
+        ["text", "more"],
+        ["text", "--queries", "q.jsonl", "--run", "r.trec"],
+        ["--queries", "q.jsonl"],
+        ["text", "--run", "r.trec"],
+    ],
+)
+def test_bad_usage(run: Callable[..., Any], bm25_index: lsr.Index, arguments: list[str]) -> None:
+    answer = run("search", bm25_index.path, *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("Usage: lsr search [OPTIONS] INDEX [QUESTION]\n")
+    assert answer.err.splitlines()[-1].startswith("Error: ")
+
+
+def test_what_is_no_index(run: Callable[..., Any], tmp_path: Path, corpus: Path) -> None:
+    for place in (tmp_path / "none", tmp_path, corpus):
+        for command in (["search", place, "x"], ["info", place], ["verify", place]):
+            answer = run(*command)
+            assert (answer.code, answer.out) == (1, "")
+            assert answer.error == (
+                f"{place} is not an index: it has no manifest.json; build one with `lsr index`"
+            )
+
+
+def test_words_cannot_search_vectors(run: Callable[..., Any], tmp_path: Path) -> None:
+    one = lsr.SparseVectors([0, 1], [1], [1])
+    index = lsr.Index.from_vectors(tmp_path / "v", ["a"], one)
+    answer = run("search", index.path, "text")
+    assert answer.code == 1
+    assert "built from vectors without an encoder; search it with vectors" in answer.error
+
+
+def test_another_encoder_is_refused(run: Callable[..., Any], bm25_index: lsr.Index) -> None:
+    answer = run("search", bm25_index.path, "text", "--encoder", "splade-tiny")
+    assert answer.code == 1
+    assert "is of the kind 'splade'; give the encoder the index was built with" in answer.error
+
+
+def test_info(run: Callable[..., Any], bm25_index: lsr.Index, tmp_path: Path) -> None:
+    facts = run("info", bm25_index.path, "--json").json
+    assert facts == bm25_index.info()
+    assert (facts["documents"], facts["bits"], facts["kept"]) == (144, 8, ["floats", "text"])
+    assert facts["encoder"]["name"] == "bm25"
+    sizes = sum(f.stat().st_size for f in bm25_index.path.rglob("*.arrow"))
+    assert sum(facts["sizes"].values()) == sizes
+    text = run("info", bm25_index.path).out
+    assert f"documents        144\n  postings         {facts['postings']:,}, 8 bits" in text
+    vectors = lsr.Index.from_vectors(tmp_path / "v", [], lsr.SparseVectors([0], [], []))
+    assert "none: built from vectors" in run("info", vectors.path).out
+
+
+def test_a_snippet_is_around_the_first_word() -> None:
+    text = "lead " * 100 + "copper\n wire " + "tail " * 100
+    piece = snippet(text, ["wire", "copper"])
+    assert piece.startswith("… lead")
+    assert piece.endswith("tail …")
+    assert "copper wire" in piece
+    assert len(piece) <= 244
+    assert snippet(text, []).startswith("lead lead")
+    assert snippet("a  short\ttext", ["text"]) == "a short text"
+    assert snippet("x" * 999, []) == "x" * 240 + " …"
+    assert len(snippet("x" * 999 + " copper", ["copper"])) <= 244
+    assert snippet(text, ["(", "[x"]).startswith("lead")  # words are no patterns

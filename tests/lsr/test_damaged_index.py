@@ -1,0 +1,194 @@
+"""Damaged indexes: found by `lsr verify`, and used without a crash or a strange exception."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lsr
+from lsr.errors import IndexCorrupt, IndexFormatError, LsrError
+from lsr.files import checksum_bytes
+
+FILES = [
+    "manifest.json",
+    "vocabulary.arrow",
+    *(
+        f"segments/0/{name}.arrow"
+        for name in ("alive", "blocks", "documents", "floats", "postings", "stored", "terms")
+    ),
+]
+FLIPS = 40  # of each file
+
+
+def use(path: Path) -> None:
+    """Read about everything there is in an index."""
+    index = lsr.open(path)
+    questions = ["who repairs tidal mills", "copper without any light"]
+    for options in ({"method": "scan"}, {"method": "pruned"}, {"exact_floats": True}):
+        for hits in index.search(questions, 5, **options):  # type: ignore[arg-type]
+            for hit in hits:
+                assert isinstance(hit.title + hit.text + str(hit.explain()), str)
+    for identifier in ("d000", "d350", "d553"):
+        assert index.get(identifier).id == identifier
+    index.info()
+
+
+def test_the_files_of_an_index(bm25_index: lsr.Index, files_of: Callable[..., Any]) -> None:
+    assert sorted(files_of(bm25_index.path)) == sorted(FILES)
+    use(bm25_index.path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_byte_anywhere(
+    run: Callable[..., Any], bm25_index: lsr.Index, copy: Callable[..., Path], name: str
+) -> None:
+    path = copy(bm25_index)
+    data = (path / name).read_bytes()
+    chance = random.Random(name)
+    failures = 0
+    for _ in range(FLIPS):
+        place, bits = chance.randrange(len(data)), chance.choice([1, 2, 4, 64, 128, 255])
+        damaged = bytearray(data)
+        damaged[place] ^= bits
+        # A new file: the bytes under a mapping that is still open must not change.
+        (path / name).unlink()
+        (path / name).write_bytes(damaged)
+        checked = run("verify", path)
+        assert (checked.code, checked.out) == (1, ""), (place, bits)
+        assert str(path) in checked.err
+        try:
+            use(path)
+        except LsrError as error:
+            failures += "\n" not in str(error)
+    if name == "manifest.json":
+        assert failures == FLIPS
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_cut_or_missing(
+    run: Callable[..., Any], bm25_index: lsr.Index, copy: Callable[..., Path], name: str
+) -> None:
+    path = copy(bm25_index)
+    data = (path / name).read_bytes()
+    for size in (0, 1, len(data) // 2, len(data) - 8, len(data) - 1, len(data) + 1):
+        (path / name).unlink()
+        (path / name).write_bytes((data + b"\0")[:size])
+        with pytest.raises(IndexCorrupt, match=name):
+            use(path)
+        answer = run("search", path, "copper")
+        assert answer.code == 1
+        assert answer.error.startswith(f"{path / name} is damaged: ")
+        assert answer.error.endswith("; run `lsr verify` and rebuild the index")
+        assert run("verify", path).code == 1
+    (path / name).unlink()
+    with pytest.raises((IndexCorrupt, IndexFormatError), match=r"missing|no manifest\.json"):
+        use(path)
+    assert run("verify", path).code == 1
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    """Change fields of a manifest and make its checksum right again."""
+    body = json.loads((path / "manifest.json").read_bytes())
+    for name, value in changes.items():
+        if callable(value):
+            value(body)
+        else:
+            body[name] = value
+    body["checksum"] = "0" * 32
+    text = json.dumps(body, indent=1, ensure_ascii=False)
+    digest = checksum_bytes(text.encode())
+    (path / "manifest.json").write_text(text.replace("0" * 32, digest, 1))
+
+
+@pytest.mark.parametrize("version", [0, 2, 99])
+def test_another_format_version(
+    run: Callable[..., Any], bm25_index: lsr.Index, copy: Callable[..., Path], version: int
+) -> None:
+    path = copy(bm25_index)
+    rewrite(path)
+    use(path)  # `rewrite` makes a manifest that is read
+    rewrite(path, format_version=version)
+    for command in (["search", path, "copper"], ["info", path], ["verify", path]):
+        answer = run(*command)
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.error.startswith(f"{path} has index format {version}, and this lsr reads ")
+
+
+IMPOSSIBLE: list[dict[str, Any]] = [
+    {"bits": 4},
+    {"bits": "8"},
+    {"step": 0},
+    {"step": float("nan")},
+    {"step": "1"},
+    {"error": -1.0},
+    {"error": None},
+    {"encoder": "bm25"},
+    {"encoder": {}},
+    {"encoder": {"kind": "bm25"}},
+    {"encoder": {"kind": ["bm25"], "name": "bm25"}},
+    {"vocabulary": -1},
+    {"vocabulary": 1.5},
+    {"kept": None},
+    {"segments": None},
+    {"segments": {"id": "0"}},
+    {"segments": [{"id": "0"}]},
+    {"segments": [{"id": 0, "windows": [144], "postings": 1}]},
+    {"segments": [{"id": "..", "windows": [144], "postings": 1}]},
+    {"segments": [{"id": "0", "windows": 144, "postings": 1}]},
+    {"segments": [{"id": "0", "windows": ["144"], "postings": 1}]},
+    {"segments": [{"id": "0", "windows": [0, 144], "postings": 1}]},
+    {"segments": [{"id": "0", "windows": [70_000], "postings": 1}]},
+    {"segments": [{"id": "0", "windows": [2**70], "postings": 1}]},
+    {"segments": [{"id": "0", "windows": [144], "postings": None}]},
+    {"files": []},
+    {"files": {"vocabulary.arrow": 7}},
+    {"files": {"vocabulary.arrow": {"size": "1", "checksum": ""}}},
+    {"files": {"vocabulary.arrow": {"size": 1, "checksum": None}}},
+    {"files": {"../secret": {"size": 1, "checksum": ""}}},
+    {"change": lambda body: body.pop("step")},
+    {"change": lambda body: body["files"].pop("segments/0/terms.arrow")},
+    {"change": lambda body: body["segments"][0].update(windows=[100, 44])},
+    {"change": lambda body: body["segments"][0].update(windows=[143])},
+    {"change": lambda body: body.update(bits=16)},
+    {"change": lambda body: body.update(vocabulary=3)},
+]
+
+
+@pytest.mark.parametrize("changes", IMPOSSIBLE, ids=str)
+def test_an_impossible_manifest_under_a_right_checksum(
+    run: Callable[..., Any],
+    bm25_index: lsr.Index,
+    copy: Callable[..., Path],
+    changes: dict[str, Any],
+) -> None:
+    path = copy(bm25_index)
+    rewrite(path, **changes)
+    with pytest.raises(IndexCorrupt):
+        use(path)
+    assert run("verify", path).code == 1
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        {"kind": "unknown", "name": "x"},
+        {"kind": "bm25", "name": "bm25"},
+        {"kind": "splade", "name": "x"},
+        {"kind": "splade", "name": "x", "source": "../x", "revision": None},
+    ],
+    ids=str,
+)
+def test_an_encoder_that_cannot_be(
+    run: Callable[..., Any], bm25_index: lsr.Index, copy: Callable[..., Path], encoder: Any
+) -> None:
+    path = copy(bm25_index)
+    rewrite(path, encoder=encoder)
+    answer = run("search", path, "copper")
+    assert answer.code == 1
+    assert answer.error
+    assert run("info", path, "--json").code == 0

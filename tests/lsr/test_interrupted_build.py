@@ -1,0 +1,316 @@
+"""Builds that are stopped, killed or raced, and what the next one makes of the remains."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lsr
+from lsr.encoders.splade import SpladeEncoder
+from lsr.errors import LsrError
+
+DOCUMENTS, SHARD, BATCH = 600, 100, 30
+STOP = 300 + 45  # the document at which a build is stopped: in the second batch of shard 3
+SIZES = (
+    f"import lsr.build; lsr.build.SHARD_DOCUMENTS = {SHARD}; lsr.build.ENCODE_DOCUMENTS = {BATCH}; "
+)
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsr.build.SHARD_DOCUMENTS", SHARD)
+    monkeypatch.setattr("lsr.build.ENCODE_DOCUMENTS", BATCH)
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory, write_jsonl: Callable[..., Path]) -> Path:
+    """A file of 600 documents."""
+    records = [
+        {"id": f"d{i}", "text": f"item {i} of the {('red', 'blue')[i % 2]} shelf"}
+        for i in range(DOCUMENTS)
+    ]
+    return write_jsonl(tmp_path_factory.mktemp("many") / "many.jsonl", records)
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that the model encodes, as they come."""
+    texts: list[str] = []
+    encode = SpladeEncoder.encode_documents
+
+    def watched(self: SpladeEncoder, batch: list[str]) -> lsr.SparseVectors:
+        texts.extend(batch)
+        return encode(self, batch)
+
+    monkeypatch.setattr(SpladeEncoder, "encode_documents", watched)
+    return texts
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, many: Path, files_of: Callable[..., Any]
+) -> dict[str, bytes]:
+    """The files of an index that was built in one go."""
+    out = tmp_path_factory.mktemp("undisturbed") / "i"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lsr.build.SHARD_DOCUMENTS", SHARD)
+        patch.setattr("lsr.build.ENCODE_DOCUMENTS", BATCH)
+        lsr.Index.build(out, map(json.loads, many.read_text().splitlines()))
+    found: dict[str, bytes] = files_of(out)
+    return found
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, signal_number: int) -> None:
+    """Send this process a signal when a document is encoded, once."""
+    encode = SpladeEncoder.encode_documents
+    pending = [signal_number]
+
+    def stopping(self: SpladeEncoder, batch: list[str]) -> lsr.SparseVectors:
+        if pending and any(text.startswith(f"item {number} ") for text in batch):
+            os.kill(os.getpid(), pending.pop())
+        return encode(self, batch)
+
+    monkeypatch.setattr(SpladeEncoder, "encode_documents", stopping)
+
+
+def shards(out: Path) -> list[str]:
+    partial = out.with_name(out.name + ".partial")
+    assert sorted(path.name for path in partial.iterdir()) == ["job.json", "lock", "shards"]
+    return sorted(path.name for path in (partial / "shards").iterdir())
+
+
+SEALED = ["000000.arrow", "000001.arrow", "000002.arrow"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_goes_on_from_its_sealed_shards(
+    run: Callable[..., Any],
+    many: Path,
+    tmp_path: Path,
+    undisturbed: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    encoded: list[str],
+    files_of: Callable[..., Any],
+    number: int,
+) -> None:
+    out = tmp_path / "i"
+    stop_at(monkeypatch, STOP, number)
+    answer = run("index", many, "-o", out)
+    assert (answer.code, answer.out) == (130, "")
+    assert [line for line in answer.err.splitlines() if line][-2:] == [
+        f"Finished work is kept in {out}.partial: the same command goes on from there.",
+        "Interrupted.",
+    ]
+    assert not out.exists()
+    assert shards(out) == SEALED
+    encoded.clear()
+    assert run("index", many, "-o", out).code == 0
+    assert len(encoded) == DOCUMENTS - 300
+    assert encoded[0].startswith("item 300 ")
+    assert files_of(out) == undisturbed
+    assert [path.name for path in tmp_path.iterdir()] == ["i"]
+
+
+def test_a_killed_build_goes_on_from_its_sealed_shards(
+    run: Callable[..., Any],
+    many: Path,
+    tmp_path: Path,
+    undisturbed: dict[str, bytes],
+    encoded: list[str],
+    files_of: Callable[..., Any],
+    python: list[str],
+) -> None:
+    out = tmp_path / "i"
+    code = SIZES + (
+        "import os, signal; from lsr.encoders.splade import SpladeEncoder as S; "
+        "encode = S.encode_documents; S.encode_documents = lambda self, batch: "
+        f"os.kill(os.getpid(), signal.SIGKILL) if 'item {STOP} ' in ' '.join(batch) "
+        "else encode(self, batch); from lsr.cli import main; main()"
+    )
+    done = subprocess.run([*python, code, "index", many, "-o", out], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not out.exists()
+    assert shards(out) == SEALED
+    # Half a shard and half a job as a crash leaves them.
+    (tmp_path / "i.partial" / "shards" / ".000003.arrow.77.tmp").write_bytes(b"ARROW1")
+    (tmp_path / "i.partial" / ".job.json.77.tmp").write_bytes(b"{")
+    (tmp_path / "i.partial" / "index" / "segments").mkdir(parents=True)
+    assert run("index", many, "-o", out).code == 0
+    assert len(encoded) == DOCUMENTS - 300
+    assert files_of(out) == undisturbed
+    assert [path.name for path in tmp_path.iterdir()] == ["i"]
+
+
+@pytest.fixture
+def interrupted(
+    run: Callable[..., Any],
+    many: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    encoded: list[str],
+) -> Path:
+    """The place of a build that was interrupted; `encoded` starts from there."""
+    stop_at(monkeypatch, STOP, signal.SIGINT)
+    assert run("index", many, "-o", tmp_path / "i").code == 130
+    encoded.clear()
+    return tmp_path / "i"
+
+
+def test_a_changed_collection_is_encoded_from_the_change_on(
+    run: Callable[..., Any], many: Path, tmp_path: Path, interrupted: Path, encoded: list[str]
+) -> None:
+    lines = many.read_text().splitlines(keepends=True)
+    lines[150] = lines[150].replace("shelf", "drawer")
+    changed = tmp_path / "changed.jsonl"
+    changed.write_text("".join(lines))
+    assert run("index", changed, "-o", interrupted).code == 0
+    # Shard 1 has changed; 0 and 2 have not.
+    assert [text.split()[1] for text in encoded] == [
+        str(i) for i in [*range(100, 200), *range(300, DOCUMENTS)]
+    ]
+    index = lsr.open(interrupted)
+    assert (len(index), index.get("d150").text.split()[-1]) == (DOCUMENTS, "drawer")
+
+
+def test_a_document_more_moves_all_that_follow(
+    run: Callable[..., Any], many: Path, tmp_path: Path, interrupted: Path, encoded: list[str]
+) -> None:
+    lines = many.read_text().splitlines(keepends=True)
+    lines.insert(120, '{"id": "new", "text": "item new of the shelf"}\n')
+    (tmp_path / "more.jsonl").write_text("".join(lines[:350]))
+    assert run("index", tmp_path / "more.jsonl", "-o", interrupted).code == 0
+    assert len(encoded) == 250
+    assert len(lsr.open(interrupted)) == 350
+
+
+@pytest.mark.parametrize(
+    "options", [["--max-length", "16"], ["--document-terms", "5"], ["--encoder", "bm25"]]
+)
+def test_another_encoder_starts_again(
+    run: Callable[..., Any], many: Path, interrupted: Path, encoded: list[str], options: list[str]
+) -> None:
+    few = interrupted.with_name("few.jsonl")
+    few.write_text("".join(many.read_text().splitlines(keepends=True)[:110]))
+    assert run("index", few, "-o", interrupted, *options).code == 0
+    assert len(encoded) == (0 if "bm25" in options else 110)
+    assert not interrupted.with_name("i.partial").exists()
+
+
+def test_a_failed_start_keeps_the_shards(
+    run: Callable[..., Any], many: Path, tmp_path: Path, interrupted: Path
+) -> None:
+    (tmp_path / "bad.jsonl").write_text("not json\n")
+    assert run("index", tmp_path / "bad.jsonl", "-o", interrupted).code == 1
+    assert run("index", many, "-o", interrupted, "--encoder", "no-such-model").code == 1
+    assert shards(interrupted) == SEALED
+
+
+def test_damaged_remains(
+    run: Callable[..., Any],
+    many: Path,
+    interrupted: Path,
+    undisturbed: dict[str, bytes],
+    encoded: list[str],
+    files_of: Callable[..., Any],
+) -> None:
+    folder = interrupted.with_name("i.partial") / "shards"
+    (folder / SEALED[0]).write_bytes((folder / SEALED[0]).read_bytes()[:-100])
+    (folder / SEALED[1]).write_bytes(b"")
+    assert run("index", many, "-o", interrupted).code == 0
+    assert len(encoded) == DOCUMENTS - 100
+    assert files_of(interrupted) == undisturbed
+
+
+def test_a_shard_with_a_damaged_body_is_named(
+    run: Callable[..., Any], many: Path, interrupted: Path
+) -> None:
+    path = interrupted.with_name("i.partial") / "shards" / SEALED[1]
+    path.write_bytes(path.read_bytes().replace(b"d150", b"d\xff50", 1))  # not UTF-8 any more
+    answer = run("index", many, "-o", interrupted)
+    assert answer.code == 1
+    assert f"Error: {path} is damaged (" in answer.err
+    assert answer.err.endswith("); remove it and start again\n")
+    assert not interrupted.exists()
+    path.unlink()
+    assert run("index", many, "-o", interrupted).code == 0
+
+
+def test_two_builds_of_one_place(
+    run: Callable[..., Any], corpus: Path, tmp_path: Path, python: list[str]
+) -> None:
+    out, partial = tmp_path / "i", tmp_path / "i.partial"
+    command = [*python, "from lsr.cli import main; main()", "index", "-", "-o", str(out)]
+    first = subprocess.Popen([*command, "--encoder", "bm25"], stdin=subprocess.PIPE)
+    assert first.stdin is not None
+    try:
+        deadline = time.monotonic() + 60
+        while not (partial / "job.json").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        answer = run("index", corpus, "-o", out, "--encoder", "bm25", "--force")
+        assert (answer.code, answer.error) == (
+            1,
+            f"{out} is being built by another process; wait for it or choose another place",
+        )
+        assert (partial / "job.json").exists()
+    finally:
+        first.kill()
+        first.wait()
+        first.stdin.close()
+    assert partial.exists()
+    assert run("index", corpus, "-o", out, "--encoder", "bm25").code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.jsonl", "i"]
+
+
+def one(name: str) -> list[dict[str, str]]:
+    return [{"id": name, "text": "copper"}]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_the_old_index_comes_back_when_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Any, files_of: Callable[..., Any]
+) -> None:
+    out = tmp_path / "i"
+    lsr.Index.build(out, one("old"), "bm25")
+    files = files_of(out)
+    rename = Path.rename
+
+    def stopping(self: Path, target: Path) -> Path:
+        if self.name == "index":
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", stopping)
+    with pytest.raises((KeyboardInterrupt, LsrError)):
+        lsr.Index.build(out, one("new"), "bm25", force=True)
+    assert files_of(tmp_path) == {f"i/{name}": data for name, data in files.items()}
+
+
+def test_killed_while_the_new_index_takes_its_place(tmp_path: Path) -> None:
+    out, partial = tmp_path / "i", tmp_path / "i.partial"
+    lsr.Index.build(out, one("old"), "bm25")
+    lsr.Index.build(tmp_path / "j", one("new"), "bm25")
+    # Between the two renames: the old index is kept, and said to be there.
+    partial.mkdir()
+    out.rename(partial / "old")
+    shutil.copytree(tmp_path / "j", partial / "index")
+    with pytest.raises(LsrError, match="is an index already"):
+        lsr.Index.build(out, one("third"), "bm25")
+    assert lsr.open(out).search("copper").ids.tolist() == ["old"]
+    assert not partial.exists()
+    # After both renames: the new one stays, and what is left of the old one is no obstacle.
+    partial.mkdir()
+    out.rename(partial / "old")
+    (tmp_path / "j").rename(out)
+    lsr.Index.build(out, one("third"), "bm25", force=True)
+    assert lsr.open(out).search("copper").ids.tolist() == ["third"]
+    assert [path.name for path in tmp_path.iterdir()] == ["i"]

@@ -1,0 +1,69 @@
+"""What starts quickly must not import what it does not need."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import lsr
+
+HEAVY = {
+    "faiss",
+    "ir_datasets",
+    "ir_measures",
+    "numba",
+    "numpy",
+    "pyarrow",
+    "rich",
+    "tokenizers",
+    "torch",
+    "transformers",
+}
+
+
+def imported(python: list[str], *arguments: str | Path) -> set[str]:
+    """The heavy packages in memory after a command, run in a process of its own."""
+    code = (
+        "import sys\n"
+        "from lsr.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        "print('imported:', *{name.partition('.')[0] for name in sys.modules})\n"
+    )
+    done = subprocess.run(
+        [*python, code, *map(str, arguments)], capture_output=True, text=True, check=True
+    )
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("imported: ")]
+    return HEAVY & set(line.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], *([c, "--help"] for c in ("index", "search", "eval", "info"))],
+    ids=" ".join,
+)
+def test_help_is_quick(python: list[str], arguments: list[str]) -> None:
+    assert imported(python, *arguments) == set()
+
+
+def test_lexical_search_needs_no_model(python: list[str], bm25_index: lsr.Index) -> None:
+    assert imported(python, "search", bm25_index.path, "copper", "--explain") == {
+        "numpy",
+        "pyarrow",
+    }
+    assert imported(python, "info", bm25_index.path) == {"numpy", "pyarrow"}
+
+
+def test_lexical_indexing_needs_no_model(python: list[str], corpus: Path, tmp_path: Path) -> None:
+    found = imported(python, "index", corpus, "-o", tmp_path / "i", "--encoder", "bm25")
+    assert found == {"numpy", "pyarrow", "numba"}
+
+
+def test_importing_the_package_imports_nothing(python: list[str]) -> None:
+    code = "import sys, lsr; lsr.__version__; print(*sys.modules)"
+    done = subprocess.run([*python, code], capture_output=True, text=True, check=True)
+    assert HEAVY & set(done.stdout.split()) == set()

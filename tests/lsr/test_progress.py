@@ -1,0 +1,128 @@
+"""Progress: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+
+from lsr.progress import Progress, Silent, duration
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    """Time that passes when told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_plain_lines_every_ten_seconds(clock: Clock) -> None:
+    stream = io.StringIO()
+    with Progress("Encoding", "documents", 4000, stream=stream) as bar:
+        for _ in range(20):
+            clock.now += 1
+            bar.advance(100)
+    assert stream.getvalue().splitlines() == [
+        "Encoding: 1,000 of 4,000 documents, 100 a second, 30 s left",
+        "Encoding: 2,000 of 4,000 documents, 100 a second, 20 s left",
+        "Encoding: 2,000 documents in 20 s (100 a second)",
+    ]
+    assert not set(stream.getvalue()) & {"\r", "\x1b", "█"}
+
+
+def test_a_bar_on_a_terminal(clock: Clock) -> None:
+    stream = Terminal()
+    with Progress("Encoding", "documents", 400, stream=stream) as bar:
+        bar.advance(1)  # too soon to be shown
+        clock.now += 1
+        bar.advance(99)
+        assert stream.getvalue() == (
+            "\r\x1b[2KEncoding  ██████░░░░░░░░░░░░░░░░░░  25%  "
+            "100 of 400 documents, 100 a second, 3.0 s left"
+        )
+        clock.now += 3
+        bar.advance(300)
+    last = stream.getvalue().split("\r\x1b[2K")[2:]
+    assert last[0].startswith("Encoding  " + "█" * 24 + " 100%  400 of 400 documents")
+    assert last[1] == "Encoding: 400 documents in 4.0 s (100 a second)\n"
+
+
+def test_the_share_of_a_file_stands_in_for_the_total(clock: Clock) -> None:
+    stream = Terminal()
+    with Progress("Checking", "documents", fraction=lambda: 0.5, stream=stream) as bar:
+        clock.now += 2
+        bar.advance(10)
+    assert (
+        "████████████░░░░░░░░░░░░  50%  10 documents, 5 a second, 2.0 s left" in stream.getvalue()
+    )
+
+
+def test_nothing_is_known_of_a_pipe(clock: Clock) -> None:
+    stream = Terminal()
+    with Progress("Encoding", "documents", fraction=lambda: None, stream=stream) as bar:
+        clock.now += 2
+        bar.advance(10)
+    assert stream.getvalue().startswith("\r\x1b[2KEncoding  10 documents, 5 a second\r")
+
+
+def test_work_found_done_does_not_enter_the_rate(clock: Clock) -> None:
+    stream = io.StringIO()
+    with Progress("Encoding", "documents", 3000, stream=stream) as bar:
+        bar.advance(1000, free=True)
+        clock.now += 10
+        bar.advance(100)
+    # 1,900 documents to go at 10 a second.
+    assert stream.getvalue().splitlines()[0] == (
+        "Encoding: 1,100 of 3,000 documents, 10 a second, 3 min 10 s left"
+    )
+
+
+def test_a_failure_ends_the_line_of_a_bar_and_says_nothing_else(clock: Clock) -> None:
+    for stream, expected in ((Terminal(), "\n"), (io.StringIO(), "")):
+        with pytest.raises(ZeroDivisionError), Progress("E", "documents", stream=stream):
+            raise ZeroDivisionError
+        assert stream.getvalue() == expected
+
+
+def test_quick_work_has_no_rate(clock: Clock) -> None:
+    stream = io.StringIO()
+    with Progress("Writing", "documents", 0, stream=stream):
+        clock.now += 0.5
+    assert stream.getvalue() == "Writing: 0 documents in 0.5 s\n"
+
+
+def test_silence(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
+    with Silent("Encoding", "documents", 10) as bar:
+        clock.now += 100
+        bar.advance(5)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_durations() -> None:
+    seconds = [0.0, 9.94, 9.96, 10, 59.4, 59.6, 185, 3599.7, 7800, 36_000]
+    assert [duration(value) for value in seconds] == [
+        "0.0 s",
+        "9.9 s",
+        "10.0 s",
+        "10 s",
+        "59 s",
+        "1 min 00 s",
+        "3 min 05 s",
+        "1 h 00 min",
+        "2 h 10 min",
+        "10 h 00 min",
+    ]
