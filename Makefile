@@ -2,7 +2,7 @@
 # make test         the whole test suite (a part of it: make test ARGS=tests/index)
 # make lint types   what ruff, import-linter and mypy say
 # make wheel-check  build the sdist, from it the wheel, install that alone and use it
-# make sanitize     the index tests on kernels with address and UB sanitizers (Linux, GCC)
+# make sanitize     the index and damage tests on kernels with address and UB sanitizers (Linux, GCC)
 # make clean        remove all that the above made
 #
 # They share the environment .venv, made on first use with the versions of constraints.txt.
@@ -77,7 +77,8 @@ wheel-check: .venv/.tools
 
 # A second environment holds an lsr of its own and borrows all else from .venv through a .pth
 # file: .pth files inside a folder added so are not read, which hides .venv's editable lsr.
-# libstdc++ is preloaded because the sanitizer looks up __cxa_throw once, when it starts.
+# libstdc++ is preloaded because the sanitizer looks up __cxa_throw once, when it starts;
+# --capture=sys lets its report through, which pytest would hold and lose when the process ends.
 sanitize: RUNTIMES = $(foreach lib,asan ubsan stdc++,$(shell $(CXX) -print-file-name=lib$(lib).so))
 sanitize: SITE = import site; print(site.getsitepackages()[0])
 sanitize: .venv/.dev
@@ -86,9 +87,10 @@ sanitize: .venv/.dev
 	@site=$$($(SANITIZE)/venv/bin/python -c "$(SITE)") && \
 	  .venv/bin/python -c "$(SITE)" > "$$site/borrowed.pth"
 	.venv/bin/pip --python $(SANITIZE)/venv/bin/python install -qq --no-build-isolation --no-deps \
-	  -C build-dir=$(SANITIZE)/cmake -C cmake.define.LSR_SANITIZE=ON .
+	  -C build-dir=$(SANITIZE)/cmake -C cmake.define.LSR_SANITIZE=ON -C install.strip=false .
 	LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
-	  $(SANITIZE)/venv/bin/python .venv/bin/pytest tests/index
+	  $(SANITIZE)/venv/bin/python .venv/bin/pytest --capture=sys \
+	  tests/index tests/lsr/test_damaged_index.py
 
 clean:
 	rm -rf .venv build dist demo

@@ -66,10 +66,11 @@ def index(
 
     A build that was interrupted goes on where it was when the same command is run again.
     """
-    from lsr.build import build, check_target
+    from lsr.build import build
     from lsr.data.corpus import open_corpus
     from lsr.progress import Progress
     from lsr.retrieval import Index
+    from lsr.workplace import check_target
 
     check_target(output, force)
     documents = open_corpus(corpus, "skip" if on_error == "skip" else "stop")

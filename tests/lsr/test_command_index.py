@@ -228,8 +228,8 @@ def test_folders_that_cannot_be_written(
 def test_a_full_disk(corpus: Path, tmp_path: Path, python: list[str], limit: int) -> None:
     """Files may not grow beyond a limit, which fails as a full disk does."""
     code = (
-        "import resource, signal, lsr.build; from lsr.cli import main;"
-        "lsr.build.SHARD_DOCUMENTS = 6;"
+        "import resource, signal, lsr.shards; from lsr.cli import main;"
+        "lsr.shards.SHARD_DOCUMENTS = 6;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit},) * 2);"
         "main()"

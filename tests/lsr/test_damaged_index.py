@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import lsr
@@ -89,6 +90,45 @@ def test_a_file_that_is_cut_or_missing(
     with pytest.raises((IndexCorrupt, IndexFormatError), match=r"missing|no manifest\.json"):
         use(path)
     assert run("verify", path).code == 1
+
+
+def overwrite(path: Path, old: bytes, new: bytes) -> None:
+    """Replace bytes of a file by as many others, wherever they are."""
+    data = path.read_bytes()
+    assert old in data
+    assert len(old) == len(new)
+    path.unlink()
+    path.write_bytes(data.replace(old, new))
+
+
+def test_a_column_name_that_is_not_utf_8(bm25_index: lsr.Index, copy: Callable[..., Path]) -> None:
+    path = copy(bm25_index)
+    overwrite(path / "segments/0/documents.arrow", b"by_id", b"by_\xffd")
+    with pytest.raises(IndexCorrupt, match=r"documents\.arrow is damaged: .*codec can't decode"):
+        use(path)
+
+
+def test_words_that_are_not_utf_8(bm25_index: lsr.Index, copy: Callable[..., Path]) -> None:
+    path = copy(bm25_index)
+    term = bm25_index.find_term("copper")
+    assert term is not None
+    overwrite(path / "vocabulary.arrow", b"copper", b"\xffopper")
+    with pytest.raises(IndexCorrupt, match=f"row {term} of column 'word' is not UTF-8"):
+        lsr.open(path).word(term)
+
+
+@pytest.mark.parametrize("bounds", [(2**40, 2**40 + 4), (-8, -4), (8, 4), (576, 580)], ids=str)
+def test_strings_that_lie_outside_their_column(
+    bm25_index: lsr.Index, copy: Callable[..., Path], bounds: tuple[int, int]
+) -> None:
+    path = copy(bm25_index)
+    offsets = np.arange(0, 4 * 145, 4, dtype=np.int64)  # each id has four bytes
+    wrong = offsets.copy()
+    wrong[7:9] = bounds
+    overwrite(path / "segments/0/documents.arrow", offsets.tobytes(), wrong.tobytes())
+    index = lsr.open(path)
+    with pytest.raises(IndexCorrupt, match="of column 'id' lies outside it"):
+        index.search("harbour", 144).ids  # noqa: B018  # reading the ids is what fails
 
 
 def rewrite(path: Path, **changes: Any) -> None:

@@ -287,11 +287,11 @@ def test_small_windows_and_shards_give_the_same_hits(
     documents: list[dict[str, str]],
     files_of: Callable[[Path], dict[str, bytes]],
 ) -> None:
-    monkeypatch.setattr("lsr.build.SHARD_DOCUMENTS", 10)
+    monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", 10)
     monkeypatch.setattr("lsr.build.ENCODE_DOCUMENTS", 3)
     lsr.Index.build(tmp_path / "i", documents, "bm25", keep_floats=True)
     assert files_of(tmp_path / "i") == files_of(bm25_index.path)
-    monkeypatch.setattr("lsr.build.SHARD_CHARACTERS", 200)
+    monkeypatch.setattr("lsr.shards.SHARD_CHARACTERS", 200)
     monkeypatch.setattr("lsr.index.writer._SMALLEST_WINDOW", 100)
     monkeypatch.setattr("lsr.index.writer.BYTES_PER_ENTRY", 1 << 26)
     cut = lsr.Index.build(tmp_path / "j", documents, "bm25", keep_floats=True, max_memory=1 << 26)

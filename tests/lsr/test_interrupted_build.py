@@ -21,13 +21,14 @@ from lsr.errors import LsrError
 DOCUMENTS, SHARD, BATCH = 600, 100, 30
 STOP = 300 + 45  # the document at which a build is stopped: in the second batch of shard 3
 SIZES = (
-    f"import lsr.build; lsr.build.SHARD_DOCUMENTS = {SHARD}; lsr.build.ENCODE_DOCUMENTS = {BATCH}; "
+    f"import lsr.build, lsr.shards; lsr.shards.SHARD_DOCUMENTS = {SHARD}; "
+    f"lsr.build.ENCODE_DOCUMENTS = {BATCH}; "
 )
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.build.SHARD_DOCUMENTS", SHARD)
+    monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", SHARD)
     monkeypatch.setattr("lsr.build.ENCODE_DOCUMENTS", BATCH)
 
 
@@ -62,7 +63,7 @@ def undisturbed(
     """The files of an index that was built in one go."""
     out = tmp_path_factory.mktemp("undisturbed") / "i"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lsr.build.SHARD_DOCUMENTS", SHARD)
+        patch.setattr("lsr.shards.SHARD_DOCUMENTS", SHARD)
         patch.setattr("lsr.build.ENCODE_DOCUMENTS", BATCH)
         lsr.Index.build(out, map(json.loads, many.read_text().splitlines()))
     found: dict[str, bytes] = files_of(out)
