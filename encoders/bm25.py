@@ -136,12 +136,13 @@ class BM25Encoder(Encoder):
     def observe(self, texts: Sequence[str]) -> SparseVectors:
         """Count terms and grow vocabulary and statistics; the weights are counts.
 
-        Raises `EncoderError` on a restored encoder, whose statistics are those of its index.
+        Raises `EncoderError` once the statistics are final: after `weigh`, and on a restored
+        encoder.
         """
         if self._growing is None:
             raise EncoderError(
-                "the statistics of a restored BM25 encoder are those of its index and do not "
-                "grow; use encode_documents, or build a new index"
+                "the statistics of this BM25 encoder belong to an index and do not grow; use "
+                "encode_documents, or load a new encoder for a new index"
             )
         check_texts(texts)
         counts, lengths = count_terms(texts, self._growing)
@@ -157,10 +158,11 @@ class BM25Encoder(Encoder):
         return counts
 
     def weigh(self, vectors: SparseVectors) -> SparseVectors:
-        """BM25 weights of counts from `observe`, with the statistics gathered so far.
+        """BM25 weights of counts from `observe`; the statistics are final from here on.
 
         Weights of zero are dropped: of terms in every document under some variants.
         """
+        self._growing = None  # a second collection would change what is already weighed
         row = np.repeat(np.arange(len(vectors)), np.diff(vectors.indptr))
         lengths = np.bincount(row, vectors.weights, minlength=len(vectors))
         return self._weigh(vectors, lengths)

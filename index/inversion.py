@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from lsr.index.format import BLOCK
+from lsr.index.jit import compiled
 
 # A run gets a row of block maxima when it holds more than one document in this many: below
 # that its postings are hardly longer than the row, and serve as block maxima themselves.
@@ -22,7 +22,7 @@ _DIGIT_BITS = 16
 _DIGITS = 1 << _DIGIT_BITS
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+@compiled
 def quantize(weights: Any, step: float, levels: int, stored: Any) -> float:
     """Fill `stored` with integer weights, 1 to `levels`; return the largest error made."""
     error = 0.0
@@ -34,7 +34,7 @@ def quantize(weights: Any, step: float, levels: int, stored: Any) -> float:
     return error
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+@compiled
 def sort_by_term(terms: Any, order: Any, scratch: Any, counts: Any) -> None:
     """Fill `order` with the entries in stable order of their 32-bit terms.
 
@@ -62,7 +62,7 @@ def sort_by_term(terms: Any, order: Any, scratch: Any, counts: Any) -> None:
         order[:] = scratch
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+@compiled
 def count_runs(terms: Any, order: Any) -> int:
     """Number of distinct terms."""
     runs = 0
@@ -72,7 +72,7 @@ def count_runs(terms: Any, order: Any) -> int:
     return runs
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+@compiled
 def fill_runs(
     terms: Any, owners: Any, integers: Any, order: Any, postings: Any, weights: Any, runs: Any
 ) -> None:
@@ -91,7 +91,7 @@ def fill_runs(
         run_maxima[run] = max(run_maxima[run], integers[entry])
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+@compiled
 def fill_blocks(starts: Any, rows: Any, postings: Any, weights: Any, blocks: Any) -> None:
     """Write block-maxima row `rows[run]` of `blocks` for every run that has one."""
     for run in range(rows.size):

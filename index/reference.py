@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from lsr.index.columns import Columns
 from lsr.index.format import BLOCK, row_length
+from lsr.index.jit import compiled
 from lsr.index.quantizer import IntegerQueries
 
 
@@ -77,7 +77,7 @@ class Top:
         self.state = np.array([0, max(floor, 1)], np.int64)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+@compiled
 def search_window(
     terms: Any,
     starts: Any,
@@ -134,7 +134,7 @@ def search_window(
             if document < living.size and living[document] and scores[offset] >= state[1]:
                 insert(
                     scores[offset],
-                    np.int64(positions[document]),
+                    int(positions[document]),
                     first + document,
                     top_scores,
                     top_places,
@@ -143,7 +143,7 @@ def search_window(
                 )
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba has no types
+@compiled
 def insert(
     score: int,
     place: int,

@@ -258,7 +258,7 @@ def _check_options(bits: int, max_memory: int) -> None:
 def _distinct(documents: Iterable[Document | Mapping[str, Any]]) -> Iterator[Document]:
     """The documents, checked; a repeated id is an error."""
     seen: set[str] = set()
-    for number, item in enumerate(documents, 1):
+    for number, item in enumerate(_reading(documents), 1):
         if not isinstance(item, Document | Mapping):
             raise CorpusError(
                 f"document {number} is {type(item).__name__}, not a mapping; give each document "
@@ -276,3 +276,11 @@ def _distinct(documents: Iterable[Document | Mapping[str, Any]]) -> Iterator[Doc
             raise CorpusError(f"an index holds at most {MOST_DOCUMENTS:,} documents")
         seen.add(document.id)
         yield document
+
+
+def _reading(documents: Iterable[Any]) -> Iterator[Any]:
+    """The documents; a source that cannot be read is no fault of the place written to."""
+    try:
+        yield from documents
+    except OSError as error:
+        raise CorpusError(f"the documents cannot be read: {error}") from error

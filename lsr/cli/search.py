@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lsr.retrieval import Index
 
 _SNIPPET = 240
-_WIDE = 80
+_BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
 
 
 @click.command()
@@ -169,7 +169,9 @@ def snippet(text: str, words: list[str], length: int = _SNIPPET) -> str:
 
 
 def _words(explanation: Explanation) -> list[str]:
-    return [match.term for match in explanation.terms if match.kind == "literal"]
+    """Words to show a text around; pieces of words stand in too many places."""
+    literal = (match.term for match in explanation.terms if match.kind == "literal")
+    return [term for term in literal if len(term) > 2]
 
 
 def _print_plain(hits: Hits, explain: bool) -> None:
@@ -222,7 +224,8 @@ def _bars(why: Explanation, width: int) -> Any:
     from rich.text import Text
 
     most = why.terms[0].product
-    longest = 20 if width >= _WIDE else 0  # no bars where the numbers need the room
+    room = width - _BESIDE_BARS - max(len(match.term) for match in why.terms)
+    longest = min(20, room) if room >= 4 else 0  # no bars where the numbers need the room
     bars = Table(show_header=True, header_style="dim", box=None, pad_edge=False, padding=(0, 1))
     bars.add_column("term", overflow="fold", min_width=8)
     bars.add_column("kind", no_wrap=True)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import write_index
 
-from lsr.index import writer
+from lsr.index import jit, writer
 from lsr.index.format import SEGMENTS, Manifest
 from lsr.index.inversion import sort_by_term
 from lsr.index.segment import Segment
@@ -95,3 +95,13 @@ def test_an_empty_index_is_sound(tmp_path: Path) -> None:
     assert list(problems(index)) == []
     assert Manifest.read(index).documents == 0
     assert (index / SEGMENTS / "0" / "postings.arrow").exists()
+
+
+def test_compiling_needs_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def njit(**options: bool) -> object:
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(jit, "njit", njit)
+    assert jit.compiled(len)("abc") == 3

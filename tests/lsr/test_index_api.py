@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -320,3 +320,20 @@ def test_the_encoder_of_an_index(splade_index: lsr.Index, bm25_index: lsr.Index)
         lsr.open(bm25_index.path).use_encoder("splade-tiny")
     with pytest.raises(EncoderMismatch, match="'bm25', but 'bm25:atire' was given"):
         lsr.open(bm25_index.path).use_encoder("bm25:atire")
+
+
+def test_a_source_that_fails_is_not_blamed_on_the_index(tmp_path: Path) -> None:
+    def documents() -> Iterator[dict[str, str]]:
+        yield {"id": "1", "text": "a"}
+        raise OSError("the network is down")
+
+    with pytest.raises(CorpusError, match="cannot be read: the network is down"):
+        lsr.Index.build(tmp_path / "index", documents(), encoder="bm25")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_statistics_of_two_collections_do_not_mix(tmp_path: Path) -> None:
+    encoder = lsr.load_encoder("bm25")
+    lsr.Index.build(tmp_path / "one", [{"id": "1", "text": "a word"}], encoder)
+    with pytest.raises(EncoderError, match="load a new encoder"):
+        lsr.Index.build(tmp_path / "two", [{"id": "1", "text": "another"}], encoder)
