@@ -37,7 +37,7 @@ test: .venv/.dev
 lint: .venv/.dev
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-logo
 
 types: .venv/.dev
 	.venv/bin/mypy

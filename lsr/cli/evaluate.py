@@ -21,11 +21,17 @@ from lsr.cli.options import encoder_options, writable, write_json
     help="Use this index, or build it here and keep it.",
 )
 @encoder_options
-@click.option("--split", default="test", show_default=True, help="Which judgments.")
+@click.option("--split", metavar="NAME", default="test", show_default=True, help="Which judgments.")
 @click.option(
-    "--measures", default="nDCG@10 R@100 RR@10", show_default=True, help="ir-measures names."
+    "--measures",
+    metavar="NAMES",
+    default="nDCG@10 R@100 RR@10",
+    show_default=True,
+    help="ir-measures names.",
 )
-@click.option("-k", default=1000, show_default=True, type=click.IntRange(1), help="Hits a query.")
+@click.option(
+    "-k", default=1000, show_default=True, type=click.IntRange(1), metavar="N", help="Hits a query."
+)
 @click.option(
     "--run",
     "run_file",
@@ -39,6 +45,7 @@ from lsr.cli.options import encoder_options, writable, write_json
     default=1,
     show_default=True,
     type=click.IntRange(1),
+    metavar="N",
     help="Queries are spread over so many.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -25,7 +25,7 @@ from lsr.errors import IndexExists, LsrError
     help="Bits of a stored weight.",
 )
 @click.option("--keep-floats", is_flag=True, help="Also keep the weights as given.")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the model.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of the model.")
 @click.option(
     "--max-memory",
     type=Bytes(),
@@ -55,9 +55,9 @@ def index(
 ) -> None:
     """Encode the documents of CORPUS and write an index.
 
-    CORPUS is a BEIR folder or zip, a .jsonl (`_id` or `id`, `title`, `text` or `contents`),
-    .tsv, .txt or .parquet file, each also with .gz or .zst; "-" for jsonl on standard input;
-    irds:DATASET; or arxiv-cs, which comes with lsr.
+    CORPUS is a BEIR folder or zip, a .parquet, .jsonl (`_id` or `id`, `title`, `text` or
+    `contents`), .tsv or .txt file, text also with .gz or .zst; "-" for jsonl on standard
+    input; irds:DATASET; or arxiv-cs, which comes with lsr.
 
     \b
     lsr index nfcorpus.zip -o nfcorpus

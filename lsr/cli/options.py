@@ -45,19 +45,31 @@ def encoder_options(function: F) -> F:
             click.option(
                 "--max-length",
                 type=click.IntRange(1),
+                metavar="N",
                 default=256,
                 show_default=True,
                 help="Tokens read of a text.",
             ),
             click.option(
-                "--document-terms", type=click.IntRange(1), help="Keep a document's N strongest."
+                "--document-terms",
+                type=click.IntRange(1),
+                metavar="N",
+                help="Keep a document's N strongest.",
             ),
             click.option(
-                "--query-terms", type=click.IntRange(1), help="Keep a query's N strongest."
+                "--query-terms",
+                type=click.IntRange(1),
+                metavar="N",
+                help="Keep a query's N strongest.",
             ),
-            click.option("--device", help="Where a model runs, such as cpu or cuda:0."),
             click.option(
-                "--batch-size", type=click.IntRange(1), help="Texts a model sees at once."
+                "--device", metavar="D", help="Where a model runs, such as cpu or cuda:0."
+            ),
+            click.option(
+                "--batch-size",
+                type=click.IntRange(1),
+                metavar="N",
+                help="Texts a model sees at once.",
             ),
         ]
     ):

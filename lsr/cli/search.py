@@ -22,7 +22,9 @@ _BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
 @click.command()
 @click.argument("index", type=click.Path(path_type=Path))
 @click.argument("question", required=False)
-@click.option("-k", default=10, show_default=True, type=click.IntRange(1), help="Hits wanted.")
+@click.option(
+    "-k", default=10, show_default=True, type=click.IntRange(1), metavar="N", help="Hits wanted."
+)
 @click.option(
     "--method",
     type=click.Choice(["auto", "scan", "pruned"]),
@@ -46,13 +48,14 @@ _BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
     help="With --queries: the TREC run to write.",
 )
 @click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
-@click.option("--device", help="Where the model runs, such as cpu or cuda:0.")
+@click.option("--device", metavar="D", help="Where the model runs, such as cpu or cuda:0.")
 @click.option("--exact-floats", is_flag=True, help="Rank by the weights as given (--keep-floats).")
 @click.option(
     "--threads",
     default=1,
     show_default=True,
     type=click.IntRange(1),
+    metavar="N",
     help="Queries are spread over so many.",
 )
 def search(
