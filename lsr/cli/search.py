@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,12 @@ import click
 from lsr.cli.options import writable, write_json
 
 if TYPE_CHECKING:
+    from lsr.eval.runs import RunRow
     from lsr.hits import Explanation, Hit, Hits
     from lsr.retrieval import Index
 
 _SNIPPET = 240
+_BATCH = 256  # queries encoded, searched and written together
 _BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
 
 
@@ -114,19 +117,25 @@ def search_file(index: Index, queries: str, run_file: Path, k: int, options: dic
     from lsr.eval.runs import write_run
     from lsr.progress import Progress
 
+    vectors = None
     if is_encoded(queries):
         names, vectors = read_query_vectors(queries, index.find_term)
     else:
         asked = read_queries(queries)
         names = [query.id for query in asked]
-        vectors = index.encoder.encode_queries([query.text for query in asked])
-    hits = index.search_vectors(vectors, k, **options)
     with Progress("Searching", "queries", len(names)) as bar:
 
-        def rows() -> Any:
-            for name, found in zip(names, hits, strict=True):
-                yield name, found.ids.tolist(), found.scores.tolist()
-                bar.advance(1)
+        def rows() -> Iterator[RunRow]:
+            for start in range(0, len(names), _BATCH):
+                stop = min(start + _BATCH, len(names))
+                if vectors is not None:
+                    part = vectors[start:stop]
+                else:
+                    part = index.encoder.encode_queries([q.text for q in asked[start:stop]])
+                hits = index.search_vectors(part, k, **options)
+                for name, found in zip(names[start:stop], hits, strict=True):
+                    yield name, found.ids.tolist(), found.scores.tolist()
+                bar.advance(stop - start)
 
         write_run(run_file, rows(), "lsr")
     return len(names)
