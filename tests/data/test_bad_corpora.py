@@ -197,9 +197,7 @@ def test_broken_zips(tmp_path: Path) -> None:
         list(open_corpus(str(cut)))
 
 
-@settings(
-    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     at=st.integers(0, 10_000),
     value=st.integers(0, 255),

@@ -240,9 +240,7 @@ ids = st.text(st.characters(exclude_categories=["Cs", "Zs", "Zl", "Zp", "Cc"]), 
 )
 
 
-@settings(
-    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     documents=st.lists(st.builds(Document, ids, texts, texts), min_size=1),
     ascii_only=st.booleans(),

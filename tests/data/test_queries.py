@@ -159,9 +159,7 @@ rows = st.dictionaries(
 )
 
 
-@settings(
-    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(vectors=st.lists(rows, min_size=1))
 def test_vectors_survive_either_form(tmp_path: Path, vectors: list[dict[int, float]]) -> None:
     expected = SparseVectors.from_rows(

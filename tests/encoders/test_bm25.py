@@ -103,7 +103,7 @@ def plain_score(
 words = st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta", "omega"]), max_size=8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     variant=st.sampled_from(sorted(VARIANTS)),
     documents=st.lists(words, min_size=1, max_size=6).filter(any),

@@ -68,7 +68,7 @@ documents = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(run=st.dictionaries(st.sampled_from(["q1", "q2"]), documents), grades=st.data())
 def test_agrees_with_trec_eval(run: dict[str, dict[str, float]], grades: st.DataObject) -> None:
     import pytrec_eval

@@ -25,9 +25,7 @@ def test_six_columns(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["run.trec"]
 
 
-@settings(
-    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(scores=st.lists(st.floats(allow_nan=False, allow_infinity=False)))
 def test_scores_read_back_equal(tmp_path: Path, scores: list[float]) -> None:
     path = tmp_path / "run.trec"

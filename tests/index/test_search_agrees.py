@@ -85,7 +85,7 @@ def check(searcher: Searcher, case: dict[str, object], weights: np.ndarray) -> N
             assert max(scores, default=0) < 2**31
 
 
-@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2000, suppress_health_check=list(HealthCheck))
 @given(cases())
 @example(
     {
@@ -108,7 +108,7 @@ def test_random_collections(case: dict[str, object]) -> None:
         check(searcher, case, stored_integers(case["vectors"], manifest))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(cases(), st.integers(0, 150), st.integers(0, 150))
 def test_segments_search_as_one_collection(case: dict[str, object], a: int, b: int) -> None:
     count = len(case["vectors"])
@@ -121,7 +121,7 @@ def test_segments_search_as_one_collection(case: dict[str, object], a: int, b: i
         check(open_searcher(index), case, stored_integers(case["vectors"], manifest))
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_float_exact_scores_are_those_of_brute_force(case: dict[str, object]) -> None:
     vectors, queries, k = case["vectors"], case["queries"], case["k"]

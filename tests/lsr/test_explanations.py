@@ -41,7 +41,7 @@ def test_products_sum_to_the_score(name: str, request: pytest.FixtureRequest) ->
 
 
 @given(seed=st.integers(0, 10**6), scale=st.sampled_from([1e-20, 1e-3, 1.0, 1e4, 1e20]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_products_of_any_weights_sum_to_the_score(
     tmp_path_factory: pytest.TempPathFactory, seed: int, scale: float
 ) -> None:
