@@ -185,6 +185,39 @@ def _query(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]
     return terms, rng.gamma(2.0, 0.3, terms.size).astype(np.float32)
 
 
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_float_scores_where_rounding_changes_the_order(
+    large: tuple[Searcher, SparseVectors, np.ndarray], k: int
+) -> None:
+    searcher, vectors, _ = large
+    rng = np.random.default_rng(5)
+    queries = SparseVectors.from_rows(_query(rng, 20) for _ in range(40))
+    rounded = searcher.search(queries, k)
+    exact = searcher.search(queries, k, exact_floats=True)
+    changed = 0
+    for row, hits in enumerate(exact):
+        weights = queries[row].weights.astype(np.float64)
+        wanted = brute_force(vectors, vectors.weights, queries[row].terms, weights, k)
+        assert (hits.documents.tolist(), hits.scores.tolist()) == wanted
+        changed += set(rounded[row].documents.tolist()) != set(wanted[0])
+    assert changed > 0  # else the margin around the integer scores is not put to the test
+
+
+def test_float_scores_where_every_rounding_misleads(tmp_path: Path) -> None:
+    terms = list(range(50))
+    worse = [10.51] * 50  # 525.5, stored as 550
+    better = [11.49] * 26 + [9.49] * 24  # 526.5, stored as 502
+    scale = ([99], [255.0])  # makes the step 1
+    vectors = SparseVectors.from_rows([(terms, worse), (terms, better), scale])
+    index, _ = write_index(tmp_path, vectors, keep_floats=True)
+    query = SparseVectors.from_rows([(terms, [1.0] * 50)])
+    searcher = open_searcher(index)
+    assert searcher.search(query, 1)[0].documents.tolist() == [0]
+    for method in ("scan", "pruned", "auto", "reference"):
+        (exact,) = searcher.search(query, 1, method=method, exact_floats=True)
+        assert exact.documents.tolist() == [1], method
+
+
 def test_threads_change_nothing(large: tuple[Searcher, SparseVectors, np.ndarray]) -> None:
     searcher, vectors, _ = large
     queries = vectors[:101]
