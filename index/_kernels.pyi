@@ -1,9 +1,12 @@
 """The compiled module built from index/kernels/."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 class Damaged(Exception): ...
+class QueryTooLong(Exception): ...
 
 def available_isas() -> list[str]: ...
 
@@ -11,36 +14,47 @@ class Postings:
     """The windows of an index, in order."""
 
     def __init__(
-        self, positions: npt.NDArray[np.uint32], alive: npt.NDArray[np.uint8], wide: bool
-    ) -> None: ...
-    def add(
         self,
-        first: int,
-        count: int,
-        terms: npt.NDArray[np.uint32],
-        starts: npt.NDArray[np.uint32],
-        maxima: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
-        rows: npt.NDArray[np.int32],
-        documents: npt.NDArray[np.uint16],
-        weights: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
-        blocks: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
-        row_length: int,
+        positions: npt.NDArray[np.uint32],
+        alive: npt.NDArray[np.uint8],
+        wide: bool,
+        step: float,
+        error: float,
     ) -> None: ...
-    def add_floats(self, window: int, floats: npt.NDArray[np.float32]) -> None: ...
-    def term_maxima(self, terms: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]: ...
+    def add(self, count: int, columns: dict[str, npt.NDArray[Any]]) -> None: ...
+    def quantize(
+        self,
+        indptr: npt.NDArray[np.int64],
+        terms: npt.NDArray[np.uint32],
+        weights: npt.NDArray[np.float32],
+    ) -> tuple[
+        npt.NDArray[np.int64],
+        npt.NDArray[np.uint32],
+        npt.NDArray[np.int32],
+        npt.NDArray[np.float64],
+    ]: ...
     def search(
         self,
         indptr: npt.NDArray[np.int64],
         terms: npt.NDArray[np.uint32],
-        weights: npt.NDArray[np.int32],
+        weights: npt.NDArray[np.float32],
         k: int,
-        floors: npt.NDArray[np.uint32],
         method: int,
         isa: str,
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.uint32]]: ...
+        exact_floats: bool,
+    ) -> tuple[
+        npt.NDArray[np.int64],
+        npt.NDArray[np.uint32],
+        npt.NDArray[np.uint32],
+        npt.NDArray[np.float64],
+        npt.NDArray[np.float64],
+    ]: ...
     def lookup(
         self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32]
     ) -> npt.NDArray[np.uint32]: ...
     def lookup_floats(
         self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32]
     ) -> npt.NDArray[np.float32]: ...
+    def vector(
+        self, document: int
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...

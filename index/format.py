@@ -4,8 +4,10 @@ Grammar (every file is an Arrow IPC file unless said otherwise; `batch*` is a se
 record batches, and every column of a batch has the batch's length)::
 
     INDEX       = manifest.json  [vocabulary.arrow]  segments/ID/SEGMENT …
-    SEGMENT     = documents.arrow alive.arrow terms.arrow postings.arrow blocks.arrow
-                  [floats.arrow] [stored.arrow]
+    SEGMENT     = documents.arrow alive.arrow
+                  rare_terms.arrow rare_postings.arrow
+                  frequent_terms.arrow codebooks.arrow bitmaps.arrow records.arrow
+                  maxima.arrow payload.arrow  [floats.arrow] [stored.arrow]
 
     vocabulary  = batch                  one row a term id
                   word:large_string      the term's word
@@ -18,30 +20,47 @@ record batches, and every column of a batch has the batch's length)::
                   terms:u32              postings of the document
     alive       = batch                  bit d % 8 of byte d / 8 tells whether document d
                   bits:u8                is alive; ceil(documents / 8) bytes
-    terms       = batch*                 a batch a WINDOW; a row a term with postings in it
-                  term:u32               ascending
-                  start:u32              first posting; the next row's start ends the run
-                  maximum:WEIGHT         largest weight of the run
-                  row:i32                block-maxima row of the run, or -1
-    postings    = batch*                 a batch a WINDOW; runs of terms, documents ascending
-                  document:u16           counted from the window's first document
-                  weight:WEIGHT          1 to 2^bits - 1; times `step` is the real weight
-    blocks      = batch*                 a batch a WINDOW; rows of ROW values each
-                  maximum:WEIGHT         largest weight among BLOCK neighbouring documents
-    floats      = batch*                 a batch a WINDOW, parallel to `postings`
-                  weight:f32             the weight as given
+    rare_terms      = batch*             a batch a WINDOW; a row a RARE term
+                      term:u32           ascending
+                      start:u32          first posting; the next row's start ends the run
+                      maximum:WEIGHT     largest weight of the run
+    rare_postings   = batch*             a batch a WINDOW; runs of terms, documents ascending
+                      document:u16       counted from the window's first document
+                      weight:WEIGHT      1 to 2^bits - 1; times `step` is the real weight
+    frequent_terms  = batch*             a batch a WINDOW; a row a FREQUENT term
+                      term:u32           ascending
+                      posting:u32        its first posting among those of all FREQUENT terms
+                      maxima:u32         its first byte in `maxima`
+                      payload:u32        its first byte in `payload`
+    codebooks       = batch*             a batch a WINDOW; 16 rows a FREQUENT term
+                      maximum:WEIGHT     ascending; the last is the term's largest weight
+    bitmaps         = batch*             a batch a WINDOW; a row a FREQUENT term and GROUP
+                      blocks:u64         bit b: block b of the group has postings
+    records         = batch*             a batch a WINDOW; two rows a FREQUENT term and GROUP
+                      start:u16          place of the RECORD in the term's payload, in weights
+    maxima          = batch*             a batch a WINDOW; a CODES a FREQUENT term and GROUP,
+                      codes:u8           then zeros: 32 bytes a GROUP and 64 more
+    payload         = batch*             a batch a WINDOW; a RECORD for every half of a GROUP of
+                      bytes:u8           a FREQUENT term, then 640 zeros
+    floats          = batch*             a batch a WINDOW; rare postings, then frequent ones
+                      weight:f32         the weight as given
     stored      = batch*, zstd           STORED_BATCH documents each, in stored order
                   title:large_string
                   text:large_string
 
-    WINDOW      = up to 65,536 consecutive documents (manifest: segments[].windows)
+    WINDOW      = up to 57,344 consecutive documents (manifest: segments[].windows)
+    GROUP       = 64 blocks of 8 consecutive documents; a window has ceil(documents / 512)
     WEIGHT      = u8 | u16               (manifest: bits)
-    BLOCK       = 8;  STORED_BATCH = 256
-    ROW         = ceil(ceil(documents of the window / BLOCK) / 64) * 64
+    FREQUENT    = in at least one of 96 documents of the window; other terms are RARE
+    CODES       = a 4-bit place in the codebook for every block with postings, low half first:
+                  the least entry that the block's largest weight does not exceed
+    RECORD      = mask* low* high*       for the blocks of 256 documents
+                  mask:u8                a block with postings: bit d: document d has one
+                  low:u8  high:u8        bytes of the weights; high, and a zero that makes the
+                                         masks even in number, only where WEIGHT is u16
+    STORED_BATCH = 256
     manifest    = JSON, see `Manifest`; "checksum" is the BLAKE2b-128 of the file's bytes
                   with its own 32 digits replaced by zeros
-
-A run without a row is short: its postings serve as their own block maxima.
 
 Files are immutable: written under a temporary name, flushed to the disk and renamed.  The
 manifest is written last; a directory without one is not an index.  Every file's size and
@@ -62,25 +81,33 @@ from lsr.errors import IndexCorrupt, IndexFormatError
 from lsr.files import checksum_bytes, checksum_file, write_atomically
 
 FORMAT = "lsr-index"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
-WINDOW = 65_536
+# The largest multiple of 8,192 whose payload, of at most a byte a document and one a block, is
+# addressed by 16 bits.
+WINDOW = 57_344
 BLOCK = 8
-ROW_MULTIPLE = 64
+GROUP = 64  # blocks
+GROUP_DOCUMENTS = GROUP * BLOCK
+CODEBOOK = 16
+# A frequent term has blocks, whose bitmaps and places take 12 bytes for 512 documents; below this
+# density a list of postings is smaller, and short enough to be walked by every query.
+FREQUENT = 96
+MAXIMA_PADDING = 64
+PAYLOAD_PADDING = 640
 STORED_BATCH = 256
 
 MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary.arrow"
 SEGMENTS = "segments"
 _CHECKSUM = re.compile(rb'"checksum": "([0-9a-f]{32})"')
-_SAFE_PATH = re.compile(r"[a-z0-9][a-z0-9.]*(/[a-z0-9][a-z0-9.]*)*")
+_SAFE_PATH = re.compile(r"[a-z0-9][a-z0-9._]*(/[a-z0-9][a-z0-9._]*)*")
 _NO_CHECKSUM = b'"checksum": "' + b"0" * 32 + b'"'
 
 
-def row_length(documents: int) -> int:
-    """Values in a block-maxima row of a window of so many documents."""
-    blocks = -(-documents // BLOCK)
-    return -(-blocks // ROW_MULTIPLE) * ROW_MULTIPLE
+def groups_of(documents: int) -> int:
+    """Groups of a window of so many documents."""
+    return -(-documents // GROUP_DOCUMENTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsr.index.format import BLOCK
 from lsr.index.jit import compiled
-
-# A run gets a row of block maxima when it holds more than one document in this many: below
-# that its postings are hardly longer than the row, and serve as block maxima themselves.
-ROW_DENSITY = 16
 
 _DIGIT_BITS = 16
 _DIGITS = 1 << _DIGIT_BITS
@@ -91,21 +86,18 @@ def fill_runs(
         run_maxima[run] = max(run_maxima[run], integers[entry])
 
 
-@compiled
-def fill_blocks(starts: Any, rows: Any, postings: Any, weights: Any, blocks: Any) -> None:
-    """Write block-maxima row `rows[run]` of `blocks` for every run that has one."""
-    for run in range(rows.size):
-        row = rows[run]
-        if row < 0:
-            continue
-        end = starts[run + 1] if run + 1 < rows.size else postings.size
-        for i in range(starts[run], end):
-            block = postings[i] // BLOCK
-            blocks[row, block] = max(blocks[row, block], weights[i])
-
-
 class Inverted:
-    """The inverted form of a window: the columns of its batches (see `lsr.index.format`)."""
+    """The inverted form of a window.
+
+    Attributes:
+        terms: uint32, ascending, those with postings.
+        starts: int64, first posting of each term, and one more: the number of postings.
+        maxima: largest weight of each term.
+        documents: uint16, a value a posting, ascending in a term.
+        weights: uint8 or uint16, likewise.
+        order: uint32, the entry behind each posting.
+        error: largest quantization error.
+    """
 
     def __init__(
         self,
@@ -113,8 +105,6 @@ class Inverted:
         owners: npt.NDArray[np.uint16],
         floats: npt.NDArray[np.float32],
         *,
-        documents: int,
-        row_length: int,
         step: float,
         dtype: type[np.uint8] | type[np.uint16],
     ) -> None:
@@ -127,7 +117,7 @@ class Inverted:
         del scratch
         runs = count_runs(terms, self.order)
         self.terms = np.empty(runs, np.uint32)
-        self.starts = np.empty(runs, np.uint32)
+        self.starts = np.full(runs + 1, terms.size, np.int64)
         self.maxima = np.empty(runs, dtype)
         self.documents = np.empty(terms.size, np.uint16)
         self.weights = np.empty(terms.size, dtype)
@@ -140,8 +130,3 @@ class Inverted:
             self.weights,
             (self.terms, self.starts, self.maxima),
         )
-        lengths = np.diff(self.starts.astype(np.int64), append=terms.size)
-        dense = lengths * ROW_DENSITY > documents
-        self.rows = np.where(dense, np.cumsum(dense) - 1, -1).astype(np.int32)
-        self.blocks = np.zeros((int(dense.sum()), row_length), dtype)
-        fill_blocks(self.starts, self.rows, self.documents, self.weights, self.blocks)

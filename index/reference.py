@@ -12,79 +12,104 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.index.columns import Columns
-from lsr.index.format import BLOCK, row_length
+from lsr.index.decoding import decode
+from lsr.index.format import BLOCK
 from lsr.index.jit import compiled
 from lsr.index.quantizer import IntegerQueries
+from lsr.vectors import SparseVectors
 
 
-def search(
-    windows: list[tuple[Columns, int]],
-    positions: npt.NDArray[np.uint32],
-    alive: npt.NDArray[np.uint8],
-    queries: IntegerQueries,
-    k: int,
-    floors: npt.NDArray[np.uint32],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-    """The k best documents of each query: (indptr, documents, integer scores).
+class Reference:
+    """Searches decoded windows; `windows` has the columns of each and its number of documents."""
 
-    Args:
-        windows: the columns of each window and its number of documents.
-        floors: the least score wanted, a value a query.
-    """
-    living = np.unpackbits(alive, bitorder="little")[: positions.size]
-    indptr, all_documents, all_scores = [0], [], []
-    for row in range(len(queries)):
-        span = slice(queries.indptr[row], queries.indptr[row + 1])
-        top = Top(k, int(floors[row]))
-        first = 0
-        for columns, count in windows:
-            search_window(
-                columns["terms"],
-                columns["starts"],
-                columns["rows"],
-                columns["documents"],
-                columns["weights"],
-                columns["blocks"].reshape(-1, row_length(count)),
-                queries.terms[span],
-                queries.weights[span],
-                living[first : first + count],
-                positions[first : first + count],
-                first,
-                top.scores,
-                top.places,
-                top.documents,
-                top.state,
-            )
-            first += count
-        kept = int(top.state[0])
-        indptr.append(indptr[-1] + kept)
-        all_documents.append(top.documents[:kept])
-        all_scores.append(top.scores[:kept])
-    return (
-        np.array(indptr, np.int64),
-        np.concatenate([np.empty(0, np.uint32), *all_documents]).astype(np.uint32),
-        np.concatenate([np.empty(0, np.int64), *all_scores]).astype(np.uint32),
-    )
+    def __init__(
+        self,
+        windows: list[tuple[Columns, int]],
+        positions: npt.NDArray[np.uint32],
+        alive: npt.NDArray[np.uint8],
+    ) -> None:
+        self._windows = [(decode(columns, count), count) for columns, count in windows]
+        self._positions = positions
+        self._alive = np.unpackbits(alive, bitorder="little")[: positions.size]
+
+    def search(
+        self, queries: SparseVectors, integers: IntegerQueries, k: int, exact_floats: bool
+    ) -> tuple[Any, ...]:
+        """The k best documents: (indptr, documents, integers, scores, units)."""
+        indptr, found = [0], []
+        for row in range(len(integers)):
+            span = slice(integers.indptr[row], integers.indptr[row + 1])
+            terms, weights = integers.terms[span], integers.weights[span]
+            # By weights as given, every document that matches is a candidate.
+            top = Top(self._positions.size if exact_floats else k)
+            first = 0
+            for postings, count in self._windows:
+                search_window(
+                    postings.terms,
+                    postings.starts,
+                    postings.documents,
+                    postings.weights,
+                    terms,
+                    weights,
+                    self._alive[first : first + count],
+                    self._positions[first : first + count],
+                    first,
+                    top.scores,
+                    top.places,
+                    top.documents,
+                    top.state,
+                )
+                first += count
+            kept = int(top.state[0])
+            documents, sums = top.documents[:kept], top.scores[:kept]
+            scores = sums * integers.steps[row]
+            if exact_floats:
+                entries = slice(queries.indptr[row], queries.indptr[row + 1])
+                given = dict(zip(queries.terms[entries], queries.weights[entries], strict=True))
+                scores = self._float_scores(documents, terms, given)
+                order = np.lexsort((self._positions[documents], -scores))[:k]
+                documents, sums, scores = documents[order], sums[order], scores[order]
+            indptr.append(indptr[-1] + documents.size)
+            found.append((documents, sums, scores))
+        columns = [
+            np.concatenate([np.empty(0), *(part[i] for part in found)]).astype(dtype)
+            for i, dtype in enumerate((np.uint32, np.uint32, np.float64))
+        ]
+        return (np.array(indptr, np.int64), *columns, integers.steps)
+
+    def _float_scores(
+        self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32], given: Any
+    ) -> npt.NDArray[np.float64]:
+        scores = np.zeros(self._positions.size)
+        for term in terms:
+            first = 0
+            for postings, count in self._windows:
+                place = int(np.searchsorted(postings.terms, term))
+                if place < postings.terms.size and postings.terms[place] == term:
+                    span = slice(postings.starts[place], postings.starts[place + 1])
+                    assert postings.floats is not None
+                    weights = postings.floats[span].astype(np.float64)
+                    scores[first + postings.documents[span]] += weights * np.float64(given[term])
+                first += count
+        return scores[documents]
 
 
 class Top:
     """The best k so far, sorted: scores, positions, documents; state is (kept, threshold)."""
 
-    def __init__(self, k: int, floor: int) -> None:
+    def __init__(self, k: int) -> None:
         self.scores = np.zeros(k, np.int64)
         self.places = np.zeros(k, np.int64)
         self.documents = np.zeros(k, np.uint32)
-        self.state = np.array([0, max(floor, 1)], np.int64)
+        self.state = np.array([0, 1], np.int64)
 
 
 @compiled
 def search_window(
     terms: Any,
     starts: Any,
-    rows: Any,
     documents: Any,
     weights: Any,
-    blocks: Any,
     query_terms: Any,
     query_weights: Any,
     living: Any,
@@ -96,23 +121,17 @@ def search_window(
     state: Any,
 ) -> None:
     """Search one window and insert what it finds into the sorted top-k arrays."""
-    bounds = np.zeros(blocks.shape[1], np.int64)
+    bounds = np.zeros((living.size + BLOCK - 1) // BLOCK, np.int64)
     runs = np.searchsorted(terms, query_terms)
     for i in range(query_terms.size):
         run = runs[i]
         if run == terms.size or terms[run] != query_terms[i]:
             continue
-        begin = np.int64(starts[run])
-        end = np.int64(starts[run + 1]) if run + 1 < terms.size else documents.size
-        if rows[run] >= 0:
-            for block in range(bounds.size):
-                bounds[block] += np.int64(query_weights[i]) * blocks[rows[run], block]
-        else:
-            block_maxima = np.zeros(bounds.size, np.int64)
-            for p in range(begin, end):
-                block = documents[p] // BLOCK
-                block_maxima[block] = max(block_maxima[block], np.int64(weights[p]))
-            bounds += query_weights[i] * block_maxima
+        maxima = np.zeros(bounds.size, np.int64)
+        for p in range(starts[run], starts[run + 1]):
+            block = documents[p] // BLOCK
+            maxima[block] = max(maxima[block], weights[p])
+        bounds += query_weights[i] * maxima
 
     for block in np.argsort(-bounds, kind="mergesort"):
         # Blocks come by descending bound: none that follows can hold a better document.
@@ -123,9 +142,8 @@ def search_window(
             run = runs[i]
             if run == terms.size or terms[run] != query_terms[i]:
                 continue
-            begin = np.int64(starts[run])
-            end = np.int64(starts[run + 1]) if run + 1 < terms.size else documents.size
-            p = int(begin + np.searchsorted(documents[begin:end], np.uint16(block * BLOCK)))
+            begin, end = starts[run], starts[run + 1]
+            p = begin + np.searchsorted(documents[begin:end], block * BLOCK)
             while p < end and documents[p] // BLOCK == block:
                 scores[documents[p] % BLOCK] += np.int64(query_weights[i]) * weights[p]
                 p += 1

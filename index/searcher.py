@@ -7,7 +7,8 @@ Every method promises the same list of `Found` for the same queries:
 - the k best come in descending score, equal scores by the documents' positions.
 
 `scan` reads every posting of the query's terms, `pruned` skips blocks of documents whose
-bound is too low, `auto` decides between the two window by window; these three are C++.
+bound is too low, `auto` scans where so many documents are wanted that nothing could be
+skipped, and else prunes; these three are C++.
 `reference` is block-max pruning again, in Numba and by the simplest code: the oracle the
 kernels are tested against on a machine of any kind.
 """
@@ -26,8 +27,9 @@ import numpy.typing as npt
 
 from lsr.errors import IndexCorrupt, QueryError
 from lsr.index import _kernels
-from lsr.index.format import Manifest, row_length
-from lsr.index.quantizer import SCORE_LIMIT, IntegerQueries, quantize_queries
+from lsr.index.columns import Columns
+from lsr.index.format import Manifest
+from lsr.index.quantizer import IntegerQueries
 from lsr.index.segment import Segment
 from lsr.vectors import SparseVectors
 
@@ -37,7 +39,15 @@ ISA_VARIABLE = "LSR_ISA"
 MOST_DOCUMENTS = 2**32 - 1
 
 T = TypeVar("T")
-Raw = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.uint32]]
+# indptr, documents, integers, scores, units of the scores
+Raw = tuple[
+    npt.NDArray[np.int64],
+    npt.NDArray[np.uint32],
+    npt.NDArray[np.uint32],
+    npt.NDArray[np.float64],
+    npt.NDArray[np.float64],
+]
+Engine = Callable[[SparseVectors], Raw]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +90,6 @@ class Searcher:
 
     def __init__(self, segments: Sequence[Segment], manifest: Manifest) -> None:
         self._segments = segments
-        self._step, self._error = manifest.step, manifest.error
         self._has_floats = "floats" in manifest.kept
         self.bases = np.cumsum([0, *(segment.entry.documents for segment in segments)])
         self.positions = _joined([s.positions for s in segments], np.uint32)
@@ -92,22 +101,22 @@ class Searcher:
             )
         )
         try:
-            self._postings = _kernels.Postings(self.positions, self.alive, manifest.bits == 16)
-            self._add_windows()
+            self._postings = _kernels.Postings(
+                self.positions, self.alive, manifest.bits == 16, manifest.step, manifest.error
+            )
+            for columns, count in self._windows():
+                self._postings.add(count, columns)
         except _kernels.Damaged as error_:
             path = segments[0].path.parent if segments else "the index"
             raise IndexCorrupt(path, str(error_)) from None
 
-    def _add_windows(self) -> None:
-        first = number = 0
-        for segment in self._segments:
-            for window, count in enumerate(segment.entry.windows):
-                columns = segment.window(window)
-                floats = columns.pop("floats", None)
-                self._postings.add(first, count, **columns, row_length=row_length(count))
-                if floats is not None:
-                    self._postings.add_floats(number, floats)
-                first, number = first + count, number + 1
+    def _windows(self) -> list[tuple[Columns, int]]:
+        """The columns of every window, and its number of documents."""
+        return [
+            (segment.window(number), count)
+            for segment in self._segments
+            for number, count in enumerate(segment.entry.windows)
+        ]
 
     def search(
         self,
@@ -137,17 +146,36 @@ class Searcher:
             raise QueryError(
                 "exact float scores need the weights as given: build the index with --keep-floats"
             )
-        integers = self.quantize(queries)
-        engine = self._engine(method)
-        found = self._spread(engine, integers, k, np.ones(len(integers), np.uint32), threads)
-        if exact_floats:
-            found = self._exact(engine, queries, integers, found, k, threads)
-        return found
+        engine = self._engine(method, min(k, max(1, self.positions.size)), exact_floats)
+        if threads == 1 or len(queries) < 2:
+            return self._found(engine, queries)
+        # More shares than threads, so that a share of slow queries does not hold up the end.
+        shares = min(len(queries), 4 * threads)
+        cuts = np.linspace(0, len(queries), shares + 1).astype(int).tolist()
+        with ThreadPoolExecutor(threads) as pool:
+            parts = pool.map(lambda a, b: self._found(engine, queries[a:b]), cuts[:-1], cuts[1:])
+            return [found for part in parts for found in part]
 
     def quantize(self, queries: SparseVectors) -> IntegerQueries:
-        """The integer form of queries in this index."""
-        maxima = self._postings.term_maxima(np.ascontiguousarray(queries.terms))
-        return quantize_queries(queries, maxima, self._step)
+        """The integer form of queries in this index.
+
+        Raises `QueryError` when a query has so many terms that even weights of 1 could reach
+        2**31 (more than 8 million terms at 8 bits, 32,000 at 16).
+        """
+        return IntegerQueries(
+            *self._checked(
+                lambda: self._postings.quantize(queries.indptr, queries.terms, queries.weights)
+            )
+        )
+
+    def vector(
+        self, document: int
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+        """A document's terms, its stored weights, and its weights as given where kept.
+
+        There is no forward index: the document is looked up in every term of its window.
+        """
+        return self._checked(lambda: self._postings.vector(document))
 
     def stored_weights(
         self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32]
@@ -163,123 +191,34 @@ class Searcher:
         values = self._checked(lambda: self._postings.lookup_floats(documents, terms))
         return values.reshape(documents.size, terms.size)
 
-    def _engine(self, method: str) -> Callable[[IntegerQueries, int, npt.NDArray[np.uint32]], Raw]:
+    def _engine(self, method: str, k: int, exact_floats: bool) -> Engine:
         if method == "reference":
             # Imported on demand: a search by the kernels needs no Numba.
-            from lsr.index import reference
+            from lsr.index.reference import Reference
 
-            windows = [
-                (segment.window(i), count)
-                for segment in self._segments
-                for i, count in enumerate(segment.entry.windows)
-            ]
-            return lambda queries, k, floors: reference.search(
-                windows, self.positions, self.alive, queries, k, floors
+            reference = Reference(self._windows(), self.positions, self.alive)
+            return lambda queries: reference.search(
+                queries, self.quantize(queries), k, exact_floats
             )
         code, isa = KERNEL_METHODS[method], instruction_set()
-        return lambda queries, k, floors: self._postings.search(
-            queries.indptr, queries.terms, queries.weights, k, floors, code, isa
+        return lambda queries: self._postings.search(
+            queries.indptr, queries.terms, queries.weights, k, code, isa, exact_floats
         )
 
-    def _spread(
-        self,
-        engine: Callable[[IntegerQueries, int, npt.NDArray[np.uint32]], Raw],
-        queries: IntegerQueries,
-        k: int,
-        floors: npt.NDArray[np.uint32],
-        threads: int,
-    ) -> list[Found]:
-        """Run an engine over the queries, a contiguous share a thread."""
-        k = min(k, max(1, self.positions.size))
-
-        def share(start: int, stop: int) -> list[Found]:
-            part = IntegerQueries(
-                queries.indptr[start : stop + 1] - queries.indptr[start],
-                queries.terms[queries.indptr[start] : queries.indptr[stop]],
-                queries.weights[queries.indptr[start] : queries.indptr[stop]],
-                queries.steps[start:stop],
-            )
-            indptr, documents, integers = self._checked(lambda: engine(part, k, floors[start:stop]))
-            return [
-                Found(documents[a:b], integers[a:b], integers[a:b] * step, step)
-                for (a, b), step in zip(pairwise(indptr), part.steps.tolist(), strict=True)
-            ]
-
-        # More shares than threads, so that a share of slow queries does not hold up the end.
-        shares = 1 if threads == 1 else min(len(queries), 4 * threads)
-        cuts = np.linspace(0, len(queries), shares + 1).astype(int).tolist() if shares else [0]
-        if threads == 1:
-            return [found for a, b in pairwise(cuts) for found in share(a, b)]
-        with ThreadPoolExecutor(threads) as pool:
-            return [found for part in pool.map(share, cuts[:-1], cuts[1:]) for found in part]
-
-    def _exact(
-        self,
-        engine: Callable[[IntegerQueries, int, npt.NDArray[np.uint32]], Raw],
-        queries: SparseVectors,
-        integers: IntegerQueries,
-        found: list[Found],
-        k: int,
-        threads: int,
-    ) -> list[Found]:
-        """Rank by the weights as given.
-
-        A float score f and its rounded form s * step differ by at most
-        e = Σ |w - ŵ|·d̂ + w·|d - d̂| over the query's terms (w query, d document, hats for the
-        rounded).  So the float score of the integer k-th is at least s_k * step - e, and a
-        document that beats it has an integer score of at least s_k - 2e / step: all of those
-        are fetched and scored again.
-        """
-        maxima = self._postings.term_maxima(integers.terms).astype(np.float64) * self._step
-        floors = np.ones(len(queries), np.uint32)
-        for row, hits in enumerate(found):
-            if hits.integers.size < k:
-                continue  # every matching document is here already
-            span = slice(integers.indptr[row], integers.indptr[row + 1])
-            given = self._given_query(queries, integers, row)
-            rounded = integers.weights[span] * (hits.step / self._step)
-            error = float(
-                (np.abs(given - rounded) * maxima[span]).sum() + given.sum() * self._error
-            )
-            floor = int(hits.integers[-1]) - 2 * error * (1 + 1e-9) / hits.step - 1
-            floors[row] = min(max(floor, 1), SCORE_LIMIT)
-        wide = self._spread(engine, integers, MOST_DOCUMENTS, floors, threads)
+    def _found(self, engine: Engine, queries: SparseVectors) -> list[Found]:
+        indptr, documents, integers, scores, units = self._checked(lambda: engine(queries))
         return [
-            self._rescored(candidates, self._given_query(queries, integers, row), k, terms)
-            for row, candidates in enumerate(wide)
-            for terms in [integers.terms[integers.indptr[row] : integers.indptr[row + 1]]]
+            Found(documents[a:b], integers[a:b], scores[a:b], unit)
+            for (a, b), unit in zip(pairwise(indptr.tolist()), units.tolist(), strict=True)
         ]
-
-    @staticmethod
-    def _given_query(
-        queries: SparseVectors, integers: IntegerQueries, row: int
-    ) -> npt.NDArray[np.float64]:
-        """The weights as given of the query terms that the index has."""
-        whole = slice(queries.indptr[row], queries.indptr[row + 1])
-        kept = slice(integers.indptr[row], integers.indptr[row + 1])
-        places = np.searchsorted(queries.terms[whole], integers.terms[kept])
-        return queries.weights[whole][places].astype(np.float64)
-
-    def _rescored(
-        self,
-        candidates: Found,
-        weights: npt.NDArray[np.float64],
-        k: int,
-        terms: npt.NDArray[np.uint32],
-    ) -> Found:
-        documents = candidates.documents
-        given = self.given_weights(documents, terms).astype(np.float64)
-        scores = np.zeros(documents.size)
-        for column in range(terms.size):  # one order of summation, for reproducible scores
-            scores += given[:, column] * weights[column]
-        order = np.lexsort((self.positions[documents], -scores))[:k]
-        return Found(documents[order], candidates.integers[order], scores[order], candidates.step)
 
     def _checked(self, call: Callable[[], T]) -> T:
         try:
             return call()
         except _kernels.Damaged as error:
             raise IndexCorrupt(self._segments[0].path, str(error)) from None
+        except _kernels.QueryTooLong as error:
+            raise QueryError(str(error)) from None
 
 
 def _joined(parts: list[npt.NDArray[Any]], dtype: type[np.generic]) -> npt.NDArray[Any]:

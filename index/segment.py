@@ -18,9 +18,30 @@ from lsr.index.format import (
     FileEntry,
     Manifest,
     SegmentEntry,
-    row_length,
 )
 from lsr.index.quantizer import weight_dtype
+
+
+# File, column, the kernels' name of it and its type; None is the type of weights.
+WINDOW_FILES: dict[str, dict[str, tuple[str, Any]]] = {
+    "rare_terms": {
+        "term": ("rare_terms", np.uint32),
+        "start": ("rare_starts", np.uint32),
+        "maximum": ("rare_maxima", None),
+    },
+    "rare_postings": {"document": ("documents", np.uint16), "weight": ("weights", None)},
+    "frequent_terms": {
+        "term": ("frequent_terms", np.uint32),
+        "posting": ("first_postings", np.uint32),
+        "maxima": ("maxima_starts", np.uint32),
+        "payload": ("payload_starts", np.uint32),
+    },
+    "codebooks": {"maximum": ("codebooks", None)},
+    "bitmaps": {"blocks": ("bitmaps", np.uint64)},
+    "records": {"start": ("records", np.uint16)},
+    "maxima": {"codes": ("maxima", np.uint8)},
+    "payload": {"bytes": ("payload", np.uint8)},
+}
 
 
 class Segment:
@@ -49,10 +70,9 @@ class Segment:
             raise IndexCorrupt(documents.path, "its length is not the segment's")
         self.alive: npt.NDArray[np.uint8] = self._open("alive", 1).numbers(0, bits=np.uint8)["bits"]
         windows = len(entry.windows)
-        self._terms = self._open("terms", windows)
-        self._postings = self._open("postings", windows)
-        self._blocks = self._open("blocks", windows)
-        self._floats = self._open("floats", windows) if "floats" in manifest.kept else None
+        self._columns = {name: self._open(name, windows) for name in WINDOW_FILES}
+        if "floats" in manifest.kept:
+            self._columns["floats"] = self._open("floats", windows)
         self._stored = (
             self._open("stored", -(-entry.documents // STORED_BATCH))
             if "text" in manifest.kept
@@ -62,44 +82,14 @@ class Segment:
     def window(self, number: int) -> Columns:
         """The columns of a window, named as the kernels take them; "floats" when kept."""
         weight = weight_dtype(self._manifest.bits)
-        terms = self._terms.numbers(
-            number, term=np.uint32, start=np.uint32, maximum=weight, row=np.int32
-        )
-        postings = self._postings.numbers(number, document=np.uint16, weight=weight)
-        columns = {
-            "terms": terms["term"],
-            "starts": terms["start"],
-            "maxima": terms["maximum"],
-            "rows": terms["row"],
-            "documents": postings["document"],
-            "weights": postings["weight"],
-            "blocks": self._blocks.numbers(number, maximum=weight)["maximum"],
-        }
-        if columns["blocks"].size % row_length(self.entry.windows[number]):
-            raise IndexCorrupt(self._blocks.path, f"window {number} has a row of another length")
-        if self._floats is not None:
-            columns["floats"] = self._floats.numbers(number, weight=np.float32)["weight"]
+        columns: Columns = {}
+        for file, names in WINDOW_FILES.items():
+            kinds = {name: kind or weight for name, (_, kind) in names.items()}
+            values = self._columns[file].numbers(number, **kinds)
+            columns |= {names[name][0]: values[name] for name in names}
+        if "floats" in self._columns:
+            columns["floats"] = self._columns["floats"].numbers(number, weight=np.float32)["weight"]
         return columns
-
-    def vector(self, document: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
-        """Terms and weights of a document: as given when the floats are kept, else as stored.
-
-        There is no forward index: the postings of the document's window are searched.
-        """
-        number = 0
-        while document >= self.entry.windows[number]:
-            document -= self.entry.windows[number]
-            number += 1
-        columns = self.window(number)
-        places = np.flatnonzero(columns["documents"] == document)
-        runs = np.searchsorted(columns["starts"], places, side="right") - 1
-        if runs.size and (runs.min() < 0 or not (np.diff(runs) > 0).all()):
-            raise IndexCorrupt(self._terms.path, "the runs of a window overlap")
-        if "floats" in columns:
-            weights = columns["floats"][places]
-        else:
-            weights = (columns["weights"][places] * self._manifest.step).astype(np.float32)
-        return columns["terms"][runs], weights
 
     def stored(self, document: int) -> tuple[str, str] | None:
         """Title and text of a document, or None when the index keeps no text."""

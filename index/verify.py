@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from lsr.errors import IndexCorrupt
 from lsr.files import checksum_file
+from lsr.index.blocks import window_columns
 from lsr.index.columns import Columns
-from lsr.index.format import BLOCK, STORED_BATCH, Manifest, row_length
-from lsr.index.segment import Segment, open_vocabulary
+from lsr.index.decoding import Postings, decode
+from lsr.index.format import CODEBOOK, STORED_BATCH, Manifest
+from lsr.index.segment import WINDOW_FILES, Segment, open_vocabulary
 
 
 def problems(index: Path) -> Iterator[str]:
@@ -55,17 +57,22 @@ def _structure(index: Path, manifest: Manifest) -> Iterator[str]:
         if not segment.ids.in_order():
             yield f"{segment.path}: the ids are not distinct or not in order"
         counts = np.zeros(entry.documents, np.uint32)
-        first = postings = 0
+        first = total = 0
         for number, documents in enumerate(entry.windows):
             columns = segment.window(number)
-            for what in _window(columns, documents, manifest):
+            try:
+                postings = decode(columns, documents)
+            except ValueError as error:
+                yield f"{segment.path}: window {number}: {error}"
+                return
+            for what in _window(columns, postings, documents, manifest):
                 yield f"{segment.path}: window {number}: {what}"
             counts[first : first + documents] += np.bincount(
-                columns["documents"], minlength=documents
+                postings.documents, minlength=documents
             )[:documents].astype(np.uint32)
+            total += postings.documents.size
             first += documents
-            postings += columns["documents"].size
-        if postings != entry.postings or not np.array_equal(counts, segment.active):
+        if total != entry.postings or not np.array_equal(counts, segment.active):
             yield f"{segment.path}: the counts of postings do not add up"
         if np.unique(segment.positions).size != entry.documents:
             yield f"{segment.path}: two documents have one position"
@@ -73,50 +80,57 @@ def _structure(index: Path, manifest: Manifest) -> Iterator[str]:
             segment.stored(document)  # decompresses and checks the whole batch
 
 
-def _window(columns: Columns, documents: int, manifest: Manifest) -> Iterator[str]:
-    starts = columns["starts"].astype(np.int64)
-    postings = columns["documents"].size
-    ends = np.append(starts[1:], postings)
-    if (starts[:1] != 0).any() or (starts >= ends).any() or (ends > postings).any():
+def _window(
+    columns: Columns, postings: Postings, documents: int, manifest: Manifest
+) -> Iterator[str]:
+    for name in ("rare_terms", "frequent_terms"):
+        if not (np.diff(columns[name].astype(np.int64)) > 0).all():
+            yield f"the {name.replace('_', ' ')} do not ascend"
+            return
+    if columns["rare_starts"][:1].any() or columns["first_postings"][:1].any():
         yield "the runs do not cover the postings"
         return
-    if not (np.diff(columns["terms"].astype(np.int64)) > 0).all():
-        yield "the terms do not ascend"
-    if postings == 0:
+    if postings.documents.size == 0:
         return
-    locals_ = columns["documents"].astype(np.int64)
-    inside = np.ones(postings, bool)
-    inside[starts] = False
-    if locals_.max() >= documents or (np.diff(locals_, prepend=0)[inside] <= 0).any():
+    inside = np.ones(postings.documents.size, bool)
+    inside[postings.starts[:-1]] = False
+    if postings.documents.max() >= documents or (
+        np.diff(postings.documents, prepend=0)[inside] <= 0
+    ).any():
         yield "the documents of a run do not ascend or leave the window"
         return
-    weights = columns["weights"]
-    if weights.min() == 0:
+    if postings.weights.min() == 0:
         yield "a posting has no weight"
-    if not np.array_equal(np.maximum.reduceat(weights, starts), columns["maxima"]):
-        yield "a largest weight is wrong"
-    yield from _blocks(columns, starts, ends, documents)
-    floats = columns.get("floats")
-    if floats is not None:
-        off = np.abs(floats.astype(np.float64) - weights * manifest.step)
+        return
+    maxima = np.maximum.reduceat(postings.weights, postings.starts[:-1])
+    books = columns["codebooks"].reshape(-1, CODEBOOK).astype(np.int64)
+    largest = maxima[np.searchsorted(postings.terms, columns["frequent_terms"])]
+    if (np.diff(books, axis=1) < 0).any() or not np.array_equal(books[:, -1], largest):
+        yield "a codebook does not ascend to the term's largest weight"
+        return
+    yield from _rewritten(columns, postings, maxima, documents)
+    if postings.floats is not None:
+        off = np.abs(postings.floats.astype(np.float64) - postings.weights * manifest.step)
         if not (off <= manifest.error * (1 + 1e-9)).all():
             yield "a weight as given is not the one stored"
 
 
-def _blocks(
-    columns: Columns, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], documents: int
+def _rewritten(
+    columns: Columns, postings: Postings, maxima: npt.NDArray[np.int64], documents: int
 ) -> Iterator[str]:
-    length = row_length(documents)
-    blocks = columns["blocks"].reshape(-1, length)
-    rows = columns["rows"]
-    dense = np.flatnonzero(rows >= 0)
-    if not np.array_equal(np.sort(rows[dense]), np.arange(blocks.shape[0])):
-        yield "the rows of block maxima are not all used once"
-        return
-    for run in dense:
-        span = slice(starts[run], ends[run])
-        expected = np.zeros(length, blocks.dtype)
-        np.maximum.at(expected, columns["documents"][span] // BLOCK, columns["weights"][span])
-        if not np.array_equal(blocks[rows[run]], expected):
-            yield f"the block maxima of term {columns['terms'][run]} are wrong"
-            return
+    """Whether the columns are what the builder writes for these postings and codebooks."""
+    dtype = columns["weights"].dtype
+    files = window_columns(
+        postings.terms,
+        postings.starts,
+        maxima.astype(dtype),
+        postings.documents.astype(np.uint16),
+        postings.weights.astype(dtype),
+        documents,
+        columns["codebooks"],
+    )
+    for file, names in WINDOW_FILES.items():
+        for name, (column, _) in names.items():
+            if not np.array_equal(files[file][name], columns[column]):
+                yield f"the {file.replace('_', ' ')} are not those of its postings"
+                return

@@ -1,6 +1,6 @@
 """Writing a segment: documents and their vectors stream in, Arrow files come out.
 
-Memory: one window of entries and its inverted form, about 30 bytes an entry, and no more
+Memory: the window being filled and those being inverted, about 40 bytes an entry, and no more
 entries than `max_memory` allows (a window is closed early when they would not fit); and
 for the whole collection its external ids (their bytes and about 16 more each) and 8 bytes
 a document.
@@ -8,7 +8,9 @@ a document.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -17,8 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lsr.index.columns import ArrowWriter, write_arrow
-from lsr.index.format import STORED_BATCH, WINDOW, SegmentEntry, row_length
+from lsr.index.blocks import gathered, split_terms, window_columns
+from lsr.index.columns import ArrowWriter, Columns, write_arrow
+from lsr.index.format import STORED_BATCH, WINDOW, SegmentEntry
 from lsr.index.inversion import Inverted
 from lsr.index.quantizer import weight_dtype
 from lsr.vectors import SparseVectors
@@ -35,7 +38,8 @@ class SegmentWriter:
         bits, step: of the quantizer.
         keep_floats: also write the weights as given.
         keep_text: also write titles and texts.
-        max_memory: bytes the open window may take.
+        max_memory: bytes the windows being worked on may take.
+        threads: windows inverted at once.
 
     `error` is the largest quantization error so far.  Use as a context manager; `finish`
     completes the files.
@@ -50,20 +54,23 @@ class SegmentWriter:
         keep_floats: bool,
         keep_text: bool,
         max_memory: int,
+        threads: int = 1,
     ) -> None:
         directory.mkdir(parents=True)
         self._directory = directory
         self._step, self._dtype = step, weight_dtype(bits)
         weight = pa.from_numpy_dtype(self._dtype)
         fields: dict[str, dict[str, pa.DataType]] = {
-            "terms": {
-                "term": pa.uint32(),
-                "start": pa.uint32(),
-                "maximum": weight,
-                "row": pa.int32(),
+            "rare_terms": {"term": pa.uint32(), "start": pa.uint32(), "maximum": weight},
+            "rare_postings": {"document": pa.uint16(), "weight": weight},
+            "frequent_terms": {
+                name: pa.uint32() for name in ("term", "posting", "maxima", "payload")
             },
-            "postings": {"document": pa.uint16(), "weight": weight},
-            "blocks": {"maximum": weight},
+            "codebooks": {"maximum": weight},
+            "bitmaps": {"blocks": pa.uint64()},
+            "records": {"start": pa.uint16()},
+            "maxima": {"codes": pa.uint8()},
+            "payload": {"bytes": pa.uint8()},
         }
         if keep_floats:
             fields["floats"] = {"weight": pa.float32()}
@@ -77,7 +84,11 @@ class SegmentWriter:
             )
             for name, columns in fields.items()
         }
-        self._most_entries = max(_SMALLEST_WINDOW, max_memory // BYTES_PER_ENTRY)
+        # The window being filled, and those being inverted.
+        self._most_entries = max(_SMALLEST_WINDOW, max_memory // (BYTES_PER_ENTRY * (threads + 1)))
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads)
+        self._inverting: deque[Future[tuple[dict[str, Columns], float]]] = deque()
         self._ids: list[pa.Array] = []
         self._positions: list[npt.NDArray[np.uint32]] = []
         self._counts: list[npt.NDArray[np.uint32]] = []
@@ -122,6 +133,9 @@ class SegmentWriter:
         """Write what is open and the documents' columns."""
         if self._open_documents:
             self._close_window()
+        while self._inverting:
+            self._write_window()
+        self._pool.shutdown()
         if self._stored[0]:
             self._write_stored(STORED_BATCH)
         for writer in self._writers.values():
@@ -151,6 +165,7 @@ class SegmentWriter:
         trace: TracebackType | None,
     ) -> None:
         if kind is not None:
+            self._pool.shutdown(cancel_futures=True)
             for writer in self._writers.values():
                 writer.__exit__(kind, error, trace)
 
@@ -166,35 +181,39 @@ class SegmentWriter:
     def _close_window(self) -> None:
         entries = SparseVectors.concatenate(self._open)
         self._open.clear()
+        self._windows.append(len(entries))
+        self._postings += entries.terms.size
+        self._open_documents = self._open_entries = 0
+        while len(self._inverting) >= self._threads:
+            self._write_window()
+        self._inverting.append(self._pool.submit(self._invert, entries))
+
+    def _invert(self, entries: SparseVectors) -> tuple[dict[str, Columns], float]:
+        """The batches of a window, and its largest quantization error."""
         documents = len(entries)
         owners = np.repeat(np.arange(documents, dtype=np.uint16), np.diff(entries.indptr))
         inverted = Inverted(
-            entries.terms,
-            owners,
-            entries.weights,
-            documents=documents,
-            row_length=row_length(documents),
-            step=self._step,
-            dtype=self._dtype,
+            entries.terms, owners, entries.weights, step=self._step, dtype=self._dtype
         )
-        self._writers["terms"].write(
-            {
-                "term": inverted.terms,
-                "start": inverted.starts,
-                "maximum": inverted.maxima,
-                "row": inverted.rows,
-            }
+        files = window_columns(
+            inverted.terms,
+            inverted.starts,
+            inverted.maxima,
+            inverted.documents,
+            inverted.weights,
+            documents,
         )
-        self._writers["postings"].write(
-            {"document": inverted.documents, "weight": inverted.weights}
-        )
-        self._writers["blocks"].write({"maximum": inverted.blocks.reshape(-1)})
         if "floats" in self._writers:
-            self._writers["floats"].write({"weight": entries.weights[inverted.order]})
-        self.error = max(self.error, inverted.error)
-        self._windows.append(documents)
-        self._postings += entries.terms.size
-        self._open_documents = self._open_entries = 0
+            runs = np.concatenate(split_terms(inverted.starts, documents))
+            given = entries.weights[inverted.order]
+            files["floats"] = {"weight": gathered(runs, inverted.starts, given)}
+        return files, inverted.error
+
+    def _write_window(self) -> None:
+        files, error = self._inverting.popleft().result()
+        for name, columns in files.items():
+            self._writers[name].write(columns)
+        self.error = max(self.error, error)
 
     def _write_stored(self, count: int) -> None:
         titles, texts = self._stored

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "isa.h"
+#include "queries.h"
 #include "search.h"
 
 namespace nb = nanobind;
@@ -38,134 +39,214 @@ void require(bool holds, const char* what) {
 
 class Postings {
  public:
-  Postings(Array<uint32_t> positions, Array<uint8_t> alive, bool wide) {
+  Postings(Array<uint32_t> positions, Array<uint8_t> alive, bool wide, double step, double error)
+      : step_(step), error_(error) {
     require(alive.size() >= (positions.size() + 7) / 8, "the alive bitmap is too short");
     view_.wide = wide;
-    view_.positions = positions.data();
-    view_.alive = alive.data();
+    view_.positions = keep(positions);
+    view_.alive = keep(alive);
     view_.documents = positions.size();
-    keep(positions);
-    keep(alive);
   }
 
-  template <class Weight>
-  void add(uint32_t first, uint32_t count, Array<uint32_t> terms, Array<uint32_t> starts,
-           Array<Weight> maxima, Array<int32_t> rows, Array<uint16_t> documents,
-           Array<Weight> weights, Array<Weight> blocks, size_t row_length) {
-    require(view_.wide == (sizeof(Weight) == 2), "the width of the weights is another one");
-    require(terms.size() == starts.size() && terms.size() == maxima.size() &&
-                terms.size() == rows.size(),
-            "the columns of a window's terms differ in length");
-    require(documents.size() == weights.size(), "a window's documents and weights differ in length");
-    require(count > 0 && count <= kWindow && first + size_t{count} <= view_.documents &&
-                first == next_,
+  // The next window of the index; columns as `Segment.window` names them.
+  void add(uint32_t count, const nb::dict& columns) {
+    const size_t groups = (size_t{count} + kTile - 1) / kTile;
+    require(count > 0 && groups * 2 <= kMostRecords && next_ + size_t{count} <= view_.documents,
             "a window's documents lie outside the index");
-    require(row_length % 64 == 0 && row_length * kBlock >= count &&
-                row_length * kBlock <= kWindow + 64 * kBlock && blocks.size() % row_length == 0,
-            "a window's block maxima have the wrong length");
-    view_.windows.push_back({terms.data(), starts.data(), maxima.data(), rows.data(), terms.size(),
-                             documents.data(), weights.data(), nullptr, documents.size(),
-                             blocks.data(), blocks.size() / row_length, row_length, first, count});
-    next_ = first + count;
-    keep(terms);
-    keep(starts);
-    keep(maxima);
-    keep(rows);
-    keep(documents);
-    keep(weights);
-    keep(blocks);
+    Window window = {};
+    window.first = next_;
+    window.count = count;
+    window.groups = static_cast<uint32_t>(groups);
+    window.first_group = static_cast<uint32_t>(view_.window_of_group.size());
+    window.rare_terms = column<uint32_t>(columns, "rare_terms");
+    const size_t rare = window.rare_terms.size;
+    window.rare_starts = column<uint32_t>(columns, "rare_starts", rare);
+    window.rare_maxima = weights(columns, "rare_maxima", rare);
+    window.documents = column<uint16_t>(columns, "documents");
+    window.weights = weights(columns, "weights", window.documents.size);
+    window.frequent_terms = column<uint32_t>(columns, "frequent_terms");
+    const size_t frequent = window.frequent_terms.size;
+    window.first_postings = column<uint32_t>(columns, "first_postings", frequent);
+    window.maxima_starts = column<uint32_t>(columns, "maxima_starts", frequent);
+    window.payload_starts = column<uint32_t>(columns, "payload_starts", frequent);
+    window.codebooks = weights(columns, "codebooks", frequent * kCodes);
+    window.bitmaps = column<uint64_t>(columns, "bitmaps", frequent * groups);
+    window.records = column<uint16_t>(columns, "records", frequent * groups * 2);
+    window.maxima = column<uint8_t>(columns, "maxima");
+    window.payload = column<uint8_t>(columns, "payload");
+    if (columns.contains("floats")) window.floats = column<float>(columns, "floats");
+    view_.window_of_group.insert(view_.window_of_group.end(), groups,
+                                 static_cast<uint32_t>(view_.windows.size()));
+    view_.windows.push_back(window);
+    next_ += count;
   }
 
-  void add_floats(size_t window, Array<float> floats) {
-    require(window < view_.windows.size() && floats.size() == view_.windows[window].postings,
-            "a window's floats and postings differ in length");
-    view_.windows[window].floats = floats.data();
-    keep(floats);
+  // The integer form of queries: (indptr, terms, weights, units).
+  nb::tuple quantize(Array<int64_t> indptr, Array<uint32_t> terms, Array<float> weights) const {
+    const size_t queries = check_batch(indptr, terms, weights);
+    std::vector<int64_t> ends = {0};
+    std::vector<uint32_t> kept;
+    std::vector<int32_t> integers;
+    std::vector<double> units;
+    Scaled scaled;
+    for (size_t i = 0; i < queries; ++i) {
+      scale_row(indptr, terms, weights, i, scaled);
+      kept.insert(kept.end(), scaled.terms.begin(), scaled.terms.end());
+      integers.insert(integers.end(), scaled.weights.begin(), scaled.weights.end());
+      ends.push_back(static_cast<int64_t>(kept.size()));
+      units.push_back(scaled.unit);
+    }
+    return nb::make_tuple(to_numpy(std::move(ends)), to_numpy(std::move(kept)),
+                          to_numpy(std::move(integers)), to_numpy(std::move(units)));
   }
 
-  Result<uint32_t> term_maxima(Array<uint32_t> terms) const {
-    std::vector<uint32_t> maxima(terms.size());
-    for (size_t i = 0; i < terms.size(); ++i) maxima[i] = term_maximum(view_, terms.data()[i]);
-    return to_numpy(std::move(maxima));
-  }
-
-  nb::tuple search(Array<int64_t> indptr, Array<uint32_t> terms, Array<int32_t> weights, size_t k,
-                   Array<uint32_t> floors, int method, const std::string& isa) const {
-    const size_t queries = floors.size();
-    if (indptr.size() != queries + 1 || terms.size() != weights.size() || k == 0)
-      throw std::invalid_argument("the arrays of a batch do not fit each other");
-    for (size_t i = 0; i < queries; ++i)
-      if (indptr.data()[i] < 0 || indptr.data()[i] > indptr.data()[i + 1] ||
-          static_cast<size_t>(indptr.data()[i + 1]) > terms.size())
-        throw std::invalid_argument("indptr leaves the batch");
+  // The best k of each query: (indptr, documents, integers, scores, units).
+  nb::tuple search(Array<int64_t> indptr, Array<uint32_t> terms, Array<float> weights, size_t k,
+                   int method, const std::string& isa, bool exact_floats) const {
+    const size_t queries = check_batch(indptr, terms, weights);
+    if (k == 0) throw std::invalid_argument("k is 0");
     const Loops* loops = loops_for(isa);
     if (loops == nullptr) throw std::invalid_argument("no such instruction set here: " + isa);
+    for (const Window& window : view_.windows)
+      if (exact_floats && window.floats.data == nullptr)
+        throw std::invalid_argument("the floats are not kept");
     std::vector<int64_t> ends = {0};
-    std::vector<uint32_t> documents, scores;
+    std::vector<uint32_t> documents, integers;
+    std::vector<double> scores, units;
     {
       nb::gil_scoped_release released;
-      // A window of sums is worth keeping between calls; one a thread, so no lock.
-      static thread_local Scratch kept;
-      Scratch& scratch = kept;
+      // Working memory is worth keeping between calls; one a thread, so no lock.
+      static thread_local std::unique_ptr<Scratch> kept;
+      if (kept == nullptr) kept = std::make_unique<Scratch>();
       try {
+        Scaled scaled;
+        std::vector<double> exact;
         for (size_t i = 0; i < queries; ++i) {
-          const int64_t begin = indptr.data()[i], end = indptr.data()[i + 1];
-          const Query query = {terms.data() + begin, weights.data() + begin,
-                               static_cast<size_t>(end - begin)};
-          lsr::search(view_, query, k, floors.data()[i], static_cast<Method>(method), *loops,
-                      scratch);
-          for (const Hit& hit : scratch.hits) {
-            documents.push_back(hit.document);
-            scores.push_back(hit.score);
+          scale_row(indptr, terms, weights, i, scaled);
+          const Query query = {scaled.terms.data(), scaled.weights.data(), scaled.terms.size()};
+          const uint32_t margin = exact_floats ? scaled.margin(step_, error_) : 0;
+          lsr::search(view_, query, {k, 1, margin, static_cast<Method>(method)}, *loops, *kept);
+          if (exact_floats) rescore(view_, query, scaled.given.data(), k, *kept, exact);
+          for (size_t hit = 0; hit < kept->top.hits.size(); ++hit) {
+            const Hit& found = kept->top.hits[hit];
+            documents.push_back(found.document);
+            integers.push_back(found.score());
+            scores.push_back(exact_floats ? exact[hit] : found.score() * scaled.unit);
           }
           ends.push_back(static_cast<int64_t>(documents.size()));
+          units.push_back(scaled.unit);
         }
       } catch (...) {
-        scratch = Scratch();  // its sums must be zero when the next query starts
+        kept = nullptr;  // its sums must be zero when the next query starts
         throw;
       }
     }
     return nb::make_tuple(to_numpy(std::move(ends)), to_numpy(std::move(documents)),
-                          to_numpy(std::move(scores)));
+                          to_numpy(std::move(integers)), to_numpy(std::move(scores)),
+                          to_numpy(std::move(units)));
   }
 
+  // Stored weights, documents outer; 0 where there is no posting.
   Result<uint32_t> lookup(Array<uint32_t> documents, Array<uint32_t> terms) const {
-    return look<uint32_t>(documents, terms, [&](const Window& window, int64_t at) -> uint32_t {
-      return view_.wide ? static_cast<const uint16_t*>(window.weights)[at]
-                        : static_cast<const uint8_t*>(window.weights)[at];
-    });
+    return look<uint32_t>(documents, terms,
+                          [](const Window&, const Posting& posting) { return posting.weight; });
   }
 
+  // The same of the weights as given.
   Result<float> lookup_floats(Array<uint32_t> documents, Array<uint32_t> terms) const {
-    for (const Window& window : view_.windows)
-      if (window.floats == nullptr) throw std::invalid_argument("the floats are not kept");
-    return look<float>(documents, terms,
-                       [](const Window& window, int64_t at) { return window.floats[at]; });
+    return look<float>(documents, terms, float_of);
+  }
+
+  // A document's terms in ascending order, its stored weights, and those as given where kept.
+  nb::tuple vector(uint32_t document) const {
+    if (document >= next_) throw std::invalid_argument("no such document");
+    const Window& window = view_.window_of(document);
+    std::vector<uint32_t> terms, stored;
+    std::vector<float> given;
+    size_t rare = 0, frequent = 0;
+    while (rare < window.rare_terms.size || frequent < window.frequent_terms.size) {
+      const bool is_rare =
+          frequent == window.frequent_terms.size ||
+          (rare < window.rare_terms.size &&
+           window.rare_terms.data[rare] < window.frequent_terms.data[frequent]);
+      const uint32_t term =
+          is_rare ? window.rare_terms.data[rare++] : window.frequent_terms.data[frequent++];
+      const Posting posting = find_posting(window, document, term);
+      if (posting.weight == 0) continue;
+      terms.push_back(term);
+      stored.push_back(posting.weight);
+      if (window.floats.data != nullptr) given.push_back(float_of(window, posting));
+    }
+    return nb::make_tuple(to_numpy(std::move(terms)), to_numpy(std::move(stored)),
+                          to_numpy(std::move(given)));
   }
 
  private:
+  static float float_of(const Window& window, const Posting& posting) {
+    require(posting.place < window.floats.size, "a weight as given is missing");
+    return window.floats.data[posting.place];
+  }
+
   // A value for each (document, term), documents outer; 0 where there is no posting.
   template <class T, class Read>
   Result<T> look(const Array<uint32_t>& documents, const Array<uint32_t>& terms, Read read) const {
     std::vector<T> values(documents.size() * terms.size());
     for (size_t d = 0; d < documents.size(); ++d) {
-      if (documents.data()[d] >= view_.documents || next_ != view_.documents)
-        throw std::invalid_argument("no such document");
+      if (documents.data()[d] >= next_) throw std::invalid_argument("no such document");
+      const Window& window = view_.window_of(documents.data()[d]);
       for (size_t t = 0; t < terms.size(); ++t) {
-        const Window* window = nullptr;
-        const int64_t at = find_posting(view_, documents.data()[d], terms.data()[t], &window);
-        if (at >= 0) values[d * terms.size() + t] = read(*window, at);
+        const Posting posting = find_posting(window, documents.data()[d], terms.data()[t]);
+        if (posting.weight != 0) values[d * terms.size() + t] = read(window, posting);
       }
     }
     return to_numpy(std::move(values));
   }
 
-  template <class A>
-  void keep(const A& array) {
+  static size_t check_batch(const Array<int64_t>& indptr, const Array<uint32_t>& terms,
+                            const Array<float>& weights) {
+    if (indptr.size() == 0 || terms.size() != weights.size())
+      throw std::invalid_argument("the arrays of a batch do not fit each other");
+    for (size_t i = 0; i + 1 < indptr.size(); ++i)
+      if (indptr.data()[i] < 0 || indptr.data()[i] > indptr.data()[i + 1] ||
+          static_cast<size_t>(indptr.data()[i + 1]) > terms.size())
+        throw std::invalid_argument("indptr leaves the batch");
+    return indptr.size() - 1;
+  }
+
+  void scale_row(const Array<int64_t>& indptr, const Array<uint32_t>& terms,
+                 const Array<float>& weights, size_t row, Scaled& scaled) const {
+    const int64_t begin = indptr.data()[row];
+    scale(view_, terms.data() + begin, weights.data() + begin,
+          static_cast<size_t>(indptr.data()[row + 1] - begin), step_, scaled);
+  }
+
+  // The values of a column; `size` is what its length must be.
+  template <class T>
+  const T* column(const nb::dict& columns, const char* name, size_t size) {
+    const Column<T> found = column<T>(columns, name);
+    require(found.size == size, "the columns of a window differ in length");
+    return found.data;
+  }
+
+  template <class T>
+  Column<T> column(const nb::dict& columns, const char* name) {
+    const auto array = nb::cast<Array<T>>(columns[name]);
+    return {keep(array), array.size()};
+  }
+
+  Weights weights(const nb::dict& columns, const char* name, size_t size) {
+    if (view_.wide) return {column<uint16_t>(columns, name, size), true};
+    return {column<uint8_t>(columns, name, size), false};
+  }
+
+  template <class T>
+  const T* keep(const Array<T>& array) {
     kept_.push_back(nb::cast(array));
+    return array.data();
   }
 
   View view_;
+  double step_, error_;
   uint32_t next_ = 0;
   std::vector<nb::object> kept_;  // the arrays the view points into
 };
@@ -179,17 +260,15 @@ NB_MODULE(_kernels, m) {
   nb::exception<lsr::Damaged>(m, "Damaged");
   m.def("available_isas", &lsr::available_isas,
         "Instruction sets usable on this machine, best last.");
+  nb::exception<lsr::QueryTooLong>(m, "QueryTooLong");
   nb::class_<Postings>(m, "Postings", "The windows of an index, in order.")
-      .def(nb::init<lsr::Array<uint32_t>, lsr::Array<uint8_t>, bool>(), "positions"_a, "alive"_a,
-           "wide"_a)
-      .def("add", &Postings::add<uint8_t>, "first"_a, "count"_a, "terms"_a, "starts"_a, "maxima"_a,
-           "rows"_a, "documents"_a, "weights"_a, "blocks"_a, "row_length"_a)
-      .def("add", &Postings::add<uint16_t>, "first"_a, "count"_a, "terms"_a, "starts"_a,
-           "maxima"_a, "rows"_a, "documents"_a, "weights"_a, "blocks"_a, "row_length"_a)
-      .def("add_floats", &Postings::add_floats, "window"_a, "floats"_a)
-      .def("term_maxima", &Postings::term_maxima, "terms"_a)
-      .def("search", &Postings::search, "indptr"_a, "terms"_a, "weights"_a, "k"_a, "floors"_a,
-           "method"_a, "isa"_a)
+      .def(nb::init<lsr::Array<uint32_t>, lsr::Array<uint8_t>, bool, double, double>(),
+           "positions"_a, "alive"_a, "wide"_a, "step"_a, "error"_a)
+      .def("add", &Postings::add, "count"_a, "columns"_a)
+      .def("quantize", &Postings::quantize, "indptr"_a, "terms"_a, "weights"_a)
+      .def("search", &Postings::search, "indptr"_a, "terms"_a, "weights"_a, "k"_a, "method"_a,
+           "isa"_a, "exact_floats"_a)
       .def("lookup", &Postings::lookup, "documents"_a, "terms"_a)
-      .def("lookup_floats", &Postings::lookup_floats, "documents"_a, "terms"_a);
+      .def("lookup_floats", &Postings::lookup_floats, "documents"_a, "terms"_a)
+      .def("vector", &Postings::vector, "document"_a);
 }

@@ -1,10 +1,10 @@
 // The inner loops of search, one set an instruction set, all giving the same integers.
 //
-// In scope: loops over postings, block maxima and accumulators.  Out of scope: which windows
-// and blocks to visit, top-k, ties: search.cpp, compiled once.
+// In scope: bounds of blocks, weights of documents as dense bytes, their products with a query.
+// Out of scope: which blocks to visit, top-k, ties: search.cpp, compiled once.
 //
-// Accumulators are unsigned 32-bit, so a sum over damaged postings wraps instead of being
-// undefined; on a sound index a query's scale keeps every sum below 2^31.
+// Sums are unsigned 32-bit, so a sum over damaged postings wraps instead of being undefined; on
+// a sound index a query's scale keeps every sum below 2^31.
 #pragma once
 
 #include <cstddef>
@@ -12,21 +12,61 @@
 
 namespace lsr {
 
-constexpr size_t kWindow = 65536;  // accumulators: one for every value of a 16-bit document
-constexpr size_t kBlock = 8;       // documents a block
+constexpr size_t kBlock = 8;                // documents a block
+constexpr size_t kRecord = 32;              // blocks a record of the payload
+constexpr size_t kGroup = 64;               // blocks a group: the bits of a bitmap
+constexpr size_t kTile = kGroup * kBlock;   // documents of a group, and of a row of a tile
+constexpr size_t kCodes = 16;               // entries of a codebook
+
+// Bytes that follow the last record of a window, so that no load needs its own limit: a record is
+// at most 32 masks and two planes of 256 weights long, and a load 64.
+constexpr size_t kPayloadPadding = 640;
+// Bytes of maxima a group can take.
+constexpr size_t kGroupMaxima = kGroup / 2;
+
+// A frequent term's postings in a window (see lsr.index.format).  A term that is not frequent
+// there has a run of empty bitmaps, so that no loop asks.
+struct Run {
+  const uint64_t* bitmaps;  // one a group: which blocks have postings
+  const uint16_t* records;  // two a group: where they start in `payload`, in weight sizes
+  const uint8_t* maxima;    // 4-bit codes of the blocks' maxima
+  const uint8_t* payload;
+  uint32_t last;  // no sound record starts further on
+};
+
+// A block to be scored.
+struct Slot {
+  uint32_t window;
+  uint32_t block;  // of the window
+};
+
+// The query's integers by row, in the forms the sets like best; rows are padded to fours with
+// zeros, and the rows of a tile that they stand for may hold anything.
+struct Factors {
+  const int16_t* whole;   // up to 14 bits, one a row
+  const uint32_t* low;    // their low 7 bits, four rows a word
+  const uint32_t* high;   // and the high 7
+};
 
 struct Loops {
-  // sums[documents[i]] += query * weights[i]; `sums` has kWindow values.
-  void (*add_run_u8)(uint32_t* sums, const uint16_t* documents, const uint8_t* weights, size_t n,
-                     uint32_t query);
-  void (*add_run_u16)(uint32_t* sums, const uint16_t* documents, const uint16_t* weights, size_t n,
-                      uint32_t query);
-  // bounds[i] += query * row[i]; n is a multiple of 64, query at most 16,383.
-  void (*add_row_u8)(uint32_t* bounds, const uint8_t* row, size_t n, uint32_t query);
-  void (*add_row_u16)(uint32_t* bounds, const uint16_t* row, size_t n, uint32_t query);
-  // Write the i < n with values[i] >= threshold to `out` in ascending order; return how many.
-  // threshold is 1 to 2^31 - 1, n at most kWindow; `out` holds n + 16.
-  size_t (*select)(const uint32_t* values, size_t n, uint32_t threshold, uint16_t* out);
+  // For each group: weak[b] = sum of luts[row][code of block b] over rows >= strong, then
+  // bounds[b] += the sum over all rows; peaks[group] = the largest bound.
+  // `luts` has 16 bytes a row.
+  void (*bound)(const Run* runs, const uint8_t* luts, size_t strong, size_t rows, size_t groups,
+                uint16_t* bounds, uint16_t* weak, uint16_t* peaks);
+  // Fill kTile bytes a row with the weights of a group's documents, zero where there is none:
+  // plane 0 is the low byte of the weights, plane 1 the high one (of two planes).
+  void (*expand_group)(const Run* runs, size_t rows, size_t group, unsigned plane,
+                       unsigned planes, uint8_t* tile);
+  // The same for any blocks, up to kGroup of them; a run is runs[slot.window * stride + row].
+  void (*expand_blocks)(const Run* runs, size_t stride, size_t rows, const Slot* slots,
+                        size_t count, unsigned plane, unsigned planes, uint8_t* tile);
+  // sums[d] += (sum over rows of factor * tile[row * kTile + d]) << shift, for 64 documents;
+  // `quads` fours of rows, beginning with row 4 * first.
+  void (*multiply)(const uint8_t* tile, const Factors& factors, size_t first, size_t quads,
+                   unsigned shift, uint32_t* sums);
+  // Bit d tells whether sums[d] >= least[d / 8], for 64 documents; least is below 2^31.
+  uint64_t (*reach)(const uint32_t* sums, const uint32_t* least);
 };
 
 extern const Loops kScalarLoops;
@@ -35,30 +75,12 @@ extern const Loops kAvx2Loops;
 extern const Loops kAvx512Loops;
 #endif
 
-// Plain versions; a unit that includes this compiles them for its own instruction set.
+// Shared by the sets; a unit that includes this compiles it for its own instruction set.
 namespace {
 
-// Scattered additions gain nothing from vectors here (conflicting lanes, a cache line each): every
-// set uses this loop.
-template <class Weight>
-void add_run(uint32_t* __restrict sums, const uint16_t* __restrict documents,
-             const Weight* __restrict weights, size_t n, uint32_t query) {
-  for (size_t i = 0; i < n; ++i) sums[documents[i]] += query * weights[i];
-}
-
-template <class Weight>
-[[maybe_unused]] void add_row(uint32_t* bounds, const Weight* row, size_t n, uint32_t query) {
-  for (size_t i = 0; i < n; ++i) bounds[i] += query * row[i];
-}
-
-inline size_t select_plain(const uint32_t* values, size_t begin, size_t n, uint32_t threshold,
-                           uint16_t* out, size_t found) {
-  for (size_t i = begin; i < n; ++i) {
-    // Written unconditionally, kept only if it counts: no branch to mispredict.
-    out[found] = static_cast<uint16_t>(i);
-    found += values[i] >= threshold && values[i] < 0x80000000u;
-  }
-  return found;
+inline const uint8_t* record_at(const Run& run, size_t record, unsigned planes) {
+  const uint32_t place = run.records[record] * planes;
+  return run.payload + (place < run.last ? place : run.last);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// AVX2 loops.
+// AVX2 loops, with POPCNT and BMI2.
 #include "loops.h"
 
 #include <immintrin.h>
@@ -6,46 +6,167 @@
 namespace lsr {
 namespace {
 
-void add_row_u8(uint32_t* bounds, const uint8_t* row, size_t n, uint32_t query) {
-  // A weight widened to 32 bits is a pair (weight, 0) of 16-bit integers, so a multiply-add of
-  // pairs is one exact product; `query` fits 15 bits.
-  const __m256i factor = _mm256_set1_epi32(static_cast<int>(query));
-  for (size_t i = 0; i < n; i += 8) {
-    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + i));
-    const __m256i product = _mm256_madd_epi16(_mm256_cvtepu8_epi32(bytes), factor);
-    __m256i* at = reinterpret_cast<__m256i*>(bounds + i);
-    _mm256_storeu_si256(at, _mm256_add_epi32(_mm256_loadu_si256(at), product));
-  }
+// Bits to bytes: 0xFF for every one.
+uint64_t spread(uint64_t bits) { return _pdep_u64(bits, 0x0101010101010101u) * 255; }
+
+uint64_t load64(const uint8_t* bytes) {
+  uint64_t word;
+  __builtin_memcpy(&word, bytes, 8);
+  return word;
 }
 
-void add_row_u16(uint32_t* bounds, const uint16_t* row, size_t n, uint32_t query) {
-  const __m256i factor = _mm256_set1_epi32(static_cast<int>(query));
-  for (size_t i = 0; i < n; i += 8) {
-    const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + i));
-    const __m256i product = _mm256_mullo_epi32(_mm256_cvtepu16_epi32(words), factor);
-    __m256i* at = reinterpret_cast<__m256i*>(bounds + i);
-    _mm256_storeu_si256(at, _mm256_add_epi32(_mm256_loadu_si256(at), product));
+size_t ones(uint64_t bits) { return static_cast<size_t>(_mm_popcnt_u64(bits)); }
+
+// Ones in the first `count` <= 32 masks: four words, those beyond cut off.
+size_t ones(const uint8_t* masks, size_t count) {
+  size_t sum = 0;
+  for (size_t word = 0; word < 4; ++word) {
+    const size_t bits = count > 8 * word ? 8 * (count - 8 * word) : 0;
+    sum += ones(_bzhi_u64(load64(masks + 8 * word), static_cast<unsigned>(bits < 64 ? bits : 64)));
   }
+  return sum;
 }
 
-size_t select(const uint32_t* values, size_t n, uint32_t threshold, uint16_t* out) {
-  // Signed comparison: the threshold is below 2^31 and so is every sum of a sound index.
-  const __m256i below = _mm256_set1_epi32(static_cast<int>(threshold) - 1);
-  size_t found = 0, i = 0;
-  for (; i + 8 <= n; i += 8) {
-    const __m256i sums = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + i));
-    unsigned mask = static_cast<unsigned>(
-        _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(sums, below))));
-    while (mask != 0) {
-      out[found++] = static_cast<uint16_t>(i + static_cast<unsigned>(__builtin_ctz(mask)));
-      mask &= mask - 1;
+// The values of 8 blocks, zero for the absent ones, from a word whose low bits are their codes.
+uint64_t absent_or_code(uint64_t codes, uint64_t bits) {
+  const uint64_t present = spread(bits);
+  // A byte with its high bit set is looked up as zero.
+  return _pdep_u64(codes, present & 0x0F0F0F0F0F0F0F0Fu) | (~present & 0x8080808080808080u);
+}
+
+void bound(const Run* runs, const uint8_t* luts, size_t strong, size_t rows, size_t groups,
+           uint16_t* bounds, uint16_t* weak, uint16_t* peaks) {
+  constexpr size_t kPass = 64;
+  for (size_t begin = 0; begin == 0 || begin < rows; begin += kPass) {
+    // From the weakest pass to the strongest, so that the weak sums are complete first.
+    const size_t end = rows - begin, start = end > kPass ? end - kPass : 0;
+    const uint8_t* codes[kPass];
+    for (size_t row = start; row < end; ++row) codes[row - start] = runs[row].maxima;
+    for (size_t group = 0; group < groups; ++group) {
+      __m256i sums[4], weaker[4];
+      for (int i = 0; i < 4; ++i) sums[i] = weaker[i] = _mm256_setzero_si256();
+      for (size_t row = end; row-- > start;) {
+        if (row + 1 == strong)
+          for (int i = 0; i < 4; ++i) weaker[i] = sums[i];
+        const __m256i lut = _mm256_broadcastsi128_si256(
+            _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + row * kCodes)));
+        const uint8_t* at = codes[row - start];
+        _mm_prefetch(reinterpret_cast<const char*>(at + 320), _MM_HINT_T0);
+        uint64_t bitmap = runs[row].bitmaps[group];
+        size_t nibble = 0;
+        for (int i = 0; i < 2; ++i) {  // 32 blocks
+          uint64_t words[4];
+          for (int j = 0; j < 4; ++j, bitmap >>= 8) {
+            // A word from the byte of the first code has the 8 codes even from its middle.
+            const uint64_t word = load64(at + nibble / 2) >> (nibble % 2 * 4);
+            words[j] = absent_or_code(word, bitmap & 255);
+            nibble += ones(bitmap & 255);
+          }
+          const __m256i indexes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words));
+          const __m256i values = _mm256_shuffle_epi8(lut, indexes);
+          sums[2 * i] = _mm256_add_epi16(
+              sums[2 * i], _mm256_cvtepu8_epi16(_mm256_castsi256_si128(values)));
+          sums[2 * i + 1] = _mm256_add_epi16(
+              sums[2 * i + 1], _mm256_cvtepu8_epi16(_mm256_extracti128_si256(values, 1)));
+        }
+        codes[row - start] = at + (nibble + 1) / 2;
+      }
+      if (start >= strong)
+        for (int i = 0; i < 4; ++i) weaker[i] = sums[i];
+      __m256i most = _mm256_setzero_si256();
+      for (int i = 0; i < 4; ++i) {
+        __m256i* total = reinterpret_cast<__m256i*>(bounds + group * kGroup) + i;
+        __m256i* rest = reinterpret_cast<__m256i*>(weak + group * kGroup) + i;
+        if (begin > 0) weaker[i] = _mm256_add_epi16(weaker[i], _mm256_loadu_si256(rest));
+        sums[i] = _mm256_add_epi16(sums[i], _mm256_loadu_si256(total));
+        _mm256_storeu_si256(total, sums[i]);
+        _mm256_storeu_si256(rest, weaker[i]);
+        most = _mm256_max_epu16(most, sums[i]);
+      }
+      const __m128i half =
+          _mm_max_epu16(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
+      // The machine has a minimum across lanes, so take that of the complements.
+      const __m128i least = _mm_minpos_epu16(_mm_xor_si128(half, _mm_set1_epi16(-1)));
+      peaks[group] = static_cast<uint16_t>(~_mm_extract_epi16(least, 0));
     }
   }
-  return select_plain(values, i, n, threshold, out, found);
+}
+
+void expand_group(const Run* runs, size_t rows, size_t group, unsigned plane, unsigned planes,
+                  uint8_t* tile) {
+  for (size_t row = 0; row < rows; ++row) {
+    uint8_t* out = tile + row * kTile;
+    uint64_t bitmap = runs[row].bitmaps[group];
+    for (size_t record = 2 * group; record < 2 * group + 2; ++record) {
+      const uint8_t* masks = record_at(runs[row], record, planes);
+      const size_t blocks = ones(bitmap & 0xFFFFFFFFu);
+      const uint8_t* weights = masks + blocks + (plane == 1 ? ones(masks, blocks) : 0);
+      for (size_t block = 0; block < kRecord; ++block, out += kBlock, bitmap >>= 1) {
+        const uint64_t mask = *masks & (0 - (bitmap & 1));
+        masks += bitmap & 1;
+        const uint64_t bytes = _pdep_u64(load64(weights), spread(mask));
+        weights += ones(mask);
+        __builtin_memcpy(out, &bytes, 8);
+      }
+    }
+  }
+}
+
+void expand_blocks(const Run* runs, size_t stride, size_t rows, const Slot* slots, size_t count,
+                   unsigned plane, unsigned planes, uint8_t* tile) {
+  for (size_t row = 0; row < rows; ++row) {
+    uint8_t* out = tile + row * kTile;
+    for (size_t i = 0; i < count; ++i) {
+      const Run& run = runs[slots[i].window * stride + row];
+      const size_t record = slots[i].block / kRecord, block = slots[i].block % kRecord;
+      const uint32_t bitmap =
+          static_cast<uint32_t>(run.bitmaps[record / 2] >> (record % 2 * kRecord));
+      const uint8_t* masks = record_at(run, record, planes);
+      const size_t blocks = ones(bitmap);
+      const size_t before = ones(_bzhi_u32(bitmap, static_cast<unsigned>(block)));
+      const uint8_t* weights =
+          masks + blocks + ones(masks, before) + (plane == 1 ? ones(masks, blocks) : 0);
+      // An absent block has the mask 0: no branch, which would be mispredicted half the time.
+      const uint64_t mask = masks[before] & (0 - uint64_t{bitmap >> block & 1});
+      const uint64_t bytes = _pdep_u64(load64(weights), spread(mask));
+      __builtin_memcpy(out + i * kBlock, &bytes, 8);
+    }
+  }
+}
+
+void multiply(const uint8_t* tile, const Factors& factors, size_t first, size_t quads,
+              unsigned shift, uint32_t* sums) {
+  const __m128i count = _mm_cvtsi32_si128(static_cast<int>(shift));
+  for (size_t d = 0; d < kGroup; d += 8) {
+    __m256i sum = _mm256_setzero_si256();
+    for (size_t row = 0; row < 4 * quads; row += 2) {
+      const uint8_t* at = tile + row * kTile + d;
+      const __m128i a = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at));
+      const __m128i b = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at + kTile));
+      // Pairs of rows as 16-bit integers: a multiply-add of pairs is exact.
+      const __m256i pairs = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b));
+      int factor;
+      __builtin_memcpy(&factor, factors.whole + 4 * first + row, 4);
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi32(factor)));
+    }
+    __m256i* at = reinterpret_cast<__m256i*>(sums + d);
+    _mm256_storeu_si256(at, _mm256_add_epi32(_mm256_loadu_si256(at), _mm256_sll_epi32(sum, count)));
+  }
+}
+
+uint64_t reach(const uint32_t* sums, const uint32_t* least) {
+  uint64_t reached = 0;
+  for (int i = 0; i < 8; ++i) {
+    const __m256i below = _mm256_set1_epi32(static_cast<int>(least[i]) - 1);
+    const __m256i values = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + 8 * i));
+    const int mask = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(values, below)));
+    reached |= static_cast<uint64_t>(static_cast<unsigned>(mask)) << (8 * i);
+  }
+  return reached;
 }
 
 }  // namespace
 
-const Loops kAvx2Loops = {add_run<uint8_t>, add_run<uint16_t>, add_row_u8, add_row_u16, select};
+const Loops kAvx2Loops = {bound, expand_group, expand_blocks, multiply, reach};
 
 }  // namespace lsr

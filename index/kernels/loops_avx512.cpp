@@ -1,4 +1,4 @@
-// AVX-512 loops (F, BW, VL, DQ, VNNI, VBMI2).
+// AVX-512 loops (F, BW, VL, DQ, VNNI, VBMI2), with POPCNT and BMI2.
 #include "loops.h"
 
 #include <immintrin.h>
@@ -6,48 +6,202 @@
 namespace lsr {
 namespace {
 
-void add_row_u8(uint32_t* bounds, const uint8_t* row, size_t n, uint32_t query) {
-  // (weight, 0) pairs of 16-bit integers: a multiply-add of pairs is one exact product.
-  const __m512i factor = _mm512_set1_epi32(static_cast<int>(query));
-  for (size_t i = 0; i < n; i += 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row + i));
-    const __m512i product = _mm512_madd_epi16(_mm512_cvtepu8_epi32(bytes), factor);
-    _mm512_storeu_si512(bounds + i,
-                        _mm512_add_epi32(_mm512_loadu_si512(bounds + i), product));
+// Bits to bytes: 0xFF for every one.
+uint64_t spread(uint64_t bits) { return _pdep_u64(bits, 0x0101010101010101u) * 255; }
+
+uint64_t load64(const uint8_t* bytes) {
+  uint64_t word;
+  __builtin_memcpy(&word, bytes, 8);
+  return word;
+}
+
+size_t ones(uint64_t bits) { return static_cast<size_t>(_mm_popcnt_u64(bits)); }
+
+// Ones in the first `count` <= 32 masks, without a loop or a branch.
+size_t ones(const uint8_t* masks, size_t count) {
+  const __mmask32 wanted = _bzhi_u32(~0u, static_cast<unsigned>(count));
+  const __m256i bytes = _mm256_maskz_loadu_epi8(wanted, masks);
+  const __m128i halves = _mm256_castsi256_si128(bytes), rest = _mm256_extracti128_si256(bytes, 1);
+  return ones(static_cast<uint64_t>(_mm_cvtsi128_si64(halves))) +
+         ones(static_cast<uint64_t>(_mm_extract_epi64(halves, 1))) +
+         ones(static_cast<uint64_t>(_mm_cvtsi128_si64(rest))) +
+         ones(static_cast<uint64_t>(_mm_extract_epi64(rest, 1)));
+}
+
+uint16_t largest(__m512i a, __m512i b) {
+  const __m512i both = _mm512_max_epu16(a, b);
+  const __m256i half =
+      _mm256_max_epu16(_mm512_castsi512_si256(both), _mm512_extracti64x4_epi64(both, 1));
+  const __m128i rest =
+      _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  // The machine has a minimum across lanes, so take that of the complements.
+  const __m128i least = _mm_minpos_epu16(_mm_xor_si128(rest, _mm_set1_epi16(-1)));
+  return static_cast<uint16_t>(~_mm_extract_epi16(least, 0));
+}
+
+// Adds one run's values of 64 blocks to the sums of the even and the odd blocks; returns where
+// the next group's codes start.
+inline const uint8_t* add_codes(const uint8_t* codes, uint64_t bitmap, __m512i lut, __m512i& even,
+                                __m512i& odd) {
+  const __m512i wide =
+      _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)));
+  const __m512i nibbles =
+      _mm512_and_si512(_mm512_or_si512(wide, _mm512_slli_epi16(wide, 4)), _mm512_set1_epi8(15));
+  const __m512i values = _mm512_maskz_expand_epi8(bitmap, _mm512_shuffle_epi8(lut, nibbles));
+  even = _mm512_add_epi16(even, _mm512_and_si512(values, _mm512_set1_epi16(255)));
+  odd = _mm512_add_epi16(odd, _mm512_srli_epi16(values, 8));
+  return codes + (ones(bitmap) + 1) / 2;
+}
+
+void bound(const Run* runs, const uint8_t* luts, size_t strong, size_t rows, size_t groups,
+           uint16_t* bounds, uint16_t* weak, uint16_t* peaks) {
+  const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
+                                         8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+  const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
+  // Rows a pass: their places in the codes are kept in a small array, the sums in registers.
+  constexpr size_t kPass = 64;
+  for (size_t begin = 0; begin == 0 || begin < rows; begin += kPass) {
+    // From the weakest pass to the strongest, so that the weak sums are complete first.
+    const size_t end = rows - begin, start = end > kPass ? end - kPass : 0;
+    const uint8_t* codes[kPass];
+    for (size_t row = start; row < end; ++row) codes[row - start] = runs[row].maxima;
+    for (size_t group = 0; group < groups; ++group) {
+      __m512i even = _mm512_setzero_si512(), odd = even;
+      __m512i weak_low = even, weak_high = even;
+      for (size_t row = end; row-- > start;) {
+        if (row + 1 == strong) {
+          weak_low = _mm512_permutex2var_epi16(even, first, odd);
+          weak_high = _mm512_permutex2var_epi16(even, second, odd);
+        }
+        const uint8_t*& at = codes[row - start];
+        _mm_prefetch(reinterpret_cast<const char*>(at + 320), _MM_HINT_T0);
+        if (group % 8 == 0)
+          _mm_prefetch(reinterpret_cast<const char*>(runs[row].bitmaps + group + 24), _MM_HINT_T0);
+        // The places of the records are wanted when blocks are scored.
+        if (group % 16 == 0)
+          _mm_prefetch(reinterpret_cast<const char*>(runs[row].records + 2 * group), _MM_HINT_T1);
+        at = add_codes(at, runs[row].bitmaps[group],
+                       _mm512_broadcast_i32x4(
+                           _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + row * kCodes))),
+                       even, odd);
+      }
+      __m512i low = _mm512_permutex2var_epi16(even, first, odd);
+      __m512i high = _mm512_permutex2var_epi16(even, second, odd);
+      if (start >= strong) weak_low = low, weak_high = high;
+      uint16_t* at = bounds + group * kGroup;
+      uint16_t* rest = weak + group * kGroup;
+      if (begin > 0) {
+        weak_low = _mm512_add_epi16(weak_low, _mm512_loadu_si512(rest));
+        weak_high = _mm512_add_epi16(weak_high, _mm512_loadu_si512(rest + 32));
+      }
+      low = _mm512_add_epi16(low, _mm512_loadu_si512(at));
+      high = _mm512_add_epi16(high, _mm512_loadu_si512(at + 32));
+      _mm512_storeu_si512(at, low);
+      _mm512_storeu_si512(at + 32, high);
+      _mm512_storeu_si512(rest, weak_low);
+      _mm512_storeu_si512(rest + 32, weak_high);
+      peaks[group] = largest(low, high);
+    }
   }
 }
 
-void add_row_u16(uint32_t* bounds, const uint16_t* row, size_t n, uint32_t query) {
-  const __m512i factor = _mm512_set1_epi32(static_cast<int>(query));
-  for (size_t i = 0; i < n; i += 16) {
-    const __m256i words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + i));
-    const __m512i product = _mm512_mullo_epi32(_mm512_cvtepu16_epi32(words), factor);
-    _mm512_storeu_si512(bounds + i,
-                        _mm512_add_epi32(_mm512_loadu_si512(bounds + i), product));
+void expand_group(const Run* runs, size_t rows, size_t group, unsigned plane, unsigned planes,
+                  uint8_t* tile) {
+  for (size_t row = 0; row < rows; ++row) {
+    const Run& run = runs[row];
+    uint8_t* out = tile + row * kTile;
+    // Two groups ahead; a record is seldom longer than two lines.
+    const uint8_t* ahead = record_at(run, 2 * group, planes) + 256;
+    _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T0);
+    uint64_t bitmap = run.bitmaps[group];
+    for (size_t record = 2 * group; record < 2 * group + 2; ++record) {
+      const uint8_t* masks = record_at(run, record, planes);
+      const size_t blocks = ones(bitmap & 0xFFFFFFFFu);
+      const uint8_t* weights = masks + blocks + (plane == 1 ? ones(masks, blocks) : 0);
+      for (size_t part = 0; part < 4; ++part, out += 64, bitmap >>= 8) {
+        // Eight blocks: their masks, spread by the bitmap, are the mask of 64 documents.
+        const uint64_t documents = _pdep_u64(load64(masks), spread(bitmap & 255));
+        masks += ones(bitmap & 255);
+        _mm512_storeu_si512(out, _mm512_maskz_expand_epi8(documents, _mm512_loadu_si512(weights)));
+        weights += ones(documents);
+      }
+    }
   }
 }
 
-size_t select(const uint32_t* values, size_t n, uint32_t threshold, uint16_t* out) {
-  const __m512i least = _mm512_set1_epi32(static_cast<int>(threshold));
-  const __m512i lanes =
-      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  size_t found = 0, i = 0;
-  for (; i + 16 <= n; i += 16) {
-    const __m512i sums = _mm512_loadu_si512(values + i);
-    const __mmask16 mask = _mm512_cmpge_epi32_mask(sums, least);
-    if (mask == 0) continue;
-    // Compressed in a register and stored whole: a compressing store takes many times longer
-    // on some processors.  `out` has room for the unused lanes.
-    const __m512i indexes = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<int>(i)));
-    const __m256i packed = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(mask, indexes));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + found), packed);
-    found += static_cast<size_t>(__builtin_popcount(mask));
+void expand_blocks(const Run* runs, size_t stride, size_t rows, const Slot* slots, size_t count,
+                   unsigned plane, unsigned planes, uint8_t* tile) {
+  for (size_t row = 0; row < rows; ++row) {
+    uint8_t* out = tile + row * kTile;
+    for (size_t i = 0; i < count; ++i) {
+      const Run& run = runs[slots[i].window * stride + row];
+      const size_t record = slots[i].block / kRecord, block = slots[i].block % kRecord;
+      const uint32_t bitmap =
+          static_cast<uint32_t>(run.bitmaps[record / 2] >> (record % 2 * kRecord));
+      const uint8_t* masks = record_at(run, record, planes);
+      const size_t blocks = ones(bitmap);
+      const size_t before = ones(_bzhi_u32(bitmap, static_cast<unsigned>(block)));
+      const uint8_t* weights =
+          masks + blocks + ones(masks, before) + (plane == 1 ? ones(masks, blocks) : 0);
+      // An absent block has the mask 0: no branch, which would be mispredicted half the time.
+      const uint64_t mask = masks[before] & (0 - uint64_t{bitmap >> block & 1});
+      const uint64_t bytes = _pdep_u64(load64(weights), spread(mask));
+      __builtin_memcpy(out + i * kBlock, &bytes, 8);
+    }
   }
-  return select_plain(values, i, n, threshold, out, found);
+}
+
+void multiply(const uint8_t* tile, const Factors& factors, size_t first, size_t quads,
+              unsigned shift, uint32_t* sums) {
+  __m512i low[4], high[4];
+  for (int i = 0; i < 4; ++i) low[i] = high[i] = _mm512_setzero_si512();
+  for (size_t quad = 0; quad < quads; ++quad) {
+    const uint8_t* rows = tile + quad * 4 * kTile;
+    const __m512i a = _mm512_loadu_si512(rows), b = _mm512_loadu_si512(rows + kTile);
+    const __m512i c = _mm512_loadu_si512(rows + 2 * kTile), d = _mm512_loadu_si512(rows + 3 * kTile);
+    const __m512i ab[2] = {_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b)};
+    const __m512i cd[2] = {_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d)};
+    // Four rows' weights of a document side by side, as the dot product wants them.
+    const __m512i documents[4] = {
+        _mm512_unpacklo_epi16(ab[0], cd[0]), _mm512_unpackhi_epi16(ab[0], cd[0]),
+        _mm512_unpacklo_epi16(ab[1], cd[1]), _mm512_unpackhi_epi16(ab[1], cd[1])};
+    const __m512i q_low = _mm512_set1_epi32(static_cast<int>(factors.low[first + quad]));
+    const __m512i q_high = _mm512_set1_epi32(static_cast<int>(factors.high[first + quad]));
+    for (int i = 0; i < 4; ++i) {
+      low[i] = _mm512_dpbusd_epi32(low[i], documents[i], q_low);
+      high[i] = _mm512_dpbusd_epi32(high[i], documents[i], q_high);
+    }
+  }
+  // Each register holds 4 neighbouring documents of every 16: transpose the 128-bit lanes.
+  for (int i = 0; i < 4; ++i) low[i] = _mm512_add_epi32(low[i], _mm512_slli_epi32(high[i], 7));
+  const __m512i a = _mm512_shuffle_i32x4(low[0], low[1], 0x44);
+  const __m512i b = _mm512_shuffle_i32x4(low[2], low[3], 0x44);
+  const __m512i c = _mm512_shuffle_i32x4(low[0], low[1], 0xEE);
+  const __m512i d = _mm512_shuffle_i32x4(low[2], low[3], 0xEE);
+  const __m512i ordered[4] = {_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD),
+                              _mm512_shuffle_i32x4(c, d, 0x88), _mm512_shuffle_i32x4(c, d, 0xDD)};
+  const __m128i count = _mm_cvtsi32_si128(static_cast<int>(shift));
+  for (int i = 0; i < 4; ++i) {
+    const __m512i sum = _mm512_add_epi32(_mm512_loadu_si512(sums + 16 * i),
+                                         _mm512_sll_epi32(ordered[i], count));
+    _mm512_storeu_si512(sums + 16 * i, sum);
+  }
+}
+
+uint64_t reach(const uint32_t* sums, const uint32_t* least) {
+  uint64_t reached = 0;
+  for (int i = 0; i < 4; ++i) {
+    const __m512i limits = _mm512_inserti64x4(
+        _mm512_set1_epi32(static_cast<int>(least[2 * i])),
+        _mm256_set1_epi32(static_cast<int>(least[2 * i + 1])), 1);
+    const __mmask16 mask = _mm512_cmpge_epi32_mask(_mm512_loadu_si512(sums + 16 * i), limits);
+    reached |= static_cast<uint64_t>(mask) << (16 * i);
+  }
+  return reached;
 }
 
 }  // namespace
 
-const Loops kAvx512Loops = {add_run<uint8_t>, add_run<uint16_t>, add_row_u8, add_row_u16, select};
+const Loops kAvx512Loops = {bound, expand_group, expand_blocks, multiply, reach};
 
 }  // namespace lsr

@@ -1,346 +1,386 @@
 #include "search.h"
 
 #include <algorithm>
-#include <type_traits>
 
 namespace lsr {
 namespace {
 
-// A query term's postings in one window.
-template <class Weight>
-struct Run {
-  const uint16_t* documents;
-  const Weight* weights;
-  size_t size;
-  const Weight* row;  // block maxima, or null: then the postings serve
-  uint32_t query;
-  uint64_t bound;  // query * largest weight
-};
-
-bool better(const Hit& a, const Hit& b) {
-  return a.score != b.score ? a.score > b.score : a.position < b.position;
-}
-
-// The best k so far, pruned whenever twice as many have gathered.
-class TopK {
+// One query on one index: finds the runs, then visits blocks and offers their documents.
+class Searching {
  public:
-  TopK(const View& index, size_t k, uint32_t floor, std::vector<Hit>& hits)
-      : index_(index), k_(k), threshold_(std::max<uint32_t>(floor, 1)), hits_(hits) {
-    hits_.clear();
-  }
+  Searching(const View& index, const Query& query, const Wanted& wanted, const Loops& loops,
+            Scratch& scratch)
+      : index_(index), query_(query), wanted_(wanted), loops_(loops), s_(scratch),
+        planes_(index.wide ? 2 : 1) {}
 
-  // A document with a lower score is not among the best k; one with this very score may be,
-  // by its position, so callers keep equality.
-  uint32_t threshold() const { return threshold_; }
-  bool full() const { return hits_.size() >= k_; }
-
-  void offer(uint32_t document, uint32_t score) {
-    if (score < threshold_) return;
-    if (index_.alive[document >> 3] >> (document & 7) & 1) {
-      hits_.push_back({score, index_.positions[document], document});
-      if (hits_.size() / 2 >= k_ && hits_.size() >= kSlack) prune();
-    }
-  }
-
-  void prune() {
-    if (hits_.size() < k_) return;
-    const auto kth = hits_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
-    std::nth_element(hits_.begin(), kth, hits_.end(), better);
-    threshold_ = std::max(threshold_, kth->score);
-    hits_.resize(k_);
-  }
-
-  // Forget the documents of a window that will be offered again.  The threshold stays: it was
-  // reached by documents that exist.
-  void forget_from(uint32_t first) {
-    hits_.erase(std::remove_if(hits_.begin(), hits_.end(),
-                               [&](const Hit& hit) { return hit.document >= first; }),
-                hits_.end());
-  }
-
-  void finish() {
-    prune();
-    std::sort(hits_.begin(), hits_.end(), better);
-  }
-
- private:
-  static constexpr size_t kSlack = 64;  // a tiny k is not worth pruning for every few offers
-  const View& index_;
-  size_t k_;
-  uint32_t threshold_;
-  std::vector<Hit>& hits_;
-};
-
-// The place of a term among a window's runs, or the number of runs.
-size_t find_run(const Window& window, uint32_t term) {
-  const uint32_t* end = window.terms + window.runs;
-  const uint32_t* found = std::lower_bound(window.terms, end, term);
-  return found != end && *found == term ? static_cast<size_t>(found - window.terms) : window.runs;
-}
-
-// Begin and end of a run's postings, checked: the file may be damaged.
-void run_limits(const Window& window, size_t run, size_t& begin, size_t& end) {
-  begin = window.starts[run];
-  end = run + 1 < window.runs ? window.starts[run + 1] : window.postings;
-  if (begin > end || end > window.postings) throw Damaged("a run lies outside its postings");
-}
-
-template <class Weight>
-class WindowSearch {
- public:
-  WindowSearch(const Window& window, const Query& query, const Loops& loops, Scratch& scratch,
-               TopK& top)
-      : window_(window), loops_(loops), scratch_(scratch), top_(top) {
-    for (size_t i = 0; i < query.size; ++i) {
-      const size_t run = find_run(window, query.terms[i]);
-      if (run == window.runs) continue;
-      size_t begin, end;
-      run_limits(window, run, begin, end);
-      const int32_t row = window.rows[run];
-      if (row >= 0 && static_cast<size_t>(row) >= window.block_rows)
-        throw Damaged("a block-maxima row lies outside its file");
-      const auto weight = static_cast<uint32_t>(query.weights[i]);
-      const uint64_t maximum = static_cast<const Weight*>(window.maxima)[run];
-      runs_.push_back({window.documents + begin, static_cast<const Weight*>(window.weights) + begin,
-                       end - begin,
-                       row < 0 ? nullptr
-                               : static_cast<const Weight*>(window.blocks) +
-                                     static_cast<size_t>(row) * window.row_length,
-                       weight, weight * maximum});
-      postings_ += end - begin;
-      bound_ += weight * maximum;
-    }
-  }
-
-  // Returns how the next window is best searched: one that pruning did not help speaks for a scan
-  // of its neighbours too.
-  Method run(Method method, size_t k) {
-    // No document of the window can score more than the sum of the runs' largest products.
-    if (runs_.empty() || bound_ < top_.threshold()) return method;
-    if (method == Method::kScan || (method == Method::kAuto && !bounds_may_pay()))
+  void run() {
+    find_runs();
+    s_.top.start(wanted_.k, wanted_.floor, wanted_.margin, largest_score_);
+    if (s_.rows.empty() && s_.rare.empty()) return;
+    const size_t groups = index_.window_of_group.size();
+    s_.bounds.assign(groups * kGroup + kSlack, 0);
+    s_.row_of.resize(groups * kGroup + kSlack);
+    s_.peaks.resize(groups);
+    add_rare();
+    if (scan_is_best()) {
       scan();
-    else if (!prune(method, k))
-      return Method::kScan;
-    return method;
+    } else {
+      bound_blocks();
+      // The groups of the highest bounds first: they lift the threshold for all others.
+      visit_best(wanted_.k / 8 + 8);
+      visit_best(wanted_.k / 8 + 64);
+      sweep();
+    }
+    forget_rare();
+    s_.top.finish();
   }
 
  private:
-  // Costs in postings scanned: of bounding with a posting of a run without a row, of bounding with
-  // a row of 8,192 blocks, and of finding a block in a run.  They only decide between two ways to
-  // the same hits.  The first and the last are the better of a few values tried on 196,608 SPLADE
-  // vectors; the middle one is an estimate.
-  static constexpr size_t kSparseCost = 3;
-  static constexpr size_t kRowCost = 1024;
-  static constexpr size_t kVisitCost = 40;
-  // A run of fewer postings a block is walked, not leapt through.
-  static constexpr size_t kLeapCost = 12;
+  // A damaged document number leads at most so many blocks beyond its window.
+  static constexpr size_t kSlack = 65536 / kBlock;
+  // More terms than this could overflow the 16 bits of a bound.
+  static constexpr size_t kMostRows = 4096;
+  // Survivors in a group from which expanding all of it is cheaper than block by block.
+  static constexpr size_t kManySurvivors = 20;
 
-  // Documents of a scan compared with one threshold.
-  static constexpr size_t kStretch = 2048;
+  void find_runs() {
+    const size_t windows = index_.windows.size();
+    s_.rows.clear();
+    s_.rare.clear();
+    s_.places.assign(query_.size * windows, kAbsent);
+    largest_score_ = 0;
+    for (size_t i = 0; i < query_.size; ++i) {
+      const auto weight = static_cast<uint32_t>(query_.weights[i]);
+      uint64_t largest_frequent = 0, largest = 0;
+      for (size_t w = 0; w < windows; ++w) {
+        const Window& window = index_.windows[w];
+        const size_t place = find(window.frequent_terms, query_.terms[i]);
+        if (place != kNowhere) {
+          s_.places[i * windows + w] = static_cast<uint32_t>(place);
+          largest_frequent = std::max<uint64_t>(largest_frequent,
+                                                window.codebooks[place * kCodes + kCodes - 1]);
+          continue;
+        }
+        const size_t run = find(window.rare_terms, query_.terms[i]);
+        if (run == kNowhere) continue;
+        const auto [begin, end] = rare_run(window, run);
+        s_.rare.push_back({begin, end, static_cast<uint32_t>(w), static_cast<uint32_t>(i), weight});
+        largest = std::max<uint64_t>(largest, window.rare_maxima[run]);
+      }
+      if (largest_frequent > 0)
+        s_.rows.push_back({static_cast<uint32_t>(i), largest_frequent * weight});
+      largest = std::max(largest, largest_frequent) * weight;
+      largest_score_ += largest;
+      largest_product_ = std::max(largest_product_, largest);
+    }
+    // Strong rows come first: they decide early which blocks are worth the others.
+    std::sort(s_.rows.begin(), s_.rows.end(), [](const Scratch::Row& a, const Scratch::Row& b) {
+      return a.strength != b.strength ? a.strength > b.strength : a.query < b.query;
+    });
+    fill_rows();
+  }
 
-  // Without a threshold nothing is pruned, and bounds that cost as much as a scan save nothing.
-  bool bounds_may_pay() const {
-    if (!top_.full()) return false;
-    size_t cost = 0;
-    for (const Run<Weight>& run : runs_)
-      cost += run.row == nullptr ? run.size * kSparseCost : kRowCost;
-    return cost < postings_;
+  void fill_rows() {
+    const size_t rows = s_.rows.size(), windows = index_.windows.size();
+    uint64_t total = 0, reached = 0;
+    for (const Scratch::Row& row : s_.rows) total += row.strength;
+    strong_ = 0;
+    while (strong_ < rows && (strong_ % 4 != 0 || reached * 5 < total * 3))
+      reached += s_.rows[strong_++].strength;
+
+    const size_t quads = (rows + 3) / 4;
+    s_.whole.assign(4 * quads, 0);
+    s_.low.assign(quads, 0);
+    s_.high.assign(quads, 0);
+    s_.runs.resize(rows * windows);
+    for (size_t row = 0; row < rows; ++row) {
+      const size_t i = s_.rows[row].query;
+      const auto weight = static_cast<uint32_t>(query_.weights[i]);
+      s_.whole[row] = static_cast<int16_t>(weight);
+      s_.low[row / 4] |= (weight & 127) << (row % 4 * 8);
+      s_.high[row / 4] |= weight >> 7 << (row % 4 * 8);
+      for (size_t w = 0; w < windows; ++w)
+        s_.runs[w * rows + row] = frequent_run(index_.windows[w], s_.places[i * windows + w]);
+    }
+    s_.tile.resize(4 * quads * kTile);
+  }
+
+  bool scan_is_best() const {
+    if (wanted_.method == Method::kScan || s_.rows.size() + s_.rare.size() > kMostRows) return true;
+    // So many wanted documents lie in nearly all blocks.
+    return wanted_.method == Method::kAuto && wanted_.k > index_.documents / 16;
+  }
+
+  // Bounds are counted in units of 1 / 250 of the largest product, rounded up, so that those of a
+  // frequent term fit 8 bits and the sum of all 16.
+  uint32_t unit() const {
+    return static_cast<uint32_t>(
+        std::max<uint64_t>({(largest_product_ + 249) / 250, (largest_score_ + 59999) / 60000, 1}));
+  }
+
+  // `weight * scaled >> 16`, rounded up, is weight * query / unit rounded up.
+  static uint32_t scaled(uint32_t query, uint32_t unit) {
+    return static_cast<uint32_t>(((static_cast<uint64_t>(query) << 16) + unit - 1) / unit);
+  }
+
+  // Rare terms are cheap enough to be added up exactly, a few bytes a posting: into bounds, and
+  // into the sums that the scores of their blocks will start from.
+  void add_rare() {
+    const uint32_t unit = this->unit();
+    size_t postings = 0;
+    for (const Scratch::RareRun& run : s_.rare) postings += run.end - run.begin;
+    if (s_.rare_sums.size() < postings + 1) {
+      s_.rare_sums.resize(postings + 1);
+      s_.rare_blocks.resize(postings + 1);
+    }
+    uint32_t used = 0;
+    for (const Scratch::RareRun& run : s_.rare) {
+      const Window& window = index_.windows[run.window];
+      if (window.weights.wide)
+        used = add_rare_run(window, static_cast<const uint16_t*>(window.weights.data), run,
+                            scaled(run.weight, unit), used);
+      else
+        used = add_rare_run(window, static_cast<const uint8_t*>(window.weights.data), run,
+                            scaled(run.weight, unit), used);
+    }
+    used_ = used;
+  }
+
+  template <class Weight>
+  uint32_t add_rare_run(const Window& window, const Weight* weights, const Scratch::RareRun& run,
+                        uint32_t scale, uint32_t used) {
+    const size_t first = window.first_group * kGroup;
+    uint16_t* bounds = s_.bounds.data() + first;
+    uint32_t* row_of = s_.row_of.data() + first;
+    uint32_t last = UINT32_MAX, maximum = 0;
+    for (size_t i = run.begin; i < run.end; ++i) {
+      const uint32_t document = window.documents.data[i], weight = weights[i];
+      const uint32_t block = document / kBlock;
+      // A block's bound takes the largest of the term's weights in it, as the maxima do.
+      const uint32_t before = block == last ? maximum : 0;
+      maximum = std::max(before, (weight * scale + 65535) >> 16);
+      bounds[block] = static_cast<uint16_t>(bounds[block] + maximum - before);
+      last = block;
+      // No branch: whether a block is new is anybody's guess.
+      uint32_t row = row_of[block];
+      used += row == 0;
+      row = row == 0 ? used : row;
+      row_of[block] = row;
+      s_.rare_blocks[row] = static_cast<uint32_t>(first + block);
+      s_.rare_sums[row][document % kBlock] += run.weight * weight;
+    }
+    return used;
+  }
+
+  void forget_rare() {
+    for (uint32_t row = 1; row <= used_; ++row) s_.row_of[s_.rare_blocks[row]] = 0;
+    std::fill_n(s_.rare_sums.begin(), used_ + 1, Scratch::Sums{});
+  }
+
+  void bound_blocks() {
+    const size_t rows = s_.rows.size();
+    const uint32_t unit = this->unit();
+    s_.weak.resize(s_.bounds.size());
+    s_.luts.resize(rows * kCodes);
+    for (size_t w = 0; w < index_.windows.size(); ++w) {
+      const Window& window = index_.windows[w];
+      for (size_t row = 0; row < rows; ++row) {
+        const size_t i = s_.rows[row].query;
+        const uint32_t place = s_.places[i * index_.windows.size() + w];
+        if (place == kAbsent) continue;  // no code of it is ever looked up
+        const uint32_t scale = scaled(static_cast<uint32_t>(query_.weights[i]), unit);
+        for (size_t code = 0; code < kCodes; ++code) {
+          const uint32_t bound = (window.codebooks[place * kCodes + code] * scale + 65535) >> 16;
+          s_.luts[row * kCodes + code] = static_cast<uint8_t>(std::min<uint32_t>(bound, 255));
+        }
+      }
+      const size_t first = window.first_group;
+      loops_.bound(s_.runs.data() + w * rows, s_.luts.data(), strong_, rows, window.groups,
+                   s_.bounds.data() + first * kGroup, s_.weak.data() + first * kGroup,
+                   s_.peaks.data() + first);
+    }
+    unit_ = unit;
+  }
+
+  // The least bound of a block that may hold a document reaching the threshold.
+  uint32_t least_bound() const { return (s_.top.threshold() + unit_ - 1) / unit_; }
+
+  // The blocks of a group whose bounds reach `cut`.
+  uint64_t survivors(size_t group, uint32_t cut) const {
+    const uint16_t* bounds = s_.bounds.data() + group * kGroup;
+    uint64_t found = 0;
+    for (size_t i = 0; i < kGroup; ++i) found |= uint64_t{bounds[i] >= cut} << i;
+    return found;
+  }
+
+  // Score the blocks that are as good as the best of the `wanted` best groups.
+  void visit_best(size_t wanted) {
+    std::vector<uint16_t>& ranked = s_.ranked;
+    ranked = s_.peaks;
+    wanted = std::min(wanted, ranked.size() - 1);
+    std::nth_element(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(wanted),
+                     ranked.end(), std::greater<>());
+    const uint32_t cut = std::max<uint32_t>(least_bound(), ranked[wanted]);
+    size_t pending = 0;
+    for (size_t group = 0; group < s_.peaks.size(); ++group) {
+      if (s_.peaks[group] < cut) continue;
+      uint16_t* bounds = s_.bounds.data() + group * kGroup;
+      for (uint64_t left = survivors(group, cut); left != 0; left &= left - 1) {
+        const auto block = static_cast<unsigned>(__builtin_ctzll(left));
+        bounds[block] = 0;  // visited
+        pending = add_slot(group, block, pending);
+      }
+    }
+    score_slots(pending);
+  }
+
+  // Visit what may still matter, in order of documents.
+  void sweep() {
+    size_t pending = 0;
+    for (size_t group = 0; group < s_.peaks.size(); ++group) {
+      const uint32_t cut = least_bound();
+      if (s_.peaks[group] < cut) continue;
+      uint64_t left = survivors(group, cut);
+      if (static_cast<size_t>(__builtin_popcountll(left)) >= kManySurvivors) {
+        score_group(group, left);
+        continue;
+      }
+      for (; left != 0; left &= left - 1)
+        pending = add_slot(group, static_cast<unsigned>(__builtin_ctzll(left)), pending);
+    }
+    score_slots(pending);
   }
 
   void scan() {
-    uint32_t* sums = scratch_.sums.data();
-    for (const Run<Weight>& run : runs_) add_run(sums, run);
-    uint16_t* selected = scratch_.selected.data();
-    // A stretch at a time: each lifts the threshold that the next must reach.
-    for (size_t start = 0; start < window_.count; start += kStretch) {
-      const size_t size = std::min<size_t>(kStretch, window_.count - start);
-      const size_t found = loops_.select(sums + start, size, top_.threshold(), selected);
-      for (size_t i = 0; i < found; ++i)
-        offer(static_cast<uint16_t>(start + selected[i]), sums[start + selected[i]]);
-    }
-    std::fill(scratch_.sums.begin(), scratch_.sums.end(), 0);
+    for (size_t group = 0; group < s_.peaks.size(); ++group) score_group(group, ~uint64_t{0});
   }
 
-  // Whether the bounds were worth computing: false when too many blocks survived them.
-  bool prune(Method method, size_t k) {
-    compute_bounds();
-    uint32_t* bounds = scratch_.bounds.data();
-    const size_t blocks = (window_.count + kBlock - 1) / kBlock;
-    std::vector<uint16_t>& survivors = scratch_.survivors;
-    survivors.resize(blocks + 16);
-    // The blocks of the highest bounds come first, in rounds that double: each round lifts the
-    // threshold, so that most blocks are never visited.
-    for (size_t round = k / 2 + 32;; round *= 2) {
-      // A block whose bound is below the threshold holds no document that reaches it.
-      const size_t left = loops_.select(bounds, blocks, top_.threshold(), survivors.data());
-      if (left == 0) return true;
-      if (method == Method::kAuto && left * runs_.size() * kVisitCost > postings_) {
-        top_.forget_from(window_.first);
-        scan();
-        return false;
-      }
-      const uint32_t cut = left > round ? cut_for(bounds, survivors.data(), left, round) : 0;
-      std::vector<uint16_t>& visited = scratch_.visited;
-      visited.clear();
-      for (size_t i = 0; i < left; ++i)
-        if (bounds[survivors[i]] >= cut) visited.push_back(survivors[i]);
-      score_blocks(visited);
-      for (uint16_t block : visited) bounds[block] = 0;
-      top_.prune();
-      if (visited.size() == left) return true;
+  size_t add_slot(size_t group, unsigned block, size_t pending) {
+    const uint32_t w = index_.window_of_group[group];
+    const auto local = static_cast<uint32_t>((group - index_.windows[w].first_group) * kGroup);
+    s_.slots[pending] = {w, local + block};
+    prefetch(s_.slots[pending], 0, strong_);
+    if (++pending < kGroup) return pending;
+    score_slots(pending);
+    return 0;
+  }
+
+  // A query meets its postings cold, and their places are scattered: what will be wanted is asked
+  // for as soon as it is known.
+  void prefetch(const Slot& slot, size_t begin, size_t end) const {
+    const Run* runs = s_.runs.data() + slot.window * s_.rows.size();
+    for (size_t row = begin; row < end; ++row) {
+      const uint8_t* record = record_at(runs[row], slot.block / kRecord, planes_);
+      __builtin_prefetch(record, 0, 2);
+      __builtin_prefetch(record + 40, 0, 2);
     }
   }
 
-  // For every block, the sum of its maxima over the runs.
-  void compute_bounds() {
-    scratch_.bounds.assign(window_.row_length, 0);
-    uint32_t* bounds = scratch_.bounds.data();
-    for (const Run<Weight>& run : runs_) {
-      if (run.row != nullptr) {
-        if constexpr (std::is_same_v<Weight, uint8_t>)
-          loops_.add_row_u8(bounds, run.row, window_.row_length, run.query);
-        else
-          loops_.add_row_u16(bounds, run.row, window_.row_length, run.query);
-        continue;
+  // Products of rows [4 * first, end) of the query with a tile, added to the sums of `count` blocks.
+  void add_products(size_t first, size_t end, size_t count, const Slot* slots) {
+    const Factors factors = {s_.whole.data(), s_.low.data(), s_.high.data()};
+    const size_t rows = s_.rows.size(), quads = (end - 4 * first + 3) / 4;
+    for (unsigned plane = 0; plane < planes_; ++plane) {
+      loops_.expand_blocks(s_.runs.data() + 4 * first, rows, end - 4 * first, slots, count, plane,
+                           planes_, s_.tile.data());
+      for (size_t at = 0; at < count * kBlock; at += kGroup)
+        loops_.multiply(s_.tile.data() + at, factors, first, quads, 8 * plane, s_.sums + at);
+    }
+  }
+
+  // Score blocks in two steps: by the strong rows; and those that can still reach the threshold
+  // with the bounds of the weak rows, by these too.
+  void score_slots(size_t count) {
+    if (count == 0) return;
+    for (size_t i = 0; i < count; ++i) load_sums(i, global_block(s_.slots[i]));
+    add_products(0, strong_, count, s_.slots);
+    const uint32_t threshold = s_.top.threshold();
+    size_t kept = 0;
+    for (size_t begin = 0; begin < count; begin += kBlock) {
+      uint32_t least[kBlock];
+      const size_t end = std::min(begin + kBlock, count);
+      for (size_t i = begin; i < begin + kBlock; ++i) {
+        const uint64_t rest =
+            i < end ? uint64_t{s_.weak[global_block(s_.slots[i])]} * unit_ : 0;
+        least[i - begin] = i >= end          ? INT32_MAX
+                           : rest < threshold ? static_cast<uint32_t>(threshold - rest)
+                                              : 0;
       }
-      for (size_t i = 0; i < run.size;) {
-        const size_t block = run.documents[i] / kBlock;
-        uint32_t maximum = 0;
-        for (; i < run.size && run.documents[i] / kBlock == block; ++i)
-          maximum = std::max<uint32_t>(maximum, run.weights[i]);
-        if (block < window_.row_length) bounds[block] += run.query * maximum;
+      const uint64_t reached = loops_.reach(s_.sums + begin * kBlock, least);
+      for (size_t i = begin; i < end; ++i) {
+        if ((reached >> ((i - begin) * kBlock) & 255) == 0) continue;
+        std::copy_n(s_.sums + i * kBlock, kBlock, s_.sums + kept * kBlock);
+        s_.slots[kept++] = s_.slots[i];
       }
     }
+    if (kept > 0 && strong_ < s_.rows.size()) {
+      for (size_t i = 0; i < kept; ++i) prefetch(s_.slots[i], strong_, s_.rows.size());
+      add_products(strong_ / 4, s_.rows.size(), kept, s_.slots);
+    }
+    for (size_t i = 0; i < kept; ++i) {
+      const Window& window = index_.windows[s_.slots[i].window];
+      for (size_t d = 0; d < kBlock; ++d)
+        offer(window, s_.slots[i].block * kBlock + d, s_.sums[i * kBlock + d]);
+    }
+    s_.top.lift();
   }
 
-  // A bound that about `wanted` of the survivors reach, and at least one.
-  static uint32_t cut_for(const uint32_t* bounds, const uint16_t* survivors, size_t count,
-                          size_t wanted) {
-    constexpr size_t kBins = 256;
-    uint32_t low = UINT32_MAX, high = 0;
-    for (size_t i = 0; i < count; ++i) {
-      low = std::min(low, bounds[survivors[i]]);
-      high = std::max(high, bounds[survivors[i]]);
+  // Score a group as it lies, and offer the documents of the wanted blocks.
+  void score_group(size_t group, uint64_t wanted) {
+    const uint32_t w = index_.window_of_group[group];
+    const Window& window = index_.windows[w];
+    const size_t rows = s_.rows.size(), local = group - window.first_group;
+    for (size_t block = 0; block < kGroup; ++block) load_sums(block, group * kGroup + block);
+    const Factors factors = {s_.whole.data(), s_.low.data(), s_.high.data()};
+    for (unsigned plane = 0; plane < planes_; ++plane) {
+      loops_.expand_group(s_.runs.data() + w * rows, rows, local, plane, planes_, s_.tile.data());
+      for (size_t at = 0; at < kTile; at += kGroup)
+        loops_.multiply(s_.tile.data() + at, factors, 0, (rows + 3) / 4, 8 * plane, s_.sums + at);
     }
-    const uint64_t width = (static_cast<uint64_t>(high) - low) / kBins + 1;
-    size_t bins[kBins] = {};
-    for (size_t i = 0; i < count; ++i) ++bins[(bounds[survivors[i]] - low) / width];
-    size_t bin = kBins, reached = 0;
-    do reached += bins[--bin];
-    while (bin > 0 && (reached == 0 || reached + bins[bin - 1] <= wanted));
-    return static_cast<uint32_t>(low + bin * width);
-  }
-
-  // Score every document of the given blocks (ascending) and offer them.
-  void score_blocks(const std::vector<uint16_t>& blocks) {
-    uint32_t* sums = scratch_.sums.data();
-    for (size_t slot = 0; slot < blocks.size(); ++slot)
-      scratch_.slots[blocks[slot]] = static_cast<uint16_t>(slot);
-    for (const Run<Weight>& run : runs_) {
-      if (run.size < blocks.size() * kLeapCost)
-        add_by_posting(sums, run);
-      else
-        add_by_block(sums, run, blocks);
-    }
-    for (uint16_t block : blocks) scratch_.slots[block] = Scratch::kNoSlot;
-    const size_t values = blocks.size() * kBlock;
-    uint16_t* selected = scratch_.selected.data();
-    const size_t found = loops_.select(sums, values, top_.threshold(), selected);
-    for (size_t i = 0; i < found; ++i) {
-      const size_t at = selected[i];
-      const size_t document = blocks[at / kBlock] * kBlock + at % kBlock;
-      if (document < window_.count) offer(static_cast<uint16_t>(document), sums[at]);
-    }
-    std::fill_n(sums, values, 0);
-  }
-
-  // A short run: walk its postings, keep those in a wanted block.
-  void add_by_posting(uint32_t* sums, const Run<Weight>& run) {
-    for (size_t i = 0; i < run.size; ++i) {
-      const size_t document = run.documents[i];
-      const size_t slot = scratch_.slots[document / kBlock];
-      if (slot != Scratch::kNoSlot)
-        sums[slot * kBlock + document % kBlock] += run.query * run.weights[i];
-    }
-  }
-
-  // A long run: leap from block to block.
-  static void add_by_block(uint32_t* sums, const Run<Weight>& run,
-                           const std::vector<uint16_t>& blocks) {
-    size_t at = 0;
-    for (size_t slot = 0; slot < blocks.size(); ++slot) {
-      const size_t first = blocks[slot] * kBlock;
-      size_t step = 1;
-      size_t high = at;
-      while (high < run.size && run.documents[high] < first) {
-        at = high + 1;
-        high += step;
-        step *= 2;
+    for (size_t at = 0; at < kTile; at += kGroup, wanted >>= kBlock) {
+      if ((wanted & 255) == 0) continue;
+      uint32_t least[kBlock];
+      std::fill_n(least, kBlock, s_.top.threshold());
+      for (uint64_t left = loops_.reach(s_.sums + at, least); left != 0; left &= left - 1) {
+        const auto d = static_cast<size_t>(__builtin_ctzll(left));
+        if (wanted >> (d / kBlock) & 1)
+          offer(window, local * kTile + at + d, s_.sums[at + d]);
       }
-      high = std::min(high, run.size);
-      at = static_cast<size_t>(
-          std::lower_bound(run.documents + at, run.documents + high, first) - run.documents);
-      for (; at < run.size && run.documents[at] < first + kBlock; ++at)
-        sums[slot * kBlock + run.documents[at] % kBlock] += run.query * run.weights[at];
     }
+    s_.top.lift();
   }
 
-  void add_run(uint32_t* sums, const Run<Weight>& run) {
-    if constexpr (std::is_same_v<Weight, uint8_t>)
-      loops_.add_run_u8(sums, run.documents, run.weights, run.size, run.query);
-    else
-      loops_.add_run_u16(sums, run.documents, run.weights, run.size, run.query);
+  size_t global_block(const Slot& slot) const {
+    return index_.windows[slot.window].first_group * kGroup + slot.block;
   }
 
-  void offer(uint16_t document, uint32_t score) { top_.offer(window_.first + document, score); }
+  void load_sums(size_t at, size_t block) {
+    std::copy_n(s_.rare_sums[s_.row_of[block]].data(), kBlock, s_.sums + at * kBlock);
+  }
 
-  const Window& window_;
+  void offer(const Window& window, size_t local, uint32_t score) {
+    if (score < s_.top.threshold() || score >= 0x80000000u || local >= window.count) return;
+    const uint32_t document = window.first + static_cast<uint32_t>(local);
+    if (index_.alive[document >> 3] >> (document & 7) & 1)
+      s_.top.offer(document, score, index_.positions[document]);
+  }
+
+  const View& index_;
+  const Query& query_;
+  const Wanted& wanted_;
   const Loops& loops_;
-  Scratch& scratch_;
-  TopK& top_;
-  std::vector<Run<Weight>> runs_;
-  size_t postings_ = 0;
-  uint64_t bound_ = 0;
+  Scratch& s_;
+  const unsigned planes_;
+  uint64_t largest_score_ = 0, largest_product_ = 0;
+  size_t strong_ = 0;
+  uint32_t unit_ = 1, used_ = 0;
 };
 
 }  // namespace
 
-void search(const View& index, const Query& query, size_t k, uint32_t floor, Method method,
-            const Loops& loops, Scratch& scratch) {
-  TopK top(index, k, floor, scratch.hits);
-  for (const Window& window : index.windows) {
-    method = index.wide
-                 ? WindowSearch<uint16_t>(window, query, loops, scratch, top).run(method, k)
-                 : WindowSearch<uint8_t>(window, query, loops, scratch, top).run(method, k);
-    top.prune();
-  }
-  top.finish();
-}
-
-uint32_t term_maximum(const View& index, uint32_t term) {
-  uint32_t maximum = 0;
-  for (const Window& window : index.windows) {
-    const size_t run = find_run(window, term);
-    if (run == window.runs) continue;
-    const uint32_t here = index.wide ? static_cast<const uint16_t*>(window.maxima)[run]
-                                     : static_cast<const uint8_t*>(window.maxima)[run];
-    maximum = std::max(maximum, here);
-  }
-  return maximum;
-}
-
-int64_t find_posting(const View& index, uint32_t document, uint32_t term, const Window** window) {
-  auto after = std::upper_bound(index.windows.begin(), index.windows.end(), document,
-                                [](uint32_t d, const Window& w) { return d < w.first; });
-  *window = &*--after;  // the first window starts at document 0
-  const size_t run = find_run(**window, term);
-  if (run == (*window)->runs) return -1;
-  size_t begin, end;
-  run_limits(**window, run, begin, end);
-  const uint16_t* documents = (*window)->documents;
-  const uint32_t local = document - (*window)->first;
-  const uint16_t* found = std::lower_bound(documents + begin, documents + end, local);
-  return found != documents + end && *found == local ? found - documents : -1;
+void search(const View& index, const Query& query, const Wanted& wanted, const Loops& loops,
+            Scratch& scratch) {
+  Searching(index, query, wanted, loops, scratch).run();
 }
 
 }  // namespace lsr

@@ -1,78 +1,72 @@
 // Top-k over the windows of an index: exhaustive scan and block-max pruning.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <stdexcept>
 #include <vector>
 
 #include "loops.h"
+#include "postings.h"
+#include "topk.h"
 
 namespace lsr {
 
-// What a damaged index raises: bytes that cannot be followed safely.
-struct Damaged : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
 enum class Method : int { kAuto = 0, kScan = 1, kPruned = 2 };
 
-// One window: the columns of its batches in terms.arrow, postings.arrow and blocks.arrow.
-// Weights, maxima and blocks are 8 or 16 bits wide, as the index says.
-struct Window {
-  const uint32_t* terms;
-  const uint32_t* starts;
-  const void* maxima;
-  const int32_t* rows;
-  size_t runs;
-  const uint16_t* documents;
-  const void* weights;
-  const float* floats;  // null when not kept
-  size_t postings;
-  const void* blocks;
-  size_t block_rows, row_length;
-  uint32_t first;  // number of the window's first document in the index
-  uint32_t count;  // documents
-};
-
-struct View {
-  std::vector<Window> windows;
-  bool wide;  // 16-bit weights
-  const uint32_t* positions;
-  const uint8_t* alive;
-  size_t documents;
-};
-
-struct Hit {
-  uint32_t score, position, document;
-};
-
-// Working memory of one thread; grows to what its largest query needs and stays.
-struct Scratch {
-  std::vector<uint32_t> sums = std::vector<uint32_t>(kWindow);
-  std::vector<uint32_t> bounds;
-  std::vector<uint16_t> selected = std::vector<uint16_t>(kWindow + 16);
-  std::vector<uint16_t> survivors, visited;
-  std::vector<uint16_t> slots = std::vector<uint16_t>(kWindow / kBlock, kNoSlot);
-  std::vector<Hit> hits;
-  static constexpr uint16_t kNoSlot = 0xFFFF;
-};
-
 struct Query {
-  const uint32_t* terms;
+  const uint32_t* terms;   // ascending
   const int32_t* weights;  // 1 to 16,383; scaled so that no score reaches 2^31
   size_t size;
 };
 
-// Leave in scratch.hits the best k documents with a score of at least `floor` (>= 1), best
-// first, ties by position.
-void search(const View& index, const Query& query, size_t k, uint32_t floor, Method method,
-            const Loops& loops, Scratch& scratch);
+struct Wanted {
+  size_t k;
+  uint32_t floor;   // the least score wanted, at least 1
+  uint32_t margin;  // documents so far below the k-th are returned too
+  Method method;
+};
 
-// Largest weight of a term in the whole index; 0 when no document has it.
-uint32_t term_maximum(const View& index, uint32_t term);
+// Working memory of one thread; grows to what its largest query needs and stays.  Between
+// queries `row_of` and `rare_sums` are zero.
+struct Scratch {
+  struct Row {
+    uint32_t query;      // which term of the query
+    uint64_t strength;   // the most that it can add to a score
+  };
+  struct RareRun {
+    size_t begin, end;
+    uint32_t window, query, weight;
+  };
+  using Sums = std::array<uint32_t, kBlock>;
 
-// Place of a (document, term) posting in its window, or -1; `window` is set either way.
-int64_t find_posting(const View& index, uint32_t document, uint32_t term, const Window** window);
+  std::vector<Row> rows;
+  std::vector<uint32_t> places;
+  std::vector<Run> runs;
+  std::vector<RareRun> rare;
+  std::vector<uint8_t> luts;
+  std::vector<int16_t> whole;
+  std::vector<uint32_t> low, high;
+  // A value a block of the index.
+  std::vector<uint16_t> bounds, weak;
+  std::vector<uint32_t> row_of;  // place in `rare_sums`; 0 for none
+  std::vector<uint16_t> peaks, ranked;  // a value a group
+  std::vector<Sums> rare_sums;          // exact sums of the rare terms; the first is zero
+  std::vector<uint32_t> rare_blocks;    // whose they are
+  std::vector<uint8_t> tile;
+  alignas(64) uint32_t sums[kTile];
+  Slot slots[kGroup];
+  TopK top;
+  std::vector<double> products;  // of weights as given
+};
+
+// Leave in scratch.top.hits what is wanted of the query's documents, best first, ties by position.
+void search(const View& index, const Query& query, const Wanted& wanted, const Loops& loops,
+            Scratch& scratch);
+
+// Score the hits of the last search again, by the weights as given, and keep the best k: `given`
+// are the query's.  Products are double precision and summed over ascending terms.
+void rescore(const View& index, const Query& query, const double* given, size_t k, Scratch& scratch,
+             std::vector<double>& scores);
 
 }  // namespace lsr

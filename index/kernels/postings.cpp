@@ -1,0 +1,124 @@
+#include "postings.h"
+
+#include <algorithm>
+
+namespace lsr {
+namespace {
+
+// What a term without postings in a window points to.
+const uint64_t kNoBitmaps[kMostRecords / 2] = {};
+const uint16_t kNoRecords[kMostRecords] = {};
+const uint8_t kNoBytes[kPayloadPadding] = {};
+
+size_t ones(uint64_t bits) { return static_cast<size_t>(__builtin_popcountll(bits)); }
+
+size_t ones(const uint8_t* masks, size_t count) {
+  size_t sum = 0;
+  for (size_t i = 0; i < count; ++i) sum += ones(masks[i]);
+  return sum;
+}
+
+uint32_t record_bitmap(const Run& run, size_t record) {
+  return static_cast<uint32_t>(run.bitmaps[record / 2] >> (record % 2 * kRecord));
+}
+
+}  // namespace
+
+const Window& View::window_of(uint32_t document) const {
+  const auto after = std::upper_bound(windows.begin(), windows.end(), document,
+                                      [](uint32_t d, const Window& w) { return d < w.first; });
+  return *(after - 1);  // the first window starts at document 0
+}
+
+size_t find(const Column<uint32_t>& terms, uint32_t term) {
+  const uint32_t* end = terms.data + terms.size;
+  const uint32_t* found = std::lower_bound(terms.data, end, term);
+  return found != end && *found == term ? static_cast<size_t>(found - terms.data) : kNowhere;
+}
+
+std::pair<size_t, size_t> rare_run(const Window& window, size_t place) {
+  const size_t begin = window.rare_starts[place];
+  const size_t end = place + 1 < window.rare_terms.size ? window.rare_starts[place + 1]
+                                                        : window.documents.size;
+  if (begin > end || end > window.documents.size)
+    throw Damaged("a run lies outside its postings");
+  return {begin, end};
+}
+
+Run frequent_run(const Window& window, uint32_t place) {
+  if (place == kAbsent) return {kNoBitmaps, kNoRecords, kNoBytes, kNoBytes, 0};
+  const size_t maxima = window.maxima_starts[place], payload = window.payload_starts[place];
+  // Two groups more than there are, for loads that reach beyond the last code.
+  if (maxima + (window.groups + 2) * kGroupMaxima > window.maxima.size ||
+      payload + kPayloadPadding > window.payload.size)
+    throw Damaged("the blocks of a term lie outside its window");
+  const size_t last = window.payload.size - kPayloadPadding - payload;
+  return {window.bitmaps + size_t{place} * window.groups,
+          window.records + size_t{place} * window.groups * 2, window.maxima.data + maxima,
+          window.payload.data + payload, static_cast<uint32_t>(std::min<size_t>(last, kAbsent))};
+}
+
+uint32_t term_maximum(const View& index, uint32_t term) {
+  uint32_t maximum = 0;
+  for (const Window& window : index.windows) {
+    const size_t place = find(window.frequent_terms, term);
+    if (place != kNowhere)
+      maximum = std::max(maximum, window.codebooks[place * kCodes + kCodes - 1]);
+    const size_t run = find(window.rare_terms, term);
+    if (run != kNowhere) maximum = std::max(maximum, window.rare_maxima[run]);
+  }
+  return maximum;
+}
+
+void masks_before(const Window& window, const Run& run, uint32_t* before) {
+  const unsigned planes = window.planes();
+  uint32_t sum = 0;
+  for (size_t record = 0; record < 2 * window.groups; ++record) {
+    before[record] = sum;
+    sum += static_cast<uint32_t>((ones(record_bitmap(run, record)) + planes - 1) / planes * planes);
+  }
+}
+
+Posting frequent_posting(const Window& window, const Run& run, size_t place, uint32_t local,
+                         const uint32_t* before) {
+  const unsigned planes = window.planes();
+  const size_t record = local / (kRecord * kBlock), block = local / kBlock % kRecord;
+  const uint32_t bitmap = record_bitmap(run, record);
+  if (!(bitmap >> block & 1)) return {0, 0};
+  const uint8_t* masks = record_at(run, record, planes);
+  const size_t blocks = ones(bitmap), earlier = ones(bitmap & ((uint32_t{1} << block) - 1));
+  const unsigned mask = masks[earlier], bit = local % kBlock;
+  if (!(mask >> bit & 1)) return {0, 0};
+  const size_t rank = ones(masks, earlier) + ones(mask & ((1u << bit) - 1));
+  const uint8_t* weights = masks + blocks + rank;
+  uint32_t weight = weights[0];
+  if (planes == 2) weight |= uint32_t{weights[ones(masks, blocks)]} << 8;
+  const size_t bytes = size_t{run.records[record]} * planes;
+  return {weight, window.documents.size + window.first_postings[place] +
+                      (bytes - before[record]) / planes + rank};
+}
+
+Posting rare_posting(const Window& window, std::pair<size_t, size_t> run, uint32_t local) {
+  const uint16_t* begin = window.documents.data + run.first;
+  const uint16_t* end = window.documents.data + run.second;
+  const uint16_t* found = std::lower_bound(begin, end, local);
+  if (found == end || *found != local) return {0, 0};
+  const auto place = static_cast<size_t>(found - window.documents.data);
+  return {window.weights[place], place};
+}
+
+Posting find_posting(const Window& window, uint32_t document, uint32_t term) {
+  const uint32_t local = document - window.first;
+  const size_t place = find(window.frequent_terms, term);
+  if (place != kNowhere) {
+    const Run run = frequent_run(window, static_cast<uint32_t>(place));
+    uint32_t before[kMostRecords];
+    masks_before(window, run, before);
+    return frequent_posting(window, run, place, local, before);
+  }
+  const size_t rare = find(window.rare_terms, term);
+  if (rare == kNowhere) return {0, 0};
+  return rare_posting(window, rare_run(window, rare), local);
+}
+
+}  // namespace lsr

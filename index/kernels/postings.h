@@ -1,0 +1,110 @@
+// The columns of an index as the kernels see them, and the lookup of single postings.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "loops.h"
+
+namespace lsr {
+
+// What a damaged index raises: bytes that cannot be followed safely.
+struct Damaged : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// A column of weights, 8 or 16 bits wide as the index says.
+struct Weights {
+  const void* data;
+  bool wide;
+
+  uint32_t operator[](size_t i) const {
+    return wide ? static_cast<const uint16_t*>(data)[i] : static_cast<const uint8_t*>(data)[i];
+  }
+};
+
+template <class T>
+struct Column {
+  const T* data;
+  size_t size;
+};
+
+// One window: its batches of the segment's files (see lsr.index.format).
+struct Window {
+  // Rare terms: runs of postings.
+  Column<uint32_t> rare_terms;
+  const uint32_t* rare_starts;
+  Weights rare_maxima;
+  Column<uint16_t> documents;
+  Weights weights;
+  // Frequent terms: blocks of postings.
+  Column<uint32_t> frequent_terms;
+  const uint32_t* first_postings;
+  const uint32_t* maxima_starts;
+  const uint32_t* payload_starts;
+  Weights codebooks;
+  const uint64_t* bitmaps;
+  const uint16_t* records;
+  Column<uint8_t> maxima;
+  Column<uint8_t> payload;
+
+  Column<float> floats;  // empty when not kept
+  uint32_t first;        // number of the window's first document in the index
+  uint32_t count;        // documents
+  uint32_t groups;
+  uint32_t first_group;  // of the window in the index
+
+  unsigned planes() const { return weights.wide ? 2 : 1; }
+};
+
+struct View {
+  std::vector<Window> windows;
+  std::vector<uint32_t> window_of_group;
+  bool wide = false;  // 16-bit weights
+  const uint32_t* positions = nullptr;
+  const uint8_t* alive = nullptr;
+  size_t documents = 0;
+
+  const Window& window_of(uint32_t document) const;
+};
+
+constexpr size_t kNowhere = SIZE_MAX;
+constexpr uint32_t kAbsent = UINT32_MAX;
+
+// The place of a term among ascending ones, or kNowhere.
+size_t find(const Column<uint32_t>& terms, uint32_t term);
+
+// Begin and end of a rare term's postings.  Throws Damaged when they are not in the window.
+std::pair<size_t, size_t> rare_run(const Window& window, size_t place);
+
+// The blocks of a frequent term, or, for kAbsent, a run without any.  The checks here are all that
+// the loops rely on: whatever the columns hold, no load leaves them.  Throws Damaged.
+Run frequent_run(const Window& window, uint32_t place);
+
+// Largest weight of a term in the whole index; 0 when no document has it.
+uint32_t term_maximum(const View& index, uint32_t term);
+
+struct Posting {
+  uint32_t weight;
+  size_t place;  // in the window's column of weights as given
+};
+
+// The posting of a document of a window and a term; its weight is 0 when there is none.
+Posting find_posting(const Window& window, uint32_t document, uint32_t term);
+
+// The same for a frequent term.  `before` has the mask bytes before each record of the run, rounded
+// up to whole weights, from `masks_before`.
+Posting frequent_posting(const Window& window, const Run& run, size_t place, uint32_t local,
+                         const uint32_t* before);
+void masks_before(const Window& window, const Run& run, uint32_t* before);
+
+// The same for a rare term.
+Posting rare_posting(const Window& window, std::pair<size_t, size_t> run, uint32_t local);
+
+// Records of a window, at most.
+constexpr size_t kMostRecords = 256;
+
+}  // namespace lsr
