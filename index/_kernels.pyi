@@ -58,3 +58,16 @@ class Postings:
     def vector(
         self, document: int
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
+
+class Bisection:
+    """Documents to be ordered by the terms they share."""
+
+    def __init__(self, strongest: int) -> None: ...
+    def add(
+        self,
+        indptr: npt.NDArray[np.int64],
+        terms: npt.NDArray[np.uint32],
+        weights: npt.NDArray[np.float32],
+    ) -> None: ...
+    def split(self, order: npt.NDArray[np.uint32], begin: int, end: int) -> None: ...
+    def finish(self, order: npt.NDArray[np.uint32], begin: int, end: int) -> None: ...

@@ -10,9 +10,10 @@ renamed into place; nothing unfinished ever has the name of an index.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,16 @@ from lsr.errors import CorpusError, LsrError, VectorError
 from lsr.files import replacing, sync_directory
 from lsr.index.columns import write_arrow
 from lsr.index.format import SEGMENTS, VOCABULARY, FileEntry, Manifest
+from lsr.index.ordering import ORDERS, bisection
 from lsr.index.quantizer import step_for
 from lsr.index.searcher import MOST_DOCUMENTS
 from lsr.index.writer import SegmentWriter
 from lsr.progress import Progress, Silent
 from lsr.shards import (
-    SHARD_DOCUMENTS,
-    Chunk,
+    Encoded,
+    Shards,
     digest_of,
     groups,
-    read_shard,
     shard_digest,
     write_shard,
 )
@@ -47,6 +48,7 @@ from lsr.workplace import publish, read_job, workplace
 
 DEFAULT_MEMORY = 1 << 30
 ENCODE_DOCUMENTS = 256  # given to the encoder at once, so that progress is seen
+_TAKEN = 4096  # documents brought together at once in the order of the index
 
 
 def build(
@@ -56,6 +58,7 @@ def build(
     *,
     bits: int = 8,
     keep_floats: bool = False,
+    order: str = "bisection",
     threads: int | None = None,
     max_memory: int = DEFAULT_MEMORY,
     force: bool = False,
@@ -72,7 +75,11 @@ def build(
             (max_length, document_terms, query_terms, device, batch_size, pooling).
         bits: of a stored weight, 8 or 16.
         keep_floats: also keep the weights as given, for `exact_floats` searches.
-        threads: for the model; None leaves torch's choice.
+        order: how documents are stored: "bisection" puts similar ones next to each other,
+            which makes search faster and the index smaller; "none" keeps the order given.
+            Hits are the same.
+        threads: for the model, ordering and inverting; None leaves the model to torch and
+            takes the processors there are for the rest.
         max_memory: bytes for the vectors being worked on; the model, external ids (about
             120 bytes a document) and the vocabulary come on top.
         total: how many documents there are, if known, for the time left.
@@ -82,9 +89,7 @@ def build(
     taken or being written by another process, `LsrError` when it cannot be written.
     """
     path = path.absolute()
-    _check_options(bits, max_memory)
-    if threads is not None and threads < 1:
-        raise LsrError(f"threads must be at least 1, not {threads}")
+    _check_options(bits, order, threads, max_memory)
     with workplace(path, force) as partial:
         if isinstance(encoder, str):
             encoder = load_encoder(encoder, **settings)
@@ -93,17 +98,14 @@ def build(
         shards = _encode(partial, documents, encoder, total, progress)
         words = [encoder.vocabulary[term] for term in range(len(encoder.vocabulary))]
 
-        def chunks() -> Iterator[Chunk]:
-            for shard in shards:
-                chunk = read_shard(shard)
-                yield Chunk(chunk.ids, chunk.titles, chunk.texts, encoder.weigh(chunk.vectors))
-
         _write_index(
             partial / "index",
-            chunks,
+            Shards(shards, encoder.weigh),
             bits=bits,
             keep_floats=keep_floats,
             keep_text=True,
+            order=order,
+            threads=threads or processors(),
             max_memory=max_memory,
             identity=encoder.identity,
             words=words,
@@ -120,29 +122,31 @@ def build_vectors(
     *,
     bits: int = 8,
     keep_floats: bool = False,
+    order: str = "bisection",
+    threads: int | None = None,
     max_memory: int = DEFAULT_MEMORY,
     force: bool = False,
     progress: type[Progress] = Silent,
 ) -> None:
-    """Write encoded documents as a new index; `ids` gives one id a row of `vectors`."""
+    """Write encoded documents as a new index; `ids` gives one id a row of `vectors`.
+
+    The other arguments are those of `build`.
+    """
     path = path.absolute()
-    _check_options(bits, max_memory)
+    _check_options(bits, order, threads, max_memory)
     if len(ids) != len(vectors):
         raise VectorError(f"there are {len(ids)} ids for {len(vectors)} vectors; give one each")
     names = [document.id for document in _distinct({"id": name, "text": ""} for name in ids)]
 
-    def chunks() -> Iterator[Chunk]:
-        for start in range(0, len(vectors), SHARD_DOCUMENTS):
-            stop = min(start + SHARD_DOCUMENTS, len(vectors))
-            yield Chunk(names[start:stop], None, None, vectors[start:stop])
-
     with workplace(path, force) as partial:
         _write_index(
             partial / "index",
-            chunks,
+            Encoded(names, vectors),
             bits=bits,
             keep_floats=keep_floats,
             keep_text=False,
+            order=order,
+            threads=threads or processors(),
             max_memory=max_memory,
             identity=None,
             words=[],
@@ -188,24 +192,27 @@ def _encode(
 
 def _write_index(
     directory: Path,
-    chunks: Callable[[], Iterator[Chunk]],
+    documents: Shards | Encoded,
     *,
     bits: int,
     keep_floats: bool,
     keep_text: bool,
+    order: str,
+    threads: int,
     max_memory: int,
     identity: dict[str, Any] | None,
     words: list[str],
     term_columns: dict[str, npt.NDArray[Any]],
     progress: type[Progress],
 ) -> None:
-    """Write a complete index directory of one segment; `chunks` is gone through twice."""
+    """Write a complete index directory of one segment."""
     # The quantizer is global, so the largest weight comes first.
-    largest, count = 0.0, 0
-    for chunk in chunks():
-        largest = max(largest, float(chunk.vectors.weights.max(initial=0)))
-        count += len(chunk.ids)
+    largest = max((float(v.weights.max(initial=0)) for v in documents.vectors()), default=0.0)
     step = step_for(largest, bits)
+    if order == "bisection":
+        rows = bisection(documents.vectors(), threads=threads, progress=progress)
+    else:
+        rows = np.arange(len(documents), dtype=np.uint32)
     files = []
     with (
         SegmentWriter(
@@ -215,15 +222,15 @@ def _write_index(
             keep_floats=keep_floats,
             keep_text=keep_text,
             max_memory=max_memory,
+            threads=threads,
         ) as writer,
-        progress("Writing", "documents", count) as bar,
+        progress("Writing", "documents", len(documents)) as bar,
     ):
-        position = 0
-        for chunk in chunks():
-            positions = np.arange(position, position + len(chunk.ids), dtype=np.uint32)
+        for start in range(0, rows.size, _TAKEN):
+            positions = rows[start : start + _TAKEN]
+            chunk = documents.take(positions)
             writer.add(chunk.ids, chunk.vectors, positions, chunk.titles, chunk.texts)
-            position += len(chunk.ids)
-            bar.advance(len(chunk.ids))
+            bar.advance(positions.size)
         segment = writer.finish()
         files = sorted((directory / SEGMENTS / "0").iterdir())
     if identity is not None:
@@ -248,9 +255,18 @@ def _write_index(
         sync_directory(folder)
 
 
-def _check_options(bits: int, max_memory: int) -> None:
+def processors() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_options(bits: int, order: str, threads: int | None, max_memory: int) -> None:
     if bits not in (8, 16):
         raise LsrError(f"weights are stored in 8 or 16 bits, not {bits}")
+    if order not in ORDERS:
+        raise LsrError(f"there is no order {order!r}; use {' or '.join(ORDERS)}")
+    if threads is not None and threads < 1:
+        raise LsrError(f"threads must be at least 1, not {threads}")
     if max_memory < 1 << 26:
         raise LsrError(f"max_memory must be at least 64 MB, not {max_memory:,} bytes")
 

@@ -162,11 +162,17 @@ class Index:
             if row is not None:
                 title, text = self.stored_text(int(base) + row) or ("", "")
                 try:
-                    vector = SparseVectors.from_rows([segment.vector(row)])
+                    vector = self._vector(int(base) + row)
                 except VectorError as error:
                     raise IndexCorrupt(segment.path, f"document {id!r}: {error}") from None
                 return StoredDocument(id, title, text, vector)
         raise QueryError(f"there is no document {id!r} in {self.path}")
+
+    def _vector(self, document: int) -> SparseVectors:
+        terms, stored, given = self._searcher.vector(document)
+        if "floats" not in self.manifest.kept:
+            given = (stored * self.manifest.step).astype(np.float32)
+        return SparseVectors.from_rows([(terms, given)])
 
     @property
     def encoder(self) -> Encoder:

@@ -146,6 +146,13 @@ class SparseVectors:
         np.cumsum(np.minimum(lengths, count), out=indptr[1:])
         return SparseVectors.trusted(indptr, self.terms[kept], self.weights[kept])
 
+    def take(self, rows: npt.NDArray[np.integer[Any]]) -> SparseVectors:
+        """The given rows, in the given order."""
+        starts, lengths = self.indptr[rows], self.indptr[rows + 1] - self.indptr[rows]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        entries = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
+        return SparseVectors.trusted(indptr, self.terms[entries], self.weights[entries])
+
     def _check(self) -> None:
         indptr, terms, weights = self.indptr, self.terms, self.weights
         if indptr.ndim != 1 or terms.ndim != 1 or weights.ndim != 1:

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "isa.h"
+#include "order.h"
 #include "queries.h"
 #include "search.h"
 
@@ -35,6 +36,18 @@ Result<T> to_numpy(std::vector<T>&& values) {
 
 void require(bool holds, const char* what) {
   if (!holds) throw Damaged(what);
+}
+
+// Rows of a matrix in compressed form; throws when its arrays do not fit each other.
+size_t check_batch(const Array<int64_t>& indptr, const Array<uint32_t>& terms,
+                   const Array<float>& weights) {
+  if (indptr.size() == 0 || terms.size() != weights.size())
+    throw std::invalid_argument("the arrays of a batch do not fit each other");
+  for (size_t i = 0; i + 1 < indptr.size(); ++i)
+    if (indptr.data()[i] < 0 || indptr.data()[i] > indptr.data()[i + 1] ||
+        static_cast<size_t>(indptr.data()[i + 1]) > terms.size())
+      throw std::invalid_argument("indptr leaves the batch");
+  return indptr.size() - 1;
 }
 
 class Postings {
@@ -88,9 +101,10 @@ class Postings {
     std::vector<uint32_t> kept;
     std::vector<int32_t> integers;
     std::vector<double> units;
+    Located located;
     Scaled scaled;
     for (size_t i = 0; i < queries; ++i) {
-      scale_row(indptr, terms, weights, i, scaled);
+      scale_row(indptr, terms, weights, i, located, scaled);
       kept.insert(kept.end(), scaled.terms.begin(), scaled.terms.end());
       integers.insert(integers.end(), scaled.weights.begin(), scaled.weights.end());
       ends.push_back(static_cast<int64_t>(kept.size()));
@@ -119,14 +133,15 @@ class Postings {
       static thread_local std::unique_ptr<Scratch> kept;
       if (kept == nullptr) kept = std::make_unique<Scratch>();
       try {
+        Located located;
         Scaled scaled;
         std::vector<double> exact;
         for (size_t i = 0; i < queries; ++i) {
-          scale_row(indptr, terms, weights, i, scaled);
-          const Query query = {scaled.terms.data(), scaled.weights.data(), scaled.terms.size()};
+          scale_row(indptr, terms, weights, i, located, scaled);
+          const Query query = {scaled, located};
           const uint32_t margin = exact_floats ? scaled.margin(step_, error_) : 0;
           lsr::search(view_, query, {k, 1, margin, static_cast<Method>(method)}, *loops, *kept);
-          if (exact_floats) rescore(view_, query, scaled.given.data(), k, *kept, exact);
+          if (exact_floats) rescore(view_, query, k, *kept, exact);
           for (size_t hit = 0; hit < kept->top.hits.size(); ++hit) {
             const Hit& found = kept->top.hits[hit];
             documents.push_back(found.document);
@@ -202,22 +217,12 @@ class Postings {
     return to_numpy(std::move(values));
   }
 
-  static size_t check_batch(const Array<int64_t>& indptr, const Array<uint32_t>& terms,
-                            const Array<float>& weights) {
-    if (indptr.size() == 0 || terms.size() != weights.size())
-      throw std::invalid_argument("the arrays of a batch do not fit each other");
-    for (size_t i = 0; i + 1 < indptr.size(); ++i)
-      if (indptr.data()[i] < 0 || indptr.data()[i] > indptr.data()[i + 1] ||
-          static_cast<size_t>(indptr.data()[i + 1]) > terms.size())
-        throw std::invalid_argument("indptr leaves the batch");
-    return indptr.size() - 1;
-  }
-
   void scale_row(const Array<int64_t>& indptr, const Array<uint32_t>& terms,
-                 const Array<float>& weights, size_t row, Scaled& scaled) const {
+                 const Array<float>& weights, size_t row, Located& located, Scaled& scaled) const {
     const int64_t begin = indptr.data()[row];
-    scale(view_, terms.data() + begin, weights.data() + begin,
-          static_cast<size_t>(indptr.data()[row + 1] - begin), step_, scaled);
+    const auto size = static_cast<size_t>(indptr.data()[row + 1] - begin);
+    locate(view_, terms.data() + begin, size, located);
+    scale(located, terms.data() + begin, weights.data() + begin, size, step_, scaled);
   }
 
   // The values of a column; `size` is what its length must be.
@@ -251,6 +256,18 @@ class Postings {
   std::vector<nb::object> kept_;  // the arrays the view points into
 };
 
+// Order is an array of document numbers, arranged in place; without the interpreter's lock.
+template <void (Bisection::*arrange)(uint32_t*, size_t) const>
+void arrange_slice(const Bisection& bisection,
+                   nb::ndarray<uint32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> order,
+                   size_t begin, size_t end) {
+  if (begin > end || end > order.size()) throw std::invalid_argument("the slice leaves the order");
+  for (size_t i = begin; i < end; ++i)
+    if (order.data()[i] >= bisection.documents()) throw std::invalid_argument("no such document");
+  nb::gil_scoped_release released;
+  (bisection.*arrange)(order.data() + begin, end - begin);
+}
+
 }  // namespace
 }  // namespace lsr
 
@@ -271,4 +288,16 @@ NB_MODULE(_kernels, m) {
       .def("lookup", &Postings::lookup, "documents"_a, "terms"_a)
       .def("lookup_floats", &Postings::lookup_floats, "documents"_a, "terms"_a)
       .def("vector", &Postings::vector, "document"_a);
+  nb::class_<lsr::Bisection>(m, "Bisection", "Documents to be ordered by the terms they share.")
+      .def(nb::init<size_t>(), "strongest"_a)
+      .def(
+          "add",
+          [](lsr::Bisection& bisection, lsr::Array<int64_t> indptr, lsr::Array<uint32_t> terms,
+             lsr::Array<float> weights) {
+            const size_t rows = lsr::check_batch(indptr, terms, weights);
+            bisection.add(indptr.data(), terms.data(), weights.data(), rows);
+          },
+          "indptr"_a, "terms"_a, "weights"_a)
+      .def("split", &lsr::arrange_slice<&lsr::Bisection::split>, "order"_a, "begin"_a, "end"_a)
+      .def("finish", &lsr::arrange_slice<&lsr::Bisection::finish>, "order"_a, "begin"_a, "end"_a);
 }

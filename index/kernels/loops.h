@@ -48,15 +48,26 @@ struct Factors {
   const uint32_t* high;   // and the high 7
 };
 
+// Rows are strongest first and scored in steps; `rests` are bounds of what the steps still to come
+// can add to a block, 16 bits a block.
+constexpr size_t kSplits = 2;
+struct Splits {
+  size_t at[kSplits];  // multiples of 4, unless there are no rows behind; ascending
+  uint16_t* rests[kSplits];
+};
+
 struct Loops {
-  // For each group: weak[b] = sum of luts[row][code of block b] over rows >= strong, then
-  // bounds[b] += the sum over all rows; peaks[group] = the largest bound.
-  // `luts` has 16 bytes a row.
-  void (*bound)(const Run* runs, const uint8_t* luts, size_t strong, size_t rows, size_t groups,
-                uint16_t* bounds, uint16_t* weak, uint16_t* peaks);
+  // For each block b: bounds[b] += the sum of luts[row][code of b] over all rows, and
+  // splits.rests[i][b] = the sum over rows >= splits.at[i].  peaks[group] = its largest bound.
+  // `luts` has kCodes bytes a row; `codes` has room for a pointer a row.
+  void (*bound)(const Run* runs, const uint8_t* luts, const uint8_t** codes, size_t rows,
+                const Splits& splits, size_t groups, uint16_t* bounds, uint16_t* peaks);
+  // Bit i tells whether values[i] >= least, for 64 values.
+  uint64_t (*at_least)(const uint16_t* values, uint16_t least);
   // Fill kTile bytes a row with the weights of a group's documents, zero where there is none:
-  // plane 0 is the low byte of the weights, plane 1 the high one (of two planes).
-  void (*expand_group)(const Run* runs, size_t rows, size_t group, unsigned plane,
+  // plane 0 is the low byte of the weights, plane 1 the high one (of two planes).  The group
+  // `ahead` will soon be wanted.
+  void (*expand_group)(const Run* runs, size_t rows, size_t group, size_t ahead, unsigned plane,
                        unsigned planes, uint8_t* tile);
   // The same for any blocks, up to kGroup of them; a run is runs[slot.window * stride + row].
   void (*expand_blocks)(const Run* runs, size_t stride, size_t rows, const Slot* slots,

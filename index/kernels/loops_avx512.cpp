@@ -53,27 +53,20 @@ inline const uint8_t* add_codes(const uint8_t* codes, uint64_t bitmap, __m512i l
   return codes + (ones(bitmap) + 1) / 2;
 }
 
-void bound(const Run* runs, const uint8_t* luts, size_t strong, size_t rows, size_t groups,
-           uint16_t* bounds, uint16_t* weak, uint16_t* peaks) {
+void bound(const Run* runs, const uint8_t* luts, const uint8_t** codes, size_t rows,
+           const Splits& splits, size_t groups, uint16_t* bounds, uint16_t* peaks) {
   const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
                                          8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
   const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
-  // Rows a pass: their places in the codes are kept in a small array, the sums in registers.
-  constexpr size_t kPass = 64;
-  for (size_t begin = 0; begin == 0 || begin < rows; begin += kPass) {
-    // From the weakest pass to the strongest, so that the weak sums are complete first.
-    const size_t end = rows - begin, start = end > kPass ? end - kPass : 0;
-    const uint8_t* codes[kPass];
-    for (size_t row = start; row < end; ++row) codes[row - start] = runs[row].maxima;
-    for (size_t group = 0; group < groups; ++group) {
-      __m512i even = _mm512_setzero_si512(), odd = even;
-      __m512i weak_low = even, weak_high = even;
-      for (size_t row = end; row-- > start;) {
-        if (row + 1 == strong) {
-          weak_low = _mm512_permutex2var_epi16(even, first, odd);
-          weak_high = _mm512_permutex2var_epi16(even, second, odd);
-        }
-        const uint8_t*& at = codes[row - start];
+  for (size_t row = 0; row < rows; ++row) codes[row] = runs[row].maxima;
+  for (size_t group = 0; group < groups; ++group) {
+    // Sums of the even and of the odd blocks: what a byte-wise lookup widens to.
+    __m512i even = _mm512_setzero_si512(), odd = even;
+    size_t row = rows;
+    for (size_t part = kSplits + 1; part-- > 0;) {
+      for (const size_t end = part > 0 ? splits.at[part - 1] : 0; row > end;) {
+        --row;
+        const uint8_t*& at = codes[row];
         _mm_prefetch(reinterpret_cast<const char*>(at + 320), _MM_HINT_T0);
         if (group % 8 == 0)
           _mm_prefetch(reinterpret_cast<const char*>(runs[row].bitmaps + group + 24), _MM_HINT_T0);
@@ -85,34 +78,36 @@ void bound(const Run* runs, const uint8_t* luts, size_t strong, size_t rows, siz
                            _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + row * kCodes))),
                        even, odd);
       }
-      __m512i low = _mm512_permutex2var_epi16(even, first, odd);
-      __m512i high = _mm512_permutex2var_epi16(even, second, odd);
-      if (start >= strong) weak_low = low, weak_high = high;
-      uint16_t* at = bounds + group * kGroup;
-      uint16_t* rest = weak + group * kGroup;
-      if (begin > 0) {
-        weak_low = _mm512_add_epi16(weak_low, _mm512_loadu_si512(rest));
-        weak_high = _mm512_add_epi16(weak_high, _mm512_loadu_si512(rest + 32));
-      }
-      low = _mm512_add_epi16(low, _mm512_loadu_si512(at));
-      high = _mm512_add_epi16(high, _mm512_loadu_si512(at + 32));
-      _mm512_storeu_si512(at, low);
-      _mm512_storeu_si512(at + 32, high);
-      _mm512_storeu_si512(rest, weak_low);
-      _mm512_storeu_si512(rest + 32, weak_high);
-      peaks[group] = largest(low, high);
+      if (part == 0) break;
+      uint16_t* rest = splits.rests[part - 1] + group * kGroup;
+      _mm512_storeu_si512(rest, _mm512_permutex2var_epi16(even, first, odd));
+      _mm512_storeu_si512(rest + 32, _mm512_permutex2var_epi16(even, second, odd));
     }
+    uint16_t* at = bounds + group * kGroup;
+    const __m512i low = _mm512_add_epi16(_mm512_permutex2var_epi16(even, first, odd),
+                                         _mm512_loadu_si512(at));
+    const __m512i high = _mm512_add_epi16(_mm512_permutex2var_epi16(even, second, odd),
+                                          _mm512_loadu_si512(at + 32));
+    _mm512_storeu_si512(at, low);
+    _mm512_storeu_si512(at + 32, high);
+    peaks[group] = largest(low, high);
   }
 }
 
-void expand_group(const Run* runs, size_t rows, size_t group, unsigned plane, unsigned planes,
-                  uint8_t* tile) {
+uint64_t at_least(const uint16_t* values, uint16_t least) {
+  const __m512i limit = _mm512_set1_epi16(static_cast<short>(least));
+  const uint64_t high = _mm512_cmpge_epu16_mask(_mm512_loadu_si512(values + 32), limit);
+  return _mm512_cmpge_epu16_mask(_mm512_loadu_si512(values), limit) | high << 32;
+}
+
+void expand_group(const Run* runs, size_t rows, size_t group, size_t ahead, unsigned plane,
+                  unsigned planes, uint8_t* tile) {
   for (size_t row = 0; row < rows; ++row) {
     const Run& run = runs[row];
     uint8_t* out = tile + row * kTile;
-    // Two groups ahead; a record is seldom longer than two lines.
-    const uint8_t* ahead = record_at(run, 2 * group, planes) + 256;
-    _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T0);
+    const char* next = reinterpret_cast<const char*>(record_at(run, 2 * ahead, planes));
+    _mm_prefetch(next, _MM_HINT_T0);
+    _mm_prefetch(next + 64, _MM_HINT_T0);
     uint64_t bitmap = run.bitmaps[group];
     for (size_t record = 2 * group; record < 2 * group + 2; ++record) {
       const uint8_t* masks = record_at(run, record, planes);
@@ -202,6 +197,6 @@ uint64_t reach(const uint32_t* sums, const uint32_t* least) {
 
 }  // namespace
 
-const Loops kAvx512Loops = {bound, expand_group, expand_blocks, multiply, reach};
+const Loops kAvx512Loops = {bound, at_least, expand_group, expand_blocks, multiply, reach};
 
 }  // namespace lsr

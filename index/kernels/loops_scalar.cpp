@@ -4,32 +4,39 @@
 namespace lsr {
 namespace {
 
-void bound(const Run* runs, const uint8_t* luts, size_t strong, size_t rows, size_t groups,
-           uint16_t* bounds, uint16_t* weak, uint16_t* peaks) {
-  for (size_t i = 0; i < groups * kGroup; ++i) weak[i] = 0;
-  for (size_t row = rows; row-- > 0;) {
-    uint16_t* sums = row >= strong ? weak : bounds;
-    const uint8_t* codes = runs[row].maxima;
-    for (size_t group = 0; group < groups; ++group) {
-      const uint64_t bitmap = runs[row].bitmaps[group];
+void bound(const Run* runs, const uint8_t* luts, const uint8_t** codes, size_t rows,
+           const Splits& splits, size_t groups, uint16_t* bounds, uint16_t* peaks) {
+  for (size_t row = 0; row < rows; ++row) codes[row] = runs[row].maxima;
+  for (size_t group = 0; group < groups; ++group) {
+    uint16_t sums[kGroup] = {};
+    for (size_t row = rows + 1; row-- > 0;) {
+      for (size_t i = 0; i < kSplits; ++i)
+        if (row == splits.at[i])
+          for (size_t b = 0; b < kGroup; ++b) splits.rests[i][group * kGroup + b] = sums[b];
+      if (row == 0) break;
+      const uint64_t bitmap = runs[row - 1].bitmaps[group];
       size_t count = 0;
-      for (size_t block = 0; block < kGroup; ++block) {
-        if (!(bitmap >> block & 1)) continue;
-        const unsigned code = codes[count / 2] >> (count % 2 * 4) & 15;
-        uint16_t& sum = sums[group * kGroup + block];
-        sum = static_cast<uint16_t>(sum + luts[row * kCodes + code]);
+      for (size_t b = 0; b < kGroup; ++b) {
+        if (!(bitmap >> b & 1)) continue;
+        const unsigned code = codes[row - 1][count / 2] >> (count % 2 * 4) & 15;
+        sums[b] = static_cast<uint16_t>(sums[b] + luts[(row - 1) * kCodes + code]);
         ++count;
       }
-      codes += (count + 1) / 2;
+      codes[row - 1] += (count + 1) / 2;
     }
-  }
-  for (size_t group = 0; group < groups; ++group) {
     peaks[group] = 0;
-    for (size_t i = group * kGroup; i < (group + 1) * kGroup; ++i) {
-      bounds[i] = static_cast<uint16_t>(bounds[i] + weak[i]);
-      if (bounds[i] > peaks[group]) peaks[group] = bounds[i];
+    for (size_t b = 0; b < kGroup; ++b) {
+      uint16_t& bound = bounds[group * kGroup + b];
+      bound = static_cast<uint16_t>(bound + sums[b]);
+      if (bound > peaks[group]) peaks[group] = bound;
     }
   }
+}
+
+uint64_t at_least(const uint16_t* values, uint16_t least) {
+  uint64_t found = 0;
+  for (size_t i = 0; i < kGroup; ++i) found |= uint64_t{values[i] >= least} << i;
+  return found;
 }
 
 // Eight documents' weights from a mask of those that have one.
@@ -55,8 +62,8 @@ uint32_t record_bitmap(const Run& run, size_t record) {
   return static_cast<uint32_t>(run.bitmaps[record / 2] >> (record % 2 * kRecord));
 }
 
-void expand_group(const Run* runs, size_t rows, size_t group, unsigned plane, unsigned planes,
-                  uint8_t* tile) {
+void expand_group(const Run* runs, size_t rows, size_t group, size_t, unsigned plane,
+                  unsigned planes, uint8_t* tile) {
   for (size_t row = 0; row < rows; ++row) {
     uint8_t* out = tile + row * kTile;
     for (size_t record = 2 * group; record < 2 * group + 2; ++record) {
@@ -106,6 +113,6 @@ uint64_t reach(const uint32_t* sums, const uint32_t* least) {
 
 }  // namespace
 
-const Loops kScalarLoops = {bound, expand_group, expand_blocks, multiply, reach};
+const Loops kScalarLoops = {bound, at_least, expand_group, expand_blocks, multiply, reach};
 
 }  // namespace lsr

@@ -18,6 +18,24 @@ size_t ones(const uint8_t* masks, size_t count) {
   return sum;
 }
 
+// Binary search of several terms in step, so that the misses of one hide those of the others.
+void find_all(const Column<uint32_t>& column, const uint32_t* terms, size_t size, uint32_t* places,
+              size_t stride) {
+  for (size_t i = 0; i < size; ++i) places[i * stride] = 0;
+  for (size_t left = column.size; left > 1;) {
+    const size_t half = left / 2;
+    for (size_t i = 0; i < size; ++i) {
+      uint32_t& place = places[i * stride];
+      place += column.data[place + half] <= terms[i] ? static_cast<uint32_t>(half) : 0;
+    }
+    left -= half;
+  }
+  for (size_t i = 0; i < size; ++i) {
+    uint32_t& place = places[i * stride];
+    if (column.size == 0 || column.data[place] != terms[i]) place = kAbsent;
+  }
+}
+
 uint32_t record_bitmap(const Run& run, size_t record) {
   return static_cast<uint32_t>(run.bitmaps[record / 2] >> (record % 2 * kRecord));
 }
@@ -58,16 +76,34 @@ Run frequent_run(const Window& window, uint32_t place) {
           window.payload.data + payload, static_cast<uint32_t>(std::min<size_t>(last, kAbsent))};
 }
 
-uint32_t term_maximum(const View& index, uint32_t term) {
-  uint32_t maximum = 0;
-  for (const Window& window : index.windows) {
-    const size_t place = find(window.frequent_terms, term);
-    if (place != kNowhere)
-      maximum = std::max(maximum, window.codebooks[place * kCodes + kCodes - 1]);
-    const size_t run = find(window.rare_terms, term);
-    if (run != kNowhere) maximum = std::max(maximum, window.rare_maxima[run]);
+void locate(const View& index, const uint32_t* terms, size_t size, Located& located) {
+  const size_t windows = index.windows.size();
+  located.frequent.resize(size * windows);
+  located.rare.resize(size * windows);
+  located.maxima.assign(size, 0);
+  for (size_t w = 0; w < windows; ++w) {
+    const Window& window = index.windows[w];
+    find_all(window.frequent_terms, terms, size, located.frequent.data() + w, windows);
+    // A term is frequent or rare in a window, not both.
+    std::vector<uint32_t>& others = located.scratch;
+    others.clear();
+    for (size_t i = 0; i < size; ++i)
+      if (located.frequent[i * windows + w] == kAbsent) others.push_back(terms[i]);
+    located.places.resize(others.size());
+    find_all(window.rare_terms, others.data(), others.size(), located.places.data(), 1);
+    for (size_t i = 0, other = 0; i < size; ++i)
+      located.rare[i * windows + w] =
+          located.frequent[i * windows + w] == kAbsent ? located.places[other++] : kAbsent;
+    for (size_t i = 0; i < size; ++i) {
+      const uint32_t frequent = located.frequent[i * windows + w];
+      const uint32_t rare = located.rare[i * windows + w];
+      if (frequent != kAbsent)
+        located.maxima[i] = std::max(located.maxima[i],
+                                     window.codebooks[frequent * kCodes + kCodes - 1]);
+      else if (rare != kAbsent)
+        located.maxima[i] = std::max(located.maxima[i], window.rare_maxima[rare]);
+    }
   }
-  return maximum;
 }
 
 void masks_before(const Window& window, const Run& run, uint32_t* before) {

@@ -84,8 +84,14 @@ std::pair<size_t, size_t> rare_run(const Window& window, size_t place);
 // the loops rely on: whatever the columns hold, no load leaves them.  Throws Damaged.
 Run frequent_run(const Window& window, uint32_t place);
 
-// Largest weight of a term in the whole index; 0 when no document has it.
-uint32_t term_maximum(const View& index, uint32_t term);
+// Where terms lie in each window.
+struct Located {
+  std::vector<uint32_t> frequent, rare;  // [term * windows + window]: a place, or kAbsent
+  std::vector<uint32_t> maxima;          // largest weight of each; 0 when no document has it
+  std::vector<uint32_t> scratch, places;
+};
+
+void locate(const View& index, const uint32_t* terms, size_t size, Located& located);
 
 struct Posting {
   uint32_t weight;

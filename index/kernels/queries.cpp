@@ -11,21 +11,23 @@ constexpr double kScoreLimit = 2147483647;
 
 }  // namespace
 
-void scale(const View& index, const uint32_t* terms, const float* weights, size_t size, double step,
-           Scaled& scaled) {
+void scale(const Located& located, const uint32_t* terms, const float* weights, size_t size,
+           double step, Scaled& scaled) {
   scaled.terms.clear();
   scaled.weights.clear();
   scaled.given.clear();
   scaled.maxima.clear();
+  scaled.places.clear();
   scaled.unit = 1;
   double largest = 0, total = 0, limits = 0;
   for (size_t i = 0; i < size; ++i) {
-    const uint32_t maximum = weights[i] > 0 ? term_maximum(index, terms[i]) : 0;
+    const uint32_t maximum = weights[i] > 0 ? located.maxima[i] : 0;
     if (maximum == 0) continue;
     const double given = weights[i];
     scaled.terms.push_back(terms[i]);
     scaled.given.push_back(given);
     scaled.maxima.push_back(maximum);
+    scaled.places.push_back(static_cast<uint32_t>(i));
     // What the weight is worth in a score, before the unit is chosen.
     largest = std::max(largest, given * step);
     total += given * step * maximum;

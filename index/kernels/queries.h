@@ -20,6 +20,7 @@ struct Scaled {
   std::vector<int32_t> weights;  // 1 to 16,383
   std::vector<double> given;     // their weights as given
   std::vector<uint32_t> maxima;  // largest stored weight of each
+  std::vector<uint32_t> places;  // of each among the terms of the query as given
   double unit;                   // of a score: a power of two
 
   // How far a document's integer score may lie below the k-th and its score by the weights as
@@ -27,7 +28,8 @@ struct Scaled {
   uint32_t margin(double step, double error) const;
 };
 
-void scale(const View& index, const uint32_t* terms, const float* weights, size_t size, double step,
-           Scaled& scaled);
+// `located` are the query's terms, all of them.
+void scale(const Located& located, const uint32_t* terms, const float* weights, size_t size,
+           double step, Scaled& scaled);
 
 }  // namespace lsr

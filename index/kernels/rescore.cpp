@@ -4,20 +4,20 @@
 
 namespace lsr {
 
-void rescore(const View& index, const Query& query, const double* given, size_t k, Scratch& scratch,
+void rescore(const View& index, const Query& query, size_t k, Scratch& scratch,
              std::vector<double>& scores) {
   std::vector<Hit>& hits = scratch.top.hits;
-  const size_t rows = scratch.rows.size(), windows = index.windows.size();
+  const size_t rows = scratch.rows.size(), size = query.scaled.terms.size();
   // Documents in order, so that neighbours share cache lines.
   std::sort(hits.begin(), hits.end(),
             [](const Hit& a, const Hit& b) { return a.document < b.document; });
   std::vector<double>& products = scratch.products;
-  products.assign(hits.size() * query.size, 0);
+  products.assign(hits.size() * size, 0);
   std::vector<uint32_t> before(kMostRecords);
   auto add = [&](const Window& window, size_t hit, size_t i, const Posting& posting) {
     if (posting.weight == 0) return;
     if (posting.place >= window.floats.size) throw Damaged("a weight as given is missing");
-    products[hit * query.size + i] = given[i] * double{window.floats.data[posting.place]};
+    products[hit * size + i] = query.scaled.given[i] * double{window.floats.data[posting.place]};
   };
   size_t end = 0;
   for (size_t begin = 0; begin < hits.size(); begin = end) {
@@ -26,7 +26,7 @@ void rescore(const View& index, const Query& query, const double* given, size_t 
     while (end < hits.size() && hits[end].document - window.first < window.count) ++end;
     for (size_t row = 0; row < rows; ++row) {
       const size_t i = scratch.rows[row].query;
-      const uint32_t place = scratch.places[i * windows + w];
+      const uint32_t place = query.frequent_place(i, w);
       if (place == kAbsent) continue;
       const Run& run = scratch.runs[w * rows + row];
       masks_before(window, run, before.data());
@@ -44,7 +44,7 @@ void rescore(const View& index, const Query& query, const double* given, size_t 
   std::vector<std::pair<double, size_t>> order(hits.size());
   for (size_t hit = 0; hit < hits.size(); ++hit) {
     double sum = 0;  // over ascending terms: one order, for reproducible scores
-    for (size_t i = 0; i < query.size; ++i) sum += products[hit * query.size + i];
+    for (size_t i = 0; i < size; ++i) sum += products[hit * size + i];
     order[hit] = {sum, hit};
   }
   const size_t kept = std::min(k, hits.size());

@@ -1,6 +1,7 @@
 #include "search.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace lsr {
 namespace {
@@ -38,40 +39,39 @@ class Searching {
  private:
   // A damaged document number leads at most so many blocks beyond its window.
   static constexpr size_t kSlack = 65536 / kBlock;
+  // Tenths of the largest possible score that the first steps of scoring stand for.
+  static constexpr uint64_t kShares[kSplits] = {3, 6};
   // More terms than this could overflow the 16 bits of a bound.
   static constexpr size_t kMostRows = 4096;
   // Survivors in a group from which expanding all of it is cheaper than block by block.
   static constexpr size_t kManySurvivors = 20;
 
   void find_runs() {
-    const size_t windows = index_.windows.size();
     s_.rows.clear();
     s_.rare.clear();
-    s_.places.assign(query_.size * windows, kAbsent);
-    largest_score_ = 0;
-    for (size_t i = 0; i < query_.size; ++i) {
-      const auto weight = static_cast<uint32_t>(query_.weights[i]);
-      uint64_t largest_frequent = 0, largest = 0;
-      for (size_t w = 0; w < windows; ++w) {
-        const Window& window = index_.windows[w];
-        const size_t place = find(window.frequent_terms, query_.terms[i]);
-        if (place != kNowhere) {
-          s_.places[i * windows + w] = static_cast<uint32_t>(place);
-          largest_frequent = std::max<uint64_t>(largest_frequent,
-                                                window.codebooks[place * kCodes + kCodes - 1]);
-          continue;
-        }
-        const size_t run = find(window.rare_terms, query_.terms[i]);
-        if (run == kNowhere) continue;
-        const auto [begin, end] = rare_run(window, run);
-        s_.rare.push_back({begin, end, static_cast<uint32_t>(w), static_cast<uint32_t>(i), weight});
-        largest = std::max<uint64_t>(largest, window.rare_maxima[run]);
-      }
-      if (largest_frequent > 0)
-        s_.rows.push_back({static_cast<uint32_t>(i), largest_frequent * weight});
-      largest = std::max(largest, largest_frequent) * weight;
+    const Scaled& scaled = query_.scaled;
+    for (size_t i = 0; i < scaled.terms.size(); ++i) {
+      const auto weight = static_cast<uint32_t>(scaled.weights[i]);
+      const uint64_t largest = uint64_t{scaled.maxima[i]} * weight;
       largest_score_ += largest;
       largest_product_ = std::max(largest_product_, largest);
+      bool frequent = false;
+      for (size_t w = 0; w < index_.windows.size(); ++w)
+        frequent |= query_.frequent_place(i, w) != kAbsent;
+      if (frequent) s_.rows.push_back({static_cast<uint32_t>(i), largest});
+    }
+    // A window at a time: what its postings are added to is then close at hand.
+    for (size_t w = 0; w < index_.windows.size(); ++w) {
+      const Window& window = index_.windows[w];
+      for (size_t i = 0; i < scaled.terms.size(); ++i) {
+        const uint32_t place = query_.rare_place(i, w);
+        if (place == kAbsent) continue;
+        const auto [begin, end] = rare_run(window, place);
+        __builtin_prefetch(window.documents.data + begin);
+        __builtin_prefetch(static_cast<const uint8_t*>(window.weights.data) + begin * planes_);
+        s_.rare.push_back({begin, end, static_cast<uint32_t>(w), static_cast<uint32_t>(i),
+                           static_cast<uint32_t>(scaled.weights[i])});
+      }
     }
     // Strong rows come first: they decide early which blocks are worth the others.
     std::sort(s_.rows.begin(), s_.rows.end(), [](const Scratch::Row& a, const Scratch::Row& b) {
@@ -84,25 +84,29 @@ class Searching {
     const size_t rows = s_.rows.size(), windows = index_.windows.size();
     uint64_t total = 0, reached = 0;
     for (const Scratch::Row& row : s_.rows) total += row.strength;
-    strong_ = 0;
-    while (strong_ < rows && (strong_ % 4 != 0 || reached * 5 < total * 3))
-      reached += s_.rows[strong_++].strength;
+    size_t row = 0;
+    for (size_t i = 0; i < kSplits; ++i) {
+      while (row < rows && (row % 4 != 0 || reached * 10 < total * kShares[i]))
+        reached += s_.rows[row++].strength;
+      steps_[i + 1] = row;
+    }
+    steps_[kSplits + 1] = rows;
 
     const size_t quads = (rows + 3) / 4;
     s_.whole.assign(4 * quads, 0);
     s_.low.assign(quads, 0);
     s_.high.assign(quads, 0);
     s_.runs.resize(rows * windows);
-    for (size_t row = 0; row < rows; ++row) {
+    for (row = 0; row < rows; ++row) {
       const size_t i = s_.rows[row].query;
-      const auto weight = static_cast<uint32_t>(query_.weights[i]);
+      const auto weight = static_cast<uint32_t>(query_.scaled.weights[i]);
       s_.whole[row] = static_cast<int16_t>(weight);
       s_.low[row / 4] |= (weight & 127) << (row % 4 * 8);
       s_.high[row / 4] |= weight >> 7 << (row % 4 * 8);
       for (size_t w = 0; w < windows; ++w)
-        s_.runs[w * rows + row] = frequent_run(index_.windows[w], s_.places[i * windows + w]);
+        s_.runs[w * rows + row] = frequent_run(index_.windows[w], query_.frequent_place(i, w));
     }
-    s_.tile.resize(4 * quads * kTile);
+    s_.tile_lines.resize(4 * quads * kTile / sizeof(Scratch::Line));
   }
 
   bool scan_is_best() const {
@@ -180,24 +184,29 @@ class Searching {
   void bound_blocks() {
     const size_t rows = s_.rows.size();
     const uint32_t unit = this->unit();
-    s_.weak.resize(s_.bounds.size());
+    for (std::vector<uint16_t>& rest : s_.rests) rest.resize(s_.bounds.size());
     s_.luts.resize(rows * kCodes);
+    s_.codes.resize(rows);
     for (size_t w = 0; w < index_.windows.size(); ++w) {
       const Window& window = index_.windows[w];
       for (size_t row = 0; row < rows; ++row) {
         const size_t i = s_.rows[row].query;
-        const uint32_t place = s_.places[i * index_.windows.size() + w];
+        const uint32_t place = query_.frequent_place(i, w);
         if (place == kAbsent) continue;  // no code of it is ever looked up
-        const uint32_t scale = scaled(static_cast<uint32_t>(query_.weights[i]), unit);
+        const uint32_t scale = scaled(static_cast<uint32_t>(query_.scaled.weights[i]), unit);
         for (size_t code = 0; code < kCodes; ++code) {
           const uint32_t bound = (window.codebooks[place * kCodes + code] * scale + 65535) >> 16;
           s_.luts[row * kCodes + code] = static_cast<uint8_t>(std::min<uint32_t>(bound, 255));
         }
       }
       const size_t first = window.first_group;
-      loops_.bound(s_.runs.data() + w * rows, s_.luts.data(), strong_, rows, window.groups,
-                   s_.bounds.data() + first * kGroup, s_.weak.data() + first * kGroup,
-                   s_.peaks.data() + first);
+      Splits splits;
+      for (size_t i = 0; i < kSplits; ++i) {
+        splits.at[i] = steps_[i + 1];
+        splits.rests[i] = s_.rests[i].data() + first * kGroup;
+      }
+      loops_.bound(s_.runs.data() + w * rows, s_.luts.data(), s_.codes.data(), rows, splits,
+                   window.groups, s_.bounds.data() + first * kGroup, s_.peaks.data() + first);
     }
     unit_ = unit;
   }
@@ -207,10 +216,7 @@ class Searching {
 
   // The blocks of a group whose bounds reach `cut`.
   uint64_t survivors(size_t group, uint32_t cut) const {
-    const uint16_t* bounds = s_.bounds.data() + group * kGroup;
-    uint64_t found = 0;
-    for (size_t i = 0; i < kGroup; ++i) found |= uint64_t{bounds[i] >= cut} << i;
-    return found;
+    return loops_.at_least(s_.bounds.data() + group * kGroup, static_cast<uint16_t>(cut));
   }
 
   // Score the blocks that are as good as the best of the `wanted` best groups.
@@ -259,7 +265,7 @@ class Searching {
     const uint32_t w = index_.window_of_group[group];
     const auto local = static_cast<uint32_t>((group - index_.windows[w].first_group) * kGroup);
     s_.slots[pending] = {w, local + block};
-    prefetch(s_.slots[pending], 0, strong_);
+    prefetch(s_.slots[pending], 0, steps_[1]);
     if (++pending < kGroup) return pending;
     score_slots(pending);
     return 0;
@@ -276,48 +282,31 @@ class Searching {
     }
   }
 
-  // Products of rows [4 * first, end) of the query with a tile, added to the sums of `count` blocks.
-  void add_products(size_t first, size_t end, size_t count, const Slot* slots) {
+  // Products of the rows [begin, end) with a tile, added to the sums of `count` blocks.
+  void add_products(size_t begin, size_t end, size_t count) {
     const Factors factors = {s_.whole.data(), s_.low.data(), s_.high.data()};
-    const size_t rows = s_.rows.size(), quads = (end - 4 * first + 3) / 4;
+    const size_t rows = s_.rows.size(), quads = (end - begin + 3) / 4;
     for (unsigned plane = 0; plane < planes_; ++plane) {
-      loops_.expand_blocks(s_.runs.data() + 4 * first, rows, end - 4 * first, slots, count, plane,
-                           planes_, s_.tile.data());
+      loops_.expand_blocks(s_.runs.data() + begin, rows, end - begin, s_.slots, count, plane,
+                           planes_, s_.tile());
       for (size_t at = 0; at < count * kBlock; at += kGroup)
-        loops_.multiply(s_.tile.data() + at, factors, first, quads, 8 * plane, s_.sums + at);
+        loops_.multiply(s_.tile() + at, factors, begin / 4, quads, 8 * plane, s_.sums + at);
     }
   }
 
-  // Score blocks in two steps: by the strong rows; and those that can still reach the threshold
-  // with the bounds of the weak rows, by these too.
+  // Score the blocks in `slots` in steps, the strongest rows first: only those that can still
+  // reach the threshold with the bounds of what is to come go on to the next.
   void score_slots(size_t count) {
-    if (count == 0) return;
     for (size_t i = 0; i < count; ++i) load_sums(i, global_block(s_.slots[i]));
-    add_products(0, strong_, count, s_.slots);
-    const uint32_t threshold = s_.top.threshold();
-    size_t kept = 0;
-    for (size_t begin = 0; begin < count; begin += kBlock) {
-      uint32_t least[kBlock];
-      const size_t end = std::min(begin + kBlock, count);
-      for (size_t i = begin; i < begin + kBlock; ++i) {
-        const uint64_t rest =
-            i < end ? uint64_t{s_.weak[global_block(s_.slots[i])]} * unit_ : 0;
-        least[i - begin] = i >= end          ? INT32_MAX
-                           : rest < threshold ? static_cast<uint32_t>(threshold - rest)
-                                              : 0;
-      }
-      const uint64_t reached = loops_.reach(s_.sums + begin * kBlock, least);
-      for (size_t i = begin; i < end; ++i) {
-        if ((reached >> ((i - begin) * kBlock) & 255) == 0) continue;
-        std::copy_n(s_.sums + i * kBlock, kBlock, s_.sums + kept * kBlock);
-        s_.slots[kept++] = s_.slots[i];
-      }
+    for (size_t step = 0; step <= kSplits && count > 0; ++step) {
+      const size_t begin = steps_[step], end = steps_[step + 1];
+      if (begin == end && step > 0) continue;
+      if (step > 0)
+        for (size_t i = 0; i < count; ++i) prefetch(s_.slots[i], begin, end);
+      add_products(begin, end, count);
+      if (end < s_.rows.size()) count = keep_slots(count, s_.rests[step].data());
     }
-    if (kept > 0 && strong_ < s_.rows.size()) {
-      for (size_t i = 0; i < kept; ++i) prefetch(s_.slots[i], strong_, s_.rows.size());
-      add_products(strong_ / 4, s_.rows.size(), kept, s_.slots);
-    }
-    for (size_t i = 0; i < kept; ++i) {
+    for (size_t i = 0; i < count; ++i) {
       const Window& window = index_.windows[s_.slots[i].window];
       for (size_t d = 0; d < kBlock; ++d)
         offer(window, s_.slots[i].block * kBlock + d, s_.sums[i * kBlock + d]);
@@ -325,17 +314,44 @@ class Searching {
     s_.top.lift();
   }
 
+  // Drop the blocks of which no document can reach the threshold; returns how many are left.
+  size_t keep_slots(size_t count, const uint16_t* rests) {
+    const uint32_t threshold = s_.top.threshold();
+    size_t kept = 0;
+    for (size_t begin = 0; begin < count; begin += kBlock) {
+      uint32_t least[kBlock] = {};
+      const size_t end = std::min(begin + kBlock, count);
+      for (size_t i = begin; i < end; ++i) {
+        const uint64_t rest = uint64_t{rests[global_block(s_.slots[i])]} * unit_;
+        least[i - begin] = rest < threshold ? static_cast<uint32_t>(threshold - rest) : 0;
+      }
+      const uint64_t reached = loops_.reach(s_.sums + begin * kBlock, least);
+      for (size_t i = begin; i < end; ++i) {
+        if ((reached >> ((i - begin) * kBlock) & 255) == 0) continue;
+        std::memmove(s_.sums + kept * kBlock, s_.sums + i * kBlock, sizeof(Scratch::Sums));
+        s_.slots[kept++] = s_.slots[i];
+      }
+    }
+    return kept;
+  }
+
   // Score a group as it lies, and offer the documents of the wanted blocks.
   void score_group(size_t group, uint64_t wanted) {
     const uint32_t w = index_.window_of_group[group];
     const Window& window = index_.windows[w];
     const size_t rows = s_.rows.size(), local = group - window.first_group;
-    for (size_t block = 0; block < kGroup; ++block) load_sums(block, group * kGroup + block);
+    std::memset(s_.sums, 0, sizeof s_.sums);
+    for (uint64_t left = rare_bitmap(group); left != 0; left &= left - 1) {
+      const auto block = static_cast<size_t>(__builtin_ctzll(left));
+      load_sums(block, group * kGroup + block);
+    }
+    const size_t ahead = std::min<size_t>(local + 2, window.groups - 1);
     const Factors factors = {s_.whole.data(), s_.low.data(), s_.high.data()};
     for (unsigned plane = 0; plane < planes_; ++plane) {
-      loops_.expand_group(s_.runs.data() + w * rows, rows, local, plane, planes_, s_.tile.data());
+      loops_.expand_group(s_.runs.data() + w * rows, rows, local, ahead, plane, planes_,
+                          s_.tile());
       for (size_t at = 0; at < kTile; at += kGroup)
-        loops_.multiply(s_.tile.data() + at, factors, 0, (rows + 3) / 4, 8 * plane, s_.sums + at);
+        loops_.multiply(s_.tile() + at, factors, 0, (rows + 3) / 4, 8 * plane, s_.sums + at);
     }
     for (size_t at = 0; at < kTile; at += kGroup, wanted >>= kBlock) {
       if ((wanted & 255) == 0) continue;
@@ -355,7 +371,19 @@ class Searching {
   }
 
   void load_sums(size_t at, size_t block) {
-    std::copy_n(s_.rare_sums[s_.row_of[block]].data(), kBlock, s_.sums + at * kBlock);
+    std::memcpy(s_.sums + at * kBlock, s_.rare_sums[s_.row_of[block]].data(),
+                sizeof(Scratch::Sums));
+  }
+
+  // The blocks of a group with postings of rare terms.
+  uint64_t rare_bitmap(size_t group) {
+    if (!rare_mapped_) {
+      s_.rare_bitmaps.assign(s_.peaks.size() + kSlack / kGroup, 0);
+      for (uint32_t row = 1; row <= used_; ++row)
+        s_.rare_bitmaps[s_.rare_blocks[row] / kGroup] |= uint64_t{1} << s_.rare_blocks[row] % kGroup;
+      rare_mapped_ = true;
+    }
+    return s_.rare_bitmaps[group];
   }
 
   void offer(const Window& window, size_t local, uint32_t score) {
@@ -372,8 +400,10 @@ class Searching {
   Scratch& s_;
   const unsigned planes_;
   uint64_t largest_score_ = 0, largest_product_ = 0;
-  size_t strong_ = 0;
+  // Row ends of the steps in which blocks are scored.
+  size_t steps_[kSplits + 2] = {};
   uint32_t unit_ = 1, used_ = 0;
+  bool rare_mapped_ = false;
 };
 
 }  // namespace

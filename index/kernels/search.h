@@ -8,6 +8,7 @@
 
 #include "loops.h"
 #include "postings.h"
+#include "queries.h"
 #include "topk.h"
 
 namespace lsr {
@@ -15,9 +16,19 @@ namespace lsr {
 enum class Method : int { kAuto = 0, kScan = 1, kPruned = 2 };
 
 struct Query {
-  const uint32_t* terms;   // ascending
-  const int32_t* weights;  // 1 to 16,383; scaled so that no score reaches 2^31
-  size_t size;
+  const Scaled& scaled;
+  const Located& located;
+
+  // The place of term i of the scaled query among a window's frequent or rare terms, or kAbsent.
+  uint32_t frequent_place(size_t i, size_t window) const {
+    return located.frequent[scaled.places[i] * windows() + window];
+  }
+  uint32_t rare_place(size_t i, size_t window) const {
+    return located.rare[scaled.places[i] * windows() + window];
+  }
+
+ private:
+  size_t windows() const { return located.frequent.size() / located.maxima.size(); }
 };
 
 struct Wanted {
@@ -31,7 +42,7 @@ struct Wanted {
 // queries `row_of` and `rare_sums` are zero.
 struct Scratch {
   struct Row {
-    uint32_t query;      // which term of the query
+    uint32_t query;      // which term of the scaled query
     uint64_t strength;   // the most that it can add to a score
   };
   struct RareRun {
@@ -39,21 +50,26 @@ struct Scratch {
     uint32_t window, query, weight;
   };
   using Sums = std::array<uint32_t, kBlock>;
+  struct alignas(64) Line {
+    uint8_t bytes[64];
+  };
+  uint8_t* tile() { return tile_lines.data()->bytes; }
 
   std::vector<Row> rows;
-  std::vector<uint32_t> places;
   std::vector<Run> runs;
   std::vector<RareRun> rare;
   std::vector<uint8_t> luts;
+  std::vector<const uint8_t*> codes;
   std::vector<int16_t> whole;
   std::vector<uint32_t> low, high;
   // A value a block of the index.
-  std::vector<uint16_t> bounds, weak;
+  std::vector<uint16_t> bounds, rests[kSplits];
   std::vector<uint32_t> row_of;  // place in `rare_sums`; 0 for none
   std::vector<uint16_t> peaks, ranked;  // a value a group
   std::vector<Sums> rare_sums;          // exact sums of the rare terms; the first is zero
+  std::vector<uint64_t> rare_bitmaps;   // blocks of each group that have one
   std::vector<uint32_t> rare_blocks;    // whose they are
-  std::vector<uint8_t> tile;
+  std::vector<Line> tile_lines;
   alignas(64) uint32_t sums[kTile];
   Slot slots[kGroup];
   TopK top;
@@ -64,9 +80,8 @@ struct Scratch {
 void search(const View& index, const Query& query, const Wanted& wanted, const Loops& loops,
             Scratch& scratch);
 
-// Score the hits of the last search again, by the weights as given, and keep the best k: `given`
-// are the query's.  Products are double precision and summed over ascending terms.
-void rescore(const View& index, const Query& query, const double* given, size_t k, Scratch& scratch,
+// Score the hits of the last search again, by the weights as given, and keep the best k.  Products are double precision and summed over ascending terms.
+void rescore(const View& index, const Query& query, size_t k, Scratch& scratch,
              std::vector<double>& scores);
 
 }  // namespace lsr

@@ -17,7 +17,7 @@ struct Hit {
 };
 
 // Collects every document that may be among the best k.  Scores are counted in bins, so that the
-// threshold rises without sorting; for a small k it is then made exact.
+// threshold rises without sorting.
 class TopK {
  public:
   // `floor` is the least score wanted; documents up to `margin` below the k-th are kept too.
@@ -29,7 +29,7 @@ class TopK {
     shift_ = 0;
     while (largest >> shift_ >= kBins) ++shift_;
     std::fill(std::begin(bins_), std::end(bins_), 0);
-    lowest_ = above_ = exact_at_ = 0;
+    lowest_ = above_ = 0;
     kth_ = 0;
     hits.clear();
   }
@@ -51,14 +51,6 @@ class TopK {
     while (above_ - bins_[lowest_] >= k_) above_ -= bins_[lowest_++];
     raise(static_cast<uint32_t>(lowest_ << shift_));
     if (hits.size() > 4 * k_ + 1024) drop();
-    if (k_ > kSmall || hits.size() == exact_at_) return;
-    drop();
-    if (hits.size() >= k_) {
-      const auto kth = hits.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
-      std::nth_element(hits.begin(), kth, hits.end());
-      raise(kth->score());
-    }
-    exact_at_ = hits.size();
   }
 
   // Sort the hits, best first; without a margin, the best k only.
@@ -74,8 +66,7 @@ class TopK {
   std::vector<Hit> hits;
 
  private:
-  static constexpr size_t kBins = 1024;
-  static constexpr size_t kSmall = 128;  // up to here an exact threshold is worth its price
+  static constexpr size_t kBins = 2048;  // a bin is .1 % of a usual threshold wide
 
   void raise(uint32_t kth) {
     kth_ = std::max(kth_, kth);
@@ -92,7 +83,7 @@ class TopK {
   uint32_t margin_ = 0, threshold_ = 1, kth_ = 0;
   unsigned shift_ = 0;
   uint32_t bins_[kBins];
-  size_t lowest_ = 0, above_ = 0, exact_at_ = 0;
+  size_t lowest_ = 0, above_ = 0;
 };
 
 }  // namespace lsr
