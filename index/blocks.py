@@ -105,7 +105,7 @@ def write_blocks(
         if record % 2 == 0:
             half += half % 2  # the codes of a group start with a byte
         records[record] = used // planes
-        begin, first_mask = posting, used
+        begin = posting
         while posting < documents.size and documents[posting] // _RECORD_DOCUMENTS == record:
             document = documents[posting]
             if posting == begin or document // BLOCK != documents[posting - 1] // BLOCK:
@@ -115,12 +115,11 @@ def write_blocks(
                 block, half, used = block + 1, half + 1, used + 1
             payload[used - 1] |= np.uint8(1 << (document % BLOCK))
             posting += 1
-        if planes == 2 and (used - first_mask) % 2 == 1:
-            used += 1
         for plane in range(planes):
             for i in range(begin, posting):
                 payload[used] = (weights[i] >> (8 * plane)) & 255
                 used += 1
+        used += used % planes  # the next record starts with a whole weight
     return (half + 1) // 2, used
 
 

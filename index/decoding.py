@@ -57,8 +57,6 @@ def decode_term(
                     found += 1
             at += 1
         count = found - first
-        if planes == 2 and at % 2 == 1:
-            at += 1
         if at + planes * count > payload.size:
             return -1
         for i in range(count):

@@ -1,6 +1,6 @@
 // The inner loops of search, one set an instruction set, all giving the same integers.
 //
-// In scope: bounds of blocks, weights of documents as dense bytes, their products with a query.
+// In scope: bounds of blocks, products of weights with a query.
 // Out of scope: which blocks to visit, top-k, ties: search.cpp, compiled once.
 //
 // Sums are unsigned 32-bit, so a sum over damaged postings wraps instead of being undefined; on
@@ -15,7 +15,7 @@ namespace lsr {
 constexpr size_t kBlock = 8;                // documents a block
 constexpr size_t kRecord = 32;              // blocks a record of the payload
 constexpr size_t kGroup = 64;               // blocks a group: the bits of a bitmap
-constexpr size_t kTile = kGroup * kBlock;   // documents of a group, and of a row of a tile
+constexpr size_t kTile = kGroup * kBlock;   // documents of a group, bytes of a row of a tile
 constexpr size_t kCodes = 16;               // entries of a codebook
 
 // Bytes that follow the last record of a window, so that no load needs its own limit: a record is
@@ -40,14 +40,6 @@ struct Slot {
   uint32_t block;  // of the window
 };
 
-// The query's integers by row, in the forms the sets like best; rows are padded to fours with
-// zeros, and the rows of a tile that they stand for may hold anything.
-struct Factors {
-  const int16_t* whole;   // up to 14 bits, one a row
-  const uint32_t* low;    // their low 7 bits, four rows a word
-  const uint32_t* high;   // and the high 7
-};
-
 // Rows are strongest first and scored in steps; `rests` are bounds of what the steps still to come
 // can add to a block, 16 bits a block.
 constexpr size_t kSplits = 2;
@@ -64,18 +56,14 @@ struct Loops {
                 const Splits& splits, size_t groups, uint16_t* bounds, uint16_t* peaks);
   // Bit i tells whether values[i] >= least, for 64 values.
   uint64_t (*at_least)(const uint16_t* values, uint16_t least);
-  // Fill kTile bytes a row with the weights of a group's documents, zero where there is none:
-  // plane 0 is the low byte of the weights, plane 1 the high one (of two planes).  The group
-  // `ahead` will soon be wanted.
-  void (*expand_group)(const Run* runs, size_t rows, size_t group, size_t ahead, unsigned plane,
-                       unsigned planes, uint8_t* tile);
-  // The same for any blocks, up to kGroup of them; a run is runs[slot.window * stride + row].
-  void (*expand_blocks)(const Run* runs, size_t stride, size_t rows, const Slot* slots,
-                        size_t count, unsigned plane, unsigned planes, uint8_t* tile);
-  // sums[d] += (sum over rows of factor * tile[row * kTile + d]) << shift, for 64 documents;
-  // `quads` fours of rows, beginning with row 4 * first.
-  void (*multiply)(const uint8_t* tile, const Factors& factors, size_t first, size_t quads,
-                   unsigned shift, uint32_t* sums);
+  // sums[d] += the products of factors[row], of 14 bits, with the weights of document d, over all
+  // rows, for the documents of a group.  `tile` is working memory of kTile bytes a row, rows
+  // rounded up to fours, aligned to 64.  The group `ahead` will soon be wanted.
+  void (*add_group)(const Run* runs, const int16_t* factors, size_t rows, size_t group, size_t ahead,
+                    unsigned planes, uint8_t* tile, uint32_t* sums);
+  // The same for the documents of any blocks; a run is runs[slot.window * stride + row].
+  void (*add_blocks)(const Run* runs, size_t stride, const int16_t* factors, size_t rows,
+                     const Slot* slots, size_t count, unsigned planes, uint32_t* sums);
   // Bit d tells whether sums[d] >= least[d / 8], for 64 documents; least is below 2^31.
   uint64_t (*reach)(const uint32_t* sums, const uint32_t* least);
 };
@@ -85,6 +73,9 @@ extern const Loops kScalarLoops;
 extern const Loops kAvx2Loops;
 extern const Loops kAvx512Loops;
 #endif
+
+// Stands for the record of a block without postings.
+extern const uint8_t kNoPostings[kPayloadPadding];
 
 // Shared by the sets; a unit that includes this compiles it for its own instruction set.
 namespace {

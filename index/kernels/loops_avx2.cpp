@@ -1,31 +1,8 @@
 // AVX2 loops, with POPCNT and BMI2.
-#include "loops.h"
-
-#include <immintrin.h>
+#include "loops_bmi2.h"
 
 namespace lsr {
 namespace {
-
-// Bits to bytes: 0xFF for every one.
-uint64_t spread(uint64_t bits) { return _pdep_u64(bits, 0x0101010101010101u) * 255; }
-
-uint64_t load64(const uint8_t* bytes) {
-  uint64_t word;
-  __builtin_memcpy(&word, bytes, 8);
-  return word;
-}
-
-size_t ones(uint64_t bits) { return static_cast<size_t>(_mm_popcnt_u64(bits)); }
-
-// Ones in the first `count` <= 32 masks: four words, those beyond cut off.
-size_t ones(const uint8_t* masks, size_t count) {
-  size_t sum = 0;
-  for (size_t word = 0; word < 4; ++word) {
-    const size_t bits = count > 8 * word ? 8 * (count - 8 * word) : 0;
-    sum += ones(_bzhi_u64(load64(masks + 8 * word), static_cast<unsigned>(bits < 64 ? bits : 64)));
-  }
-  return sum;
-}
 
 // The values of 8 blocks, zero for the absent ones, from a word whose low bits are their codes.
 uint64_t absent_or_code(uint64_t codes, uint64_t bits) {
@@ -102,68 +79,11 @@ uint64_t at_least(const uint16_t* values, uint16_t least) {
   return found;
 }
 
-void expand_group(const Run* runs, size_t rows, size_t group, size_t ahead, unsigned plane,
-                  unsigned planes, uint8_t* tile) {
+void add_group(const Run* runs, const int16_t* factors, size_t rows, size_t group, size_t ahead,
+               unsigned planes, uint8_t*, uint32_t* sums) {
   for (size_t row = 0; row < rows; ++row) {
-    uint8_t* out = tile + row * kTile;
-    uint64_t bitmap = runs[row].bitmaps[group];
-    const char* next = reinterpret_cast<const char*>(record_at(runs[row], 2 * ahead, planes));
-    _mm_prefetch(next, _MM_HINT_T0);
-    _mm_prefetch(next + 64, _MM_HINT_T0);
-    for (size_t record = 2 * group; record < 2 * group + 2; ++record) {
-      const uint8_t* masks = record_at(runs[row], record, planes);
-      const size_t blocks = ones(bitmap & 0xFFFFFFFFu);
-      const uint8_t* weights = masks + blocks + (plane == 1 ? ones(masks, blocks) : 0);
-      for (size_t block = 0; block < kRecord; ++block, out += kBlock, bitmap >>= 1) {
-        const uint64_t mask = *masks & (0 - (bitmap & 1));
-        masks += bitmap & 1;
-        const uint64_t bytes = _pdep_u64(load64(weights), spread(mask));
-        weights += ones(mask);
-        __builtin_memcpy(out, &bytes, 8);
-      }
-    }
-  }
-}
-
-void expand_blocks(const Run* runs, size_t stride, size_t rows, const Slot* slots, size_t count,
-                   unsigned plane, unsigned planes, uint8_t* tile) {
-  for (size_t row = 0; row < rows; ++row) {
-    uint8_t* out = tile + row * kTile;
-    for (size_t i = 0; i < count; ++i) {
-      const Run& run = runs[slots[i].window * stride + row];
-      const size_t record = slots[i].block / kRecord, block = slots[i].block % kRecord;
-      const uint32_t bitmap =
-          static_cast<uint32_t>(run.bitmaps[record / 2] >> (record % 2 * kRecord));
-      const uint8_t* masks = record_at(run, record, planes);
-      const size_t blocks = ones(bitmap);
-      const size_t before = ones(_bzhi_u32(bitmap, static_cast<unsigned>(block)));
-      const uint8_t* weights =
-          masks + blocks + ones(masks, before) + (plane == 1 ? ones(masks, blocks) : 0);
-      // An absent block has the mask 0: no branch, which would be mispredicted half the time.
-      const uint64_t mask = masks[before] & (0 - uint64_t{bitmap >> block & 1});
-      const uint64_t bytes = _pdep_u64(load64(weights), spread(mask));
-      __builtin_memcpy(out + i * kBlock, &bytes, 8);
-    }
-  }
-}
-
-void multiply(const uint8_t* tile, const Factors& factors, size_t first, size_t quads,
-              unsigned shift, uint32_t* sums) {
-  const __m128i count = _mm_cvtsi32_si128(static_cast<int>(shift));
-  for (size_t d = 0; d < kGroup; d += 8) {
-    __m256i sum = _mm256_setzero_si256();
-    for (size_t row = 0; row < 4 * quads; row += 2) {
-      const uint8_t* at = tile + row * kTile + d;
-      const __m128i a = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at));
-      const __m128i b = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(at + kTile));
-      // Pairs of rows as 16-bit integers: a multiply-add of pairs is exact.
-      const __m256i pairs = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b));
-      int factor;
-      __builtin_memcpy(&factor, factors.whole + 4 * first + row, 4);
-      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi32(factor)));
-    }
-    __m256i* at = reinterpret_cast<__m256i*>(sums + d);
-    _mm256_storeu_si256(at, _mm256_add_epi32(_mm256_loadu_si256(at), _mm256_sll_epi32(sum, count)));
+    prefetch_row(runs[row], group, ahead, planes);
+    add_row(runs[row], group, factors[row], planes, sums);
   }
 }
 
@@ -180,6 +100,6 @@ uint64_t reach(const uint32_t* sums, const uint32_t* least) {
 
 }  // namespace
 
-const Loops kAvx2Loops = {bound, at_least, expand_group, expand_blocks, multiply, reach};
+const Loops kAvx2Loops = {bound, at_least, add_group, add_blocks, reach};
 
 }  // namespace lsr

@@ -1,32 +1,8 @@
 // AVX-512 loops (F, BW, VL, DQ, VNNI, VBMI2), with POPCNT and BMI2.
-#include "loops.h"
-
-#include <immintrin.h>
+#include "loops_bmi2.h"
 
 namespace lsr {
 namespace {
-
-// Bits to bytes: 0xFF for every one.
-uint64_t spread(uint64_t bits) { return _pdep_u64(bits, 0x0101010101010101u) * 255; }
-
-uint64_t load64(const uint8_t* bytes) {
-  uint64_t word;
-  __builtin_memcpy(&word, bytes, 8);
-  return word;
-}
-
-size_t ones(uint64_t bits) { return static_cast<size_t>(_mm_popcnt_u64(bits)); }
-
-// Ones in the first `count` <= 32 masks, without a loop or a branch.
-size_t ones(const uint8_t* masks, size_t count) {
-  const __mmask32 wanted = _bzhi_u32(~0u, static_cast<unsigned>(count));
-  const __m256i bytes = _mm256_maskz_loadu_epi8(wanted, masks);
-  const __m128i halves = _mm256_castsi256_si128(bytes), rest = _mm256_extracti128_si256(bytes, 1);
-  return ones(static_cast<uint64_t>(_mm_cvtsi128_si64(halves))) +
-         ones(static_cast<uint64_t>(_mm_extract_epi64(halves, 1))) +
-         ones(static_cast<uint64_t>(_mm_cvtsi128_si64(rest))) +
-         ones(static_cast<uint64_t>(_mm_extract_epi64(rest, 1)));
-}
 
 uint16_t largest(__m512i a, __m512i b) {
   const __m512i both = _mm512_max_epu16(a, b);
@@ -100,68 +76,46 @@ uint64_t at_least(const uint16_t* values, uint16_t least) {
   return _mm512_cmpge_epu16_mask(_mm512_loadu_si512(values), limit) | high << 32;
 }
 
-void expand_group(const Run* runs, size_t rows, size_t group, size_t ahead, unsigned plane,
-                  unsigned planes, uint8_t* tile) {
-  for (size_t row = 0; row < rows; ++row) {
-    const Run& run = runs[row];
-    uint8_t* out = tile + row * kTile;
-    const char* next = reinterpret_cast<const char*>(record_at(run, 2 * ahead, planes));
-    _mm_prefetch(next, _MM_HINT_T0);
-    _mm_prefetch(next + 64, _MM_HINT_T0);
-    uint64_t bitmap = run.bitmaps[group];
-    for (size_t record = 2 * group; record < 2 * group + 2; ++record) {
-      const uint8_t* masks = record_at(run, record, planes);
-      const size_t blocks = ones(bitmap & 0xFFFFFFFFu);
-      const uint8_t* weights = masks + blocks + (plane == 1 ? ones(masks, blocks) : 0);
-      for (size_t part = 0; part < 4; ++part, out += 64, bitmap >>= 8) {
-        // Eight blocks: their masks, spread by the bitmap, are the mask of 64 documents.
-        const uint64_t documents = _pdep_u64(load64(masks), spread(bitmap & 255));
-        masks += ones(bitmap & 255);
-        _mm512_storeu_si512(out, _mm512_maskz_expand_epi8(documents, _mm512_loadu_si512(weights)));
-        weights += ones(documents);
-      }
+// Writes the weights of a group's documents as bytes, zero where there is none.
+void expand(const Run& run, size_t group, uint8_t* out) {
+  uint64_t bitmap = run.bitmaps[group];
+  for (size_t half = 0; half < 2; ++half) {
+    const uint8_t* masks = record_at(run, 2 * group + half, 1);
+    const uint8_t* weights = masks + ones(bitmap & 0xFFFFFFFFu);
+    for (size_t part = 0; part < 4; ++part, out += 64, bitmap >>= 8) {
+      // Eight blocks: their masks, spread by the bitmap, are the mask of 64 documents.
+      const uint64_t documents = _pdep_u64(load64(masks), spread(bitmap & 255));
+      masks += ones(bitmap & 255);
+      _mm512_store_si512(out, _mm512_maskz_expand_epi8(documents, _mm512_loadu_si512(weights)));
+      weights += ones(documents);
     }
   }
 }
 
-void expand_blocks(const Run* runs, size_t stride, size_t rows, const Slot* slots, size_t count,
-                   unsigned plane, unsigned planes, uint8_t* tile) {
-  for (size_t row = 0; row < rows; ++row) {
-    uint8_t* out = tile + row * kTile;
-    for (size_t i = 0; i < count; ++i) {
-      const Run& run = runs[slots[i].window * stride + row];
-      const size_t record = slots[i].block / kRecord, block = slots[i].block % kRecord;
-      const uint32_t bitmap =
-          static_cast<uint32_t>(run.bitmaps[record / 2] >> (record % 2 * kRecord));
-      const uint8_t* masks = record_at(run, record, planes);
-      const size_t blocks = ones(bitmap);
-      const size_t before = ones(_bzhi_u32(bitmap, static_cast<unsigned>(block)));
-      const uint8_t* weights =
-          masks + blocks + ones(masks, before) + (plane == 1 ? ones(masks, blocks) : 0);
-      // An absent block has the mask 0: no branch, which would be mispredicted half the time.
-      const uint64_t mask = masks[before] & (0 - uint64_t{bitmap >> block & 1});
-      const uint64_t bytes = _pdep_u64(load64(weights), spread(mask));
-      __builtin_memcpy(out + i * kBlock, &bytes, 8);
-    }
-  }
+// Seven bits of each of four 16-bit factors, as four bytes.
+int bytes_of(uint64_t factors, int shift) {
+  return static_cast<int>(_pext_u64(factors >> shift & 0x007F007F007F007Fu, 0x00FF00FF00FF00FFu));
 }
 
-void multiply(const uint8_t* tile, const Factors& factors, size_t first, size_t quads,
-              unsigned shift, uint32_t* sums) {
+// Adds the products of a tile to the sums of 64 documents, by two dot products of 7-bit query
+// weights and bytes: four rows of a document at once.
+void multiply(const uint8_t* tile, const int16_t* factors, size_t quads, uint32_t* sums) {
   __m512i low[4], high[4];
   for (int i = 0; i < 4; ++i) low[i] = high[i] = _mm512_setzero_si512();
   for (size_t quad = 0; quad < quads; ++quad) {
     const uint8_t* rows = tile + quad * 4 * kTile;
-    const __m512i a = _mm512_loadu_si512(rows), b = _mm512_loadu_si512(rows + kTile);
-    const __m512i c = _mm512_loadu_si512(rows + 2 * kTile), d = _mm512_loadu_si512(rows + 3 * kTile);
+    const __m512i a = _mm512_load_si512(rows), b = _mm512_load_si512(rows + kTile);
+    const __m512i c = _mm512_load_si512(rows + 2 * kTile), d = _mm512_load_si512(rows + 3 * kTile);
     const __m512i ab[2] = {_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b)};
     const __m512i cd[2] = {_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d)};
     // Four rows' weights of a document side by side, as the dot product wants them.
     const __m512i documents[4] = {
         _mm512_unpacklo_epi16(ab[0], cd[0]), _mm512_unpackhi_epi16(ab[0], cd[0]),
         _mm512_unpacklo_epi16(ab[1], cd[1]), _mm512_unpackhi_epi16(ab[1], cd[1])};
-    const __m512i q_low = _mm512_set1_epi32(static_cast<int>(factors.low[first + quad]));
-    const __m512i q_high = _mm512_set1_epi32(static_cast<int>(factors.high[first + quad]));
+    uint64_t whole;  // four factors of 14 bits
+    __builtin_memcpy(&whole, factors + 4 * quad, 8);
+    const __m512i q_low = _mm512_set1_epi32(bytes_of(whole, 0));
+    const __m512i q_high = _mm512_set1_epi32(bytes_of(whole, 7));
     for (int i = 0; i < 4; ++i) {
       low[i] = _mm512_dpbusd_epi32(low[i], documents[i], q_low);
       high[i] = _mm512_dpbusd_epi32(high[i], documents[i], q_high);
@@ -175,12 +129,24 @@ void multiply(const uint8_t* tile, const Factors& factors, size_t first, size_t 
   const __m512i d = _mm512_shuffle_i32x4(low[2], low[3], 0xEE);
   const __m512i ordered[4] = {_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD),
                               _mm512_shuffle_i32x4(c, d, 0x88), _mm512_shuffle_i32x4(c, d, 0xDD)};
-  const __m128i count = _mm_cvtsi32_si128(static_cast<int>(shift));
-  for (int i = 0; i < 4; ++i) {
-    const __m512i sum = _mm512_add_epi32(_mm512_loadu_si512(sums + 16 * i),
-                                         _mm512_sll_epi32(ordered[i], count));
-    _mm512_storeu_si512(sums + 16 * i, sum);
+  for (int i = 0; i < 4; ++i)
+    _mm512_storeu_si512(sums + 16 * i,
+                        _mm512_add_epi32(_mm512_loadu_si512(sums + 16 * i), ordered[i]));
+}
+
+void add_group(const Run* runs, const int16_t* factors, size_t rows, size_t group, size_t ahead,
+               unsigned planes, uint8_t* tile, uint32_t* sums) {
+  for (size_t row = 0; row < rows; ++row) {
+    prefetch_row(runs[row], group, ahead, planes);
+    // Dot products are of bytes.
+    if (planes == 2)
+      add_row(runs[row], group, factors[row], planes, sums);
+    else
+      expand(runs[row], group, tile + row * kTile);
   }
+  if (planes == 2) return;
+  for (size_t at = 0; at < kTile; at += 64)
+    multiply(tile + at, factors, (rows + 3) / 4, sums + at);
 }
 
 uint64_t reach(const uint32_t* sums, const uint32_t* least) {
@@ -197,6 +163,6 @@ uint64_t reach(const uint32_t* sums, const uint32_t* least) {
 
 }  // namespace
 
-const Loops kAvx512Loops = {bound, at_least, expand_group, expand_blocks, multiply, reach};
+const Loops kAvx512Loops = {bound, at_least, add_group, add_blocks, reach};
 
 }  // namespace lsr

@@ -16,8 +16,8 @@ void bound(const Run* runs, const uint8_t* luts, const uint8_t** codes, size_t r
       if (row == 0) break;
       const uint64_t bitmap = runs[row - 1].bitmaps[group];
       size_t count = 0;
-      for (size_t b = 0; b < kGroup; ++b) {
-        if (!(bitmap >> b & 1)) continue;
+      for (uint64_t left = bitmap; left != 0; left &= left - 1) {
+        const auto b = static_cast<size_t>(__builtin_ctzll(left));
         const unsigned code = codes[row - 1][count / 2] >> (count % 2 * 4) & 15;
         sums[b] = static_cast<uint16_t>(sums[b] + luts[(row - 1) * kCodes + code]);
         ++count;
@@ -39,67 +39,57 @@ uint64_t at_least(const uint16_t* values, uint16_t least) {
   return found;
 }
 
-// Eight documents' weights from a mask of those that have one.
-const uint8_t* expand(uint8_t mask, const uint8_t* weights, uint8_t* out) {
-  for (size_t i = 0; i < kBlock; ++i) out[i] = mask >> i & 1 ? *weights++ : uint8_t{0};
-  return weights;
-}
+size_t ones(uint64_t bits) { return static_cast<size_t>(__builtin_popcountll(bits)); }
 
 size_t ones(const uint8_t* masks, size_t count) {
   size_t sum = 0;
-  for (size_t i = 0; i < count; ++i)
-    for (unsigned mask = masks[i]; mask != 0; mask &= mask - 1) ++sum;
+  for (size_t i = 0; i < count; ++i) sum += ones(masks[i]);
   return sum;
 }
 
-size_t ones(uint32_t bits) {
-  size_t sum = 0;
-  for (; bits != 0; bits &= bits - 1) ++sum;
-  return sum;
+// Adds the products of one block's weights; returns where the next block's weights start.
+const uint8_t* add_block(unsigned mask, const uint8_t* weights, size_t plane, unsigned planes,
+                         uint32_t factor, uint32_t* sums) {
+  for (; mask != 0; mask &= mask - 1, ++weights) {
+    uint32_t weight = weights[0];
+    if (planes == 2) weight |= uint32_t{weights[plane]} << 8;
+    sums[__builtin_ctz(mask)] += factor * weight;
+  }
+  return weights;
 }
 
-uint32_t record_bitmap(const Run& run, size_t record) {
-  return static_cast<uint32_t>(run.bitmaps[record / 2] >> (record % 2 * kRecord));
-}
-
-void expand_group(const Run* runs, size_t rows, size_t group, size_t, unsigned plane,
-                  unsigned planes, uint8_t* tile) {
+void add_group(const Run* runs, const int16_t* factors, size_t rows, size_t group, size_t,
+               unsigned planes, uint8_t*, uint32_t* sums) {
   for (size_t row = 0; row < rows; ++row) {
-    uint8_t* out = tile + row * kTile;
-    for (size_t record = 2 * group; record < 2 * group + 2; ++record) {
-      const uint32_t bitmap = record_bitmap(runs[row], record);
-      const uint8_t* masks = record_at(runs[row], record, planes);
-      const size_t blocks = ones(bitmap);
-      const uint8_t* weights = masks + blocks + (plane == 1 ? ones(masks, blocks) : 0);
-      for (size_t block = 0; block < kRecord; ++block, out += kBlock)
-        weights = expand(bitmap >> block & 1 ? *masks++ : uint8_t{0}, weights, out);
+    for (size_t half = 0; half < 2; ++half) {
+      auto bitmap = static_cast<uint32_t>(runs[row].bitmaps[group] >> (half * kRecord));
+      const uint8_t* masks = record_at(runs[row], 2 * group + half, planes);
+      const size_t blocks = ones(bitmap), plane = planes == 2 ? ones(masks, blocks) : 0;
+      const uint8_t* weights = masks + blocks;
+      for (; bitmap != 0; bitmap &= bitmap - 1, ++masks) {
+        const size_t block = half * kRecord + static_cast<size_t>(__builtin_ctz(bitmap));
+        weights = add_block(*masks, weights, plane, planes, static_cast<uint32_t>(factors[row]),
+                            sums + block * kBlock);
+      }
     }
   }
 }
 
-void expand_blocks(const Run* runs, size_t stride, size_t rows, const Slot* slots, size_t count,
-                   unsigned plane, unsigned planes, uint8_t* tile) {
-  for (size_t row = 0; row < rows; ++row) {
-    for (size_t i = 0; i < count; ++i) {
+void add_blocks(const Run* runs, size_t stride, const int16_t* factors, size_t rows,
+                const Slot* slots, size_t count, unsigned planes, uint32_t* sums) {
+  for (size_t i = 0; i < count; ++i, sums += kBlock) {
+    const size_t record = slots[i].block / kRecord, block = slots[i].block % kRecord;
+    for (size_t row = 0; row < rows; ++row) {
       const Run& run = runs[slots[i].window * stride + row];
-      const size_t record = slots[i].block / kRecord, block = slots[i].block % kRecord;
-      const uint32_t bitmap = record_bitmap(run, record);
+      const auto bitmap =
+          static_cast<uint32_t>(run.bitmaps[record / 2] >> (record % 2 * kRecord));
+      if (!(bitmap >> block & 1)) continue;
       const uint8_t* masks = record_at(run, record, planes);
       const size_t blocks = ones(bitmap), before = ones(bitmap & ((uint32_t{1} << block) - 1));
-      const uint8_t* weights = masks + blocks + (plane == 1 ? ones(masks, blocks) : 0);
-      expand(bitmap >> block & 1 ? masks[before] : uint8_t{0}, weights + ones(masks, before),
-             tile + row * kTile + i * kBlock);
+      add_block(masks[before], masks + blocks + ones(masks, before),
+                planes == 2 ? ones(masks, blocks) : 0, planes,
+                static_cast<uint32_t>(factors[row]), sums);
     }
-  }
-}
-
-void multiply(const uint8_t* tile, const Factors& factors, size_t first, size_t quads,
-              unsigned shift, uint32_t* sums) {
-  for (size_t d = 0; d < kGroup; ++d) {
-    uint32_t sum = 0;
-    for (size_t row = 0; row < 4 * quads; ++row)
-      sum += static_cast<uint32_t>(factors.whole[4 * first + row]) * tile[row * kTile + d];
-    sums[d] += sum << shift;
   }
 }
 
@@ -113,6 +103,6 @@ uint64_t reach(const uint32_t* sums, const uint32_t* least) {
 
 }  // namespace
 
-const Loops kScalarLoops = {bound, at_least, expand_group, expand_blocks, multiply, reach};
+const Loops kScalarLoops = {bound, at_least, add_group, add_blocks, reach};
 
 }  // namespace lsr

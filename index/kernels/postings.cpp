@@ -8,7 +8,6 @@ namespace {
 // What a term without postings in a window points to.
 const uint64_t kNoBitmaps[kMostRecords / 2] = {};
 const uint16_t kNoRecords[kMostRecords] = {};
-const uint8_t kNoBytes[kPayloadPadding] = {};
 
 size_t ones(uint64_t bits) { return static_cast<size_t>(__builtin_popcountll(bits)); }
 
@@ -42,6 +41,8 @@ uint32_t record_bitmap(const Run& run, size_t record) {
 
 }  // namespace
 
+const uint8_t kNoPostings[kPayloadPadding] = {};
+
 const Window& View::window_of(uint32_t document) const {
   const auto after = std::upper_bound(windows.begin(), windows.end(), document,
                                       [](uint32_t d, const Window& w) { return d < w.first; });
@@ -64,7 +65,7 @@ std::pair<size_t, size_t> rare_run(const Window& window, size_t place) {
 }
 
 Run frequent_run(const Window& window, uint32_t place) {
-  if (place == kAbsent) return {kNoBitmaps, kNoRecords, kNoBytes, kNoBytes, 0};
+  if (place == kAbsent) return {kNoBitmaps, kNoRecords, kNoPostings, kNoPostings, 0};
   const size_t maxima = window.maxima_starts[place], payload = window.payload_starts[place];
   // Two groups more than there are, for loads that reach beyond the last code.
   if (maxima + (window.groups + 2) * kGroupMaxima > window.maxima.size ||

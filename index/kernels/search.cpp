@@ -67,8 +67,11 @@ class Searching {
         const uint32_t place = query_.rare_place(i, w);
         if (place == kAbsent) continue;
         const auto [begin, end] = rare_run(window, place);
-        __builtin_prefetch(window.documents.data + begin);
-        __builtin_prefetch(static_cast<const uint8_t*>(window.weights.data) + begin * planes_);
+        const auto* weights = static_cast<const uint8_t*>(window.weights.data);
+        for (size_t at = begin; at < std::min(end, begin + 512); at += 32) {
+          __builtin_prefetch(window.documents.data + at, 0, 2);
+          __builtin_prefetch(weights + at * planes_, 0, 2);
+        }
         s_.rare.push_back({begin, end, static_cast<uint32_t>(w), static_cast<uint32_t>(i),
                            static_cast<uint32_t>(scaled.weights[i])});
       }
@@ -93,16 +96,11 @@ class Searching {
     steps_[kSplits + 1] = rows;
 
     const size_t quads = (rows + 3) / 4;
-    s_.whole.assign(4 * quads, 0);
-    s_.low.assign(quads, 0);
-    s_.high.assign(quads, 0);
+    s_.factors.assign(4 * quads, 0);
     s_.runs.resize(rows * windows);
     for (row = 0; row < rows; ++row) {
       const size_t i = s_.rows[row].query;
-      const auto weight = static_cast<uint32_t>(query_.scaled.weights[i]);
-      s_.whole[row] = static_cast<int16_t>(weight);
-      s_.low[row / 4] |= (weight & 127) << (row % 4 * 8);
-      s_.high[row / 4] |= weight >> 7 << (row % 4 * 8);
+      s_.factors[row] = static_cast<int16_t>(query_.scaled.weights[i]);
       for (size_t w = 0; w < windows; ++w)
         s_.runs[w * rows + row] = frequent_run(index_.windows[w], query_.frequent_place(i, w));
     }
@@ -276,21 +274,11 @@ class Searching {
   void prefetch(const Slot& slot, size_t begin, size_t end) const {
     const Run* runs = s_.runs.data() + slot.window * s_.rows.size();
     for (size_t row = begin; row < end; ++row) {
-      const uint8_t* record = record_at(runs[row], slot.block / kRecord, planes_);
+      const bool present = runs[row].bitmaps[slot.block / kGroup] >> slot.block % kGroup & 1;
+      const uint8_t* record =
+          present ? record_at(runs[row], slot.block / kRecord, planes_) : kNoPostings;
       __builtin_prefetch(record, 0, 2);
       __builtin_prefetch(record + 40, 0, 2);
-    }
-  }
-
-  // Products of the rows [begin, end) with a tile, added to the sums of `count` blocks.
-  void add_products(size_t begin, size_t end, size_t count) {
-    const Factors factors = {s_.whole.data(), s_.low.data(), s_.high.data()};
-    const size_t rows = s_.rows.size(), quads = (end - begin + 3) / 4;
-    for (unsigned plane = 0; plane < planes_; ++plane) {
-      loops_.expand_blocks(s_.runs.data() + begin, rows, end - begin, s_.slots, count, plane,
-                           planes_, s_.tile());
-      for (size_t at = 0; at < count * kBlock; at += kGroup)
-        loops_.multiply(s_.tile() + at, factors, begin / 4, quads, 8 * plane, s_.sums + at);
     }
   }
 
@@ -303,7 +291,8 @@ class Searching {
       if (begin == end && step > 0) continue;
       if (step > 0)
         for (size_t i = 0; i < count; ++i) prefetch(s_.slots[i], begin, end);
-      add_products(begin, end, count);
+      loops_.add_blocks(s_.runs.data() + begin, s_.rows.size(), s_.factors.data() + begin,
+                        end - begin, s_.slots, count, planes_, s_.sums);
       if (end < s_.rows.size()) count = keep_slots(count, s_.rests[step].data());
     }
     for (size_t i = 0; i < count; ++i) {
@@ -346,13 +335,8 @@ class Searching {
       load_sums(block, group * kGroup + block);
     }
     const size_t ahead = std::min<size_t>(local + 2, window.groups - 1);
-    const Factors factors = {s_.whole.data(), s_.low.data(), s_.high.data()};
-    for (unsigned plane = 0; plane < planes_; ++plane) {
-      loops_.expand_group(s_.runs.data() + w * rows, rows, local, ahead, plane, planes_,
-                          s_.tile());
-      for (size_t at = 0; at < kTile; at += kGroup)
-        loops_.multiply(s_.tile() + at, factors, 0, (rows + 3) / 4, 8 * plane, s_.sums + at);
-    }
+    loops_.add_group(s_.runs.data() + w * rows, s_.factors.data(), rows, local, ahead, planes_,
+                     s_.tile(), s_.sums);
     for (size_t at = 0; at < kTile; at += kGroup, wanted >>= kBlock) {
       if ((wanted & 255) == 0) continue;
       uint32_t least[kBlock];

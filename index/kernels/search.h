@@ -60,8 +60,7 @@ struct Scratch {
   std::vector<RareRun> rare;
   std::vector<uint8_t> luts;
   std::vector<const uint8_t*> codes;
-  std::vector<int16_t> whole;
-  std::vector<uint32_t> low, high;
+  std::vector<int16_t> factors;  // query weights by row, then zeros to a multiple of four
   // A value a block of the index.
   std::vector<uint16_t> bounds, rests[kSplits];
   std::vector<uint32_t> row_of;  // place in `rare_sums`; 0 for none
