@@ -93,6 +93,7 @@ def write_blocks(
     book: Any,
     bitmaps: Any,
     records: Any,
+    ranks: Any,
     codes: Any,
     payload: Any,
 ) -> tuple[int, int]:
@@ -104,7 +105,7 @@ def write_blocks(
     for record in range(records.size):
         if record % 2 == 0:
             half += half % 2  # the codes of a group start with a byte
-        records[record] = used // planes
+        records[record], ranks[record] = used // planes, posting
         begin = posting
         while posting < documents.size and documents[posting] // _RECORD_DOCUMENTS == record:
             document = documents[posting]
@@ -136,7 +137,7 @@ def write_frequent(
 
     Codebooks of zeros are filled in first.
     """
-    codebooks, bitmaps, records, codes, payload, code_starts, payload_starts = columns
+    codebooks, bitmaps, records, ranks, codes, payload, code_starts, payload_starts = columns
     fit = codebooks.size > 0 and not codebooks.any()
     coded = paid = 0
     maxima = np.empty(documents.size, weights.dtype)
@@ -154,6 +155,7 @@ def write_frequent(
             codebooks[row],
             bitmaps[row],
             records[row],
+            ranks[row],
             codes[coded:],
             payload[paid:],
         )
@@ -213,11 +215,12 @@ def window_columns(
     planes, groups = dtype.itemsize, groups_of(count)
     postings = int(lengths[frequent].sum())
 
-    if codebooks is None:
-        codebooks = np.zeros(frequent.size * CODEBOOK, dtype)
-    books = codebooks.reshape(frequent.size, CODEBOOK)
+    # A copy, because those of an index are mapped, and compiled code would not take them.
+    books = np.zeros(frequent.size * CODEBOOK, dtype) if codebooks is None else codebooks.copy()
+    books = books.reshape(frequent.size, CODEBOOK)
     bitmaps = np.zeros((frequent.size, groups), np.uint64)
     records = np.zeros((frequent.size, 2 * groups), np.uint16)
+    ranks = np.zeros_like(records)
     # No block is without a posting: a code, a mask and the bytes of a weight each, and rounding.
     codes = np.zeros(postings // 2 + groups * (frequent.size + GROUP // 2) + MAXIMA_PADDING, "u1")
     payload = np.zeros(postings * (1 + planes) + 2 * groups * frequent.size + PAYLOAD_PADDING, "u1")
@@ -229,7 +232,7 @@ def window_columns(
         documents,
         weights,
         planes,
-        (books, bitmaps, records, codes, payload, code_starts, payload_starts),
+        (books, bitmaps, records, ranks, codes, payload, code_starts, payload_starts),
     )
     return {
         "rare_terms": {
@@ -247,9 +250,10 @@ def window_columns(
             "maxima": code_starts,
             "payload": payload_starts,
         },
-        "codebooks": {"maximum": codebooks},
+        "codebooks": {"maximum": books.reshape(-1)},
         "bitmaps": {"blocks": bitmaps.reshape(-1)},
         "records": {"start": records.reshape(-1)},
+        "ranks": {"first": ranks.reshape(-1)},
         "maxima": {"codes": codes[: coded + groups * (GROUP // 2) + MAXIMA_PADDING]},
         "payload": {"bytes": payload[: paid + PAYLOAD_PADDING]},
     }

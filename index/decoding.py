@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.index.columns import Columns
-from lsr.index.format import BLOCK, GROUP, groups_of
+from lsr.index.format import BLOCK, CODEBOOK, GROUP, groups_of
 from lsr.index.jit import compiled
 
 _HALF = GROUP // 2
@@ -73,6 +73,11 @@ def decode(columns: Columns, count: int) -> Postings:
     """
     planes, groups = columns["weights"].dtype.itemsize, groups_of(count)
     frequent = columns["frequent_terms"].size
+    for name, size in (("codebooks", CODEBOOK), ("bitmaps", groups), ("records", 2 * groups)):
+        if columns[name].size != frequent * size:
+            raise ValueError(f"there are more or fewer {name} than frequent terms need")
+    if columns["rare_starts"][:1].any() or columns["first_postings"][:1].any():
+        raise ValueError("the runs do not cover the postings")
     ends = np.append(columns["first_postings"][1:].astype(np.int64), -1)
     rare_ends = np.append(columns["rare_starts"][1:], columns["documents"].size).astype(np.int64)
     bitmaps = columns["bitmaps"].reshape(frequent, groups)
@@ -89,7 +94,7 @@ def decode(columns: Columns, count: int) -> Postings:
         payload = columns["payload"][int(columns["payload_starts"][row]) :]
         found = decode_term(bitmaps[row], records[row], payload, planes, documents, weights)
         first = int(columns["first_postings"][row])
-        if found < 0 or (ends[row] >= 0 and first + found != ends[row]):
+        if found < 1 or (ends[row] >= 0 and first + found != ends[row]):
             raise ValueError(f"the blocks of term {term} are damaged")
         place = columns["documents"].size + first
         parts.append((term, documents[:found].copy(), weights[:found].copy(), place))

@@ -7,7 +7,8 @@ record batches, and every column of a batch has the batch's length)::
     SEGMENT     = documents.arrow alive.arrow
                   rare_terms.arrow rare_postings.arrow
                   frequent_terms.arrow codebooks.arrow bitmaps.arrow records.arrow
-                  maxima.arrow payload.arrow  [floats.arrow] [stored.arrow]
+                  maxima.arrow payload.arrow  [floats.arrow ranks.arrow]
+                  [stored.arrow]
 
     vocabulary  = batch                  one row a term id
                   word:large_string      the term's word
@@ -44,6 +45,8 @@ record batches, and every column of a batch has the batch's length)::
                       bytes:u8           a FREQUENT term, then 640 zeros
     floats          = batch*             a batch a WINDOW; rare postings, then frequent ones
                       weight:f32         the weight as given
+    ranks           = batch*             a batch a WINDOW, parallel to `records`
+                      first:u16          the term's postings before the RECORD
     stored      = batch*, zstd           STORED_BATCH documents each, in stored order
                   title:large_string
                   text:large_string
@@ -54,10 +57,10 @@ record batches, and every column of a batch has the batch's length)::
     FREQUENT    = in at least one of 96 documents of the window; other terms are RARE
     CODES       = a 4-bit place in the codebook for every block with postings, low half first:
                   the least entry that the block's largest weight does not exceed
-    RECORD      = mask* low* high*       for the blocks of 256 documents
+    RECORD      = mask* low* high* zero  for the blocks of 256 documents
                   mask:u8                a block with postings: bit d: document d has one
-                  low:u8  high:u8        bytes of the weights; high, and a zero that makes the
-                                         masks even in number, only where WEIGHT is u16
+                  low:u8  high:u8        bytes of the weights; high only where WEIGHT is u16
+                  zero:u8                there only, and if the bytes before are odd in number
     STORED_BATCH = 256
     manifest    = JSON, see `Manifest`; "checksum" is the BLAKE2b-128 of the file's bytes
                   with its own 32 digits replaced by zeros

@@ -21,7 +21,6 @@ from lsr.index.format import (
 )
 from lsr.index.quantizer import weight_dtype
 
-
 # File, column, the kernels' name of it and its type; None is the type of weights.
 WINDOW_FILES: dict[str, dict[str, tuple[str, Any]]] = {
     "rare_terms": {
@@ -42,6 +41,15 @@ WINDOW_FILES: dict[str, dict[str, tuple[str, Any]]] = {
     "maxima": {"codes": ("maxima", np.uint8)},
     "payload": {"bytes": ("payload", np.uint8)},
 }
+FLOAT_FILES: dict[str, dict[str, tuple[str, Any]]] = {
+    "floats": {"weight": ("floats", np.float32)},
+    "ranks": {"first": ("ranks", np.uint16)},
+}
+
+
+def window_files(manifest: Manifest) -> dict[str, dict[str, tuple[str, Any]]]:
+    """The files with a batch a window that an index has."""
+    return WINDOW_FILES | (FLOAT_FILES if "floats" in manifest.kept else {})
 
 
 class Segment:
@@ -70,9 +78,7 @@ class Segment:
             raise IndexCorrupt(documents.path, "its length is not the segment's")
         self.alive: npt.NDArray[np.uint8] = self._open("alive", 1).numbers(0, bits=np.uint8)["bits"]
         windows = len(entry.windows)
-        self._columns = {name: self._open(name, windows) for name in WINDOW_FILES}
-        if "floats" in manifest.kept:
-            self._columns["floats"] = self._open("floats", windows)
+        self._columns = {name: self._open(name, windows) for name in window_files(manifest)}
         self._stored = (
             self._open("stored", -(-entry.documents // STORED_BATCH))
             if "text" in manifest.kept
@@ -83,12 +89,10 @@ class Segment:
         """The columns of a window, named as the kernels take them; "floats" when kept."""
         weight = weight_dtype(self._manifest.bits)
         columns: Columns = {}
-        for file, names in WINDOW_FILES.items():
+        for file, names in window_files(self._manifest).items():
             kinds = {name: kind or weight for name, (_, kind) in names.items()}
             values = self._columns[file].numbers(number, **kinds)
             columns |= {names[name][0]: values[name] for name in names}
-        if "floats" in self._columns:
-            columns["floats"] = self._columns["floats"].numbers(number, weight=np.float32)["weight"]
         return columns
 
     def stored(self, document: int) -> tuple[str, str] | None:

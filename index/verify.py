@@ -14,7 +14,7 @@ from lsr.index.blocks import window_columns
 from lsr.index.columns import Columns
 from lsr.index.decoding import Postings, decode
 from lsr.index.format import CODEBOOK, STORED_BATCH, Manifest
-from lsr.index.segment import WINDOW_FILES, Segment, open_vocabulary
+from lsr.index.segment import FLOAT_FILES, WINDOW_FILES, Segment, open_vocabulary
 
 
 def problems(index: Path) -> Iterator[str]:
@@ -56,6 +56,8 @@ def _structure(index: Path, manifest: Manifest) -> Iterator[str]:
         segment = Segment(index, entry, manifest)
         if not segment.ids.in_order():
             yield f"{segment.path}: the ids are not distinct or not in order"
+        if segment.alive.size != -(-entry.documents // 8):
+            yield f"{segment.path}: the bitmap of living documents has another length"
         counts = np.zeros(entry.documents, np.uint32)
         first = total = 0
         for number, documents in enumerate(entry.windows):
@@ -87,16 +89,17 @@ def _window(
         if not (np.diff(columns[name].astype(np.int64)) > 0).all():
             yield f"the {name.replace('_', ' ')} do not ascend"
             return
-    if columns["rare_starts"][:1].any() or columns["first_postings"][:1].any():
-        yield "the runs do not cover the postings"
+    if np.intersect1d(columns["rare_terms"], columns["frequent_terms"]).size:
+        yield "a term is both rare and frequent"
         return
     if postings.documents.size == 0:
         return
     inside = np.ones(postings.documents.size, bool)
     inside[postings.starts[:-1]] = False
-    if postings.documents.max() >= documents or (
-        np.diff(postings.documents, prepend=0)[inside] <= 0
-    ).any():
+    if (
+        postings.documents.max() >= documents
+        or (np.diff(postings.documents, prepend=0)[inside] <= 0).any()
+    ):
         yield "the documents of a run do not ascend or leave the window"
         return
     if postings.weights.min() == 0:
@@ -129,8 +132,10 @@ def _rewritten(
         documents,
         columns["codebooks"],
     )
-    for file, names in WINDOW_FILES.items():
+    for file, names in (WINDOW_FILES | FLOAT_FILES).items():
         for name, (column, _) in names.items():
+            if file not in files or column not in columns:
+                continue
             if not np.array_equal(files[file][name], columns[column]):
-                yield f"the {file.replace('_', ' ')} are not those of its postings"
+                yield f"{file}.arrow does not follow from the postings"
                 return

@@ -74,6 +74,7 @@ class SegmentWriter:
         }
         if keep_floats:
             fields["floats"] = {"weight": pa.float32()}
+            fields["ranks"] = {"first": pa.uint16()}
         if keep_text:
             fields["stored"] = {"title": pa.large_string(), "text": pa.large_string()}
         self._writers = {
@@ -212,7 +213,8 @@ class SegmentWriter:
     def _write_window(self) -> None:
         files, error = self._inverting.popleft().result()
         for name, columns in files.items():
-            self._writers[name].write(columns)
+            if name in self._writers:  # ranks are for floats only
+                self._writers[name].write(columns)
         self.error = max(self.error, error)
 
     def _write_stored(self, count: int) -> None:

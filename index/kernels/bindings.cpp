@@ -87,7 +87,10 @@ class Postings {
     window.records = column<uint16_t>(columns, "records", frequent * groups * 2);
     window.maxima = column<uint8_t>(columns, "maxima");
     window.payload = column<uint8_t>(columns, "payload");
-    if (columns.contains("floats")) window.floats = column<float>(columns, "floats");
+    if (columns.contains("floats")) {
+      window.floats = column<float>(columns, "floats");
+      window.ranks = column<uint16_t>(columns, "ranks", frequent * groups * 2);
+    }
     view_.window_of_group.insert(view_.window_of_group.end(), groups,
                                  static_cast<uint32_t>(view_.windows.size()));
     view_.windows.push_back(window);
@@ -135,18 +138,17 @@ class Postings {
       try {
         Located located;
         Scaled scaled;
-        std::vector<double> exact;
         for (size_t i = 0; i < queries; ++i) {
           scale_row(indptr, terms, weights, i, located, scaled);
           const Query query = {scaled, located};
           const uint32_t margin = exact_floats ? scaled.margin(step_, error_) : 0;
           lsr::search(view_, query, {k, 1, margin, static_cast<Method>(method)}, *loops, *kept);
-          if (exact_floats) rescore(view_, query, k, *kept, exact);
+          if (exact_floats) rescore(view_, query, k, *loops, *kept);
           for (size_t hit = 0; hit < kept->top.hits.size(); ++hit) {
             const Hit& found = kept->top.hits[hit];
             documents.push_back(found.document);
             integers.push_back(found.score());
-            scores.push_back(exact_floats ? exact[hit] : found.score() * scaled.unit);
+            scores.push_back(exact_floats ? kept->scores[hit] : found.score() * scaled.unit);
           }
           ends.push_back(static_cast<int64_t>(documents.size()));
           units.push_back(scaled.unit);

@@ -34,6 +34,8 @@ struct Run {
   uint32_t last;  // no sound record starts further on
 };
 
+constexpr uint32_t kNoRank = UINT32_MAX;
+
 // A block to be scored.
 struct Slot {
   uint32_t window;
@@ -64,6 +66,9 @@ struct Loops {
   // The same for the documents of any blocks; a run is runs[slot.window * stride + row].
   void (*add_blocks)(const Run* runs, size_t stride, const int16_t* factors, size_t rows,
                      const Slot* slots, size_t count, unsigned planes, uint32_t* sums);
+  // The ranks of documents of a window among the postings of their records, or kNoRank.
+  void (*ranks)(const Run& run, const uint32_t* documents, size_t count, unsigned planes,
+                uint32_t* ranks);
   // Bit d tells whether sums[d] >= least[d / 8], for 64 documents; least is below 2^31.
   uint64_t (*reach)(const uint32_t* sums, const uint32_t* least);
 };

@@ -100,6 +100,6 @@ uint64_t reach(const uint32_t* sums, const uint32_t* least) {
 
 }  // namespace
 
-const Loops kAvx2Loops = {bound, at_least, add_group, add_blocks, reach};
+const Loops kAvx2Loops = {bound, at_least, add_group, add_blocks, find_ranks, reach};
 
 }  // namespace lsr

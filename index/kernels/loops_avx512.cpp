@@ -163,6 +163,6 @@ uint64_t reach(const uint32_t* sums, const uint32_t* least) {
 
 }  // namespace
 
-const Loops kAvx512Loops = {bound, at_least, add_group, add_blocks, reach};
+const Loops kAvx512Loops = {bound, at_least, add_group, add_blocks, find_ranks, reach};
 
 }  // namespace lsr

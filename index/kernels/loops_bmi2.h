@@ -6,7 +6,7 @@
 
 #include <immintrin.h>
 
-#include "loops.h"
+#include "lookup.h"
 
 namespace lsr {
 namespace {
@@ -45,8 +45,7 @@ void add_blocks(const Run* runs, size_t stride, const int16_t* factors, size_t r
     __m256i* at = reinterpret_cast<__m256i*>(sums + i * kBlock);
     __m256i sum = _mm256_loadu_si256(at);
     for (size_t row = 0; row < rows; ++row, ++run) {
-      const auto bitmap =
-          static_cast<uint32_t>(run->bitmaps[record / 2] >> (record % 2 * kRecord));
+      const uint32_t bitmap = record_bitmap(*run, record);
       // No branch, which would be mispredicted half the time: an absent block is looked up among
       // zeros that are always at hand, so that it costs no cache miss either.
       const uint8_t* masks =
@@ -91,7 +90,7 @@ template <unsigned planes>
 void add_row(const Run& run, size_t group, int factor, uint32_t* sums) {
   const __m256i factors = _mm256_set1_epi32(factor);
   for (size_t half = 0; half < 2; ++half) {
-    auto bitmap = static_cast<uint32_t>(run.bitmaps[group] >> (half * kRecord));
+    uint32_t bitmap = record_bitmap(run, 2 * group + half);
     const uint8_t* masks = record_at(run, 2 * group + half, planes);
     const size_t blocks = ones(bitmap);
     const uint8_t* weights = masks + blocks;

@@ -1,5 +1,5 @@
 // The reference loops: what every other instruction set must equal.
-#include "loops.h"
+#include "lookup.h"
 
 namespace lsr {
 namespace {
@@ -39,14 +39,6 @@ uint64_t at_least(const uint16_t* values, uint16_t least) {
   return found;
 }
 
-size_t ones(uint64_t bits) { return static_cast<size_t>(__builtin_popcountll(bits)); }
-
-size_t ones(const uint8_t* masks, size_t count) {
-  size_t sum = 0;
-  for (size_t i = 0; i < count; ++i) sum += ones(masks[i]);
-  return sum;
-}
-
 // Adds the products of one block's weights; returns where the next block's weights start.
 const uint8_t* add_block(unsigned mask, const uint8_t* weights, size_t plane, unsigned planes,
                          uint32_t factor, uint32_t* sums) {
@@ -62,9 +54,9 @@ void add_group(const Run* runs, const int16_t* factors, size_t rows, size_t grou
                unsigned planes, uint8_t*, uint32_t* sums) {
   for (size_t row = 0; row < rows; ++row) {
     for (size_t half = 0; half < 2; ++half) {
-      auto bitmap = static_cast<uint32_t>(runs[row].bitmaps[group] >> (half * kRecord));
+      uint32_t bitmap = record_bitmap(runs[row], 2 * group + half);
       const uint8_t* masks = record_at(runs[row], 2 * group + half, planes);
-      const size_t blocks = ones(bitmap), plane = planes == 2 ? ones(masks, blocks) : 0;
+      const size_t blocks = count_ones(bitmap), plane = planes == 2 ? count_ones(masks, blocks) : 0;
       const uint8_t* weights = masks + blocks;
       for (; bitmap != 0; bitmap &= bitmap - 1, ++masks) {
         const size_t block = half * kRecord + static_cast<size_t>(__builtin_ctz(bitmap));
@@ -81,13 +73,12 @@ void add_blocks(const Run* runs, size_t stride, const int16_t* factors, size_t r
     const size_t record = slots[i].block / kRecord, block = slots[i].block % kRecord;
     for (size_t row = 0; row < rows; ++row) {
       const Run& run = runs[slots[i].window * stride + row];
-      const auto bitmap =
-          static_cast<uint32_t>(run.bitmaps[record / 2] >> (record % 2 * kRecord));
+      const uint32_t bitmap = record_bitmap(run, record);
       if (!(bitmap >> block & 1)) continue;
       const uint8_t* masks = record_at(run, record, planes);
-      const size_t blocks = ones(bitmap), before = ones(bitmap & ((uint32_t{1} << block) - 1));
-      add_block(masks[before], masks + blocks + ones(masks, before),
-                planes == 2 ? ones(masks, blocks) : 0, planes,
+      const size_t blocks = count_ones(bitmap), before = count_ones(bitmap & ((uint32_t{1} << block) - 1));
+      add_block(masks[before], masks + blocks + count_ones(masks, before),
+                planes == 2 ? count_ones(masks, blocks) : 0, planes,
                 static_cast<uint32_t>(factors[row]), sums);
     }
   }
@@ -103,6 +94,6 @@ uint64_t reach(const uint32_t* sums, const uint32_t* least) {
 
 }  // namespace
 
-const Loops kScalarLoops = {bound, at_least, add_group, add_blocks, reach};
+const Loops kScalarLoops = {bound, at_least, add_group, add_blocks, find_ranks, reach};
 
 }  // namespace lsr

@@ -2,20 +2,14 @@
 
 #include <algorithm>
 
+#include "lookup.h"
+
 namespace lsr {
 namespace {
 
 // What a term without postings in a window points to.
 const uint64_t kNoBitmaps[kMostRecords / 2] = {};
 const uint16_t kNoRecords[kMostRecords] = {};
-
-size_t ones(uint64_t bits) { return static_cast<size_t>(__builtin_popcountll(bits)); }
-
-size_t ones(const uint8_t* masks, size_t count) {
-  size_t sum = 0;
-  for (size_t i = 0; i < count; ++i) sum += ones(masks[i]);
-  return sum;
-}
 
 // Binary search of several terms in step, so that the misses of one hide those of the others.
 void find_all(const Column<uint32_t>& column, const uint32_t* terms, size_t size, uint32_t* places,
@@ -33,10 +27,6 @@ void find_all(const Column<uint32_t>& column, const uint32_t* terms, size_t size
     uint32_t& place = places[i * stride];
     if (column.size == 0 || column.data[place] != terms[i]) place = kAbsent;
   }
-}
-
-uint32_t record_bitmap(const Run& run, size_t record) {
-  return static_cast<uint32_t>(run.bitmaps[record / 2] >> (record % 2 * kRecord));
 }
 
 }  // namespace
@@ -107,32 +97,10 @@ void locate(const View& index, const uint32_t* terms, size_t size, Located& loca
   }
 }
 
-void masks_before(const Window& window, const Run& run, uint32_t* before) {
-  const unsigned planes = window.planes();
-  uint32_t sum = 0;
-  for (size_t record = 0; record < 2 * window.groups; ++record) {
-    before[record] = sum;
-    sum += static_cast<uint32_t>((ones(record_bitmap(run, record)) + planes - 1) / planes * planes);
-  }
-}
-
-Posting frequent_posting(const Window& window, const Run& run, size_t place, uint32_t local,
-                         const uint32_t* before) {
-  const unsigned planes = window.planes();
-  const size_t record = local / (kRecord * kBlock), block = local / kBlock % kRecord;
-  const uint32_t bitmap = record_bitmap(run, record);
-  if (!(bitmap >> block & 1)) return {0, 0};
-  const uint8_t* masks = record_at(run, record, planes);
-  const size_t blocks = ones(bitmap), earlier = ones(bitmap & ((uint32_t{1} << block) - 1));
-  const unsigned mask = masks[earlier], bit = local % kBlock;
-  if (!(mask >> bit & 1)) return {0, 0};
-  const size_t rank = ones(masks, earlier) + ones(mask & ((1u << bit) - 1));
-  const uint8_t* weights = masks + blocks + rank;
-  uint32_t weight = weights[0];
-  if (planes == 2) weight |= uint32_t{weights[ones(masks, blocks)]} << 8;
-  const size_t bytes = size_t{run.records[record]} * planes;
-  return {weight, window.documents.size + window.first_postings[place] +
-                      (bytes - before[record]) / planes + rank};
+size_t first_float(const Window& window, size_t place, uint32_t local) {
+  const size_t record = local / (kRecord * kBlock);
+  return window.documents.size + window.first_postings[place] +
+         window.ranks[place * window.groups * 2 + record];
 }
 
 Posting rare_posting(const Window& window, std::pair<size_t, size_t> run, uint32_t local) {
@@ -149,9 +117,12 @@ Posting find_posting(const Window& window, uint32_t document, uint32_t term) {
   const size_t place = find(window.frequent_terms, term);
   if (place != kNowhere) {
     const Run run = frequent_run(window, static_cast<uint32_t>(place));
-    uint32_t before[kMostRecords];
-    masks_before(window, run, before);
-    return frequent_posting(window, run, place, local, before);
+    const Found found = find_in_record(run, local, window.planes());
+    if (found.weight == nullptr) return {0, 0};
+    uint32_t weight = found.weight[0];
+    if (window.weights.wide) weight |= uint32_t{found.weight[found.plane]} << 8;
+    if (window.floats.data == nullptr) return {weight, kNowhere};
+    return {weight, first_float(window, place, local) + found.rank};
   }
   const size_t rare = find(window.rare_terms, term);
   if (rare == kNowhere) return {0, 0};

@@ -51,7 +51,9 @@ struct Window {
   Column<uint8_t> maxima;
   Column<uint8_t> payload;
 
-  Column<float> floats;  // empty when not kept
+  // Weights as given, where kept: those of rare terms, then of frequent ones.
+  Column<float> floats;
+  const uint16_t* ranks;  // a value a record: the term's postings before it
   uint32_t first;        // number of the window's first document in the index
   uint32_t count;        // documents
   uint32_t groups;
@@ -95,17 +97,15 @@ void locate(const View& index, const uint32_t* terms, size_t size, Located& loca
 
 struct Posting {
   uint32_t weight;
-  size_t place;  // in the window's column of weights as given
+  size_t place;  // in the window's column of weights as given, where kept
 };
+
+// Where a frequent term's postings in the record of a document (counted from the window's first)
+// begin in the column of weights as given, which must be kept.
+size_t first_float(const Window& window, size_t place, uint32_t local);
 
 // The posting of a document of a window and a term; its weight is 0 when there is none.
 Posting find_posting(const Window& window, uint32_t document, uint32_t term);
-
-// The same for a frequent term.  `before` has the mask bytes before each record of the run, rounded
-// up to whole weights, from `masks_before`.
-Posting frequent_posting(const Window& window, const Run& run, size_t place, uint32_t local,
-                         const uint32_t* before);
-void masks_before(const Window& window, const Run& run, uint32_t* before);
 
 // The same for a rare term.
 Posting rare_posting(const Window& window, std::pair<size_t, size_t> run, uint32_t local);

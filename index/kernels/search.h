@@ -72,15 +72,18 @@ struct Scratch {
   alignas(64) uint32_t sums[kTile];
   Slot slots[kGroup];
   TopK top;
-  std::vector<double> products;  // of weights as given
+  // Of the hits that are scored again.
+  std::vector<double> scores;
+  std::vector<uint32_t> locals, ranks;
+  std::vector<size_t> places, order;
 };
 
 // Leave in scratch.top.hits what is wanted of the query's documents, best first, ties by position.
 void search(const View& index, const Query& query, const Wanted& wanted, const Loops& loops,
             Scratch& scratch);
 
-// Score the hits of the last search again, by the weights as given, and keep the best k.  Products are double precision and summed over ascending terms.
-void rescore(const View& index, const Query& query, size_t k, Scratch& scratch,
-             std::vector<double>& scores);
+// Score the hits of the last search again, by the weights as given, and keep the best k, with their
+// scores in scratch.scores.  Products are double precision and summed over ascending terms.
+void rescore(const View& index, const Query& query, size_t k, const Loops& loops, Scratch& scratch);
 
 }  // namespace lsr

@@ -40,8 +40,9 @@ class TopK {
 
   void offer(uint32_t document, uint32_t score, uint32_t position) {
     hits.push_back({static_cast<uint64_t>(score) << 32 | (0xFFFFFFFFu - position), document});
-    ++bins_[std::min<size_t>(score >> shift_, kBins - 1)];
-    ++above_;
+    const size_t bin = std::min<size_t>(score >> shift_, kBins - 1);
+    ++bins_[bin];
+    above_ += bin >= lowest_;  // with a margin, scores below it are offered too
   }
 
   // Raise the threshold by what was offered since.

@@ -25,7 +25,16 @@ from lsr.errors import IndexExists, LsrError
     help="Bits of a stored weight.",
 )
 @click.option("--keep-floats", is_flag=True, help="Also keep the weights as given.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="Threads of the model.")
+@click.option(
+    "--order",
+    type=click.Choice(["bisection", "none"]),
+    default="bisection",
+    show_default=True,
+    help="Store similar documents side by side, for speed, or as they come.",
+)
+@click.option(
+    "--threads", type=click.IntRange(1), metavar="N", help="For the model, ordering and writing."
+)
 @click.option(
     "--max-memory",
     type=Bytes(),
@@ -47,6 +56,7 @@ def index(
     encoder: str | None,
     bits: str,
     keep_floats: bool,
+    order: str,
     threads: int | None,
     max_memory: int,
     on_error: str,
@@ -82,6 +92,7 @@ def index(
             encoder or "splade-tiny",
             bits=int(bits),
             keep_floats=keep_floats,
+            order=order,
             threads=threads,
             max_memory=max_memory,
             force=force,

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
 
+from lsr.index.columns import Columns
 from lsr.index.format import SEGMENTS, FileEntry, Manifest
 from lsr.index.quantizer import step_for
 from lsr.index.searcher import Searcher
-from lsr.index.segment import Segment
+from lsr.index.segment import FLOAT_FILES, WINDOW_FILES, Segment
 from lsr.index.writer import SegmentWriter
 from lsr.vectors import SparseVectors
 
+# Thousands of small indexes are written; on a disk that takes most of the time.
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 _numbers = itertools.count()
 
 
@@ -66,13 +70,24 @@ def write_index(
 
 
 def open_searcher(index: Path, alive: np.ndarray | None = None) -> Searcher:
-    """Open an index; `alive` replaces the bitmap of its only segment."""
+    """Open an index; `alive`, a value a document, replaces the bitmaps of its segments."""
     manifest = Manifest.read(index)
     segments = [Segment(index, entry, manifest) for entry in manifest.segments]
     if alive is not None:
-        (segment,) = segments
-        segment.alive = np.packbits(alive, bitorder="little")
+        ends = np.cumsum([segment.entry.documents for segment in segments])
+        for segment, part in zip(segments, np.split(alive, ends[:-1]), strict=True):
+            segment.alive = np.packbits(part, bitorder="little")
     return Searcher(segments, manifest)
+
+
+def as_mapped(files: dict[str, Columns]) -> Columns:
+    """The batches of a window, by file and column, as `Segment.window` names them."""
+    return {
+        column: files[file][name]
+        for file, names in (WINDOW_FILES | FLOAT_FILES).items()
+        if file in files
+        for name, (column, _) in names.items()
+    }
 
 
 def stored_integers(vectors: SparseVectors, manifest: Manifest) -> np.ndarray:

@@ -17,19 +17,34 @@ from support import open_searcher, write_index
 from lsr.errors import IndexCorrupt, IndexFormatError
 from lsr.index import format
 from lsr.index.columns import ArrowFile, write_arrow
-from lsr.index.format import MANIFEST, SEGMENTS, FileEntry, Manifest
+from lsr.index.format import FORMAT_VERSION, MANIFEST, SEGMENTS, FileEntry, Manifest
+from lsr.index.segment import FLOAT_FILES, WINDOW_FILES
 from lsr.index.verify import problems
 from lsr.retrieval import Index
 from lsr.vectors import SparseVectors
 
 RELEASED = Path(__file__).parent / "released"
+DOCUMENTS = [
+    {"id": "mars", "title": "Mars", "text": "Mars is called the red planet."},
+    {"id": "venus", "text": "Venus is a hot planet."},
+    {"id": "wine", "title": "Red wine", "text": "Wine is made from grapes."},
+    {"id": "empty", "text": ""},
+    {"id": "ünïcode", "title": "émoji 🪐", "text": "Saturn has rings 🪐"},
+]
+
+
+def write_released() -> None:
+    """Write the index of a format to be released: `python tests/index/test_format.py`."""
+    Index.build(RELEASED / f"format-{FORMAT_VERSION}", DOCUMENTS, "bm25", keep_floats=True)
 
 
 @pytest.fixture
 def small() -> SparseVectors:
+    """600 documents, two groups of blocks, with 20 frequent terms and 200 rare ones."""
     rng = np.random.default_rng(1)
     return SparseVectors.from_rows(
-        (np.sort(rng.choice(20, 6, replace=False)), rng.random(6) + 0.1) for _ in range(100)
+        (np.append(np.sort(rng.choice(20, 6, replace=False)), 100 + d % 200), rng.random(7) + 0.1)
+        for d in range(600)
     )
 
 
@@ -92,18 +107,80 @@ def put(column: str, place: int, value: object) -> object:
     return change
 
 
+def flip(column: str, place: int, bits: int) -> object:
+    def change(columns: dict[str, np.ndarray]) -> None:
+        columns[column][place] ^= columns[column].dtype.type(bits)
+
+    return change
+
+
+def cut(columns: dict[str, np.ndarray]) -> None:
+    """A row less."""
+    for name, values in columns.items():
+        columns[name] = values[:-1]
+
+
+def lengthen(columns: dict[str, np.ndarray]) -> None:
+    """The last row twice."""
+    for name, values in columns.items():
+        columns[name] = np.append(values, values[-1:])
+
+
+def survives(index: Path, queries: SparseVectors) -> None:
+    """Whatever is damaged, every use finishes or says so."""
+    with suppress(IndexCorrupt):
+        searcher = open_searcher(index)
+        documents, terms = np.arange(0, 600, 7, dtype=np.uint32), np.arange(300, dtype=np.uint32)
+        for call in (
+            lambda: searcher.search(queries, 10, method="scan"),
+            lambda: searcher.search(queries, 10, method="pruned"),
+            lambda: searcher.search(queries, 10, exact_floats=True),
+            lambda: searcher.stored_weights(documents, terms),
+            lambda: searcher.given_weights(documents, terms),
+            lambda: [searcher.vector(document) for document in documents.tolist()],
+        ):
+            with suppress(IndexCorrupt):
+                call()
+
+
 @pytest.mark.parametrize(
     ("name", "change", "what"),
     [
-        ("terms", put("start", 1, 4_000_000), "do not cover"),
-        ("terms", put("start", 0, 1), "do not cover"),
-        ("terms", put("term", 0, 19), "do not ascend"),
-        ("terms", put("maximum", 0, 1), "largest weight"),
-        ("terms", put("row", 0, 77), "rows of block maxima"),
-        ("postings", put("document", 0, 101), "leave the window"),
-        ("postings", put("document", 0, 99), "do not ascend"),
-        ("postings", put("weight", 0, 0), "no weight"),
-        ("blocks", put("maximum", 0, 1), "block maxima of term"),
+        ("rare_terms", put("term", 1, 100), "rare terms do not ascend"),
+        ("rare_terms", put("term", 0, 7), "both rare and frequent"),
+        ("rare_terms", put("start", 1, 4_000_000), "do not cover"),
+        ("rare_terms", put("start", 0, 1), "do not cover"),
+        ("rare_terms", put("start", 1, 4), "do not ascend"),
+        ("rare_terms", put("maximum", 0, 1), "rare_terms.arrow does not follow"),
+        ("rare_postings", put("document", 599, 600), "leave the window"),
+        ("rare_postings", put("document", 0, 599), "do not ascend"),
+        ("rare_postings", put("weight", 0, 0), "no weight"),
+        ("frequent_terms", put("term", 0, 1), "frequent terms do not ascend"),
+        ("frequent_terms", put("posting", 0, 1), "do not cover"),
+        ("frequent_terms", put("posting", 9, 4_000_000_000), "blocks of term 8 are damaged"),
+        ("frequent_terms", put("maxima", 1, 0), "frequent_terms.arrow does not follow"),
+        ("frequent_terms", put("maxima", 1, 4_000_000_000), "frequent_terms.arrow does not"),
+        ("frequent_terms", put("payload", 1, 0), "the blocks of term 1 are damaged"),
+        ("frequent_terms", put("payload", 1, 4_000_000_000), "blocks of term 1 are damaged"),
+        ("codebooks", put("maximum", 0, 255), "codebook does not ascend"),
+        ("codebooks", flip("maximum", 15, 1), "codebook does not ascend"),
+        ("codebooks", put("maximum", slice(0, 15), 0), "maxima.arrow does not follow"),
+        ("codebooks", put("maximum", slice(None), 0), "codebook does not ascend"),
+        ("bitmaps", put("blocks", 0, 0), "the blocks of term 0 are damaged"),
+        ("bitmaps", put("blocks", -1, 2**64 - 1), "more or fewer weights as given"),
+        ("bitmaps", put("blocks", slice(38, 40), 0), "the blocks of term 19 are damaged"),
+        ("records", put("start", 1, 0), "the blocks of term 0 are damaged"),
+        ("records", put("start", 0, 65_535), "the blocks of term 0 are damaged"),
+        ("maxima", flip("codes", 0, 1), "maxima.arrow does not follow"),
+        ("maxima", flip("codes", -1, 1), "maxima.arrow does not follow"),
+        ("payload", flip("bytes", 0, 1), "the blocks of term 0 are damaged"),
+        ("payload", put("bytes", 32, 0), "no weight"),  # behind at most 32 masks
+        ("payload", flip("bytes", -1, 1), "payload.arrow does not follow"),
+        ("ranks", put("first", 0, 1), "ranks.arrow does not follow"),
+        ("ranks", put("first", 1, 65_535), "ranks.arrow does not follow"),
+        ("floats", put("weight", 0, 9.0), "as given is not the one stored"),
+        ("floats", put("weight", 0, np.nan), "as given is not the one stored"),
+        ("alive", cut, "has another length"),
         ("documents", put("terms", 0, 5), "do not add up"),
         ("documents", put("position", 0, 1), "one position"),
         ("documents", put("by_id", 0, 1), "not distinct or not in order"),
@@ -113,15 +190,53 @@ def put(column: str, place: int, value: object) -> object:
 def test_a_wrong_structure_under_right_checksums_is_found(
     tmp_path: Path, small: SparseVectors, name: str, change: object, what: str
 ) -> None:
-    index, manifest = write_index(tmp_path, small)
+    index, manifest = write_index(tmp_path, small, keep_floats=True)
     assert list(problems(index)) == []
     rewrite(index, manifest, name, change)
     found = " ".join(problems(index))
     assert what in found
-    # What verify reports, a search survives: it finishes, or says what is damaged.
-    with suppress(IndexCorrupt):
-        for method in ("scan", "pruned"):
-            open_searcher(index).search(small[:5], 10, method=method)
+    survives(index, small[:5])
+
+
+@pytest.mark.parametrize("change", [cut, lengthen], ids=["cut", "lengthened"])
+@pytest.mark.parametrize("name", [*WINDOW_FILES, *FLOAT_FILES])
+def test_columns_of_another_length_are_found(
+    tmp_path: Path, small: SparseVectors, name: str, change: object
+) -> None:
+    for bits in (8, 16):
+        index, manifest = write_index(tmp_path, small, keep_floats=True, bits=bits)
+        rewrite(index, manifest, name, change)
+        (found,) = problems(index)
+        assert ": window 0: " in found
+        survives(index, small[:5])
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(
+    ("file", "column"),
+    [(file, name) for file, names in (WINDOW_FILES | FLOAT_FILES).items() for name in names],
+)
+def test_any_value_of_any_column_may_be_wrong(
+    tmp_path: Path, small: SparseVectors, file: str, column: str, bits: int
+) -> None:
+    index, manifest = write_index(tmp_path, small, keep_floats=True, bits=bits)
+    good = (index / SEGMENTS / "0" / f"{file}.arrow").read_bytes()
+    rng = np.random.default_rng(3)
+    found = 0
+    for _ in range(12):
+        (index / SEGMENTS / "0" / f"{file}.arrow").write_bytes(good)
+
+        def change(columns: dict[str, np.ndarray]) -> None:
+            values = columns[column]
+            raw = rng.integers(0, 256, values.itemsize * 3, np.uint8)
+            if values.size > 3:
+                place = int(rng.integers(values.size - 3))
+                values[place : place + 3] = raw.view(values.dtype)
+
+        rewrite(index, manifest, file, change)
+        found += bool(list(problems(index)))
+        survives(index, small[:5])
+    assert found == 12
 
 
 def test_files_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
@@ -141,8 +256,13 @@ def test_files_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
         ArrowFile(tmp_path / "b.arrow", size=1)
 
 
-@pytest.mark.parametrize("path", sorted(RELEASED.glob("format-*")), ids=lambda path: path.name)
-def test_indexes_of_released_formats_open_for_ever(path: Path) -> None:
+READABLE = ["format-2"]
+REFUSED = ["format-1"]
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_indexes_of_released_formats_open_for_ever(name: str) -> None:
+    path = RELEASED / name
     assert list(problems(path)) == []
     index = Index.open(path)
     hits = index.search("red planet", k=3)
@@ -154,11 +274,26 @@ def test_indexes_of_released_formats_open_for_ever(path: Path) -> None:
 
 
 def test_there_is_an_index_of_every_released_format() -> None:
-    assert [path.name for path in sorted(RELEASED.glob("format-*"))] == ["format-1"]
+    released = sorted(path.name for path in RELEASED.glob("format-*"))
+    assert released == sorted(READABLE + REFUSED)
+    assert f"format-{FORMAT_VERSION}" in READABLE
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_index_of_a_format_of_the_past_is_to_be_rebuilt(name: str) -> None:
+    number = name.removeprefix("format-")
+    message = f"{name} has index format {number}, and this lsr reads format {FORMAT_VERSION}; .*"
+    for use in (Index.open, lambda path: list(problems(path))):
+        with pytest.raises(IndexFormatError, match=message + "rebuild the index with this version"):
+            use(RELEASED / name)
 
 
 def test_the_documentation_shows_the_grammar_of_the_code() -> None:
     docstring = inspect.getdoc(format) or ""
-    grammar = textwrap.dedent(docstring.split("::\n\n", 1)[1].split("\n\nA run", 1)[0])
+    grammar = textwrap.dedent(docstring.split("::\n\n", 1)[1].split("\n\nFiles are", 1)[0])
     page = Path(__file__).parents[2] / "docs" / "format.md"
     assert f"```\n{grammar}\n```" in page.read_text()
+
+
+if __name__ == "__main__":
+    write_released()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import as_mapped, open_searcher, write_index
 
 from lsr.errors import QueryError
+from lsr.index import _kernels, writer
+from lsr.index.blocks import window_columns
+from lsr.index.format import FREQUENT
 from lsr.index.inversion import quantize
-from lsr.index.quantizer import QUERY_LEVELS, quantize_queries, step_for
+from lsr.index.quantizer import QUERY_LEVELS, IntegerQueries, step_for
 from lsr.vectors import SparseVectors
 
 weight = st.floats(2.0**-126, 2.0**127, width=32)
@@ -19,6 +25,32 @@ weight = st.floats(2.0**-126, 2.0**127, width=32)
 
 def one(weights: list[float]) -> SparseVectors:
     return SparseVectors([0, len(weights)], list(range(len(weights))), weights)
+
+
+def scaled(
+    queries: SparseVectors, maxima: npt.ArrayLike, step: float, documents: int = 1
+) -> IntegerQueries:
+    """Queries as the kernels scale them where term i has the largest weight maxima[i].
+
+    The first of the documents has all terms that have one; with 97 documents they are rare.
+    """
+    weights = np.asarray(maxima, np.uint16)
+    terms = np.flatnonzero(weights).astype(np.uint32)
+    files = window_columns(
+        terms,
+        np.arange(terms.size + 1),
+        weights[terms],
+        np.zeros(terms.size, np.uint16),
+        weights[terms],
+        documents,
+    )
+    columns = as_mapped(files)
+    assert columns["rare_terms" if documents > FREQUENT else "frequent_terms"].size == terms.size
+    positions = np.arange(documents, dtype=np.uint32)
+    alive = np.full(-(-documents // 8), 255, np.uint8)
+    postings = _kernels.Postings(positions, alive, True, step, 0.0)
+    postings.add(documents, columns)
+    return IntegerQueries(*postings.quantize(queries.indptr, queries.terms, queries.weights))
 
 
 @given(st.lists(weight, min_size=1, max_size=60), st.sampled_from([8, 16]))
@@ -40,11 +72,14 @@ def test_documents_round_to_the_nearest_and_never_to_nothing(
 @given(
     st.lists(st.tuples(weight, st.integers(0, 65_535)), min_size=1, max_size=300),
     st.floats(1e-40, 1e30),
+    st.sampled_from([1, FREQUENT + 1]),
 )
-def test_no_score_can_overflow(entries: list[tuple[float, int]], step: float) -> None:
+def test_no_score_can_overflow(
+    entries: list[tuple[float, int]], step: float, documents: int
+) -> None:
     weights = [w for w, _ in entries]
-    maxima = np.array([m for _, m in entries], np.uint32)
-    integers = quantize_queries(one(weights), maxima, step)
+    maxima = np.array([m for _, m in entries], np.int64)
+    integers = scaled(one(weights), maxima, step, documents)
     kept = np.flatnonzero(maxima)
     assert integers.terms.tolist() == kept.tolist()
     assert (integers.weights >= 1).all()
@@ -56,19 +91,34 @@ def test_no_score_can_overflow(entries: list[tuple[float, int]], step: float) ->
 
 
 def test_one_term_keeps_at_least_thirteen_bits() -> None:
-    integers = quantize_queries(one([0.7]), np.array([255], np.uint32), 0.011)
+    integers = scaled(one([0.7]), [255], 0.011)
     assert QUERY_LEVELS / 2 < integers.weights[0] <= QUERY_LEVELS
 
 
 def test_empty_queries_among_others() -> None:
-    queries = SparseVectors([0, 0, 2, 2, 3], [1, 5, 5], [1.0, 2.0, 0.0])
-    integers = quantize_queries(queries, np.array([9, 0, 9], np.uint32), 1.0)
+    queries = SparseVectors([0, 0, 2, 2, 3], [1, 5, 2], [1.0, 2.0, 0.0])
+    integers = scaled(queries, [0, 9, 9], 1.0)
     assert integers.indptr.tolist() == [0, 0, 1, 1, 1]
     assert integers.terms.tolist() == [1]
 
 
-def test_more_terms_than_32_bits_can_add_are_refused() -> None:
-    count = 40_000
-    maxima = np.full(count, 65_535, np.uint32)
-    with pytest.raises(QueryError, match="too many terms"):
-        quantize_queries(one([1.0] * count), maxima, 1.0)
+def test_the_largest_weight_of_any_window_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = SparseVectors.from_rows([([3], [0.5]), ([3], [1.0]), ([3], [0.25])])
+    monkeypatch.setattr(writer, "WINDOW", 1)
+    index, manifest = write_index(tmp_path, vectors)
+    assert manifest.segments[0].windows == [1, 1, 1]
+    found = open_searcher(index).quantize(SparseVectors([0, 1], [3], [5.0]))
+    alone = scaled(SparseVectors([0, 1], [3], [5.0]), [0, 0, 0, 255], manifest.step)
+    assert found.weights.tolist() == alone.weights.tolist()
+    assert found.steps.tolist() == alone.steps.tolist()
+
+
+def test_more_terms_than_32_bits_can_add_are_refused(tmp_path: Path) -> None:
+    vectors = one([1.0] * 40_000)
+    searcher = open_searcher(write_index(tmp_path, vectors, bits=16)[0])
+    for call in (searcher.quantize, lambda queries: searcher.search(queries, 1)):
+        with pytest.raises(QueryError, match="too many terms"):
+            call(vectors)
+    assert len(searcher.search(vectors.strongest(30_000), 1)[0].documents) == 1

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from support import brute_force, open_searcher, stored_integers, write_index
+from support import IN_MEMORY, brute_force, open_searcher, stored_integers, write_index
 
 from lsr.errors import QueryError
-from lsr.index import _kernels, writer
+from lsr.index import _kernels, blocks, writer
+from lsr.index.format import WINDOW, Manifest
 from lsr.index.searcher import ISA_VARIABLE, Searcher
+from lsr.index.verify import problems
 from lsr.vectors import SparseVectors
 
 WAYS = [
@@ -23,66 +26,88 @@ WAYS = [
 
 
 @st.composite
-def rows(draw: st.DrawFn, most: int, vocabulary: int) -> SparseVectors:
+def rows(draw: st.DrawFn, most: int, vocabulary: int, lengths: list[int]) -> SparseVectors:
     """Vectors with many ties, some zeros, and weights at both extremes."""
     seed = draw(st.integers(0, 2**32 - 1))
     count = draw(st.integers(0, most))
-    longest = draw(st.sampled_from([0, 1, 3, 12, 40]))
+    longest = draw(st.sampled_from(lengths))
+    skew = draw(st.sampled_from([1, 5]))  # the lower terms are the more frequent
     kind = draw(st.sampled_from(["few", "real", "extreme"]))
     rng = np.random.default_rng(seed)
-    pairs = []
-    for _ in range(count):
-        terms = np.unique(rng.integers(0, vocabulary, rng.integers(0, longest + 1)))
-        if kind == "few":
-            weights = rng.integers(0, 4, terms.size)
-        elif kind == "real":
-            weights = rng.gamma(1.0, 0.5, terms.size)
-        else:
-            weights = rng.choice([1e-38, 1e-3, 1.0, 3e38], terms.size)
-        pairs.append((terms.astype(np.uint32), weights.astype(np.float32)))
-    return SparseVectors.from_rows(pairs)
+    owners = np.repeat(np.arange(count), rng.integers(0, longest + 1, count))
+    terms = (vocabulary * rng.random(owners.size) ** skew).astype(np.int64)
+    entries = np.unique(owners << 32 | terms)
+    if kind == "few":
+        weights = rng.integers(0, 4, entries.size)
+    elif kind == "real":
+        weights = rng.gamma(1.0, 0.5, entries.size)
+    else:
+        weights = rng.choice([1e-38, 1e-3, 1.0, 3e38], entries.size)
+    indptr = np.searchsorted(entries >> 32, np.arange(count + 1))
+    return SparseVectors(indptr, entries & (2**32 - 1), weights.astype(np.float32))
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> dict[str, object]:
-    vocabulary = draw(st.sampled_from([1, 4, 60, 70_000, 2**32]))
-    vectors = draw(rows(150, vocabulary))
+    vocabulary = draw(st.sampled_from([1, 4, 60, 400, 70_000, 2**32]))
+    most = draw(st.sampled_from([150, 150, 150, 1500]))  # 1,500 documents take several groups
+    vectors = draw(rows(most, vocabulary, [0, 1, 3, 12, 40, 150] if most == 150 else [1, 12, 30]))
     count = len(vectors)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return {
         "vectors": vectors,
-        "queries": draw(rows(4, vocabulary)),
+        "queries": draw(rows(4, vocabulary, [0, 1, 3, 12, 40, 600])),
         "positions": rng.permutation(count).astype(np.uint32),
         "alive": (rng.random(count) < draw(st.sampled_from([0.0, 0.5, 1.0]))).astype(np.uint8),
         "bits": draw(st.sampled_from([8, 16])),
-        "k": draw(st.sampled_from([1, 2, 10, 1000])),
-        "window": draw(st.sampled_from([8, 50, 65_536])),
+        "k": draw(st.sampled_from([1, 2, 10, 1000]) | st.integers(1, 200)),
+        "window": draw(st.sampled_from([8, 50, 57_344])),
+        # 0: all terms are rare; 96: in small windows all are frequent.
+        "frequent": draw(st.sampled_from([0, 2, 8, 96])),
     }
 
 
-def check(searcher: Searcher, case: dict[str, object], weights: np.ndarray) -> None:
+def opened(folder: str, case: dict[str, object], **options: Any) -> tuple[Searcher, Manifest]:
+    """An index of the case."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "WINDOW", case["window"])
+        patch.setattr(blocks, "FREQUENT", case["frequent"])
+        index, manifest = write_index(
+            Path(folder),
+            case["vectors"],
+            bits=case["bits"],
+            positions=case["positions"],
+            **options,
+        )
+    return open_searcher(index, case["alive"]), manifest
+
+
+def check(
+    searcher: Searcher, case: dict[str, object], weights: np.ndarray, exact_floats: bool = False
+) -> None:
     vectors, queries, k = case["vectors"], case["queries"], case["k"]
     integers = searcher.quantize(queries)
+    expected = []
+    for row in range(len(queries)):
+        span = slice(integers.indptr[row], integers.indptr[row + 1])
+        query = (integers.terms[span], integers.weights[span])
+        if exact_floats:
+            query = (queries[row].terms, queries[row].weights.astype(np.float64))
+        expected.append(brute_force(vectors, weights, *query, k, case["positions"], case["alive"]))
     for method, isa in WAYS:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(ISA_VARIABLE, isa)
-            found = searcher.search(queries, k, method=method)
+            found = searcher.search(queries, k, method=method, exact_floats=exact_floats)
         assert len(found) == len(queries)
-        for row, hits in enumerate(found):
-            span = slice(integers.indptr[row], integers.indptr[row + 1])
-            documents, scores = brute_force(
-                vectors,
-                weights,
-                integers.terms[span],
-                integers.weights[span],
-                k,
-                case["positions"],
-                case["alive"],
-            )
+        for hits, step, (documents, scores) in zip(found, integers.steps, expected, strict=True):
             assert hits.documents.tolist() == documents, (method, isa)
-            assert hits.integers.tolist() == scores, (method, isa)
-            assert hits.scores.tolist() == [score * hits.step for score in scores]
-            assert max(scores, default=0) < 2**31
+            assert hits.step == step
+            if exact_floats:
+                assert hits.scores.tolist() == scores, (method, isa)
+            else:
+                assert hits.integers.tolist() == scores, (method, isa)
+                assert hits.scores.tolist() == [score * step for score in scores]
+                assert max(scores, default=0) < 2**31
 
 
 @settings(max_examples=2000, suppress_health_check=list(HealthCheck))
@@ -96,15 +121,25 @@ def check(searcher: Searcher, case: dict[str, object], weights: np.ndarray) -> N
         "bits": 8,
         "k": 10,
         "window": 8,
+        "frequent": 96,
+    }
+)
+# The weights of a 16-bit record follow its masks, of whatever number.
+@example(
+    {
+        "vectors": SparseVectors.from_rows([([0], [2.0]), ([0], [1.0])]),
+        "queries": SparseVectors.from_rows([([0], [1.0])]),
+        "positions": np.arange(2, dtype=np.uint32),
+        "alive": np.ones(2, np.uint8),
+        "bits": 16,
+        "k": 1,
+        "window": 8,
+        "frequent": 96,
     }
 )
 def test_random_collections(case: dict[str, object]) -> None:
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer, "WINDOW", case["window"])
-        index, manifest = write_index(
-            Path(folder), case["vectors"], bits=case["bits"], positions=case["positions"]
-        )
-        searcher = open_searcher(index, case["alive"])
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        searcher, manifest = opened(folder, case)
         check(searcher, case, stored_integers(case["vectors"], manifest))
 
 
@@ -113,46 +148,62 @@ def test_random_collections(case: dict[str, object]) -> None:
 def test_segments_search_as_one_collection(case: dict[str, object], a: int, b: int) -> None:
     count = len(case["vectors"])
     cuts = tuple(sorted({min(a, count), min(b, count)}))
-    case["alive"] = np.ones(count, np.uint8)
-    with tempfile.TemporaryDirectory() as folder:
-        index, manifest = write_index(
-            Path(folder), case["vectors"], positions=case["positions"], cuts=cuts
-        )
-        check(open_searcher(index), case, stored_integers(case["vectors"], manifest))
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        searcher, manifest = opened(folder, case, cuts=cuts)
+        check(searcher, case, stored_integers(case["vectors"], manifest))
 
 
 @settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_float_exact_scores_are_those_of_brute_force(case: dict[str, object]) -> None:
-    vectors, queries, k = case["vectors"], case["queries"], case["k"]
-    with tempfile.TemporaryDirectory() as folder:
-        index, _ = write_index(
-            Path(folder),
-            vectors,
-            bits=case["bits"],
-            positions=case["positions"],
-            keep_floats=True,
-        )
-        searcher = open_searcher(index, case["alive"])
-        for method in ("scan", "pruned", "reference"):
-            found = searcher.search(queries, k, method=method, exact_floats=True)
-            for row, hits in enumerate(found):
-                documents, scores = brute_force(
-                    vectors,
-                    vectors.weights,
-                    queries[row].terms,
-                    queries[row].weights.astype(np.float64),
-                    k,
-                    case["positions"],
-                    case["alive"],
-                )
-                assert hits.documents.tolist() == documents, method
-                assert hits.scores.tolist() == scores, method
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
+        searcher, _ = opened(folder, case, keep_floats=True)
+        check(searcher, case, case["vectors"].weights, exact_floats=True)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_full_window(tmp_path: Path, bits: int) -> None:
+    """As many documents as one window takes, and some: its places must fit their columns."""
+    rng = np.random.default_rng(bits)
+    count = WINDOW + 3
+    # Term 0 in all documents, 1 in half of them, 2 in one of a hundred, 3 in the last.
+    chosen = rng.random((count, 4)) < [1, 0.5, 0.01, 0]
+    chosen[-1, 3] = True
+    indptr = np.concatenate([[0], np.cumsum(chosen.sum(1))])
+    weights = rng.gamma(2.0, 0.3, indptr[-1]).astype(np.float32)
+    vectors = SparseVectors(indptr, np.nonzero(chosen)[1], weights)
+    index, manifest = write_index(tmp_path, vectors, bits=bits)
+    assert manifest.segments[0].windows == [WINDOW, 3]
+    assert list(problems(index)) == []
+    case = {
+        "vectors": vectors,
+        "queries": SparseVectors([0, 1, 3, 7], [0, 1, 2, 0, 1, 2, 3], [1, 3, 2, 1, 2, 3, 0.01]),
+        "k": 20,
+        "positions": np.arange(count),
+        "alive": np.ones(count, np.uint8),
+    }
+    check(open_searcher(index), case, stored_integers(vectors, manifest))
+
+
+def test_more_terms_than_bounds_can_add(tmp_path: Path) -> None:
+    """Bounds have 16 bits: a query of so many terms is scanned instead."""
+    rng = np.random.default_rng(2)
+    chosen = [np.flatnonzero(rng.random(5000) < 0.9) for _ in range(40)]
+    vectors = SparseVectors.from_rows((terms, rng.random(terms.size)) for terms in chosen)
+    index, manifest = write_index(tmp_path, vectors)
+    case = {
+        "vectors": vectors,
+        "queries": vectors[:2],
+        "k": 5,
+        "positions": np.arange(40),
+        "alive": np.ones(40, np.uint8),
+    }
+    check(open_searcher(index), case, stored_integers(vectors, manifest))
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Searcher, SparseVectors, np.ndarray]:
-    """30,000 documents with frequent and rare terms: rows of block maxima, guards, rounds."""
+    """30,000 documents with frequent and rare terms: many groups, guards, rounds."""
     rng = np.random.default_rng(7)
     popularity = rng.pareto(0.7, 3000) + 0.01
     popularity /= popularity.sum()

@@ -1,4 +1,4 @@
-"""The builder: sorting, windows, block maxima, memory."""
+"""The builder: sorting, windows, blocks and lists, memory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import write_index
+from support import open_searcher, stored_integers, write_index
 
-from lsr.index import jit, writer
+from lsr.index import blocks, jit, writer
 from lsr.index.format import SEGMENTS, Manifest
 from lsr.index.inversion import sort_by_term
 from lsr.index.segment import Segment
@@ -39,22 +39,32 @@ def test_a_window_is_closed_when_memory_runs_out(
     assert list(problems(index)) == []
 
 
-def test_vectors_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("frequent", [0, 3, 96])
+def test_vectors_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: int, frequent: int
+) -> None:
     monkeypatch.setattr(writer, "WINDOW", 7)
+    monkeypatch.setattr(blocks, "FREQUENT", frequent)
     rng = np.random.default_rng(3)
     pairs = []
     for _ in range(40):
-        terms = np.unique(rng.integers(0, 2**32, rng.integers(0, 30))).astype(np.uint32)
-        pairs.append((terms, (rng.random(terms.size) + 0.01).astype(np.float32)))
+        terms = np.unique(rng.integers(0, rng.choice([50, 2**32]), rng.integers(0, 30)))
+        pairs.append((terms.astype(np.uint32), (rng.random(terms.size) + 0.01).astype(np.float32)))
     vectors = SparseVectors.from_rows(pairs)
     for keep_floats in (False, True):
-        index, manifest = write_index(tmp_path, vectors, keep_floats=keep_floats)
-        segment = Segment(index, manifest.segments[0], manifest)
+        index, manifest = write_index(tmp_path, vectors, keep_floats=keep_floats, bits=bits)
+        searcher = open_searcher(index)
+        integers = stored_integers(vectors, manifest)
         for document in range(len(vectors)):
-            terms, weights = segment.vector(document)
-            assert terms.tolist() == vectors[document].terms.tolist()
-            off = np.abs(weights - vectors[document].weights)
-            assert (off <= (0 if keep_floats else manifest.error * 1.001)).all()
+            terms, stored, given_ = searcher.vector(document)
+            span = slice(vectors.indptr[document], vectors.indptr[document + 1])
+            assert terms.tolist() == vectors.terms[span].tolist()
+            assert stored.tolist() == integers[span].tolist()
+            assert given_.tolist() == (vectors.weights[span].tolist() if keep_floats else [])
+            off = np.abs(stored * manifest.step - vectors.weights[span])
+            assert (off <= manifest.error).all()
+        segment = Segment(index, manifest.segments[0], manifest)
         assert segment.active.tolist() == np.diff(vectors.indptr).tolist()
 
 
@@ -62,23 +72,41 @@ def test_zero_weights_are_not_stored(tmp_path: Path) -> None:
     vectors = SparseVectors([0, 3, 4], [1, 2, 3, 1], [0.0, 1.0, 0.0, 0.0])
     index, manifest = write_index(tmp_path, vectors)
     assert manifest.postings == 1
-    segment = Segment(index, manifest.segments[0], manifest)
-    assert segment.vector(0)[0].tolist() == [2]
-    assert segment.vector(1)[0].tolist() == []
+    searcher = open_searcher(index)
+    assert searcher.vector(0)[0].tolist() == [2]
+    assert searcher.vector(1)[0].tolist() == []
 
 
-def test_frequent_terms_get_rows_and_rare_ones_none(tmp_path: Path) -> None:
+def test_frequent_terms_get_blocks_and_rare_ones_a_list(tmp_path: Path) -> None:
+    # Term 1 in all of 203 documents but the last eight, term 2 in one.
     vectors = SparseVectors.from_rows(
-        ([1, 2] if document == 5 else [1], [1.0, 2.0] if document == 5 else [0.5])
-        for document in range(64)
+        ([1, 2], [1.0, 2.0]) if document == 5 else ([1], [0.5]) if document < 195 else ([], [])
+        for document in range(203)
     )
     index, manifest = write_index(tmp_path, vectors)
     columns = Segment(index, manifest.segments[0], manifest).window(0)
-    assert columns["terms"].tolist() == [1, 2]
-    assert columns["rows"].tolist() == [0, -1]
-    blocks = columns["blocks"].reshape(-1, 64)
-    assert blocks.shape == (1, 64)
-    assert blocks[0].tolist() == [128] + [64] * 7 + [0] * 56
+    assert {name: values.tolist() for name, values in columns.items()} == {
+        "rare_terms": [2],
+        "rare_starts": [0],
+        "rare_maxima": [255],
+        "documents": [5],
+        "weights": [255],
+        "frequent_terms": [1],
+        "first_postings": [0],
+        "maxima_starts": [0],
+        "payload_starts": [0],
+        "codebooks": [64] + [128] * 15,
+        "bitmaps": [2**25 - 1],
+        "records": [0, 25 + 195],
+        "maxima": [1] + [0] * 12 + [0] * (32 + 64),
+        "payload": [255] * 24 + [7] + [64] * 5 + [128] + [64] * 189 + [0] * 640,
+    }
+    index, manifest = write_index(tmp_path, vectors, bits=16)
+    columns = Segment(index, manifest.segments[0], manifest).window(0)
+    low, high = [0] * 195, [64] * 5 + [128] + [64] * 189
+    assert columns["records"].tolist() == [0, (25 + 2 * 195 + 1) // 2]
+    assert columns["payload"].tolist() == [255] * 24 + [7, *low, *high, 0] + [0] * 640
+    assert columns["codebooks"].tolist() == [16_384] + [32_768] * 15
 
 
 def test_a_failed_write_leaves_the_files_closed(tmp_path: Path) -> None:
@@ -94,7 +122,7 @@ def test_an_empty_index_is_sound(tmp_path: Path) -> None:
     index, _ = write_index(tmp_path, SparseVectors([0], [], []))
     assert list(problems(index)) == []
     assert Manifest.read(index).documents == 0
-    assert (index / SEGMENTS / "0" / "postings.arrow").exists()
+    assert (index / SEGMENTS / "0" / "rare_postings.arrow").exists()
 
 
 def test_compiling_needs_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:

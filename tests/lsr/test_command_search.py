@@ -99,17 +99,22 @@ def test_a_table_on_a_terminal(
 def test_terms_and_texts_are_not_markup(
     run: Callable[..., Any], tmp_path: Path, terminal: Callable[..., Any]
 ) -> None:
-    from lsr.build import Chunk, _write_index  # an index whose word looks like rich's markup
+    from lsr.build import _write_index  # an index whose word looks like rich's markup
+    from lsr.data.corpus import Document
     from lsr.progress import Silent
+    from lsr.shards import Shards, write_shard
 
     text = "[bold]loud[/bold] [/] [link=x]"
-    chunk = Chunk(["[red]"], [text], [text], lsr.SparseVectors([0, 1], [0], [1]))
+    document = Document("[red]", text, text)
+    write_shard(tmp_path / "shard", [document], lsr.SparseVectors([0, 1], [0], [1]), "")
     _write_index(
         tmp_path / "i",
-        lambda: iter([chunk]),
+        Shards([tmp_path / "shard"], lambda vectors: vectors),
         bits=8,
         keep_floats=False,
         keep_text=True,
+        order="bisection",
+        threads=1,
         max_memory=1 << 30,
         identity=lsr.load_encoder("bm25").identity | {"documents": 1},
         words=["[/red]"],

@@ -1,0 +1,1 @@
+"""Studies that decided how the engine works, one file a question; see docs/studies.md."""

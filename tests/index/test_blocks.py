@@ -1,0 +1,191 @@
+"""The blocks of frequent terms: what is written is read back, and bounds are never too low."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from support import as_mapped
+
+from lsr.index import blocks
+from lsr.index.blocks import codebook, gathered, split_terms, window_columns
+from lsr.index.columns import Columns
+from lsr.index.decoding import Postings, decode
+from lsr.index.format import BLOCK, CODEBOOK, GROUP, groups_of
+
+Array = npt.NDArray[np.integer]
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[int, Postings]:
+    """A number of documents, and postings of terms of all densities."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    count = draw(st.sampled_from([1, 7, 8, 9, 256, 257, 512, 513]) | st.integers(1, 3000))
+    dtype = draw(st.sampled_from([np.uint8, np.uint16]))
+    largest = draw(st.sampled_from([1, 3, 20, np.iinfo(dtype).max]))
+    terms = np.unique(rng.integers(0, 2**32, draw(st.integers(0, 6)))).astype(np.uint32)
+    documents = []
+    for _ in terms:
+        chosen = rng.random(count) < rng.choice([0.001, 0.01, 0.1, 0.5, 1.0])
+        chosen[rng.integers(count)] = True
+        documents.append(np.flatnonzero(chosen))
+    starts = np.cumsum([0, *(run.size for run in documents)]).astype(np.int64)
+    weights = rng.integers(1, largest, starts[-1], dtype, endpoint=True)
+    floats = rng.random(starts[-1]).astype(np.float32)
+    flat = np.concatenate([np.empty(0), *documents]).astype(np.uint16)
+    return count, Postings(terms, starts, flat, weights, floats)
+
+
+def written(count: int, postings: Postings, frequent: int) -> Columns:
+    """The columns of a window, with floats; `frequent` stands for FREQUENT."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "FREQUENT", frequent)
+        maxima = np.zeros(postings.terms.size, postings.weights.dtype)
+        if maxima.size:
+            maxima = np.maximum.reduceat(postings.weights, postings.starts[:-1])
+        columns = as_mapped(
+            window_columns(
+                postings.terms,
+                postings.starts,
+                maxima,
+                postings.documents,
+                postings.weights,
+                count,
+            )
+        )
+        runs = np.concatenate(split_terms(postings.starts, count))
+        assert postings.floats is not None
+        return columns | {"floats": gathered(runs, postings.starts, postings.floats)}
+
+
+def run_of(postings: Postings, term: int) -> tuple[Array, Array]:
+    """Documents and weights of a term."""
+    place = postings.terms.tolist().index(term)
+    span = slice(postings.starts[place], postings.starts[place + 1])
+    return postings.documents[span], postings.weights[span]
+
+
+full = np.arange(3000)
+
+
+@given(windows(), st.sampled_from([0, 2, 96]))
+@example(
+    (
+        3000,
+        Postings(
+            np.array([7], np.uint32),
+            np.array([0, 3000]),
+            full.astype(np.uint16),
+            (full * 21 + 1).astype(np.uint16),
+            full.astype(np.float32),
+        ),
+    ),
+    96,
+)
+def test_postings_come_back(window: tuple[int, Postings], frequent: int) -> None:
+    count, postings = window
+    columns = written(count, postings, frequent)
+    assert columns["frequent_terms"].size + columns["rare_terms"].size == postings.terms.size
+    assert frequent or not columns["frequent_terms"].size
+    assert columns["ranks"].tolist() == [
+        int((documents < 256 * record).sum())
+        for documents in (run_of(postings, term)[0] for term in columns["frequent_terms"].tolist())
+        for record in range(2 * groups_of(count))
+    ]
+    back = decode(columns, count)
+    assert back.terms.tolist() == postings.terms.tolist()
+    assert back.starts.tolist() == postings.starts.tolist()
+    assert back.documents.tolist() == postings.documents.tolist()
+    assert back.weights.tolist() == postings.weights.tolist()
+    assert back.floats is not None
+    assert postings.floats is not None
+    assert back.floats.tolist() == postings.floats.tolist()
+
+
+def edges_of(columns: Columns, row: int, groups: int) -> dict[int, int]:
+    """The bound that the codes of a frequent term give each block with postings."""
+    book = columns["codebooks"][row * CODEBOOK : (row + 1) * CODEBOOK]
+    at, found = int(columns["maxima_starts"][row]), {}
+    for group, bitmap in enumerate(columns["bitmaps"][row * groups : (row + 1) * groups].tolist()):
+        bits = [bit for bit in range(GROUP) if bitmap >> bit & 1]
+        for i, bit in enumerate(bits):
+            code = int(columns["maxima"][at + i // 2]) >> (i % 2 * 4) & 15
+            found[group * GROUP + bit] = int(book[code])
+        at += (len(bits) + 1) // 2
+    return found
+
+
+@given(windows())
+def test_no_bound_is_below_a_weight_of_its_block(window: tuple[int, Postings]) -> None:
+    count, postings = window
+    columns = written(count, postings, 96)
+    for row, term in enumerate(columns["frequent_terms"].tolist()):
+        maxima: dict[int, int] = {}
+        for document, weight in zip(
+            *(values.tolist() for values in run_of(postings, term)), strict=True
+        ):
+            block = document // BLOCK
+            maxima[block] = max(maxima.get(block, 0), weight)
+        edges = edges_of(columns, row, groups_of(count))
+        assert edges.keys() == maxima.keys()
+        book = sorted(set(columns["codebooks"][row * CODEBOOK : (row + 1) * CODEBOOK].tolist()))
+        for block, largest in maxima.items():
+            assert edges[block] == min(edge for edge in book if edge >= largest)
+
+
+def fitted(values: npt.ArrayLike, dtype: type[np.integer]) -> Array:
+    book = np.zeros(CODEBOOK, dtype)
+    codebook(np.asarray(values, dtype), book)
+    return book
+
+
+def excess(values: npt.ArrayLike, edges: npt.ArrayLike) -> int:
+    """What is added when each value is raised to the next edge."""
+    edges = np.asarray(edges, np.int64)
+    return int((edges[np.searchsorted(edges, values)] - np.asarray(values, np.int64)).sum())
+
+
+@given(
+    st.sampled_from([np.uint8, np.uint16]).flatmap(
+        lambda dtype: st.tuples(
+            st.lists(
+                st.integers(1, np.iinfo(dtype).max) | st.integers(1, 30), min_size=1, max_size=300
+            ),
+            st.just(dtype),
+        )
+    )
+)
+@example(([*range(1, 256)], np.uint8))
+@example(([*range(1, 3000), *[9] * 9000], np.uint16))
+@example(([*range(1, 200), *[65_535] * 20_000], np.uint16))
+def test_every_maximum_has_an_edge(case: tuple[list[int], type[np.integer]]) -> None:
+    values, dtype = case
+    book = fitted(values, dtype)
+    assert (np.diff(book.astype(np.int64)) >= 0).all()
+    assert book[-1] == max(values)
+    assert set(book.tolist()) <= set(values)
+    if len(set(values)) <= CODEBOOK:
+        assert set(book.tolist()) == set(values)
+
+
+@given(
+    st.sets(st.integers(1, 65_535), min_size=CODEBOOK + 1, max_size=CODEBOOK + 3),
+    st.lists(st.integers(1, 50), min_size=CODEBOOK + 3, max_size=CODEBOOK + 3),
+)
+def test_the_edges_raise_the_maxima_the_least(distinct: set[int], counts: list[int]) -> None:
+    *others, last = sorted(distinct)
+    values = np.repeat([*others, last], counts[: len(distinct)])
+    best = min(excess(values, [*edges, last]) for edges in combinations(others, CODEBOOK - 1))
+    assert excess(values, fitted(values, np.uint16)) == best
+
+
+def test_many_values_are_raised_little_more_than_they_must() -> None:
+    # Of more than 64 distinct values, 64 quantiles are tried.
+    rng = np.random.default_rng(4)
+    values = np.clip(rng.gamma(2.0, 30, 20_000), 1, 255).astype(np.uint8)
+    edges = np.unique(np.quantile(values, np.arange(1, CODEBOOK + 1) / CODEBOOK, method="higher"))
+    assert excess(values, fitted(values, np.uint8)) < 0.8 * excess(values, edges)
