@@ -44,8 +44,8 @@ class Searching {
   // One wanted document in so many, and a scan is the better way: the largest of a few values tried
   // on 196,608 SPLADE vectors at which it was.
   static constexpr size_t kScanShare = 1024;
-  // Groups whose best blocks are visited before all others, in the first round and in all; and an
-  // eighth of k more.
+  // Groups whose best blocks are visited before all others: in the first round, with an eighth of
+  // k, and in all, with k.
   static constexpr size_t kFirstGroups = 4, kBestGroups = 64;
   // Survivors in a group from which expanding all of it is cheaper than block by block.
   static constexpr size_t kManySurvivors = 20;
@@ -227,7 +227,7 @@ class Searching {
     std::vector<uint16_t>& ranked = s_.ranked;
     ranked = s_.peaks;
     const auto most = static_cast<std::ptrdiff_t>(
-        std::min(wanted_.k / 8 + kBestGroups, ranked.size()));
+        std::min(wanted_.k + kBestGroups, ranked.size()));
     std::nth_element(ranked.begin(), ranked.begin() + most - 1, ranked.end(), std::greater<>());
     std::sort(ranked.begin(), ranked.begin() + most, std::greater<>());
     const auto last = static_cast<size_t>(most) - 1;
