@@ -11,12 +11,18 @@ import click
 from lsr.cli.options import write_json
 
 _PARTS = {
-    "postings": "documents and weights of the terms",
-    "blocks": "block maxima",
-    "terms": "the directory of terms",
-    "floats": "weights as given",
-    "documents": "ids and positions",
+    "payload": "frequent terms: which documents, and weights",
+    "maxima": "frequent terms: bounds of blocks",
+    "bitmaps": "frequent terms: blocks with postings",
+    "records": "frequent terms: places in the payload",
+    "codebooks": "frequent terms: what the bounds stand for",
+    "frequent_terms": "frequent terms: directory",
+    "rare_postings": "rare terms: documents and weights",
+    "rare_terms": "rare terms: directory",
+    "documents": "ids, order, positions",
     "alive": "which documents exist",
+    "floats": "weights as given",
+    "ranks": "places in the weights as given",
     "stored": "titles and texts, compressed",
     "vocabulary": "words of the terms",
 }
@@ -56,10 +62,10 @@ def info(index: Path, as_json: bool) -> None:
     postings = max(1, facts["postings"])
     for part, size in sorted(facts["sizes"].items(), key=lambda item: -item[1]):
         click.echo(
-            f"  {part:<12} {size / 1e6:10,.2f} MB {size / postings:7.2f} bytes a posting   "
+            f"  {part:<16} {size / 1e6:10,.2f} MB {size / postings:7.2f} bytes a posting   "
             f"{_PARTS.get(part, '')}".rstrip()
         )
-    click.echo(f"  {'in all':<12} {total / 1e6:10,.2f} MB {total / postings:7.2f}")
+    click.echo(f"  {'in all':<16} {total / 1e6:10,.2f} MB {total / postings:7.2f}")
     click.echo("\nencoder")
     if facts["encoder"] is None:
         click.echo("  none: built from vectors")
