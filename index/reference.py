@@ -20,7 +20,10 @@ from lsr.vectors import SparseVectors
 
 
 class Reference:
-    """Searches decoded windows; `windows` has the columns of each and its number of documents."""
+    """Searches decoded windows; `windows` has the columns of each and its number of documents.
+
+    Raises `ValueError` when the columns of a window do not fit each other.
+    """
 
     def __init__(
         self,
@@ -29,6 +32,9 @@ class Reference:
         alive: npt.NDArray[np.uint8],
     ) -> None:
         self._windows = [(decode(columns, count), count) for columns, count in windows]
+        for postings, count in self._windows:
+            if (postings.documents >= count).any():  # compiled code checks no bounds
+                raise ValueError("the documents of a run leave the window")
         self._positions = positions
         self._alive = np.unpackbits(alive, bitorder="little")[: positions.size]
 

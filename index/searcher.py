@@ -196,7 +196,10 @@ class Searcher:
             # Imported on demand: a search by the kernels needs no Numba.
             from lsr.index.reference import Reference
 
-            reference = Reference(self._windows(), self.positions, self.alive)
+            try:
+                reference = Reference(self._windows(), self.positions, self.alive)
+            except ValueError as error:  # columns that do not fit each other
+                raise IndexCorrupt(self._segments[0].path, str(error)) from None
             return lambda queries: reference.search(
                 queries, self.quantize(queries), k, exact_floats
             )

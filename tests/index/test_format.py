@@ -134,6 +134,7 @@ def survives(index: Path, queries: SparseVectors) -> None:
         for call in (
             lambda: searcher.search(queries, 10, method="scan"),
             lambda: searcher.search(queries, 10, method="pruned"),
+            lambda: searcher.search(queries, 10, method="reference"),
             lambda: searcher.search(queries, 10, exact_floats=True),
             lambda: searcher.stored_weights(documents, terms),
             lambda: searcher.given_weights(documents, terms),

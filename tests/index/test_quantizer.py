@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support import as_mapped, open_searcher, write_index
 
 from lsr.errors import QueryError
-from lsr.index import _kernels, writer
+from lsr.index import _kernels, blocks, writer
 from lsr.index.blocks import window_columns
 from lsr.index.format import FREQUENT
 from lsr.index.inversion import quantize
@@ -102,17 +102,24 @@ def test_empty_queries_among_others() -> None:
     assert integers.terms.tolist() == [1]
 
 
+@pytest.mark.parametrize("frequent", [0, 96])  # 0: all terms are rare
 def test_the_largest_weight_of_any_window_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frequent: int
 ) -> None:
-    vectors = SparseVectors.from_rows([([3], [0.5]), ([3], [1.0]), ([3], [0.25])])
-    monkeypatch.setattr(writer, "WINDOW", 1)
-    index, manifest = write_index(tmp_path, vectors)
+    # As many terms as it takes for the sum of their largest weights to decide the scale.
+    terms = list(range(20))
+    rows = [(terms, [weight] * 20) for weight in (0.5, 1.0, 0.25)]
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "WINDOW", 1)
+        patch.setattr(blocks, "FREQUENT", frequent)
+        index, manifest = write_index(tmp_path, SparseVectors.from_rows(rows), bits=16)
     assert manifest.segments[0].windows == [1, 1, 1]
-    found = open_searcher(index).quantize(SparseVectors([0, 1], [3], [5.0]))
-    alone = scaled(SparseVectors([0, 1], [3], [5.0]), [0, 0, 0, 255], manifest.step)
+    found = open_searcher(index).quantize(one([5.0] * 20))
+    alone = scaled(one([5.0] * 20), [65_535] * 20, manifest.step)
     assert found.weights.tolist() == alone.weights.tolist()
     assert found.steps.tolist() == alone.steps.tolist()
+    smaller = scaled(one([5.0] * 20), [16_384] * 20, manifest.step)
+    assert found.steps.tolist() != smaller.steps.tolist()
 
 
 def test_more_terms_than_32_bits_can_add_are_refused(tmp_path: Path) -> None:

@@ -185,6 +185,29 @@ def test_a_full_window(tmp_path: Path, bits: int) -> None:
     check(open_searcher(index), case, stored_integers(vectors, manifest))
 
 
+@pytest.mark.parametrize("k", [1, 10, 100, 400])
+def test_bounds_that_are_hardly_above_the_scores(tmp_path: Path, k: int) -> None:
+    """One document a block, and weights that codebooks hold exactly: nothing hides a bound, of a
+    block or of the steps still to come, that is a little too low."""
+    rng = np.random.default_rng(k)
+    chosen = np.zeros((20_000, 25), bool)
+    chosen[::8] = rng.random((2500, 25)) < 0.7
+    indptr = np.concatenate([[0], np.cumsum(chosen.sum(1))])
+    vectors = SparseVectors(indptr, np.nonzero(chosen)[1], rng.integers(1, 16, indptr[-1]))
+    index, manifest = write_index(tmp_path, vectors, keep_floats=True)
+    terms = [np.sort(rng.choice(25, size, replace=False)) for size in (5, 8, 12, 20, 25)]
+    case = {
+        "vectors": vectors,
+        "queries": SparseVectors.from_rows((t, rng.gamma(2.0, 0.3, t.size)) for t in terms),
+        "k": k,
+        "positions": np.arange(len(vectors)),
+        "alive": np.ones(len(vectors), np.uint8),
+    }
+    searcher = open_searcher(index)
+    check(searcher, case, stored_integers(vectors, manifest))
+    check(searcher, case, vectors.weights, exact_floats=True)
+
+
 def test_more_terms_than_bounds_can_add(tmp_path: Path) -> None:
     """Bounds have 16 bits: a query of so many terms is scanned instead."""
     rng = np.random.default_rng(2)
