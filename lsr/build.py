@@ -80,8 +80,8 @@ def build(
             Hits are the same.
         threads: for the model, ordering and inverting; None leaves the model to torch and
             takes the processors there are for the rest.
-        max_memory: bytes for the vectors being worked on; the model, external ids (about
-            120 bytes a document) and the vocabulary come on top.
+        max_memory: bytes for the vectors being worked on; the model, external ids and the
+            ordering (about 120 bytes a document each) and the vocabulary come on top.
         total: how many documents there are, if known, for the time left.
         progress: how to report; silent by default.
 
