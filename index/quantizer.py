@@ -21,8 +21,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-QUERY_LEVELS = 2**14 - 1
-
 
 def weight_dtype(bits: int) -> type[np.uint8] | type[np.uint16]:
     """The integer type of stored weights: `bits` is 8 or 16."""

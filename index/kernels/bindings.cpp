@@ -142,7 +142,7 @@ class Postings {
           scale_row(indptr, terms, weights, i, located, scaled);
           const Query query = {scaled, located};
           const uint32_t margin = exact_floats ? scaled.margin(step_, error_) : 0;
-          lsr::search(view_, query, {k, 1, margin, static_cast<Method>(method)}, *loops, *kept);
+          lsr::search(view_, query, {k, margin, static_cast<Method>(method)}, *loops, *kept);
           if (exact_floats) rescore(view_, query, k, *loops, *kept);
           for (size_t hit = 0; hit < kept->top.hits.size(); ++hit) {
             const Hit& found = kept->top.hits[hit];

@@ -16,7 +16,7 @@ class Searching {
 
   void run() {
     find_runs();
-    s_.top.start(wanted_.k, wanted_.floor, wanted_.margin, largest_score_);
+    s_.top.start(wanted_.k, wanted_.margin, largest_score_);
     if (s_.rows.empty() && s_.rare.empty()) return;
     const size_t groups = index_.window_of_group.size();
     s_.bounds.assign(groups * kGroup + kSlack, 0);
@@ -40,14 +40,15 @@ class Searching {
   // Tenths of the largest possible score that the first steps of scoring stand for.
   static constexpr uint64_t kShares[kSplits] = {3, 6};
   // More terms than this could overflow the 16 bits of a bound.
-  static constexpr size_t kMostRows = 4096;
-  // One wanted document in so many, and a scan is the better way: the largest of a few values tried
-  // on 196,608 SPLADE vectors at which it was.
+  static constexpr size_t kMostTerms = 4096;
+  // One wanted document in so many, and a scan is the better way.  An estimate: on 98,304 SPLADE
+  // vectors it was for k = 100, on 196,608 for k = 1,000 and about even for 100.
   static constexpr size_t kScanShare = 1024;
   // Groups whose best blocks are visited before all others: in the first round, with an eighth of
   // k, and in all, with k.
   static constexpr size_t kFirstGroups = 4, kBestGroups = 64;
-  // Survivors in a group from which expanding all of it is cheaper than block by block.
+  // Survivors in a group from which scoring all of it is cheaper than block by block: the best of
+  // a few values tried.
   static constexpr size_t kManySurvivors = 20;
 
   void find_runs() {
@@ -64,6 +65,10 @@ class Searching {
         frequent |= query_.frequent_place(i, w) != kAbsent;
       if (frequent) s_.rows.push_back({static_cast<uint32_t>(i), largest});
     }
+    // Bounds are counted in units of 1 / 250 of the largest product, rounded up, so that those of a
+    // frequent term fit 8 bits and the sum of all 16.
+    unit_ = static_cast<uint32_t>(
+        std::max<uint64_t>({(largest_product_ + 249) / 250, (largest_score_ + 59999) / 60000, 1}));
     // A window at a time: what its postings are added to is then close at hand.
     for (size_t w = 0; w < index_.windows.size(); ++w) {
       const Window& window = index_.windows[w];
@@ -76,7 +81,7 @@ class Searching {
           __builtin_prefetch(window.documents.data + at, 0, 2);
           __builtin_prefetch(weights + at * planes_, 0, 2);
         }
-        s_.rare.push_back({begin, end, static_cast<uint32_t>(w), static_cast<uint32_t>(i),
+        s_.rare.push_back({begin, end, static_cast<uint32_t>(w),
                            static_cast<uint32_t>(scaled.weights[i])});
       }
     }
@@ -112,27 +117,20 @@ class Searching {
   }
 
   bool scan_is_best() const {
-    if (wanted_.method == Method::kScan || s_.rows.size() + s_.rare.size() > kMostRows) return true;
+    if (wanted_.method == Method::kScan || query_.scaled.terms.size() > kMostTerms)
+      return true;
     // So many wanted documents lie in so many blocks that finding them costs more than it saves.
     return wanted_.method == Method::kAuto && wanted_.k > index_.documents / kScanShare;
   }
 
-  // Bounds are counted in units of 1 / 250 of the largest product, rounded up, so that those of a
-  // frequent term fit 8 bits and the sum of all 16.
-  uint32_t unit() const {
-    return static_cast<uint32_t>(
-        std::max<uint64_t>({(largest_product_ + 249) / 250, (largest_score_ + 59999) / 60000, 1}));
-  }
-
-  // `weight * scaled >> 16`, rounded up, is weight * query / unit rounded up.
-  static uint32_t scaled(uint32_t query, uint32_t unit) {
-    return static_cast<uint32_t>(((static_cast<uint64_t>(query) << 16) + unit - 1) / unit);
+  // `weight * scaled >> 16`, rounded up, is at least weight * query / unit_.
+  uint32_t scaled(uint32_t query) const {
+    return static_cast<uint32_t>(((uint64_t{query} << 16) + unit_ - 1) / unit_);
   }
 
   // Rare terms are cheap enough to be added up exactly, a few bytes a posting: into bounds, and
   // into the sums that the scores of their blocks will start from.
   void add_rare() {
-    const uint32_t unit = this->unit();
     size_t postings = 0;
     for (const Scratch::RareRun& run : s_.rare) postings += run.end - run.begin;
     if (s_.rare_sums.size() < postings + 1) {
@@ -144,10 +142,10 @@ class Searching {
       const Window& window = index_.windows[run.window];
       if (window.weights.wide)
         used = add_rare_run(window, static_cast<const uint16_t*>(window.weights.data), run,
-                            scaled(run.weight, unit), used);
+                            scaled(run.weight), used);
       else
         used = add_rare_run(window, static_cast<const uint8_t*>(window.weights.data), run,
-                            scaled(run.weight, unit), used);
+                            scaled(run.weight), used);
     }
     used_ = used;
   }
@@ -185,7 +183,6 @@ class Searching {
 
   void bound_blocks() {
     const size_t rows = s_.rows.size();
-    const uint32_t unit = this->unit();
     for (std::vector<uint16_t>& rest : s_.rests) rest.resize(s_.bounds.size());
     s_.luts.resize(rows * kCodes);
     s_.codes.resize(rows);
@@ -195,7 +192,7 @@ class Searching {
         const size_t i = s_.rows[row].query;
         const uint32_t place = query_.frequent_place(i, w);
         if (place == kAbsent) continue;  // no code of it is ever looked up
-        const uint32_t scale = scaled(static_cast<uint32_t>(query_.scaled.weights[i]), unit);
+        const uint32_t scale = scaled(static_cast<uint32_t>(query_.scaled.weights[i]));
         for (size_t code = 0; code < kCodes; ++code) {
           const uint32_t bound = (window.codebooks[place * kCodes + code] * scale + 65535) >> 16;
           s_.luts[row * kCodes + code] = static_cast<uint8_t>(std::min<uint32_t>(bound, 255));
@@ -210,7 +207,6 @@ class Searching {
       loops_.bound(s_.runs.data() + w * rows, s_.luts.data(), s_.codes.data(), rows, splits,
                    window.groups, s_.bounds.data() + first * kGroup, s_.peaks.data() + first);
     }
-    unit_ = unit;
   }
 
   // The least bound of a block that may hold a document reaching the threshold.

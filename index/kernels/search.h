@@ -33,7 +33,6 @@ struct Query {
 
 struct Wanted {
   size_t k;
-  uint32_t floor;   // the least score wanted, at least 1
   uint32_t margin;  // documents so far below the k-th are returned too
   Method method;
 };
@@ -47,7 +46,7 @@ struct Scratch {
   };
   struct RareRun {
     size_t begin, end;
-    uint32_t window, query, weight;
+    uint32_t window, weight;
   };
   using Sums = std::array<uint32_t, kBlock>;
   struct alignas(64) Line {

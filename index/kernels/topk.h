@@ -20,12 +20,12 @@ struct Hit {
 // threshold rises without sorting.
 class TopK {
  public:
-  // `floor` is the least score wanted; documents up to `margin` below the k-th are kept too.
+  // Documents up to `margin` below the k-th are kept too.
   // No score of a sound index is above `largest`.
-  void start(size_t k, uint32_t floor, uint32_t margin, uint64_t largest) {
+  void start(size_t k, uint32_t margin, uint64_t largest) {
     k_ = k;
     margin_ = margin;
-    threshold_ = std::max<uint32_t>(floor, 1);
+    threshold_ = 1;
     shift_ = 0;
     while (largest >> shift_ >= kBins) ++shift_;
     std::fill(std::begin(bins_), std::end(bins_), 0);
