@@ -7,6 +7,7 @@
 // a sound index a query's scale keeps every sum below 2^31.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -15,7 +16,7 @@ namespace lsr {
 constexpr size_t kBlock = 8;                // documents a block
 constexpr size_t kRecord = 32;              // blocks a record of the payload
 constexpr size_t kGroup = 64;               // blocks a group: the bits of a bitmap
-constexpr size_t kTile = kGroup * kBlock;   // documents of a group, bytes of a row of a tile
+constexpr size_t kTile = kGroup * kBlock;   // documents a group
 constexpr size_t kCodes = 16;               // entries of a codebook
 
 // Bytes that follow the last record of a window, so that no load needs its own limit: a record is
@@ -36,42 +37,49 @@ struct Run {
 
 constexpr uint32_t kNoRank = UINT32_MAX;
 
-// A block to be scored.
-struct Slot {
-  uint32_t window;
-  uint32_t block;  // of the window
+// Exact sums of the rare terms of a block's documents.
+using Sums = std::array<uint32_t, kBlock>;
+
+// Query weights have 14 bits, and dot products of bytes take 7 of them at a time, from four rows.
+struct Quad {
+  uint32_t low, high;  // a byte a row
 };
 
-// Rows are strongest first and scored in steps; `rests` are bounds of what the steps still to come
-// can add to a block, 16 bits a block.
-constexpr size_t kSplits = 2;
-struct Splits {
-  size_t at[kSplits];  // multiples of 4, unless there are no rows behind; ascending
-  uint16_t* rests[kSplits];
+// A group of which some blocks are to be scored.
+struct Group {
+  const Run* runs;
+  const int16_t* factors;  // query weights by row
+  const Quad* quads;       // the same, by four rows
+  size_t rows;
+  size_t number;           // of the window
+  unsigned planes;         // bytes a weight
+  uint64_t wanted;         // bit b: block b is to be scored
+  uint64_t rare;           // bit b: block b has sums of rare terms ...
+  const uint32_t* places;  // ... at places[b] ...
+  const Sums* sums;        // ... of these
+  uint32_t least;          // lower scores are not wanted; below 2^31
 };
 
 struct Loops {
-  // For each block b: bounds[b] += the sum of luts[row][code of b] over all rows, and
-  // splits.rests[i][b] = the sum over rows >= splits.at[i].  peaks[group] = its largest bound.
-  // `luts` has kCodes bytes a row; `codes` has room for a pointer a row.
+  // For each block b: bounds[b] += the sum of luts[row][code of b] over all rows.
+  // peaks[group] = its largest bound.  `luts` has kCodes bytes a row; `codes` has room for a
+  // pointer a row.
   void (*bound)(const Run* runs, const uint8_t* luts, const uint8_t** codes, size_t rows,
-                const Splits& splits, size_t groups, uint16_t* bounds, uint16_t* peaks);
+                size_t groups, uint16_t* bounds, uint16_t* peaks);
   // Bit i tells whether values[i] >= least, for 64 values.
   uint64_t (*at_least)(const uint16_t* values, uint16_t least);
-  // sums[d] += the products of factors[row], of 14 bits, with the weights of document d, over all
-  // rows, for the documents of a group.  `tile` is working memory of kTile bytes a row, rows
-  // rounded up to fours, aligned to 64.  The group `ahead` will soon be wanted.
-  void (*add_group)(const Run* runs, const int16_t* factors, size_t rows, size_t group, size_t ahead,
-                    unsigned planes, uint8_t* tile, uint32_t* sums);
-  // The same for the documents of any blocks; a run is runs[slot.window * stride + row].
-  void (*add_blocks)(const Run* runs, size_t stride, const int16_t* factors, size_t rows,
-                     const Slot* slots, size_t count, unsigned planes, uint32_t* sums);
+  // Adds up the products of query weights with the weights of the documents of the wanted blocks,
+  // and the sums of their rare terms.  Writes the documents (counted from the window's first) that
+  // reach `least`, in any order, and their scores; returns how many.  Both have room for
+  // kFoundRoom values.
+  size_t (*score)(const Group& group, uint32_t* documents, uint32_t* scores);
   // The ranks of documents of a window among the postings of their records, or kNoRank.
   void (*ranks)(const Run& run, const uint32_t* documents, size_t count, unsigned planes,
                 uint32_t* ranks);
-  // Bit d tells whether sums[d] >= least[d / 8], for 64 documents; least is below 2^31.
-  uint64_t (*reach)(const uint32_t* sums, const uint32_t* least);
 };
+
+// Documents of a group, and 16 more, for stores that reach beyond the last.
+constexpr size_t kFoundRoom = kTile + 16;
 
 extern const Loops kScalarLoops;
 #ifdef LSR_X86

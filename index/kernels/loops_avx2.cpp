@@ -12,41 +12,34 @@ uint64_t absent_or_code(uint64_t codes, uint64_t bits) {
 }
 
 void bound(const Run* runs, const uint8_t* luts, const uint8_t** codes, size_t rows,
-           const Splits& splits, size_t groups, uint16_t* bounds, uint16_t* peaks) {
+           size_t groups, uint16_t* bounds, uint16_t* peaks) {
   for (size_t row = 0; row < rows; ++row) codes[row] = runs[row].maxima;
   for (size_t group = 0; group < groups; ++group) {
     __m256i sums[4];
     for (__m256i& sum : sums) sum = _mm256_setzero_si256();
-    size_t row = rows;
-    for (size_t part = kSplits + 1; part-- > 0;) {
-      for (const size_t end = part > 0 ? splits.at[part - 1] : 0; row > end;) {
-        --row;
-        const __m256i lut = _mm256_broadcastsi128_si256(
-            _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + row * kCodes)));
-        const uint8_t* at = codes[row];
-        _mm_prefetch(reinterpret_cast<const char*>(at + 320), _MM_HINT_T0);
-        uint64_t bitmap = runs[row].bitmaps[group];
-        size_t nibble = 0;
-        for (int i = 0; i < 2; ++i) {  // 32 blocks
-          uint64_t words[4];
-          for (uint64_t& word : words) {
-            // A word from the byte of the first code has the 8 codes even from its middle.
-            word = absent_or_code(load64(at + nibble / 2) >> (nibble % 2 * 4), bitmap & 255);
-            nibble += ones(bitmap & 255);
-            bitmap >>= 8;
-          }
-          const __m256i values = _mm256_shuffle_epi8(
-              lut, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words)));
-          sums[2 * i] = _mm256_add_epi16(
-              sums[2 * i], _mm256_cvtepu8_epi16(_mm256_castsi256_si128(values)));
-          sums[2 * i + 1] = _mm256_add_epi16(
-              sums[2 * i + 1], _mm256_cvtepu8_epi16(_mm256_extracti128_si256(values, 1)));
+    for (size_t row = 0; row < rows; ++row) {
+      const __m256i lut = _mm256_broadcastsi128_si256(
+          _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + row * kCodes)));
+      const uint8_t* at = codes[row];
+      _mm_prefetch(reinterpret_cast<const char*>(at + 320), _MM_HINT_T0);
+      uint64_t bitmap = runs[row].bitmaps[group];
+      size_t nibble = 0;
+      for (int i = 0; i < 2; ++i) {  // 32 blocks
+        uint64_t words[4];
+        for (uint64_t& word : words) {
+          // A word from the byte of the first code has the 8 codes even from its middle.
+          word = absent_or_code(load64(at + nibble / 2) >> (nibble % 2 * 4), bitmap & 255);
+          nibble += ones(bitmap & 255);
+          bitmap >>= 8;
         }
-        codes[row] = at + (nibble + 1) / 2;
+        const __m256i values = _mm256_shuffle_epi8(
+            lut, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words)));
+        sums[2 * i] = _mm256_add_epi16(
+            sums[2 * i], _mm256_cvtepu8_epi16(_mm256_castsi256_si128(values)));
+        sums[2 * i + 1] = _mm256_add_epi16(
+            sums[2 * i + 1], _mm256_cvtepu8_epi16(_mm256_extracti128_si256(values, 1)));
       }
-      if (part == 0) break;
-      __m256i* rest = reinterpret_cast<__m256i*>(splits.rests[part - 1] + group * kGroup);
-      for (int i = 0; i < 4; ++i) _mm256_storeu_si256(rest + i, sums[i]);
+      codes[row] = at + (nibble + 1) / 2;
     }
     __m256i most = _mm256_setzero_si256();
     __m256i* at = reinterpret_cast<__m256i*>(bounds + group * kGroup);
@@ -79,27 +72,8 @@ uint64_t at_least(const uint16_t* values, uint16_t least) {
   return found;
 }
 
-void add_group(const Run* runs, const int16_t* factors, size_t rows, size_t group, size_t ahead,
-               unsigned planes, uint8_t*, uint32_t* sums) {
-  for (size_t row = 0; row < rows; ++row) {
-    prefetch_row(runs[row], group, ahead, planes);
-    add_row(runs[row], group, factors[row], planes, sums);
-  }
-}
-
-uint64_t reach(const uint32_t* sums, const uint32_t* least) {
-  uint64_t reached = 0;
-  for (int i = 0; i < 8; ++i) {
-    const __m256i below = _mm256_set1_epi32(static_cast<int>(least[i]) - 1);
-    const __m256i values = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + 8 * i));
-    const int mask = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(values, below)));
-    reached |= static_cast<uint64_t>(static_cast<unsigned>(mask)) << (8 * i);
-  }
-  return reached;
-}
-
 }  // namespace
 
-const Loops kAvx2Loops = {bound, at_least, add_group, add_blocks, find_ranks, reach};
+const Loops kAvx2Loops = {bound, at_least, score_blocks, find_ranks};
 
 }  // namespace lsr

@@ -30,7 +30,7 @@ inline const uint8_t* add_codes(const uint8_t* codes, uint64_t bitmap, __m512i l
 }
 
 void bound(const Run* runs, const uint8_t* luts, const uint8_t** codes, size_t rows,
-           const Splits& splits, size_t groups, uint16_t* bounds, uint16_t* peaks) {
+           size_t groups, uint16_t* bounds, uint16_t* peaks) {
   const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
                                          8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
   const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
@@ -38,26 +38,18 @@ void bound(const Run* runs, const uint8_t* luts, const uint8_t** codes, size_t r
   for (size_t group = 0; group < groups; ++group) {
     // Sums of the even and of the odd blocks: what a byte-wise lookup widens to.
     __m512i even = _mm512_setzero_si512(), odd = even;
-    size_t row = rows;
-    for (size_t part = kSplits + 1; part-- > 0;) {
-      for (const size_t end = part > 0 ? splits.at[part - 1] : 0; row > end;) {
-        --row;
-        const uint8_t*& at = codes[row];
-        _mm_prefetch(reinterpret_cast<const char*>(at + 320), _MM_HINT_T0);
-        if (group % 8 == 0)
-          _mm_prefetch(reinterpret_cast<const char*>(runs[row].bitmaps + group + 24), _MM_HINT_T0);
-        // The places of the records are wanted when blocks are scored.
-        if (group % 16 == 0)
-          _mm_prefetch(reinterpret_cast<const char*>(runs[row].records + 2 * group), _MM_HINT_T1);
-        at = add_codes(at, runs[row].bitmaps[group],
-                       _mm512_broadcast_i32x4(
-                           _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + row * kCodes))),
-                       even, odd);
-      }
-      if (part == 0) break;
-      uint16_t* rest = splits.rests[part - 1] + group * kGroup;
-      _mm512_storeu_si512(rest, _mm512_permutex2var_epi16(even, first, odd));
-      _mm512_storeu_si512(rest + 32, _mm512_permutex2var_epi16(even, second, odd));
+    for (size_t row = 0; row < rows; ++row) {
+      const uint8_t*& at = codes[row];
+      _mm_prefetch(reinterpret_cast<const char*>(at + 320), _MM_HINT_T0);
+      if (group % 8 == 0)
+        _mm_prefetch(reinterpret_cast<const char*>(runs[row].bitmaps + group + 24), _MM_HINT_T0);
+      // The places of the records are wanted when blocks are scored.
+      if (group % 16 == 0)
+        _mm_prefetch(reinterpret_cast<const char*>(runs[row].records + 2 * group), _MM_HINT_T1);
+      at = add_codes(at, runs[row].bitmaps[group],
+                     _mm512_broadcast_i32x4(
+                         _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + row * kCodes))),
+                     even, odd);
     }
     uint16_t* at = bounds + group * kGroup;
     const __m512i low = _mm512_add_epi16(_mm512_permutex2var_epi16(even, first, odd),
@@ -76,93 +68,149 @@ uint64_t at_least(const uint16_t* values, uint16_t least) {
   return _mm512_cmpge_epu16_mask(_mm512_loadu_si512(values), limit) | high << 32;
 }
 
-// Writes the weights of a group's documents as bytes, zero where there is none.
-void expand(const Run& run, size_t group, uint8_t* out) {
-  uint64_t bitmap = run.bitmaps[group];
-  for (size_t half = 0; half < 2; ++half) {
-    const uint8_t* masks = record_at(run, 2 * group + half, 1);
-    const uint8_t* weights = masks + ones(bitmap & 0xFFFFFFFFu);
-    for (size_t part = 0; part < 4; ++part, out += 64, bitmap >>= 8) {
-      // Eight blocks: their masks, spread by the bitmap, are the mask of 64 documents.
-      const uint64_t documents = _pdep_u64(load64(masks), spread(bitmap & 255));
-      masks += ones(bitmap & 255);
-      _mm512_store_si512(out, _mm512_maskz_expand_epi8(documents, _mm512_loadu_si512(weights)));
-      weights += ones(documents);
-    }
+// What scoring remembers of a row and half a group: the masks of 64 documents at a time, and
+// where their weights begin.
+struct alignas(64) Half {
+  uint64_t masks[4];
+  const uint8_t* weights[4];
+};
+constexpr size_t kWord = 64;         // documents a mask
+constexpr size_t kWordBlocks = kWord / kBlock;
+constexpr size_t kRowsAtOnce = 32;   // what they remember stays in the first-level cache
+
+inline void open_half(const Run& run, size_t record, Half& half) {
+  const uint32_t bitmap = record_bitmap(run, record);
+  const uint8_t* masks = record_at(run, record, 1);
+  // The masks of 32 blocks, spread by the bitmap, are those of 256 documents.
+  _mm256_store_si256(reinterpret_cast<__m256i*>(half.masks),
+                     _mm256_maskz_expand_epi8(
+                         bitmap, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(masks))));
+  const uint8_t* weights = masks + ones(bitmap);
+  for (size_t word = 0; word < 4; ++word) {
+    half.weights[word] = weights;
+    weights += ones(half.masks[word]);
   }
 }
 
-// Seven bits of each of four 16-bit factors, as four bytes.
-int bytes_of(uint64_t factors, int shift) {
-  return static_cast<int>(_pext_u64(factors >> shift & 0x007F007F007F007Fu, 0x00FF00FF00FF00FFu));
+// The weights of 64 documents as bytes, zero where there is none.
+inline __m512i weights_of(const Half& half, size_t word) {
+  return _mm512_maskz_expand_epi8(half.masks[word], _mm512_loadu_si512(half.weights[word]));
 }
 
-// Adds the products of a tile to the sums of 64 documents, by two dot products of 7-bit query
-// weights and bytes: four rows of a document at once.
-void multiply(const uint8_t* tile, const int16_t* factors, size_t quads, uint32_t* sums) {
-  __m512i low[4], high[4];
-  for (int i = 0; i < 4; ++i) low[i] = high[i] = _mm512_setzero_si512();
-  for (size_t quad = 0; quad < quads; ++quad) {
-    const uint8_t* rows = tile + quad * 4 * kTile;
-    const __m512i a = _mm512_load_si512(rows), b = _mm512_load_si512(rows + kTile);
-    const __m512i c = _mm512_load_si512(rows + 2 * kTile), d = _mm512_load_si512(rows + 3 * kTile);
-    const __m512i ab[2] = {_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b)};
-    const __m512i cd[2] = {_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d)};
-    // Four rows' weights of a document side by side, as the dot product wants them.
+// Sums of 64 documents: lane 4 a + b of lanes[i] is document 16 a + 8 (i % 2) + 2 b + i / 2.  It
+// is the order that the cheapest way of bringing the weights of four rows side by side leads to.
+struct Word {
+  __m512i lanes[4];
+};
+
+// Adds the products of the rows of `halves`, four at a time.
+inline Word add_word(const Half* halves, const Quad* quads, size_t count, size_t word, Word sums) {
+  const __mmask64 odd = 0xAAAAAAAAAAAAAAAAu;
+  __m512i high[4];
+  for (__m512i& lane : high) lane = _mm512_setzero_si512();
+  for (const Quad* end = quads + count; quads < end; ++quads, halves += 4) {
+    const __m512i a = weights_of(halves[0], word), b = weights_of(halves[1], word);
+    const __m512i c = weights_of(halves[2], word), d = weights_of(halves[3], word);
+    // Shifts and blends where unpacking would do: the unit that unpacks has expanded the weights
+    // too, and is the busiest.
+    const __m512i ab[2] = {_mm512_mask_blend_epi8(odd, a, _mm512_slli_epi16(b, 8)),
+                           _mm512_mask_blend_epi8(odd, _mm512_srli_epi16(a, 8), b)};
+    const __m512i cd[2] = {_mm512_mask_blend_epi8(odd, c, _mm512_slli_epi16(d, 8)),
+                           _mm512_mask_blend_epi8(odd, _mm512_srli_epi16(c, 8), d)};
     const __m512i documents[4] = {
         _mm512_unpacklo_epi16(ab[0], cd[0]), _mm512_unpackhi_epi16(ab[0], cd[0]),
         _mm512_unpacklo_epi16(ab[1], cd[1]), _mm512_unpackhi_epi16(ab[1], cd[1])};
-    uint64_t whole;  // four factors of 14 bits
-    __builtin_memcpy(&whole, factors + 4 * quad, 8);
-    const __m512i q_low = _mm512_set1_epi32(bytes_of(whole, 0));
-    const __m512i q_high = _mm512_set1_epi32(bytes_of(whole, 7));
+    const __m512i q_low = _mm512_set1_epi32(static_cast<int>(quads->low));
+    const __m512i q_high = _mm512_set1_epi32(static_cast<int>(quads->high));
     for (int i = 0; i < 4; ++i) {
-      low[i] = _mm512_dpbusd_epi32(low[i], documents[i], q_low);
+      sums.lanes[i] = _mm512_dpbusd_epi32(sums.lanes[i], documents[i], q_low);
       high[i] = _mm512_dpbusd_epi32(high[i], documents[i], q_high);
     }
   }
-  // Each register holds 4 neighbouring documents of every 16: transpose the 128-bit lanes.
-  for (int i = 0; i < 4; ++i) low[i] = _mm512_add_epi32(low[i], _mm512_slli_epi32(high[i], 7));
-  const __m512i a = _mm512_shuffle_i32x4(low[0], low[1], 0x44);
-  const __m512i b = _mm512_shuffle_i32x4(low[2], low[3], 0x44);
-  const __m512i c = _mm512_shuffle_i32x4(low[0], low[1], 0xEE);
-  const __m512i d = _mm512_shuffle_i32x4(low[2], low[3], 0xEE);
-  const __m512i ordered[4] = {_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xDD),
-                              _mm512_shuffle_i32x4(c, d, 0x88), _mm512_shuffle_i32x4(c, d, 0xDD)};
   for (int i = 0; i < 4; ++i)
-    _mm512_storeu_si512(sums + 16 * i,
-                        _mm512_add_epi32(_mm512_loadu_si512(sums + 16 * i), ordered[i]));
+    sums.lanes[i] = _mm512_add_epi32(sums.lanes[i], _mm512_slli_epi32(high[i], 7));
+  return sums;
 }
 
-void add_group(const Run* runs, const int16_t* factors, size_t rows, size_t group, size_t ahead,
-               unsigned planes, uint8_t* tile, uint32_t* sums) {
-  for (size_t row = 0; row < rows; ++row) {
-    prefetch_row(runs[row], group, ahead, planes);
-    // Dot products are of bytes.
-    if (planes == 2)
-      add_row(runs[row], group, factors[row], planes, sums);
-    else
-      expand(runs[row], group, tile + row * kTile);
-  }
-  if (planes == 2) return;
-  for (size_t at = 0; at < kTile; at += 64)
-    multiply(tile + at, factors, (rows + 3) / 4, sums + at);
+// The wanted blocks of a word of documents.
+inline unsigned wanted_of(const Group& group, size_t word) {
+  return static_cast<unsigned>(group.wanted >> (word * kWordBlocks) & 255);
 }
 
-uint64_t reach(const uint32_t* sums, const uint32_t* least) {
-  uint64_t reached = 0;
-  for (int i = 0; i < 4; ++i) {
-    const __m512i limits = _mm512_inserti64x4(
-        _mm512_set1_epi32(static_cast<int>(least[2 * i])),
-        _mm256_set1_epi32(static_cast<int>(least[2 * i + 1])), 1);
-    const __mmask16 mask = _mm512_cmpge_epi32_mask(_mm512_loadu_si512(sums + 16 * i), limits);
-    reached |= static_cast<uint64_t>(mask) << (16 * i);
+// Starts the sums with those of rare terms.
+void start_words(const Group& group, Word* words) {
+  const __m256i apart = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+  for (size_t word = 0; word < kGroup / kWordBlocks; ++word) {
+    if (wanted_of(group, word) == 0) continue;
+    words[word] = {};
+    for (auto left = static_cast<unsigned>(group.rare >> (word * kWordBlocks) & 255); left != 0;
+         left &= left - 1) {
+      const auto block = static_cast<size_t>(__builtin_ctz(left));
+      const Sums& sums = group.sums[group.places[word * kWordBlocks + block]];
+      const __m256i row = _mm256_permutevar8x32_epi32(
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums.data())), apart);
+      auto* even = reinterpret_cast<__m128i*>(words[word].lanes + block % 2) + block / 2;
+      auto* odd = reinterpret_cast<__m128i*>(words[word].lanes + block % 2 + 2) + block / 2;
+      _mm_store_si128(even, _mm256_castsi256_si128(row));
+      _mm_store_si128(odd, _mm256_extracti128_si256(row, 1));
+    }
   }
-  return reached;
+}
+
+// Adds rows [first, first + rows) to the words that have wanted blocks.
+void add_rows(const Group& group, size_t first, size_t rows, Word* words) {
+  Half halves[kRowsAtOnce];
+  for (size_t row = rows; row % 4 != 0; ++row)
+    halves[row] = {{}, {kNoPostings, kNoPostings, kNoPostings, kNoPostings}};
+  for (size_t half = 0; half < 2; ++half) {
+    if (static_cast<uint32_t>(group.wanted >> (half * kRecord)) == 0) continue;
+    for (size_t row = 0; row < rows; ++row)
+      open_half(group.runs[first + row], 2 * group.number + half, halves[row]);
+    for (size_t word = 0; word < 4; ++word)
+      if (wanted_of(group, 4 * half + word) != 0)
+        words[4 * half + word] = add_word(halves, group.quads + first / 4, (rows + 3) / 4, word,
+                                          words[4 * half + word]);
+  }
+}
+
+// Writes the documents of the wanted blocks that reach the least score; returns how many.
+size_t collect(const Group& group, const Word* words, uint32_t* documents, uint32_t* scores) {
+  const __m512i least = _mm512_set1_epi32(static_cast<int>(group.least));
+  const __m512i lane = _mm512_setr_epi32(0, 2, 4, 6, 16, 18, 20, 22, 32, 34, 36, 38, 48, 50, 52, 54);
+  size_t found = 0;
+  for (size_t word = 0; word < kGroup / kWordBlocks; ++word) {
+    const unsigned wanted = wanted_of(group, word);
+    if (wanted == 0) continue;
+    const __m512i* lanes = words[word].lanes;
+    const __m512i most = _mm512_max_epi32(_mm512_max_epi32(lanes[0], lanes[1]),
+                                          _mm512_max_epi32(lanes[2], lanes[3]));
+    if (_mm512_cmpge_epi32_mask(most, least) == 0) continue;
+    for (unsigned i = 0; i < 4; ++i) {
+      // Four documents of every second block.
+      const unsigned blocks = _pext_u32(wanted, i % 2 == 0 ? 0x55 : 0xAA);
+      const __mmask16 mask = _mm512_mask_cmpge_epi32_mask(
+          static_cast<__mmask16>(_pdep_u32(blocks, 0x1111) * 15), lanes[i], least);
+      const size_t first = group.number * kTile + word * kWord + i % 2 * 8 + i / 2;
+      const __m512i all = _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int>(first)));
+      _mm512_storeu_si512(documents + found, _mm512_maskz_compress_epi32(mask, all));
+      _mm512_storeu_si512(scores + found, _mm512_maskz_compress_epi32(mask, lanes[i]));
+      found += ones(mask);
+    }
+  }
+  return found;
+}
+
+size_t score(const Group& group, uint32_t* documents, uint32_t* scores) {
+  if (group.planes == 2) return score_blocks(group, documents, scores);  // dot products are of bytes
+  Word words[kGroup / kWordBlocks];
+  start_words(group, words);
+  for (size_t first = 0; first < group.rows; first += kRowsAtOnce)
+    add_rows(group, first, group.rows - first < kRowsAtOnce ? group.rows - first : kRowsAtOnce, words);
+  return collect(group, words, documents, scores);
 }
 
 }  // namespace
 
-const Loops kAvx512Loops = {bound, at_least, add_group, add_blocks, find_ranks, reach};
+const Loops kAvx512Loops = {bound, at_least, score, find_ranks};
 
 }  // namespace lsr

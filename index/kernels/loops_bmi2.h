@@ -36,86 +36,67 @@ inline __m256i products(uint64_t bytes, __m256i factor) {
   return _mm256_madd_epi16(weights, factor);
 }
 
+// Adds a row's products to the sums of the wanted blocks of half a group.
 template <unsigned planes>
-void add_blocks(const Run* runs, size_t stride, const int16_t* factors, size_t rows,
-                const Slot* slots, size_t count, uint32_t* sums) {
-  for (size_t i = 0; i < count; ++i) {
-    const Run* run = runs + slots[i].window * stride;
-    const size_t record = slots[i].block / kRecord, block = slots[i].block % kRecord;
-    __m256i* at = reinterpret_cast<__m256i*>(sums + i * kBlock);
-    __m256i sum = _mm256_loadu_si256(at);
-    for (size_t row = 0; row < rows; ++row, ++run) {
-      const uint32_t bitmap = record_bitmap(*run, record);
-      // No branch, which would be mispredicted half the time: an absent block is looked up among
-      // zeros that are always at hand, so that it costs no cache miss either.
-      const uint8_t* masks =
-          bitmap >> block & 1 ? record_at(*run, record, planes) : kNoPostings;
-      const size_t blocks = ones(bitmap);
-      const size_t before = ones(_bzhi_u32(bitmap, static_cast<unsigned>(block)));
-      const uint8_t* weights = masks + blocks + ones(masks, before);
-      const uint64_t bytes = spread(masks[before]);
-      const __m256i factor = _mm256_set1_epi32(factors[row]);
-      sum = _mm256_add_epi32(sum, products(_pdep_u64(load64(weights), bytes), factor));
-      if (planes == 2) {
-        const uint64_t high = _pdep_u64(load64(weights + ones(masks, blocks)), bytes);
-        sum = _mm256_add_epi32(sum, _mm256_slli_epi32(products(high, factor), 8));
-      }
+void add_half(const Run& run, size_t record, uint32_t wanted, int factor, Sums* sums) {
+  const uint32_t bitmap = record_bitmap(run, record);
+  const uint8_t* masks = record_at(run, record, planes);
+  const size_t blocks = ones(bitmap);
+  const uint8_t* weights = masks + blocks;
+  const size_t plane = planes == 2 ? ones(masks, blocks) : 0;
+  const __m256i factors = _mm256_set1_epi32(factor);
+  size_t counted = 0;
+  for (uint32_t left = bitmap & wanted; left != 0; left &= left - 1) {
+    const auto block = static_cast<unsigned>(__builtin_ctz(left));
+    const size_t before = ones(_bzhi_u32(bitmap, block));
+    weights += ones(masks + counted, before - counted);
+    counted = before;
+    const uint64_t bytes = spread(masks[before]);
+    __m256i* at = reinterpret_cast<__m256i*>(sums[block].data());
+    __m256i sum = _mm256_add_epi32(_mm256_loadu_si256(at),
+                                   products(_pdep_u64(load64(weights), bytes), factors));
+    if (planes == 2) {
+      const uint64_t high = _pdep_u64(load64(weights + plane), bytes);
+      sum = _mm256_add_epi32(sum, _mm256_slli_epi32(products(high, factors), 8));
     }
     _mm256_storeu_si256(at, sum);
   }
 }
 
-inline void add_blocks(const Run* runs, size_t stride, const int16_t* factors, size_t rows,
-                       const Slot* slots, size_t count, unsigned planes, uint32_t* sums) {
-  if (planes == 1)
-    add_blocks<1>(runs, stride, factors, rows, slots, count, sums);
-  else
-    add_blocks<2>(runs, stride, factors, rows, slots, count, sums);
-}
-
-// Asks for what a row will need two groups on: three streams a row are more than the machine
-// follows by itself.
-inline void prefetch_row(const Run& run, size_t group, size_t ahead, unsigned planes) {
-  const char* next = reinterpret_cast<const char*>(record_at(run, 2 * ahead, planes));
-  _mm_prefetch(next, _MM_HINT_T0);
-  _mm_prefetch(next + 64, _MM_HINT_T0);
-  if (group % 8 == 0)
-    _mm_prefetch(reinterpret_cast<const char*>(run.bitmaps + group + 16), _MM_HINT_T0);
-  if (group % 16 == 0)
-    _mm_prefetch(reinterpret_cast<const char*>(run.records + 2 * group + 64), _MM_HINT_T0);
-}
-
-// Adds a row's products to the sums of a group, block by block.
-template <unsigned planes>
-void add_row(const Run& run, size_t group, int factor, uint32_t* sums) {
-  const __m256i factors = _mm256_set1_epi32(factor);
+// Scores the wanted blocks of a group one by one.
+inline size_t score_blocks(const Group& group, uint32_t* documents, uint32_t* scores) {
+  Sums sums[kGroup];
+  for (uint64_t left = group.wanted; left != 0; left &= left - 1) {
+    const auto block = static_cast<size_t>(__builtin_ctzll(left));
+    sums[block] = group.rare >> block & 1 ? group.sums[group.places[block]] : Sums{};
+  }
   for (size_t half = 0; half < 2; ++half) {
-    uint32_t bitmap = record_bitmap(run, 2 * group + half);
-    const uint8_t* masks = record_at(run, 2 * group + half, planes);
-    const size_t blocks = ones(bitmap);
-    const uint8_t* weights = masks + blocks;
-    const size_t plane = planes == 2 ? ones(masks, blocks) : 0;
-    for (; bitmap != 0; bitmap &= bitmap - 1, ++masks) {
-      const size_t block = half * kRecord + static_cast<size_t>(__builtin_ctz(bitmap));
-      const uint64_t bytes = spread(*masks);
-      __m256i* at = reinterpret_cast<__m256i*>(sums + block * kBlock);
-      __m256i sum = _mm256_add_epi32(_mm256_loadu_si256(at),
-                                     products(_pdep_u64(load64(weights), bytes), factors));
-      if (planes == 2) {
-        const uint64_t high = _pdep_u64(load64(weights + plane), bytes);
-        sum = _mm256_add_epi32(sum, _mm256_slli_epi32(products(high, factors), 8));
-      }
-      _mm256_storeu_si256(at, sum);
-      weights += ones(*masks);
+    const auto wanted = static_cast<uint32_t>(group.wanted >> (half * kRecord));
+    if (wanted == 0) continue;
+    const size_t record = 2 * group.number + half;
+    Sums* at = sums + half * kRecord;
+    for (size_t row = 0; row < group.rows; ++row) {
+      if (group.planes == 1)
+        add_half<1>(group.runs[row], record, wanted, group.factors[row], at);
+      else
+        add_half<2>(group.runs[row], record, wanted, group.factors[row], at);
     }
   }
-}
-
-inline void add_row(const Run& run, size_t group, int factor, unsigned planes, uint32_t* sums) {
-  if (planes == 1)
-    add_row<1>(run, group, factor, sums);
-  else
-    add_row<2>(run, group, factor, sums);
+  const __m256i below = _mm256_set1_epi32(static_cast<int>(group.least) - 1);
+  size_t found = 0;
+  for (uint64_t left = group.wanted; left != 0; left &= left - 1) {
+    const auto block = static_cast<size_t>(__builtin_ctzll(left));
+    const __m256i values =
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums[block].data()));
+    auto reached = static_cast<unsigned>(
+        _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(values, below))));
+    for (; reached != 0; reached &= reached - 1, ++found) {
+      const auto d = static_cast<size_t>(__builtin_ctz(reached));
+      documents[found] = static_cast<uint32_t>(group.number * kTile + block * kBlock + d);
+      scores[found] = sums[block][d];
+    }
+  }
+  return found;
 }
 
 }  // namespace

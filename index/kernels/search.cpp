@@ -1,7 +1,6 @@
 #include "search.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace lsr {
 namespace {
@@ -27,48 +26,44 @@ class Searching {
       scan();
     } else {
       bound_blocks();
-      visit_best();
-      sweep();
+      visit_blocks();
     }
     forget_rare();
-    s_.top.finish();
+    s_.top.finish(index_.positions);
   }
 
  private:
   // A damaged document number leads at most so many blocks beyond its window.
   static constexpr size_t kSlack = 65536 / kBlock;
-  // Tenths of the largest possible score that the first steps of scoring stand for.
-  static constexpr uint64_t kShares[kSplits] = {3, 6};
   // More terms than this could overflow the 16 bits of a bound.
   static constexpr size_t kMostTerms = 4096;
-  // One wanted document in so many, and a scan is the better way.  An estimate: on 98,304 SPLADE
-  // vectors it was for k = 100, on 196,608 for k = 1,000 and about even for 100.
-  static constexpr size_t kScanShare = 1024;
-  // Groups whose best blocks are visited before all others: in the first round, with an eighth of
-  // k, and in all, with k.
-  static constexpr size_t kFirstGroups = 4, kBestGroups = 64;
-  // Survivors in a group from which scoring all of it is cheaper than block by block: the best of
-  // a few values tried.
-  static constexpr size_t kManySurvivors = 20;
+  // One wanted document in so many, and a scan is the better way.
+  static constexpr size_t kScanShare = 256;
+  // Groups visited before all others, those with the best blocks: in the first round, and, with an
+  // eighth of k, in the second.
+  static constexpr size_t kFirstGroups = 2, kBestGroups = 8;
+  // How many groups early their postings are asked for.
+  static constexpr size_t kAhead = 2;
 
   void find_runs() {
     s_.rows.clear();
     s_.rare.clear();
     const Scaled& scaled = query_.scaled;
+    uint64_t largest_product = 0;
     for (size_t i = 0; i < scaled.terms.size(); ++i) {
       const auto weight = static_cast<uint32_t>(scaled.weights[i]);
       const uint64_t largest = uint64_t{scaled.maxima[i]} * weight;
       largest_score_ += largest;
-      largest_product_ = std::max(largest_product_, largest);
+      largest_product = std::max(largest_product, largest);
       bool frequent = false;
       for (size_t w = 0; w < index_.windows.size(); ++w)
         frequent |= query_.frequent_place(i, w) != kAbsent;
-      if (frequent) s_.rows.push_back({static_cast<uint32_t>(i), largest});
+      if (frequent) s_.rows.push_back(static_cast<uint32_t>(i));
     }
     // Bounds are counted in units of 1 / 250 of the largest product, rounded up, so that those of a
     // frequent term fit 8 bits and the sum of all 16.
     unit_ = static_cast<uint32_t>(
-        std::max<uint64_t>({(largest_product_ + 249) / 250, (largest_score_ + 59999) / 60000, 1}));
+        std::max<uint64_t>({(largest_product + 249) / 250, (largest_score_ + 59999) / 60000, 1}));
     // A window at a time: what its postings are added to is then close at hand.
     for (size_t w = 0; w < index_.windows.size(); ++w) {
       const Window& window = index_.windows[w];
@@ -85,35 +80,25 @@ class Searching {
                            static_cast<uint32_t>(scaled.weights[i])});
       }
     }
-    // Strong rows come first: they decide early which blocks are worth the others.
-    std::sort(s_.rows.begin(), s_.rows.end(), [](const Scratch::Row& a, const Scratch::Row& b) {
-      return a.strength != b.strength ? a.strength > b.strength : a.query < b.query;
-    });
     fill_rows();
   }
 
   void fill_rows() {
-    const size_t rows = s_.rows.size(), windows = index_.windows.size();
-    uint64_t total = 0, reached = 0;
-    for (const Scratch::Row& row : s_.rows) total += row.strength;
-    size_t row = 0;
-    for (size_t i = 0; i < kSplits; ++i) {
-      while (row < rows && (row % 4 != 0 || reached * 10 < total * kShares[i]))
-        reached += s_.rows[row++].strength;
-      steps_[i + 1] = row;
-    }
-    steps_[kSplits + 1] = rows;
-
-    const size_t quads = (rows + 3) / 4;
+    const size_t rows = s_.rows.size(), windows = index_.windows.size(), quads = (rows + 3) / 4;
     s_.factors.assign(4 * quads, 0);
     s_.runs.resize(rows * windows);
-    for (row = 0; row < rows; ++row) {
-      const size_t i = s_.rows[row].query;
+    for (size_t row = 0; row < rows; ++row) {
+      const size_t i = s_.rows[row];
       s_.factors[row] = static_cast<int16_t>(query_.scaled.weights[i]);
       for (size_t w = 0; w < windows; ++w)
         s_.runs[w * rows + row] = frequent_run(index_.windows[w], query_.frequent_place(i, w));
     }
-    s_.tile_lines.resize(4 * quads * kTile / sizeof(Scratch::Line));
+    s_.quads.assign(quads, {0, 0});
+    for (size_t row = 0; row < rows; ++row) {
+      const auto factor = static_cast<uint32_t>(s_.factors[row]);
+      s_.quads[row / 4].low |= (factor & 127) << (8 * (row % 4));
+      s_.quads[row / 4].high |= (factor >> 7) << (8 * (row % 4));
+    }
   }
 
   bool scan_is_best() const {
@@ -178,18 +163,17 @@ class Searching {
 
   void forget_rare() {
     for (uint32_t row = 1; row <= used_; ++row) s_.row_of[s_.rare_blocks[row]] = 0;
-    std::fill_n(s_.rare_sums.begin(), used_ + 1, Scratch::Sums{});
+    std::fill_n(s_.rare_sums.begin(), used_ + 1, Sums{});
   }
 
   void bound_blocks() {
     const size_t rows = s_.rows.size();
-    for (std::vector<uint16_t>& rest : s_.rests) rest.resize(s_.bounds.size());
     s_.luts.resize(rows * kCodes);
     s_.codes.resize(rows);
     for (size_t w = 0; w < index_.windows.size(); ++w) {
       const Window& window = index_.windows[w];
       for (size_t row = 0; row < rows; ++row) {
-        const size_t i = s_.rows[row].query;
+        const size_t i = s_.rows[row];
         const uint32_t place = query_.frequent_place(i, w);
         if (place == kAbsent) continue;  // no code of it is ever looked up
         const uint32_t scale = scaled(static_cast<uint32_t>(query_.scaled.weights[i]));
@@ -199,12 +183,7 @@ class Searching {
         }
       }
       const size_t first = window.first_group;
-      Splits splits;
-      for (size_t i = 0; i < kSplits; ++i) {
-        splits.at[i] = steps_[i + 1];
-        splits.rests[i] = s_.rests[i].data() + first * kGroup;
-      }
-      loops_.bound(s_.runs.data() + w * rows, s_.luts.data(), s_.codes.data(), rows, splits,
+      loops_.bound(s_.runs.data() + w * rows, s_.luts.data(), s_.codes.data(), rows,
                    window.groups, s_.bounds.data() + first * kGroup, s_.peaks.data() + first);
     }
   }
@@ -217,158 +196,98 @@ class Searching {
     return loops_.at_least(s_.bounds.data() + group * kGroup, static_cast<uint16_t>(cut));
   }
 
-  // Visit the blocks that are as good as the best of the best groups, in rounds that double: each
-  // lifts the threshold for the next, and all of them that for the sweep.
-  void visit_best() {
+  // Visit the groups with the best blocks first: they lift the threshold for all others.
+  void visit_blocks() {
     std::vector<uint16_t>& ranked = s_.ranked;
     ranked = s_.peaks;
-    const auto most = static_cast<std::ptrdiff_t>(
-        std::min(wanted_.k + kBestGroups, ranked.size()));
-    std::nth_element(ranked.begin(), ranked.begin() + most - 1, ranked.end(), std::greater<>());
-    std::sort(ranked.begin(), ranked.begin() + most, std::greater<>());
-    const auto last = static_cast<size_t>(most) - 1;
-    for (size_t rank = std::min(wanted_.k / 8 + kFirstGroups, last);;
-         rank = std::min(2 * rank, last)) {
-      const uint32_t cut = std::max<uint32_t>(least_bound(), ranked[rank]);
-      visit(cut);
-      if (rank == last) return;
+    for (const size_t rank : {kFirstGroups, kBestGroups + wanted_.k / 8}) {
+      if (rank >= ranked.size()) break;
+      std::nth_element(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(rank),
+                       ranked.end(), std::greater<>());
+      visit(ranked[rank]);
     }
+    visit(0);
   }
 
-  // Score the blocks whose bounds reach `cut`, once.
+  // Score the blocks that may still matter in the groups whose best bound reaches `cut`, once.
   void visit(uint32_t cut) {
-    size_t pending = 0;
-    for (size_t group = 0; group < s_.peaks.size(); ++group) {
-      if (s_.peaks[group] < cut) continue;
-      uint16_t* bounds = s_.bounds.data() + group * kGroup;
-      for (uint64_t left = survivors(group, cut); left != 0; left &= left - 1) {
-        const auto block = static_cast<unsigned>(__builtin_ctzll(left));
-        bounds[block] = 0;  // visited
-        pending = add_slot(group, block, pending);
+    std::vector<uint32_t>& groups = s_.groups;
+    groups.clear();
+    cut = std::max(cut, least_bound());
+    for (size_t group = 0; group < s_.peaks.size(); ++group)
+      if (s_.peaks[group] >= cut) groups.push_back(static_cast<uint32_t>(group));
+    for (size_t i = 0; i < groups.size(); ++i) {
+      if (i + kAhead < groups.size()) {
+        const uint32_t ahead = groups[i + kAhead];
+        prefetch(ahead, survivors(ahead, least_bound()));
       }
+      const uint64_t wanted = survivors(groups[i], least_bound());
+      s_.peaks[groups[i]] = 0;  // visited
+      if (wanted != 0) score_group(groups[i], wanted);
     }
-    score_slots(pending);
-  }
-
-  // Visit what may still matter, in order of documents.
-  void sweep() {
-    size_t pending = 0;
-    for (size_t group = 0; group < s_.peaks.size(); ++group) {
-      const uint32_t cut = least_bound();
-      if (s_.peaks[group] < cut) continue;
-      uint64_t left = survivors(group, cut);
-      if (static_cast<size_t>(__builtin_popcountll(left)) >= kManySurvivors) {
-        score_group(group, left);
-        continue;
-      }
-      for (; left != 0; left &= left - 1)
-        pending = add_slot(group, static_cast<unsigned>(__builtin_ctzll(left)), pending);
-    }
-    score_slots(pending);
   }
 
   void scan() {
-    for (size_t group = 0; group < s_.peaks.size(); ++group) score_group(group, ~uint64_t{0});
+    const size_t groups = s_.peaks.size();
+    for (size_t group = 0; group < groups; ++group) {
+      if (group % 8 == 0) prefetch_places(group + 16);
+      if (group + kAhead < groups) prefetch(group + kAhead, ~uint64_t{0});
+      score_group(group, ~uint64_t{0});
+    }
   }
 
-  size_t add_slot(size_t group, unsigned block, size_t pending) {
+  // Bitmaps and places of records; a search by bounds has read them already.
+  void prefetch_places(size_t group) const {
+    if (group >= s_.peaks.size()) return;
     const uint32_t w = index_.window_of_group[group];
-    const auto local = static_cast<uint32_t>((group - index_.windows[w].first_group) * kGroup);
-    s_.slots[pending] = {w, local + block};
-    prefetch(s_.slots[pending], 0, steps_[1]);
-    if (++pending < kGroup) return pending;
-    score_slots(pending);
-    return 0;
-  }
-
-  // A query meets its postings cold, and their places are scattered: what will be wanted is asked
-  // for as soon as it is known.
-  void prefetch(const Slot& slot, size_t begin, size_t end) const {
-    const Run* runs = s_.runs.data() + slot.window * s_.rows.size();
-    for (size_t row = begin; row < end; ++row) {
-      const bool present = runs[row].bitmaps[slot.block / kGroup] >> slot.block % kGroup & 1;
-      const uint8_t* record =
-          present ? record_at(runs[row], slot.block / kRecord, planes_) : kNoPostings;
-      __builtin_prefetch(record, 0, 2);
-      __builtin_prefetch(record + 40, 0, 2);
+    const size_t rows = s_.rows.size(), local = group - index_.windows[w].first_group;
+    for (size_t row = 0; row < rows; ++row) {
+      const Run& run = s_.runs[w * rows + row];
+      __builtin_prefetch(run.bitmaps + local);
+      __builtin_prefetch(run.records + 2 * local);
     }
   }
 
-  // Score the blocks in `slots` in steps, the strongest rows first: only those that can still
-  // reach the threshold with the bounds of what is to come go on to the next.
-  void score_slots(size_t count) {
-    for (size_t i = 0; i < count; ++i) load_sums(i, global_block(s_.slots[i]));
-    for (size_t step = 0; step <= kSplits && count > 0; ++step) {
-      const size_t begin = steps_[step], end = steps_[step + 1];
-      if (begin == end && step > 0) continue;
-      if (step > 0)
-        for (size_t i = 0; i < count; ++i) prefetch(s_.slots[i], begin, end);
-      loops_.add_blocks(s_.runs.data() + begin, s_.rows.size(), s_.factors.data() + begin,
-                        end - begin, s_.slots, count, planes_, s_.sums);
-      if (end < s_.rows.size()) count = keep_slots(count, s_.rests[step].data());
-    }
-    for (size_t i = 0; i < count; ++i) {
-      const Window& window = index_.windows[s_.slots[i].window];
-      for (size_t d = 0; d < kBlock; ++d)
-        offer(window, s_.slots[i].block * kBlock + d, s_.sums[i * kBlock + d]);
-    }
-    s_.top.lift();
-  }
-
-  // Drop the blocks of which no document can reach the threshold; returns how many are left.
-  size_t keep_slots(size_t count, const uint16_t* rests) {
-    const uint32_t threshold = s_.top.threshold();
-    size_t kept = 0;
-    for (size_t begin = 0; begin < count; begin += kBlock) {
-      uint32_t least[kBlock] = {};
-      const size_t end = std::min(begin + kBlock, count);
-      for (size_t i = begin; i < end; ++i) {
-        const uint64_t rest = uint64_t{rests[global_block(s_.slots[i])]} * unit_;
-        least[i - begin] = rest < threshold ? static_cast<uint32_t>(threshold - rest) : 0;
-      }
-      const uint64_t reached = loops_.reach(s_.sums + begin * kBlock, least);
-      for (size_t i = begin; i < end; ++i) {
-        if ((reached >> ((i - begin) * kBlock) & 255) == 0) continue;
-        std::memmove(s_.sums + kept * kBlock, s_.sums + i * kBlock, sizeof(Scratch::Sums));
-        s_.slots[kept++] = s_.slots[i];
+  // A query meets its postings cold, and they are in more places than the machine follows by
+  // itself: what will be wanted is asked for as soon as it is known.
+  void prefetch(size_t group, uint64_t wanted) const {
+    const uint32_t w = index_.window_of_group[group];
+    const size_t rows = s_.rows.size(), local = group - index_.windows[w].first_group;
+    for (size_t half = 0; half < 2; ++half) {
+      if (static_cast<uint32_t>(wanted >> (half * kRecord)) == 0) continue;
+      for (size_t row = 0; row < rows; ++row) {
+        const uint8_t* record =
+            record_at(s_.runs[w * rows + row], 2 * local + half, planes_);
+        __builtin_prefetch(record);
+        __builtin_prefetch(record + 64);
       }
     }
-    return kept;
   }
 
-  // Score a group as it lies, and offer the documents of the wanted blocks.
+  // Score blocks of a group.
   void score_group(size_t group, uint64_t wanted) {
     const uint32_t w = index_.window_of_group[group];
     const Window& window = index_.windows[w];
-    const size_t rows = s_.rows.size(), local = group - window.first_group;
-    std::memset(s_.sums, 0, sizeof s_.sums);
-    for (uint64_t left = rare_bitmap(group); left != 0; left &= left - 1) {
-      const auto block = static_cast<size_t>(__builtin_ctzll(left));
-      load_sums(block, group * kGroup + block);
-    }
-    const size_t ahead = std::min<size_t>(local + 2, window.groups - 1);
-    loops_.add_group(s_.runs.data() + w * rows, s_.factors.data(), rows, local, ahead, planes_,
-                     s_.tile(), s_.sums);
-    for (size_t at = 0; at < kTile; at += kGroup, wanted >>= kBlock) {
-      if ((wanted & 255) == 0) continue;
-      uint32_t least[kBlock];
-      std::fill_n(least, kBlock, s_.top.threshold());
-      for (uint64_t left = loops_.reach(s_.sums + at, least); left != 0; left &= left - 1) {
-        const auto d = static_cast<size_t>(__builtin_ctzll(left));
-        if (wanted >> (d / kBlock) & 1)
-          offer(window, local * kTile + at + d, s_.sums[at + d]);
-      }
+    const size_t rows = s_.rows.size();
+    const Group task = {s_.runs.data() + w * rows,
+                        s_.factors.data(),
+                        s_.quads.data(),
+                        rows,
+                        group - window.first_group,
+                        planes_,
+                        wanted,
+                        rare_bitmap(group),
+                        s_.row_of.data() + group * kGroup,
+                        s_.rare_sums.data(),
+                        s_.top.threshold()};
+    const size_t found = loops_.score(task, s_.found, s_.found_scores);
+    for (size_t i = 0; i < found; ++i) {
+      if (s_.found[i] >= window.count) continue;  // of a damaged index
+      const uint32_t document = window.first + s_.found[i];
+      if (index_.alive[document >> 3] >> (document & 7) & 1)
+        s_.top.offer(document, s_.found_scores[i]);
     }
     s_.top.lift();
-  }
-
-  size_t global_block(const Slot& slot) const {
-    return index_.windows[slot.window].first_group * kGroup + slot.block;
-  }
-
-  void load_sums(size_t at, size_t block) {
-    std::memcpy(s_.sums + at * kBlock, s_.rare_sums[s_.row_of[block]].data(),
-                sizeof(Scratch::Sums));
   }
 
   // The blocks of a group with postings of rare terms.
@@ -382,22 +301,13 @@ class Searching {
     return s_.rare_bitmaps[group];
   }
 
-  void offer(const Window& window, size_t local, uint32_t score) {
-    if (score < s_.top.threshold() || score >= 0x80000000u || local >= window.count) return;
-    const uint32_t document = window.first + static_cast<uint32_t>(local);
-    if (index_.alive[document >> 3] >> (document & 7) & 1)
-      s_.top.offer(document, score, index_.positions[document]);
-  }
-
   const View& index_;
   const Query& query_;
   const Wanted& wanted_;
   const Loops& loops_;
   Scratch& s_;
   const unsigned planes_;
-  uint64_t largest_score_ = 0, largest_product_ = 0;
-  // Row ends of the steps in which blocks are scored.
-  size_t steps_[kSplits + 2] = {};
+  uint64_t largest_score_ = 0;
   uint32_t unit_ = 1, used_ = 0;
   bool rare_mapped_ = false;
 };

@@ -40,36 +40,27 @@ struct Wanted {
 // Working memory of one thread; grows to what its largest query needs and stays.  Between
 // queries `row_of` and `rare_sums` are zero.
 struct Scratch {
-  struct Row {
-    uint32_t query;      // which term of the scaled query
-    uint64_t strength;   // the most that it can add to a score
-  };
   struct RareRun {
     size_t begin, end;
     uint32_t window, weight;
   };
-  using Sums = std::array<uint32_t, kBlock>;
-  struct alignas(64) Line {
-    uint8_t bytes[64];
-  };
-  uint8_t* tile() { return tile_lines.data()->bytes; }
 
-  std::vector<Row> rows;
+  std::vector<uint32_t> rows;  // frequent terms of the scaled query
   std::vector<Run> runs;
   std::vector<RareRun> rare;
   std::vector<uint8_t> luts;
   std::vector<const uint8_t*> codes;
   std::vector<int16_t> factors;  // query weights by row, then zeros to a multiple of four
   // A value a block of the index.
-  std::vector<uint16_t> bounds, rests[kSplits];
+  std::vector<uint16_t> bounds;
   std::vector<uint32_t> row_of;  // place in `rare_sums`; 0 for none
   std::vector<uint16_t> peaks, ranked;  // a value a group
   std::vector<Sums> rare_sums;          // exact sums of the rare terms; the first is zero
   std::vector<uint64_t> rare_bitmaps;   // blocks of each group that have one
   std::vector<uint32_t> rare_blocks;    // whose they are
-  std::vector<Line> tile_lines;
-  alignas(64) uint32_t sums[kTile];
-  Slot slots[kGroup];
+  std::vector<Quad> quads;
+  std::vector<uint32_t> groups;  // to be visited
+  uint32_t found[kFoundRoom], found_scores[kFoundRoom];  // of a group
   TopK top;
   // Of the hits that are scored again.
   std::vector<double> scores;

@@ -17,7 +17,7 @@ struct Hit {
 };
 
 // Collects every document that may be among the best k.  Scores are counted in bins, so that the
-// threshold rises without sorting.
+// threshold rises without sorting, and so that the bins sort the hits at last.
 class TopK {
  public:
   // Documents up to `margin` below the k-th are kept too.
@@ -29,8 +29,9 @@ class TopK {
     shift_ = 0;
     while (largest >> shift_ >= kBins) ++shift_;
     std::fill(std::begin(bins_), std::end(bins_), 0);
-    lowest_ = above_ = 0;
+    lowest_ = highest_ = above_ = 0;
     kth_ = 0;
+    offers_.clear();
     hits.clear();
   }
 
@@ -38,11 +39,12 @@ class TopK {
   // position, so callers keep equality.
   uint32_t threshold() const { return threshold_; }
 
-  void offer(uint32_t document, uint32_t score, uint32_t position) {
-    hits.push_back({static_cast<uint64_t>(score) << 32 | (0xFFFFFFFFu - position), document});
-    const size_t bin = std::min<size_t>(score >> shift_, kBins - 1);
+  void offer(uint32_t document, uint32_t score) {
+    offers_.push_back({score, document});
+    const size_t bin = bin_of(score);
     ++bins_[bin];
     above_ += bin >= lowest_;  // with a margin, scores below it are offered too
+    highest_ = std::max(highest_, bin);
   }
 
   // Raise the threshold by what was offered since.
@@ -51,17 +53,36 @@ class TopK {
     // k documents lie in the bins from `lowest_` on, so the k-th best reaches its lower edge.
     while (above_ - bins_[lowest_] >= k_) above_ -= bins_[lowest_++];
     raise(static_cast<uint32_t>(lowest_ << shift_));
-    if (hits.size() > 4 * k_ + 1024) drop();
+    if (offers_.size() > 4 * k_ + 1024) drop();
   }
 
-  // Sort the hits, best first; without a margin, the best k only.
-  void finish() {
+  // Leave the hits in `hits`: the best k, best first, ties by position; with a margin, all that
+  // are wanted, in no order.
+  void finish(const uint32_t* positions) {
     drop();
-    if (margin_ == 0 && hits.size() > k_) {
-      std::nth_element(hits.begin(), hits.begin() + static_cast<std::ptrdiff_t>(k_), hits.end());
-      hits.resize(k_);
+    hits.resize(offers_.size());
+    // Few offers are among the last, so positions, each a cache miss, are looked up only now.
+    for (const Offer& offer : offers_) __builtin_prefetch(positions + offer.document);
+    if (margin_ != 0) {
+      for (size_t i = 0; i < hits.size(); ++i) hits[i] = hit_of(offers_[i], positions);
+      return;
     }
-    std::sort(hits.begin(), hits.end());
+    // What is left is what the bins from `lowest_` on have counted: make them places.
+    uint32_t place = 0;
+    for (size_t bin = highest_ + 1; bin-- > lowest_;) {
+      const uint32_t count = bins_[bin];
+      bins_[bin] = place;
+      place += count;
+    }
+    for (const Offer& offer : offers_)
+      hits[bins_[bin_of(offer.score)]++] = hit_of(offer, positions);
+    auto begin = hits.begin();
+    for (size_t bin = highest_ + 1; bin-- > lowest_;) {
+      const auto end = hits.begin() + bins_[bin];
+      if (end - begin > 1) std::sort(begin, end);
+      begin = end;
+    }
+    if (hits.size() > k_) hits.resize(k_);
   }
 
   std::vector<Hit> hits;
@@ -69,22 +90,34 @@ class TopK {
  private:
   static constexpr size_t kBins = 2048;  // a bin is .1 % of a usual threshold wide
 
+  struct Offer {
+    uint32_t score, document;
+  };
+
+  size_t bin_of(uint32_t score) const { return std::min<size_t>(score >> shift_, kBins - 1); }
+
+  static Hit hit_of(const Offer& offer, const uint32_t* positions) {
+    return {static_cast<uint64_t>(offer.score) << 32 | (0xFFFFFFFFu - positions[offer.document]),
+            offer.document};
+  }
+
   void raise(uint32_t kth) {
     kth_ = std::max(kth_, kth);
     if (kth_ > margin_) threshold_ = std::max(threshold_, kth_ - margin_);
   }
 
   void drop() {
-    hits.erase(std::remove_if(hits.begin(), hits.end(),
-                              [&](const Hit& hit) { return hit.score() < threshold_; }),
-               hits.end());
+    offers_.erase(std::remove_if(offers_.begin(), offers_.end(),
+                                 [&](const Offer& offer) { return offer.score < threshold_; }),
+                  offers_.end());
   }
 
   size_t k_ = 0;
   uint32_t margin_ = 0, threshold_ = 1, kth_ = 0;
   unsigned shift_ = 0;
   uint32_t bins_[kBins];
-  size_t lowest_ = 0, above_ = 0;
+  size_t lowest_ = 0, highest_ = 0, above_ = 0;
+  std::vector<Offer> offers_;
 };
 
 }  // namespace lsr
