@@ -18,8 +18,10 @@ void find_all(const Column<uint32_t>& column, const uint32_t* terms, size_t size
   for (size_t left = column.size; left > 1;) {
     const size_t half = left / 2;
     for (size_t i = 0; i < size; ++i) {
+      // No branch, which would be mispredicted every other time.
       uint32_t& place = places[i * stride];
-      place += column.data[place + half] <= terms[i] ? static_cast<uint32_t>(half) : 0;
+      const uint32_t step = 0u - static_cast<uint32_t>(column.data[place + half] <= terms[i]);
+      place += static_cast<uint32_t>(half) & step;
     }
     left -= half;
   }
