@@ -7,7 +7,6 @@
 // a sound index a query's scale keeps every sum below 2^31.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -33,12 +32,16 @@ struct Run {
   const uint8_t* maxima;    // 4-bit codes of the blocks' maxima
   const uint8_t* payload;
   uint32_t last;  // no sound record starts further on
+  uint32_t codes;  // bytes of maxima
 };
+extern const Run kNoRun;
 
 constexpr uint32_t kNoRank = UINT32_MAX;
 
-// Exact sums of the rare terms of a block's documents.
-using Sums = std::array<uint32_t, kBlock>;
+// What a rare term adds to the score of a document, counted from its group's first.
+struct Addend {
+  uint32_t document, product;
+};
 
 // Query weights have 14 bits, and dot products of bytes take 7 of them at a time, from four rows.
 struct Quad {
@@ -54,9 +57,8 @@ struct Group {
   size_t number;           // of the window
   unsigned planes;         // bytes a weight
   uint64_t wanted;         // bit b: block b is to be scored
-  uint64_t rare;           // bit b: block b has sums of rare terms ...
-  const uint32_t* places;  // ... at places[b] ...
-  const Sums* sums;        // ... of these
+  const Addend* addends;   // of rare terms, in any order
+  size_t addend_count;
   uint32_t least;          // lower scores are not wanted; below 2^31
 };
 
@@ -69,7 +71,7 @@ struct Loops {
   // Bit i tells whether values[i] >= least, for 64 values.
   uint64_t (*at_least)(const uint16_t* values, uint16_t least);
   // Adds up the products of query weights with the weights of the documents of the wanted blocks,
-  // and the sums of their rare terms.  Writes the documents (counted from the window's first) that
+  // and of their rare terms.  Writes the documents (counted from the window's first) that
   // reach `least`, in any order, and their scores; returns how many.  Both have room for
   // kFoundRoom values.
   size_t (*score)(const Group& group, uint32_t* documents, uint32_t* scores);

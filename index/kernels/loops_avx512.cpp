@@ -21,36 +21,64 @@ inline const uint8_t* add_codes(const uint8_t* codes, uint64_t bitmap, __m512i l
                                 __m512i& odd) {
   const __m512i wide =
       _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)));
-  const __m512i nibbles =
-      _mm512_and_si512(_mm512_or_si512(wide, _mm512_slli_epi16(wide, 4)), _mm512_set1_epi8(15));
+  const __m512i nibbles = _mm512_ternarylogic_epi32(  // (a | b) & c
+      wide, _mm512_slli_epi16(wide, 4), _mm512_set1_epi8(15), 0xA8);
   const __m512i values = _mm512_maskz_expand_epi8(bitmap, _mm512_shuffle_epi8(lut, nibbles));
   even = _mm512_add_epi16(even, _mm512_and_si512(values, _mm512_set1_epi16(255)));
   odd = _mm512_add_epi16(odd, _mm512_srli_epi16(values, 8));
   return codes + (ones(bitmap) + 1) / 2;
 }
 
-void bound(const Run* runs, const uint8_t* luts, const uint8_t** codes, size_t rows,
+// Adds the values of a pair of rows to the sums of even and odd blocks, two registers a group.
+// `soon` are the rows to be added next: two streams each are more than the machine follows by
+// itself, so they are asked for here.
+void add_pair(const Run* pair, const uint8_t* luts, size_t groups, const Run* soon, size_t soon_count,
+              __m512i* sums) {
+  const uint8_t *a = pair[0].maxima, *b = pair[1].maxima;
+  const __m512i lut_a = _mm512_broadcast_i32x4(
+      _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts)));
+  const __m512i lut_b = _mm512_broadcast_i32x4(
+      _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + kCodes)));
+  const uint8_t* codes[2] = {kNoPostings, kNoPostings};
+  size_t steps[2] = {0, 0};
+  for (size_t i = 0; i < soon_count; ++i) {
+    codes[i] = soon[i].maxima;
+    steps[i] = (soon[i].codes + groups - 1) / groups;
+  }
+  for (size_t group = 0; group < groups; ++group) {
+    for (size_t i = 0; i < 2; ++i)
+      _mm_prefetch(reinterpret_cast<const char*>(codes[i] += steps[i]), _MM_HINT_T0);
+    if (group % 8 == 0)
+      for (size_t i = 0; i < soon_count; ++i) {
+        _mm_prefetch(reinterpret_cast<const char*>(soon[i].bitmaps + group), _MM_HINT_T0);
+        // The places of the records are wanted when blocks are scored.
+        if (group % 16 == 0)
+        _mm_prefetch(reinterpret_cast<const char*>(soon[i].records + 2 * group), _MM_HINT_T1);
+      }
+    __m512i even = sums[2 * group], odd = sums[2 * group + 1];
+    a = add_codes(a, pair[0].bitmaps[group], lut_a, even, odd);
+    b = add_codes(b, pair[1].bitmaps[group], lut_b, even, odd);
+    sums[2 * group] = even;
+    sums[2 * group + 1] = odd;
+  }
+}
+
+void bound(const Run* runs, const uint8_t* luts, const uint8_t** , size_t rows,
            size_t groups, uint16_t* bounds, uint16_t* peaks) {
+  __m512i sums[256];
+  for (size_t i = 0; i < 2 * groups; ++i) sums[i] = _mm512_setzero_si512();
+  size_t row = 0;
+  for (; row + 1 < rows; row += 2)
+    add_pair(runs + row, luts + row * kCodes, groups, runs + row + 2, rows-row-2<2?rows-row-2:2, sums);
+  if (row < rows) {
+    const Run pair[2] = {runs[row], kNoRun};
+    add_pair(pair, luts + row * kCodes, groups, runs, 0, sums);
+  }
   const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
                                          8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
   const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
-  for (size_t row = 0; row < rows; ++row) codes[row] = runs[row].maxima;
   for (size_t group = 0; group < groups; ++group) {
-    // Sums of the even and of the odd blocks: what a byte-wise lookup widens to.
-    __m512i even = _mm512_setzero_si512(), odd = even;
-    for (size_t row = 0; row < rows; ++row) {
-      const uint8_t*& at = codes[row];
-      _mm_prefetch(reinterpret_cast<const char*>(at + 320), _MM_HINT_T0);
-      if (group % 8 == 0)
-        _mm_prefetch(reinterpret_cast<const char*>(runs[row].bitmaps + group + 24), _MM_HINT_T0);
-      // The places of the records are wanted when blocks are scored.
-      if (group % 16 == 0)
-        _mm_prefetch(reinterpret_cast<const char*>(runs[row].records + 2 * group), _MM_HINT_T1);
-      at = add_codes(at, runs[row].bitmaps[group],
-                     _mm512_broadcast_i32x4(
-                         _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + row * kCodes))),
-                     even, odd);
-    }
+    const __m512i even = sums[2 * group], odd = sums[2 * group + 1];
     uint16_t* at = bounds + group * kGroup;
     const __m512i low = _mm512_add_epi16(_mm512_permutex2var_epi16(even, first, odd),
                                          _mm512_loadu_si512(at));
@@ -97,17 +125,23 @@ inline __m512i weights_of(const Half& half, size_t word) {
   return _mm512_maskz_expand_epi8(half.masks[word], _mm512_loadu_si512(half.weights[word]));
 }
 
-// Sums of 64 documents: lane 4 a + b of lanes[i] is document 16 a + 8 (i % 2) + 2 b + i / 2.  It
-// is the order that the cheapest way of bringing the weights of four rows side by side leads to.
-struct Word {
-  __m512i lanes[4];
-};
+// Where the sum of a document is kept: lane 4 a + b of register i of a word of 64 documents is
+// number 16 a + 8 (i % 2) + 2 b + i / 2.  It is the order that the cheapest way of bringing the
+// weights of four rows side by side leads to.
+inline size_t lane_of(uint32_t document) {
+  return (document & ~63u) | (document & 1) << 5 | (document & 8) << 1 | (document >> 2 & 12) |
+         (document >> 1 & 3);
+}
 
-// Adds the products of the rows of `halves`, four at a time.
-inline Word add_word(const Half* halves, const Quad* quads, size_t count, size_t word, Word sums) {
+// Adds the products of the rows of `halves`, four at a time, to the sums of a word.
+inline void add_word(const Half* halves, const Quad* quads, size_t count, size_t word,
+                     uint32_t* sums) {
   const __mmask64 odd = 0xAAAAAAAAAAAAAAAAu;
-  __m512i high[4];
-  for (__m512i& lane : high) lane = _mm512_setzero_si512();
+  __m512i low[4], high[4];
+  for (int i = 0; i < 4; ++i) {
+    low[i] = _mm512_load_si512(sums + 16 * i);
+    high[i] = _mm512_setzero_si512();
+  }
   for (const Quad* end = quads + count; quads < end; ++quads, halves += 4) {
     const __m512i a = weights_of(halves[0], word), b = weights_of(halves[1], word);
     const __m512i c = weights_of(halves[2], word), d = weights_of(halves[3], word);
@@ -123,13 +157,13 @@ inline Word add_word(const Half* halves, const Quad* quads, size_t count, size_t
     const __m512i q_low = _mm512_set1_epi32(static_cast<int>(quads->low));
     const __m512i q_high = _mm512_set1_epi32(static_cast<int>(quads->high));
     for (int i = 0; i < 4; ++i) {
-      sums.lanes[i] = _mm512_dpbusd_epi32(sums.lanes[i], documents[i], q_low);
+      low[i] = _mm512_dpbusd_epi32(low[i], documents[i], q_low);
       high[i] = _mm512_dpbusd_epi32(high[i], documents[i], q_high);
     }
   }
   for (int i = 0; i < 4; ++i)
-    sums.lanes[i] = _mm512_add_epi32(sums.lanes[i], _mm512_slli_epi32(high[i], 7));
-  return sums;
+    _mm512_store_si512(sums + 16 * i,
+                       _mm512_add_epi32(low[i], _mm512_slli_epi32(high[i], 7)));
 }
 
 // The wanted blocks of a word of documents.
@@ -137,28 +171,8 @@ inline unsigned wanted_of(const Group& group, size_t word) {
   return static_cast<unsigned>(group.wanted >> (word * kWordBlocks) & 255);
 }
 
-// Starts the sums with those of rare terms.
-void start_words(const Group& group, Word* words) {
-  const __m256i apart = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
-  for (size_t word = 0; word < kGroup / kWordBlocks; ++word) {
-    if (wanted_of(group, word) == 0) continue;
-    words[word] = {};
-    for (auto left = static_cast<unsigned>(group.rare >> (word * kWordBlocks) & 255); left != 0;
-         left &= left - 1) {
-      const auto block = static_cast<size_t>(__builtin_ctz(left));
-      const Sums& sums = group.sums[group.places[word * kWordBlocks + block]];
-      const __m256i row = _mm256_permutevar8x32_epi32(
-          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums.data())), apart);
-      auto* even = reinterpret_cast<__m128i*>(words[word].lanes + block % 2) + block / 2;
-      auto* odd = reinterpret_cast<__m128i*>(words[word].lanes + block % 2 + 2) + block / 2;
-      _mm_store_si128(even, _mm256_castsi256_si128(row));
-      _mm_store_si128(odd, _mm256_extracti128_si256(row, 1));
-    }
-  }
-}
-
 // Adds rows [first, first + rows) to the words that have wanted blocks.
-void add_rows(const Group& group, size_t first, size_t rows, Word* words) {
+void add_rows(const Group& group, size_t first, size_t rows, uint32_t* sums) {
   Half halves[kRowsAtOnce];
   for (size_t row = rows; row % 4 != 0; ++row)
     halves[row] = {{}, {kNoPostings, kNoPostings, kNoPostings, kNoPostings}};
@@ -168,20 +182,21 @@ void add_rows(const Group& group, size_t first, size_t rows, Word* words) {
       open_half(group.runs[first + row], 2 * group.number + half, halves[row]);
     for (size_t word = 0; word < 4; ++word)
       if (wanted_of(group, 4 * half + word) != 0)
-        words[4 * half + word] = add_word(halves, group.quads + first / 4, (rows + 3) / 4, word,
-                                          words[4 * half + word]);
+        add_word(halves, group.quads + first / 4, (rows + 3) / 4, word,
+                 sums + (4 * half + word) * kWord);
   }
 }
 
 // Writes the documents of the wanted blocks that reach the least score; returns how many.
-size_t collect(const Group& group, const Word* words, uint32_t* documents, uint32_t* scores) {
+size_t collect(const Group& group, const uint32_t* sums, uint32_t* documents, uint32_t* scores) {
   const __m512i least = _mm512_set1_epi32(static_cast<int>(group.least));
   const __m512i lane = _mm512_setr_epi32(0, 2, 4, 6, 16, 18, 20, 22, 32, 34, 36, 38, 48, 50, 52, 54);
   size_t found = 0;
   for (size_t word = 0; word < kGroup / kWordBlocks; ++word) {
     const unsigned wanted = wanted_of(group, word);
     if (wanted == 0) continue;
-    const __m512i* lanes = words[word].lanes;
+    __m512i lanes[4];
+    for (size_t i = 0; i < 4; ++i) lanes[i] = _mm512_load_si512(sums + word * kWord + 16 * i);
     const __m512i most = _mm512_max_epi32(_mm512_max_epi32(lanes[0], lanes[1]),
                                           _mm512_max_epi32(lanes[2], lanes[3]));
     if (_mm512_cmpge_epi32_mask(most, least) == 0) continue;
@@ -202,11 +217,13 @@ size_t collect(const Group& group, const Word* words, uint32_t* documents, uint3
 
 size_t score(const Group& group, uint32_t* documents, uint32_t* scores) {
   if (group.planes == 2) return score_blocks(group, documents, scores);  // dot products are of bytes
-  Word words[kGroup / kWordBlocks];
-  start_words(group, words);
+  alignas(64) uint32_t sums[kTile];
+  for (size_t i = 0; i < kTile; i += 16) _mm512_store_si512(sums + i, _mm512_setzero_si512());
+  for (size_t i = 0; i < group.addend_count; ++i)
+    sums[lane_of(group.addends[i].document)] += group.addends[i].product;
   for (size_t first = 0; first < group.rows; first += kRowsAtOnce)
-    add_rows(group, first, group.rows - first < kRowsAtOnce ? group.rows - first : kRowsAtOnce, words);
-  return collect(group, words, documents, scores);
+    add_rows(group, first, group.rows - first < kRowsAtOnce ? group.rows - first : kRowsAtOnce, sums);
+  return collect(group, sums, documents, scores);
 }
 
 }  // namespace

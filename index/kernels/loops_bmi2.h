@@ -38,7 +38,7 @@ inline __m256i products(uint64_t bytes, __m256i factor) {
 
 // Adds a row's products to the sums of the wanted blocks of half a group.
 template <unsigned planes>
-void add_half(const Run& run, size_t record, uint32_t wanted, int factor, Sums* sums) {
+void add_half(const Run& run, size_t record, uint32_t wanted, int factor, uint32_t* sums) {
   const uint32_t bitmap = record_bitmap(run, record);
   const uint8_t* masks = record_at(run, record, planes);
   const size_t blocks = ones(bitmap);
@@ -52,7 +52,7 @@ void add_half(const Run& run, size_t record, uint32_t wanted, int factor, Sums* 
     weights += ones(masks + counted, before - counted);
     counted = before;
     const uint64_t bytes = spread(masks[before]);
-    __m256i* at = reinterpret_cast<__m256i*>(sums[block].data());
+    __m256i* at = reinterpret_cast<__m256i*>(sums + block * kBlock);
     __m256i sum = _mm256_add_epi32(_mm256_loadu_si256(at),
                                    products(_pdep_u64(load64(weights), bytes), factors));
     if (planes == 2) {
@@ -65,16 +65,14 @@ void add_half(const Run& run, size_t record, uint32_t wanted, int factor, Sums* 
 
 // Scores the wanted blocks of a group one by one.
 inline size_t score_blocks(const Group& group, uint32_t* documents, uint32_t* scores) {
-  Sums sums[kGroup];
-  for (uint64_t left = group.wanted; left != 0; left &= left - 1) {
-    const auto block = static_cast<size_t>(__builtin_ctzll(left));
-    sums[block] = group.rare >> block & 1 ? group.sums[group.places[block]] : Sums{};
-  }
+  uint32_t sums[kTile] = {};
+  for (size_t i = 0; i < group.addend_count; ++i)
+    sums[group.addends[i].document] += group.addends[i].product;
   for (size_t half = 0; half < 2; ++half) {
     const auto wanted = static_cast<uint32_t>(group.wanted >> (half * kRecord));
     if (wanted == 0) continue;
     const size_t record = 2 * group.number + half;
-    Sums* at = sums + half * kRecord;
+    uint32_t* at = sums + half * kRecord * kBlock;
     for (size_t row = 0; row < group.rows; ++row) {
       if (group.planes == 1)
         add_half<1>(group.runs[row], record, wanted, group.factors[row], at);
@@ -85,15 +83,14 @@ inline size_t score_blocks(const Group& group, uint32_t* documents, uint32_t* sc
   const __m256i below = _mm256_set1_epi32(static_cast<int>(group.least) - 1);
   size_t found = 0;
   for (uint64_t left = group.wanted; left != 0; left &= left - 1) {
-    const auto block = static_cast<size_t>(__builtin_ctzll(left));
-    const __m256i values =
-        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums[block].data()));
+    const size_t first = static_cast<size_t>(__builtin_ctzll(left)) * kBlock;
+    const __m256i values = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + first));
     auto reached = static_cast<unsigned>(
         _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(values, below))));
     for (; reached != 0; reached &= reached - 1, ++found) {
-      const auto d = static_cast<size_t>(__builtin_ctz(reached));
-      documents[found] = static_cast<uint32_t>(group.number * kTile + block * kBlock + d);
-      scores[found] = sums[block][d];
+      const size_t d = first + static_cast<size_t>(__builtin_ctz(reached));
+      documents[found] = static_cast<uint32_t>(group.number * kTile + d);
+      scores[found] = sums[d];
     }
   }
   return found;

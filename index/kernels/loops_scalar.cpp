@@ -35,7 +35,7 @@ uint64_t at_least(const uint16_t* values, uint16_t least) {
 
 // Adds a row's products to the sums of the wanted blocks of half a group.
 void add_half(const Run& run, size_t record, uint32_t wanted, unsigned planes, uint32_t factor,
-              Sums* sums) {
+              uint32_t* sums) {
   const uint32_t bitmap = record_bitmap(run, record);
   const uint8_t* masks = record_at(run, record, planes);
   const size_t blocks = count_ones(bitmap), plane = planes == 2 ? count_ones(masks, blocks) : 0;
@@ -47,7 +47,7 @@ void add_half(const Run& run, size_t record, uint32_t wanted, unsigned planes, u
       for (unsigned mask = *masks; mask != 0; mask &= mask - 1, ++at) {
         uint32_t weight = at[0];
         if (planes == 2) weight |= uint32_t{at[plane]} << 8;
-        sums[block][static_cast<size_t>(__builtin_ctz(mask))] += factor * weight;
+        sums[block * kBlock + static_cast<size_t>(__builtin_ctz(mask))] += factor * weight;
       }
     }
     weights += count_ones(*masks);
@@ -55,22 +55,22 @@ void add_half(const Run& run, size_t record, uint32_t wanted, unsigned planes, u
 }
 
 size_t score(const Group& group, uint32_t* documents, uint32_t* scores) {
-  Sums sums[kGroup];
-  for (size_t block = 0; block < kGroup; ++block)
-    sums[block] = group.rare >> block & 1 ? group.sums[group.places[block]] : Sums{};
+  uint32_t sums[kTile] = {};
+  for (size_t i = 0; i < group.addend_count; ++i)
+    sums[group.addends[i].document] += group.addends[i].product;
   for (size_t row = 0; row < group.rows; ++row)
     for (size_t half = 0; half < 2; ++half)
       add_half(group.runs[row], 2 * group.number + half,
                static_cast<uint32_t>(group.wanted >> (half * kRecord)), group.planes,
-               static_cast<uint32_t>(group.factors[row]), sums + half * kRecord);
+               static_cast<uint32_t>(group.factors[row]), sums + half * kRecord * kBlock);
   size_t found = 0;
   for (size_t d = 0; d < kTile; ++d) {
-    const uint32_t sum = sums[d / kBlock][d % kBlock];
     // Compared as signed numbers, as the vector sets do: a wrapped sum reaches nothing.
-    if ((group.wanted >> (d / kBlock) & 1) == 0 || sum < group.least || sum >= 0x80000000u)
+    if ((group.wanted >> (d / kBlock) & 1) == 0 || sums[d] < group.least ||
+        sums[d] >= 0x80000000u)
       continue;
     documents[found] = static_cast<uint32_t>(group.number * kTile + d);
-    scores[found++] = sum;
+    scores[found++] = sums[d];
   }
   return found;
 }

@@ -34,6 +34,7 @@ void find_all(const Column<uint32_t>& column, const uint32_t* terms, size_t size
 }  // namespace
 
 const uint8_t kNoPostings[kPayloadPadding] = {};
+const Run kNoRun = {kNoBitmaps, kNoRecords, kNoPostings, kNoPostings, 0, 0};
 
 const Window& View::window_of(uint32_t document) const {
   const auto after = std::upper_bound(windows.begin(), windows.end(), document,
@@ -57,7 +58,7 @@ std::pair<size_t, size_t> rare_run(const Window& window, size_t place) {
 }
 
 Run frequent_run(const Window& window, uint32_t place) {
-  if (place == kAbsent) return {kNoBitmaps, kNoRecords, kNoPostings, kNoPostings, 0};
+  if (place == kAbsent) return kNoRun;
   const size_t maxima = window.maxima_starts[place], payload = window.payload_starts[place];
   // Two groups more than there are, for loads that reach beyond the last code.
   if (maxima + (window.groups + 2) * kGroupMaxima > window.maxima.size ||
@@ -66,7 +67,7 @@ Run frequent_run(const Window& window, uint32_t place) {
   const size_t last = window.payload.size - kPayloadPadding - payload;
   return {window.bitmaps + size_t{place} * window.groups,
           window.records + size_t{place} * window.groups * 2, window.maxima.data + maxima,
-          window.payload.data + payload, static_cast<uint32_t>(std::min<size_t>(last, kAbsent))};
+          window.payload.data + payload, static_cast<uint32_t>(std::min<size_t>(last, kAbsent)), (place + 1 < window.frequent_terms.size ? window.maxima_starts[place + 1] : (uint32_t)window.maxima.size - 2*kGroupMaxima) - (uint32_t)maxima};
 }
 
 void locate(const View& index, const uint32_t* terms, size_t size, Located& located) {

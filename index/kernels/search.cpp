@@ -19,7 +19,6 @@ class Searching {
     if (s_.rows.empty() && s_.rare.empty()) return;
     const size_t groups = index_.window_of_group.size();
     s_.bounds.assign(groups * kGroup + kSlack, 0);
-    s_.row_of.resize(groups * kGroup + kSlack);
     s_.peaks.resize(groups);
     add_rare();
     if (scan_is_best()) {
@@ -28,7 +27,6 @@ class Searching {
       bound_blocks();
       visit_blocks();
     }
-    forget_rare();
     s_.top.finish(index_.positions);
   }
 
@@ -113,57 +111,73 @@ class Searching {
     return static_cast<uint32_t>(((uint64_t{query} << 16) + unit_ - 1) / unit_);
   }
 
-  // Rare terms are cheap enough to be added up exactly, a few bytes a posting: into bounds, and
-  // into the sums that the scores of their blocks will start from.
+  // Rare terms are cheap enough to take part posting by posting: their products are added to the
+  // bounds, and sorted by group for the scores.
   void add_rare() {
     size_t postings = 0;
     for (const Scratch::RareRun& run : s_.rare) postings += run.end - run.begin;
-    if (s_.rare_sums.size() < postings + 1) {
-      s_.rare_sums.resize(postings + 1);
-      s_.rare_blocks.resize(postings + 1);
+    s_.turns.resize(postings);
+    s_.addends.resize(postings);
+    s_.first_addends.assign(s_.peaks.size() + kSlack / kGroup + 1, 0);
+    each_rare_run([&](const Scratch::RareRun& run, auto* weights, uint32_t* turns) {
+      bound_rare(run, weights, turns);
+    });
+    // From how many each group has to where they begin.
+    uint32_t begin = 0;
+    for (uint32_t& first : s_.first_addends) {
+      const uint32_t count = first;
+      first = begin;
+      begin += count;
     }
-    uint32_t used = 0;
+    each_rare_run([&](const Scratch::RareRun& run, auto* weights, const uint32_t* turns) {
+      sort_rare(run, weights, turns);
+    });
+  }
+
+  template <class Visit>
+  void each_rare_run(const Visit& visit) {
+    uint32_t* turns = s_.turns.data();
     for (const Scratch::RareRun& run : s_.rare) {
-      const Window& window = index_.windows[run.window];
-      if (window.weights.wide)
-        used = add_rare_run(window, static_cast<const uint16_t*>(window.weights.data), run,
-                            scaled(run.weight), used);
+      const Weights& weights = index_.windows[run.window].weights;
+      if (weights.wide)
+        visit(run, static_cast<const uint16_t*>(weights.data) + run.begin, turns);
       else
-        used = add_rare_run(window, static_cast<const uint8_t*>(window.weights.data), run,
-                            scaled(run.weight), used);
+        visit(run, static_cast<const uint8_t*>(weights.data) + run.begin, turns);
+      turns += run.end - run.begin;
     }
-    used_ = used;
+  }
+
+  // Adds a run to the bounds, counts its postings by group, and notes which of its group each is:
+  // with counters alone, where one goes would have to wait for where the last one went.
+  template <class Weight>
+  void bound_rare(const Scratch::RareRun& run, const Weight* weights, uint32_t* turns) {
+    const Window& window = index_.windows[run.window];
+    const uint16_t* documents = window.documents.data + run.begin;
+    uint16_t* bounds = s_.bounds.data() + window.first_group * kGroup;
+    uint32_t* counts = s_.first_addends.data() + window.first_group;
+    const uint32_t scale = scaled(run.weight);
+    uint32_t last = UINT32_MAX, maximum = 0;
+    for (size_t i = 0; i < run.end - run.begin; ++i) {
+      const uint32_t block = documents[i] / kBlock;
+      // A block's bound takes the largest of the term's weights in it, as the maxima do.
+      const uint32_t before = block == last ? maximum : 0;
+      maximum = std::max(before, (weights[i] * scale + 65535) >> 16);
+      bounds[block] = static_cast<uint16_t>(bounds[block] + maximum - before);
+      last = block;
+      turns[i] = counts[block / kGroup]++;
+    }
   }
 
   template <class Weight>
-  uint32_t add_rare_run(const Window& window, const Weight* weights, const Scratch::RareRun& run,
-                        uint32_t scale, uint32_t used) {
-    const size_t first = window.first_group * kGroup;
-    uint16_t* bounds = s_.bounds.data() + first;
-    uint32_t* row_of = s_.row_of.data() + first;
-    uint32_t last = UINT32_MAX, maximum = 0;
-    for (size_t i = run.begin; i < run.end; ++i) {
-      const uint32_t document = window.documents.data[i], weight = weights[i];
-      const uint32_t block = document / kBlock;
-      // A block's bound takes the largest of the term's weights in it, as the maxima do.
-      const uint32_t before = block == last ? maximum : 0;
-      maximum = std::max(before, (weight * scale + 65535) >> 16);
-      bounds[block] = static_cast<uint16_t>(bounds[block] + maximum - before);
-      last = block;
-      // No branch: whether a block is new is anybody's guess.
-      uint32_t row = row_of[block];
-      used += row == 0;
-      row = row == 0 ? used : row;
-      row_of[block] = row;
-      s_.rare_blocks[row] = static_cast<uint32_t>(first + block);
-      s_.rare_sums[row][document % kBlock] += run.weight * weight;
+  void sort_rare(const Scratch::RareRun& run, const Weight* weights, const uint32_t* turns) {
+    const Window& window = index_.windows[run.window];
+    const uint16_t* documents = window.documents.data + run.begin;
+    const uint32_t* firsts = s_.first_addends.data() + window.first_group;
+    Addend* addends = s_.addends.data();
+    for (size_t i = 0; i < run.end - run.begin; ++i) {
+      const uint32_t group = documents[i] / kTile, document = documents[i] % kTile;
+      addends[firsts[group] + turns[i]] = {document, run.weight * weights[i]};
     }
-    return used;
-  }
-
-  void forget_rare() {
-    for (uint32_t row = 1; row <= used_; ++row) s_.row_of[s_.rare_blocks[row]] = 0;
-    std::fill_n(s_.rare_sums.begin(), used_ + 1, Sums{});
   }
 
   void bound_blocks() {
@@ -276,9 +290,8 @@ class Searching {
                         group - window.first_group,
                         planes_,
                         wanted,
-                        rare_bitmap(group),
-                        s_.row_of.data() + group * kGroup,
-                        s_.rare_sums.data(),
+                        s_.addends.data() + s_.first_addends[group],
+                        s_.first_addends[group + 1] - s_.first_addends[group],
                         s_.top.threshold()};
     const size_t found = loops_.score(task, s_.found, s_.found_scores);
     for (size_t i = 0; i < found; ++i) {
@@ -290,17 +303,6 @@ class Searching {
     s_.top.lift();
   }
 
-  // The blocks of a group with postings of rare terms.
-  uint64_t rare_bitmap(size_t group) {
-    if (!rare_mapped_) {
-      s_.rare_bitmaps.assign(s_.peaks.size() + kSlack / kGroup, 0);
-      for (uint32_t row = 1; row <= used_; ++row)
-        s_.rare_bitmaps[s_.rare_blocks[row] / kGroup] |= uint64_t{1} << s_.rare_blocks[row] % kGroup;
-      rare_mapped_ = true;
-    }
-    return s_.rare_bitmaps[group];
-  }
-
   const View& index_;
   const Query& query_;
   const Wanted& wanted_;
@@ -308,8 +310,7 @@ class Searching {
   Scratch& s_;
   const unsigned planes_;
   uint64_t largest_score_ = 0;
-  uint32_t unit_ = 1, used_ = 0;
-  bool rare_mapped_ = false;
+  uint32_t unit_ = 1;
 };
 
 }  // namespace

@@ -37,8 +37,7 @@ struct Wanted {
   Method method;
 };
 
-// Working memory of one thread; grows to what its largest query needs and stays.  Between
-// queries `row_of` and `rare_sums` are zero.
+// Working memory of one thread; grows to what its largest query needs and stays.
 struct Scratch {
   struct RareRun {
     size_t begin, end;
@@ -53,11 +52,10 @@ struct Scratch {
   std::vector<int16_t> factors;  // query weights by row, then zeros to a multiple of four
   // A value a block of the index.
   std::vector<uint16_t> bounds;
-  std::vector<uint32_t> row_of;  // place in `rare_sums`; 0 for none
   std::vector<uint16_t> peaks, ranked;  // a value a group
-  std::vector<Sums> rare_sums;          // exact sums of the rare terms; the first is zero
-  std::vector<uint64_t> rare_bitmaps;   // blocks of each group that have one
-  std::vector<uint32_t> rare_blocks;    // whose they are
+  std::vector<uint32_t> turns;   // of a rare posting among those of its group
+  std::vector<Addend> addends;   // by group ...
+  std::vector<uint32_t> first_addends;  // ... from here on
   std::vector<Quad> quads;
   std::vector<uint32_t> groups;  // to be visited
   uint32_t found[kFoundRoom], found_scores[kFoundRoom];  // of a group
