@@ -166,9 +166,10 @@ inline void add_word(const Half* halves, const Quad* quads, size_t count, size_t
                        _mm512_add_epi32(low[i], _mm512_slli_epi32(high[i], 7)));
 }
 
-// The wanted blocks of a word of documents.
-inline unsigned wanted_of(const Group& group, size_t word) {
-  return static_cast<unsigned>(group.wanted >> (word * kWordBlocks) & 255);
+// The words that hold wanted blocks, a bit each.
+inline unsigned words_of(uint64_t wanted) {
+  const __m128i bytes = _mm_cvtsi64_si128(static_cast<long long>(wanted));
+  return ~static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_setzero_si128())));
 }
 
 // Adds rows [first, first + rows) to the words that have wanted blocks.
@@ -177,13 +178,15 @@ void add_rows(const Group& group, size_t first, size_t rows, uint32_t* sums) {
   for (size_t row = rows; row % 4 != 0; ++row)
     halves[row] = {{}, {kNoPostings, kNoPostings, kNoPostings, kNoPostings}};
   for (size_t half = 0; half < 2; ++half) {
-    if (static_cast<uint32_t>(group.wanted >> (half * kRecord)) == 0) continue;
+    unsigned left = words_of(group.wanted) >> (4 * half) & 15;
+    if (left == 0) continue;
     for (size_t row = 0; row < rows; ++row)
       open_half(group.runs[first + row], 2 * group.number + half, halves[row]);
-    for (size_t word = 0; word < 4; ++word)
-      if (wanted_of(group, 4 * half + word) != 0)
-        add_word(halves, group.quads + first / 4, (rows + 3) / 4, word,
-                 sums + (4 * half + word) * kWord);
+    for (; left != 0; left &= left - 1) {
+      const auto word = static_cast<size_t>(__builtin_ctz(left));
+      add_word(halves, group.quads + first / 4, (rows + 3) / 4, word,
+               sums + (4 * half + word) * kWord);
+    }
   }
 }
 
@@ -192,14 +195,14 @@ size_t collect(const Group& group, const uint32_t* sums, uint32_t* documents, ui
   const __m512i least = _mm512_set1_epi32(static_cast<int>(group.least));
   const __m512i lane = _mm512_setr_epi32(0, 2, 4, 6, 16, 18, 20, 22, 32, 34, 36, 38, 48, 50, 52, 54);
   size_t found = 0;
-  for (size_t word = 0; word < kGroup / kWordBlocks; ++word) {
-    const unsigned wanted = wanted_of(group, word);
-    if (wanted == 0) continue;
+  for (unsigned left = words_of(group.wanted) & 255; left != 0; left &= left - 1) {
+    const auto word = static_cast<size_t>(__builtin_ctz(left));
     __m512i lanes[4];
     for (size_t i = 0; i < 4; ++i) lanes[i] = _mm512_load_si512(sums + word * kWord + 16 * i);
     const __m512i most = _mm512_max_epi32(_mm512_max_epi32(lanes[0], lanes[1]),
                                           _mm512_max_epi32(lanes[2], lanes[3]));
     if (_mm512_cmpge_epi32_mask(most, least) == 0) continue;
+    const auto wanted = static_cast<unsigned>(group.wanted >> (word * kWordBlocks) & 255);
     for (unsigned i = 0; i < 4; ++i) {
       // Four documents of every second block.
       const unsigned blocks = _pext_u32(wanted, i % 2 == 0 ? 0x55 : 0xAA);

@@ -11,15 +11,14 @@ class Searching {
   Searching(const View& index, const Query& query, const Wanted& wanted, const Loops& loops,
             Scratch& scratch)
       : index_(index), query_(query), wanted_(wanted), loops_(loops), s_(scratch),
-        planes_(index.wide ? 2 : 1) {}
+        planes_(index.wide ? 2 : 1), groups_(index.window_of_group.size()) {}
 
   void run() {
     find_runs();
     s_.top.start(wanted_.k, wanted_.margin, largest_score_);
     if (s_.rows.empty() && s_.rare.empty()) return;
-    const size_t groups = index_.window_of_group.size();
-    s_.bounds.assign(groups * kGroup + kSlack, 0);
-    s_.peaks.resize(groups);
+    s_.bounds.assign(groups_ * kGroup + kSlack, 0);
+    s_.peaks.assign((groups_ + kGroup - 1) / kGroup * kGroup, 0);
     add_rare();
     if (scan_is_best()) {
       scan();
@@ -37,9 +36,9 @@ class Searching {
   static constexpr size_t kMostTerms = 4096;
   // One wanted document in so many, and a scan is the better way.
   static constexpr size_t kScanShare = 256;
-  // Groups visited before all others, those with the best blocks: in the first round, and, with an
-  // eighth of k, in the second.
-  static constexpr size_t kFirstGroups = 2, kBestGroups = 8;
+  // Groups visited before all others, those with the best blocks: in the first round, and, with a
+  // sixteenth of k, in the second.
+  static constexpr size_t kFirstGroups = 2, kBestGroups = 12;
   // How many groups early their postings are asked for.
   static constexpr size_t kAhead = 2;
 
@@ -118,7 +117,7 @@ class Searching {
     for (const Scratch::RareRun& run : s_.rare) postings += run.end - run.begin;
     s_.turns.resize(postings);
     s_.addends.resize(postings);
-    s_.first_addends.assign(s_.peaks.size() + kSlack / kGroup + 1, 0);
+    s_.first_addends.assign(groups_ + kSlack / kGroup + 1, 0);
     each_rare_run([&](const Scratch::RareRun& run, auto* weights, uint32_t* turns) {
       bound_rare(run, weights, turns);
     });
@@ -180,6 +179,14 @@ class Searching {
     }
   }
 
+  template <class Weight>
+  static void fill_lut(const Weight* codebook, uint32_t scale, uint8_t* lut) {
+    for (size_t code = 0; code < kCodes; ++code) {
+      const uint32_t bound = (codebook[code] * scale + 65535) >> 16;
+      lut[code] = static_cast<uint8_t>(bound < 255 ? bound : 255);
+    }
+  }
+
   void bound_blocks() {
     const size_t rows = s_.rows.size();
     s_.luts.resize(rows * kCodes);
@@ -191,10 +198,12 @@ class Searching {
         const uint32_t place = query_.frequent_place(i, w);
         if (place == kAbsent) continue;  // no code of it is ever looked up
         const uint32_t scale = scaled(static_cast<uint32_t>(query_.scaled.weights[i]));
-        for (size_t code = 0; code < kCodes; ++code) {
-          const uint32_t bound = (window.codebooks[place * kCodes + code] * scale + 65535) >> 16;
-          s_.luts[row * kCodes + code] = static_cast<uint8_t>(std::min<uint32_t>(bound, 255));
-        }
+        uint8_t* lut = s_.luts.data() + row * kCodes;
+        const size_t book = size_t{place} * kCodes;
+        if (window.codebooks.wide)
+          fill_lut(static_cast<const uint16_t*>(window.codebooks.data) + book, scale, lut);
+        else
+          fill_lut(static_cast<const uint8_t*>(window.codebooks.data) + book, scale, lut);
       }
       const size_t first = window.first_group;
       loops_.bound(s_.runs.data() + w * rows, s_.luts.data(), s_.codes.data(), rows,
@@ -212,15 +221,26 @@ class Searching {
 
   // Visit the groups with the best blocks first: they lift the threshold for all others.
   void visit_blocks() {
-    std::vector<uint16_t>& ranked = s_.ranked;
-    ranked = s_.peaks;
-    for (const size_t rank : {kFirstGroups, kBestGroups + wanted_.k / 8}) {
-      if (rank >= ranked.size()) break;
-      std::nth_element(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(rank),
-                       ranked.end(), std::greater<>());
-      visit(ranked[rank]);
-    }
+    for (const size_t rank : {kFirstGroups, kBestGroups + wanted_.k / 16})
+      if (rank < groups_) visit(peak_at(rank));
     visit(0);
+  }
+
+  // The largest value that more than `rank` groups' best bounds reach.
+  uint32_t peak_at(size_t rank) const {
+    uint32_t reached = 0;
+    for (uint32_t bit = 32768; bit != 0; bit /= 2) {
+      size_t count = 0;
+      for (size_t at = 0; at < groups_; at += kGroup)
+        count += static_cast<size_t>(__builtin_popcountll(reaching(at, reached + bit)));
+      if (count > rank) reached += bit;
+    }
+    return reached;
+  }
+
+  // Which of 64 groups have a best bound that reaches `cut`.
+  uint64_t reaching(size_t at, uint32_t cut) const {
+    return loops_.at_least(s_.peaks.data() + at, static_cast<uint16_t>(cut));
   }
 
   // Score the blocks that may still matter in the groups whose best bound reaches `cut`, once.
@@ -228,8 +248,9 @@ class Searching {
     std::vector<uint32_t>& groups = s_.groups;
     groups.clear();
     cut = std::max(cut, least_bound());
-    for (size_t group = 0; group < s_.peaks.size(); ++group)
-      if (s_.peaks[group] >= cut) groups.push_back(static_cast<uint32_t>(group));
+    for (size_t at = 0; at < groups_; at += kGroup)
+      for (uint64_t left = reaching(at, cut); left != 0; left &= left - 1)
+        groups.push_back(static_cast<uint32_t>(at) + static_cast<uint32_t>(__builtin_ctzll(left)));
     for (size_t i = 0; i < groups.size(); ++i) {
       if (i + kAhead < groups.size()) {
         const uint32_t ahead = groups[i + kAhead];
@@ -242,17 +263,16 @@ class Searching {
   }
 
   void scan() {
-    const size_t groups = s_.peaks.size();
-    for (size_t group = 0; group < groups; ++group) {
+    for (size_t group = 0; group < groups_; ++group) {
       if (group % 8 == 0) prefetch_places(group + 16);
-      if (group + kAhead < groups) prefetch(group + kAhead, ~uint64_t{0});
+      if (group + kAhead < groups_) prefetch(group + kAhead, ~uint64_t{0});
       score_group(group, ~uint64_t{0});
     }
   }
 
   // Bitmaps and places of records; a search by bounds has read them already.
   void prefetch_places(size_t group) const {
-    if (group >= s_.peaks.size()) return;
+    if (group >= groups_) return;
     const uint32_t w = index_.window_of_group[group];
     const size_t rows = s_.rows.size(), local = group - index_.windows[w].first_group;
     for (size_t row = 0; row < rows; ++row) {
@@ -309,6 +329,7 @@ class Searching {
   const Loops& loops_;
   Scratch& s_;
   const unsigned planes_;
+  const size_t groups_;
   uint64_t largest_score_ = 0;
   uint32_t unit_ = 1;
 };

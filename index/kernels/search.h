@@ -52,7 +52,7 @@ struct Scratch {
   std::vector<int16_t> factors;  // query weights by row, then zeros to a multiple of four
   // A value a block of the index.
   std::vector<uint16_t> bounds;
-  std::vector<uint16_t> peaks, ranked;  // a value a group
+  std::vector<uint16_t> peaks;  // a value a group, rounded up to 64
   std::vector<uint32_t> turns;   // of a rare posting among those of its group
   std::vector<Addend> addends;   // by group ...
   std::vector<uint32_t> first_addends;  // ... from here on
