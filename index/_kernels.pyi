@@ -43,11 +43,11 @@ class Postings:
         isa: str,
         exact_floats: bool,
     ) -> tuple[
-        npt.NDArray[np.int64],
+        list[int],
         npt.NDArray[np.uint32],
         npt.NDArray[np.uint32],
         npt.NDArray[np.float64],
-        npt.NDArray[np.float64],
+        list[float],
     ]: ...
     def lookup(
         self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32]

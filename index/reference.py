@@ -81,7 +81,7 @@ class Reference:
             np.concatenate([np.empty(0), *(part[i] for part in found)]).astype(dtype)
             for i, dtype in enumerate((np.uint32, np.uint32, np.float64))
         ]
-        return (np.array(indptr, np.int64), *columns, integers.steps)
+        return (indptr, *columns, integers.steps.tolist())
 
     def _float_scores(
         self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32], given: Any

@@ -36,16 +36,17 @@ from lsr.vectors import SparseVectors
 KERNEL_METHODS = {"auto": 0, "scan": 1, "pruned": 2}
 METHODS = (*KERNEL_METHODS, "reference")
 ISA_VARIABLE = "LSR_ISA"
+ISAS = tuple(_kernels.available_isas())  # worst first
 MOST_DOCUMENTS = 2**32 - 1
 
 T = TypeVar("T")
 # indptr, documents, integers, scores, units of the scores
 Raw = tuple[
-    npt.NDArray[np.int64],
+    list[int],
     npt.NDArray[np.uint32],
     npt.NDArray[np.uint32],
     npt.NDArray[np.float64],
-    npt.NDArray[np.float64],
+    list[float],
 ]
 Engine = Callable[[SparseVectors], Raw]
 
@@ -69,13 +70,12 @@ class Found:
 
 def instruction_set() -> str:
     """The kernels in use: the best this machine has, or the one `LSR_ISA` names."""
-    available = _kernels.available_isas()
     wanted = os.environ.get(ISA_VARIABLE)
     if not wanted:
-        return available[-1]
-    if wanted not in available:
+        return ISAS[-1]
+    if wanted not in ISAS:
         raise QueryError(
-            f"{ISA_VARIABLE}={wanted} cannot be used here: this machine has {', '.join(available)}"
+            f"{ISA_VARIABLE}={wanted} cannot be used here: this machine has {', '.join(ISAS)}"
         )
     return wanted
 
@@ -212,7 +212,7 @@ class Searcher:
         indptr, documents, integers, scores, units = self._checked(lambda: engine(queries))
         return [
             Found(documents[a:b], integers[a:b], scores[a:b], unit)
-            for (a, b), unit in zip(pairwise(indptr.tolist()), units.tolist(), strict=True)
+            for (a, b), unit in zip(pairwise(indptr), units, strict=True)
         ]
 
     def _checked(self, call: Callable[[], T]) -> T:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from lsr.index.searcher import Found
     from lsr.retrieval import Index
+    from lsr.vectors import SparseVectors
 
 Kind = Literal["literal", "expansion"]
 
@@ -74,12 +75,18 @@ class Hits:
     """
 
     def __init__(
-        self, index: Index, query: str | None, vector: Any, found: Found, exact: bool
+        self,
+        index: Index,
+        query: str | None,
+        vectors: SparseVectors,
+        row: int,
+        found: Found,
+        exact: bool,
     ) -> None:
         self.query = query
         self.documents: npt.NDArray[np.uint32] = found.documents
         self.scores: npt.NDArray[np.float64] = found.scores
-        self._index, self._vector, self._exact = index, vector, exact
+        self._index, self._vectors, self._row, self._exact = index, vectors, row, exact
 
     @cached_property
     def ids(self) -> npt.NDArray[np.str_]:
@@ -108,7 +115,7 @@ class Hits:
         """Why the document at a rank (from 0) has its score."""
         return self._index.explain(
             self.query,
-            self._vector,
+            self._vectors[self._row],
             int(self.documents[rank]),
             float(self.scores[rank]),
             exact_floats=self._exact,

@@ -308,7 +308,7 @@ class Index:
             vectors, k, method=method, exact_floats=exact_floats, threads=threads
         )
         return [
-            Hits(self, text, vectors[row], hits, exact_floats)
+            Hits(self, text, vectors, row, hits, exact_floats)
             for row, (text, hits) in enumerate(zip(texts, found, strict=True))
         ]
 

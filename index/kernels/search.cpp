@@ -35,7 +35,7 @@ class Searching {
   // More terms than this could overflow the 16 bits of a bound.
   static constexpr size_t kMostTerms = 4096;
   // One wanted document in so many, and a scan is the better way.
-  static constexpr size_t kScanShare = 256;
+  static constexpr size_t kScanShare = 64;
   // Groups visited before all others, those with the best blocks: in the first round, and, with a
   // sixteenth of k, in the second.
   static constexpr size_t kFirstGroups = 2, kBestGroups = 12;
