@@ -39,8 +39,6 @@ class Searching {
   // Groups visited before all others, those with the best blocks: in the first round, and, with a
   // sixteenth of k, in the second.
   static constexpr size_t kFirstGroups = 2, kBestGroups = 12;
-  // How many groups early their postings are asked for.
-  static constexpr size_t kAhead = 2;
 
   void find_runs() {
     s_.rows.clear();
@@ -252,10 +250,6 @@ class Searching {
       for (uint64_t left = reaching(at, cut); left != 0; left &= left - 1)
         groups.push_back(static_cast<uint32_t>(at) + static_cast<uint32_t>(__builtin_ctzll(left)));
     for (size_t i = 0; i < groups.size(); ++i) {
-      if (i + kAhead < groups.size()) {
-        const uint32_t ahead = groups[i + kAhead];
-        prefetch(ahead, survivors(ahead, least_bound()));
-      }
       const uint64_t wanted = survivors(groups[i], least_bound());
       s_.peaks[groups[i]] = 0;  // visited
       if (wanted != 0) score_group(groups[i], wanted);
@@ -263,39 +257,7 @@ class Searching {
   }
 
   void scan() {
-    for (size_t group = 0; group < groups_; ++group) {
-      if (group % 8 == 0) prefetch_places(group + 16);
-      if (group + kAhead < groups_) prefetch(group + kAhead, ~uint64_t{0});
-      score_group(group, ~uint64_t{0});
-    }
-  }
-
-  // Bitmaps and places of records; a search by bounds has read them already.
-  void prefetch_places(size_t group) const {
-    if (group >= groups_) return;
-    const uint32_t w = index_.window_of_group[group];
-    const size_t rows = s_.rows.size(), local = group - index_.windows[w].first_group;
-    for (size_t row = 0; row < rows; ++row) {
-      const Run& run = s_.runs[w * rows + row];
-      __builtin_prefetch(run.bitmaps + local);
-      __builtin_prefetch(run.records + 2 * local);
-    }
-  }
-
-  // A query meets its postings cold, and they are in more places than the machine follows by
-  // itself: what will be wanted is asked for as soon as it is known.
-  void prefetch(size_t group, uint64_t wanted) const {
-    const uint32_t w = index_.window_of_group[group];
-    const size_t rows = s_.rows.size(), local = group - index_.windows[w].first_group;
-    for (size_t half = 0; half < 2; ++half) {
-      if (static_cast<uint32_t>(wanted >> (half * kRecord)) == 0) continue;
-      for (size_t row = 0; row < rows; ++row) {
-        const uint8_t* record =
-            record_at(s_.runs[w * rows + row], 2 * local + half, planes_);
-        __builtin_prefetch(record);
-        __builtin_prefetch(record + 64);
-      }
-    }
+    for (size_t group = 0; group < groups_; ++group) score_group(group, ~uint64_t{0});
   }
 
   // Score blocks of a group.
