@@ -24,17 +24,21 @@ constexpr size_t kPayloadPadding = 640;
 // Bytes of maxima a group can take.
 constexpr size_t kGroupMaxima = kGroup / 2;
 
-// A frequent term's postings in a window (see lsr.index.format).  A term that is not frequent
-// there has a run of empty bitmaps, so that no loop asks.
+// A frequent term's postings in a window (see lsr.index.format). 
 struct Run {
   const uint64_t* bitmaps;  // one a group: which blocks have postings
   const uint16_t* records;  // two a group: where they start in `payload`, in weight sizes
   const uint8_t* maxima;    // 4-bit codes of the blocks' maxima
   const uint8_t* payload;
-  uint32_t last;  // no sound record starts further on
+  uint32_t last;   // no sound record starts further on
   uint32_t codes;  // bytes of maxima
 };
+
+// The run of a term that has no blocks.
 extern const Run kNoRun;
+
+// Groups of a window, at most.
+constexpr size_t kMostGroups = 128;
 
 constexpr uint32_t kNoRank = UINT32_MAX;
 
@@ -64,10 +68,9 @@ struct Group {
 
 struct Loops {
   // For each block b: bounds[b] += the sum of luts[row][code of b] over all rows.
-  // peaks[group] = its largest bound.  `luts` has kCodes bytes a row; `codes` has room for a
-  // pointer a row.
-  void (*bound)(const Run* runs, const uint8_t* luts, const uint8_t** codes, size_t rows,
-                size_t groups, uint16_t* bounds, uint16_t* peaks);
+  // peaks[group] = its largest bound.  `luts` has kCodes bytes a row.
+  void (*bound)(const Run* runs, const uint8_t* luts, size_t rows, size_t groups,
+                uint16_t* bounds, uint16_t* peaks);
   // Bit i tells whether values[i] >= least, for 64 values.
   uint64_t (*at_least)(const uint16_t* values, uint16_t least);
   // Adds up the products of query weights with the weights of the documents of the wanted blocks,

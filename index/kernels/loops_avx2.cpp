@@ -4,55 +4,88 @@
 namespace lsr {
 namespace {
 
-// The values of 8 blocks, zero for the absent ones, from a word whose low bits are their codes.
-uint64_t absent_or_code(uint64_t codes, uint64_t bits) {
-  const uint64_t present = spread(bits);
-  // A byte with its high bit set is looked up as zero.
-  return _pdep_u64(codes, present & 0x0F0F0F0F0F0F0F0Fu) | (~present & 0x8080808080808080u);
+// Which bytes of eight get a code, and the marks of the others: a byte with its high bit set is
+// looked up as zero.
+struct Places {
+  uint64_t codes, absent;
+};
+
+struct AllPlaces {
+  Places of[256];
+  AllPlaces() {
+    for (uint64_t bits = 0; bits < 256; ++bits)
+      of[bits] = {spread(bits) & 0x0F0F0F0F0F0F0F0Fu, ~spread(bits) & 0x8080808080808080u};
+  }
+};
+
+constexpr size_t kGroupsAtOnce = 8;
+
+// Spreads a row's codes of some groups, a byte a block; returns where the next ones start.
+const uint8_t* spread_codes(const uint8_t* codes, const uint64_t* bitmaps, size_t groups,
+                            const Places* places, uint64_t* out) {
+  for (size_t group = 0; group < groups; ++group) {
+    uint64_t bitmap = bitmaps[group];
+    size_t nibble = 0;
+    for (size_t i = 0; i < 8; ++i, bitmap >>= 8) {
+      const Places& at = places[bitmap & 255];
+      // A word from the byte of the first code has the 8 codes even from its middle.
+      const uint64_t word = load64(codes + nibble / 2) >> (nibble % 2 * 4);
+      *out++ = _pdep_u64(word, at.codes) | at.absent;
+      nibble += ones(bitmap & 255);
+    }
+    codes += (nibble + 1) / 2;
+  }
+  return codes;
 }
 
-void bound(const Run* runs, const uint8_t* luts, const uint8_t** codes, size_t rows,
-           size_t groups, uint16_t* bounds, uint16_t* peaks) {
-  for (size_t row = 0; row < rows; ++row) codes[row] = runs[row].maxima;
-  for (size_t group = 0; group < groups; ++group) {
-    __m256i sums[4];
-    for (__m256i& sum : sums) sum = _mm256_setzero_si256();
-    for (size_t row = 0; row < rows; ++row) {
-      const __m256i lut = _mm256_broadcastsi128_si256(
-          _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + row * kCodes)));
-      const uint8_t* at = codes[row];
-      _mm_prefetch(reinterpret_cast<const char*>(at + 320), _MM_HINT_T0);
-      uint64_t bitmap = runs[row].bitmaps[group];
-      size_t nibble = 0;
-      for (int i = 0; i < 2; ++i) {  // 32 blocks
-        uint64_t words[4];
-        for (uint64_t& word : words) {
-          // A word from the byte of the first code has the 8 codes even from its middle.
-          word = absent_or_code(load64(at + nibble / 2) >> (nibble % 2 * 4), bitmap & 255);
-          nibble += ones(bitmap & 255);
-          bitmap >>= 8;
-        }
+uint16_t largest(__m256i values) {
+  const __m128i half =
+      _mm_max_epu16(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1));
+  // The machine has a minimum across lanes, so take that of the complements.
+  const __m128i least = _mm_minpos_epu16(_mm_xor_si128(half, _mm_set1_epi16(-1)));
+  return static_cast<uint16_t>(~_mm_extract_epi16(least, 0));
+}
+
+void bound(const Run* runs, const uint8_t* luts, size_t rows, size_t groups, uint16_t* bounds,
+           uint16_t* peaks) {
+  static const AllPlaces places;
+  const __m256i low_bytes = _mm256_set1_epi16(255);
+  // Sums of the even and of the odd ones of every 32 blocks: what a byte-wise lookup widens to.
+  __m256i sums[kMostGroups * 4];
+  for (size_t i = 0; i < 4 * groups; ++i) sums[i] = _mm256_setzero_si256();
+  for (size_t row = 0; row < rows; ++row) {
+    const uint8_t* codes = runs[row].maxima;
+    const __m256i lut = _mm256_broadcastsi128_si256(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + row * kCodes)));
+    // Some groups at a time, so that what is stored has arrived when it is loaded in wider pieces.
+    for (size_t first = 0; first < groups; first += kGroupsAtOnce) {
+      const size_t count = groups - first < kGroupsAtOnce ? groups - first : kGroupsAtOnce;
+      alignas(32) uint64_t spread[kGroupsAtOnce * 8];
+      codes = spread_codes(codes, runs[row].bitmaps + first, count, places.of, spread);
+      for (size_t i = 0; i < 2 * count; ++i) {
         const __m256i values = _mm256_shuffle_epi8(
-            lut, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words)));
-        sums[2 * i] = _mm256_add_epi16(
-            sums[2 * i], _mm256_cvtepu8_epi16(_mm256_castsi256_si128(values)));
-        sums[2 * i + 1] = _mm256_add_epi16(
-            sums[2 * i + 1], _mm256_cvtepu8_epi16(_mm256_extracti128_si256(values, 1)));
+            lut, _mm256_load_si256(reinterpret_cast<const __m256i*>(spread) + i));
+        __m256i* at = sums + 4 * first + 2 * i;
+        at[0] = _mm256_add_epi16(at[0], _mm256_and_si256(values, low_bytes));
+        at[1] = _mm256_add_epi16(at[1], _mm256_srli_epi16(values, 8));
       }
-      codes[row] = at + (nibble + 1) / 2;
     }
+  }
+  for (size_t group = 0; group < groups; ++group) {
     __m256i most = _mm256_setzero_si256();
-    __m256i* at = reinterpret_cast<__m256i*>(bounds + group * kGroup);
-    for (int i = 0; i < 4; ++i) {
-      sums[i] = _mm256_add_epi16(sums[i], _mm256_loadu_si256(at + i));
-      _mm256_storeu_si256(at + i, sums[i]);
-      most = _mm256_max_epu16(most, sums[i]);
+    for (size_t i = 0; i < 2; ++i) {
+      const __m256i even = sums[4 * group + 2 * i], odd = sums[4 * group + 2 * i + 1];
+      const __m256i a = _mm256_unpacklo_epi16(even, odd), b = _mm256_unpackhi_epi16(even, odd);
+      const __m256i ordered[2] = {_mm256_permute2x128_si256(a, b, 0x20),
+                                  _mm256_permute2x128_si256(a, b, 0x31)};
+      for (size_t j = 0; j < 2; ++j) {
+        __m256i* at = reinterpret_cast<__m256i*>(bounds + group * kGroup) + 2 * i + j;
+        const __m256i bound = _mm256_add_epi16(_mm256_loadu_si256(at), ordered[j]);
+        _mm256_storeu_si256(at, bound);
+        most = _mm256_max_epu16(most, bound);
+      }
     }
-    const __m128i half =
-        _mm_max_epu16(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
-    // The machine has a minimum across lanes, so take that of the complements.
-    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(half, _mm_set1_epi16(-1)));
-    peaks[group] = static_cast<uint16_t>(~_mm_extract_epi16(least, 0));
+    peaks[group] = largest(most);
   }
 }
 

@@ -29,50 +29,42 @@ inline const uint8_t* add_codes(const uint8_t* codes, uint64_t bitmap, __m512i l
   return codes + (ones(bitmap) + 1) / 2;
 }
 
-// Adds the values of a pair of rows to the sums of even and odd blocks, two registers a group.
-// `soon` are the rows to be added next: two streams each are more than the machine follows by
-// itself, so they are asked for here.
-void add_pair(const Run* pair, const uint8_t* luts, size_t groups, const Run* soon, size_t soon_count,
-              __m512i* sums) {
-  const uint8_t *a = pair[0].maxima, *b = pair[1].maxima;
-  const __m512i lut_a = _mm512_broadcast_i32x4(
-      _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts)));
-  const __m512i lut_b = _mm512_broadcast_i32x4(
-      _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + kCodes)));
-  const uint8_t* codes[2] = {kNoPostings, kNoPostings};
-  size_t steps[2] = {0, 0};
-  for (size_t i = 0; i < soon_count; ++i) {
-    codes[i] = soon[i].maxima;
-    steps[i] = (soon[i].codes + groups - 1) / groups;
-  }
+// Adds the values of two rows to the sums of even and odd blocks, two registers a group.  Two
+// streams a row are more than the machine follows by itself: those of the rows in `soon`, which
+// come next, are asked for here.
+void add_two(const Run* two, const uint8_t* luts, size_t groups, const Run* soon, __m512i* sums) {
+  const uint8_t* codes[2] = {two[0].maxima, two[1].maxima};
+  __m512i lut[2];
+  for (size_t i = 0; i < 2; ++i)
+    lut[i] = _mm512_broadcast_i32x4(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + i * kCodes)));
+  const size_t steps[2] = {(soon[0].codes + groups - 1) / groups,
+                           (soon[1].codes + groups - 1) / groups};
   for (size_t group = 0; group < groups; ++group) {
-    for (size_t i = 0; i < 2; ++i)
-      _mm_prefetch(reinterpret_cast<const char*>(codes[i] += steps[i]), _MM_HINT_T0);
-    if (group % 8 == 0)
-      for (size_t i = 0; i < soon_count; ++i) {
+    for (size_t i = 0; i < 2; ++i) {
+      _mm_prefetch(reinterpret_cast<const char*>(soon[i].maxima + group * steps[i]), _MM_HINT_T0);
+      if (group % 8 == 0)
         _mm_prefetch(reinterpret_cast<const char*>(soon[i].bitmaps + group), _MM_HINT_T0);
-        // The places of the records are wanted when blocks are scored.
-        if (group % 16 == 0)
+      // The places of the records are wanted when blocks are scored.
+      if (group % 16 == 0)
         _mm_prefetch(reinterpret_cast<const char*>(soon[i].records + 2 * group), _MM_HINT_T1);
-      }
+    }
     __m512i even = sums[2 * group], odd = sums[2 * group + 1];
-    a = add_codes(a, pair[0].bitmaps[group], lut_a, even, odd);
-    b = add_codes(b, pair[1].bitmaps[group], lut_b, even, odd);
+    for (size_t i = 0; i < 2; ++i)
+      codes[i] = add_codes(codes[i], two[i].bitmaps[group], lut[i], even, odd);
     sums[2 * group] = even;
     sums[2 * group + 1] = odd;
   }
 }
 
-void bound(const Run* runs, const uint8_t* luts, const uint8_t** , size_t rows,
-           size_t groups, uint16_t* bounds, uint16_t* peaks) {
-  __m512i sums[256];
+void bound(const Run* runs, const uint8_t* luts, size_t rows, size_t groups, uint16_t* bounds,
+           uint16_t* peaks) {
+  __m512i sums[kMostGroups * 2];
   for (size_t i = 0; i < 2 * groups; ++i) sums[i] = _mm512_setzero_si512();
-  size_t row = 0;
-  for (; row + 1 < rows; row += 2)
-    add_pair(runs + row, luts + row * kCodes, groups, runs + row + 2, rows-row-2<2?rows-row-2:2, sums);
-  if (row < rows) {
-    const Run pair[2] = {runs[row], kNoRun};
-    add_pair(pair, luts + row * kCodes, groups, runs, 0, sums);
+  for (size_t row = 0; row < rows; row += 2) {
+    Run four[4];  // two rows and the next two
+    for (size_t i = 0; i < 4; ++i) four[i] = row + i < rows ? runs[row + i] : kNoRun;
+    add_two(four, luts + row * kCodes, groups, four + 2, sums);
   }
   const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
                                          8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);

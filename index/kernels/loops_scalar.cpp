@@ -4,26 +4,25 @@
 namespace lsr {
 namespace {
 
-void bound(const Run* runs, const uint8_t* luts, const uint8_t** codes, size_t rows,
-           size_t groups, uint16_t* bounds, uint16_t* peaks) {
-  for (size_t row = 0; row < rows; ++row) codes[row] = runs[row].maxima;
-  for (size_t group = 0; group < groups; ++group) {
-    uint16_t sums[kGroup] = {};
-    for (size_t row = 0; row < rows; ++row) {
+void bound(const Run* runs, const uint8_t* luts, size_t rows, size_t groups, uint16_t* bounds,
+           uint16_t* peaks) {
+  for (size_t row = 0; row < rows; ++row) {
+    const uint8_t* codes = runs[row].maxima;
+    for (size_t group = 0; group < groups; ++group) {
       size_t count = 0;
       for (uint64_t left = runs[row].bitmaps[group]; left != 0; left &= left - 1, ++count) {
         const auto b = static_cast<size_t>(__builtin_ctzll(left));
-        const unsigned code = codes[row][count / 2] >> (count % 2 * 4) & 15;
-        sums[b] = static_cast<uint16_t>(sums[b] + luts[row * kCodes + code]);
+        const unsigned code = codes[count / 2] >> (count % 2 * 4) & 15;
+        uint16_t& bound = bounds[group * kGroup + b];
+        bound = static_cast<uint16_t>(bound + luts[row * kCodes + code]);
       }
-      codes[row] += (count + 1) / 2;
+      codes += (count + 1) / 2;
     }
+  }
+  for (size_t group = 0; group < groups; ++group) {
     peaks[group] = 0;
-    for (size_t b = 0; b < kGroup; ++b) {
-      uint16_t& bound = bounds[group * kGroup + b];
-      bound = static_cast<uint16_t>(bound + sums[b]);
-      if (bound > peaks[group]) peaks[group] = bound;
-    }
+    for (size_t b = 0; b < kGroup; ++b)
+      if (bounds[group * kGroup + b] > peaks[group]) peaks[group] = bounds[group * kGroup + b];
   }
 }
 

@@ -8,8 +8,8 @@ namespace lsr {
 namespace {
 
 // What a term without postings in a window points to.
-const uint64_t kNoBitmaps[kMostRecords / 2] = {};
-const uint16_t kNoRecords[kMostRecords] = {};
+const uint64_t kNoBitmaps[kMostGroups] = {};
+const uint16_t kNoRecords[2 * kMostGroups] = {};
 
 // Binary search of several terms in step, so that the misses of one hide those of the others.
 void find_all(const Column<uint32_t>& column, const uint32_t* terms, size_t size, uint32_t* places,
@@ -65,9 +65,14 @@ Run frequent_run(const Window& window, uint32_t place) {
       payload + kPayloadPadding > window.payload.size)
     throw Damaged("the blocks of a term lie outside its window");
   const size_t last = window.payload.size - kPayloadPadding - payload;
+  const size_t end = place + 1 < window.frequent_terms.size ? window.maxima_starts[place + 1]
+                                                            : window.maxima.size;
   return {window.bitmaps + size_t{place} * window.groups,
-          window.records + size_t{place} * window.groups * 2, window.maxima.data + maxima,
-          window.payload.data + payload, static_cast<uint32_t>(std::min<size_t>(last, kAbsent)), (place + 1 < window.frequent_terms.size ? window.maxima_starts[place + 1] : (uint32_t)window.maxima.size - 2*kGroupMaxima) - (uint32_t)maxima};
+          window.records + size_t{place} * window.groups * 2,
+          window.maxima.data + maxima,
+          window.payload.data + payload,
+          static_cast<uint32_t>(std::min<size_t>(last, kAbsent)),
+          end > maxima ? static_cast<uint32_t>(end - maxima) : 0};
 }
 
 void locate(const View& index, const uint32_t* terms, size_t size, Located& located) {

@@ -110,7 +110,4 @@ Posting find_posting(const Window& window, uint32_t document, uint32_t term);
 // The same for a rare term.
 Posting rare_posting(const Window& window, std::pair<size_t, size_t> run, uint32_t local);
 
-// Records of a window, at most.
-constexpr size_t kMostRecords = 256;
-
 }  // namespace lsr

@@ -187,8 +187,7 @@ class Searching {
 
   void bound_blocks() {
     const size_t rows = s_.rows.size();
-    s_.luts.resize(rows * kCodes);
-    s_.codes.resize(rows);
+    s_.luts.resize((rows + 1) * kCodes);  // sets may take rows by twos
     for (size_t w = 0; w < index_.windows.size(); ++w) {
       const Window& window = index_.windows[w];
       for (size_t row = 0; row < rows; ++row) {
@@ -204,8 +203,8 @@ class Searching {
           fill_lut(static_cast<const uint8_t*>(window.codebooks.data) + book, scale, lut);
       }
       const size_t first = window.first_group;
-      loops_.bound(s_.runs.data() + w * rows, s_.luts.data(), s_.codes.data(), rows,
-                   window.groups, s_.bounds.data() + first * kGroup, s_.peaks.data() + first);
+      loops_.bound(s_.runs.data() + w * rows, s_.luts.data(), rows, window.groups,
+                   s_.bounds.data() + first * kGroup, s_.peaks.data() + first);
     }
   }
 

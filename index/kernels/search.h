@@ -48,7 +48,6 @@ struct Scratch {
   std::vector<Run> runs;
   std::vector<RareRun> rare;
   std::vector<uint8_t> luts;
-  std::vector<const uint8_t*> codes;
   std::vector<int16_t> factors;  // query weights by row, then zeros to a multiple of four
   // A value a block of the index.
   std::vector<uint16_t> bounds;
