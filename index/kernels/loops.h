@@ -78,7 +78,8 @@ struct Loops {
   // reach `least`, in any order, and their scores; returns how many.  Both have room for
   // kFoundRoom values.
   size_t (*score)(const Group& group, uint32_t* documents, uint32_t* scores);
-  // The ranks of documents of a window among the postings of their records, or kNoRank.
+  // The ranks of documents of a window, in ascending order, among the postings of their records,
+  // or kNoRank.
   void (*ranks)(const Run& run, const uint32_t* documents, size_t count, unsigned planes,
                 uint32_t* ranks);
 };

@@ -94,13 +94,14 @@ struct alignas(64) Half {
   uint64_t masks[4];
   const uint8_t* weights[4];
 };
-constexpr size_t kWord = 64;         // documents a mask
+constexpr size_t kHalf = kRecord * kBlock;  // documents
+constexpr size_t kWord = 64;                // documents a mask
 constexpr size_t kWordBlocks = kWord / kBlock;
 constexpr size_t kRowsAtOnce = 32;   // what they remember stays in the first-level cache
 
-inline void open_half(const Run& run, size_t record, Half& half) {
+inline void open_half(const Run& run, size_t record, unsigned planes, Half& half) {
   const uint32_t bitmap = record_bitmap(run, record);
-  const uint8_t* masks = record_at(run, record, 1);
+  const uint8_t* masks = record_at(run, record, planes);
   // The masks of 32 blocks, spread by the bitmap, are those of 256 documents.
   _mm256_store_si256(reinterpret_cast<__m256i*>(half.masks),
                      _mm256_maskz_expand_epi8(
@@ -173,7 +174,7 @@ void add_rows(const Group& group, size_t first, size_t rows, uint32_t* sums) {
     unsigned left = words_of(group.wanted) >> (4 * half) & 15;
     if (left == 0) continue;
     for (size_t row = 0; row < rows; ++row)
-      open_half(group.runs[first + row], 2 * group.number + half, halves[row]);
+      open_half(group.runs[first + row], 2 * group.number + half, 1, halves[row]);
     for (; left != 0; left &= left - 1) {
       const auto word = static_cast<size_t>(__builtin_ctz(left));
       add_word(halves, group.quads + first / 4, (rows + 3) / 4, word,
@@ -224,8 +225,24 @@ size_t score(const Group& group, uint32_t* documents, uint32_t* scores) {
   return collect(group, sums, documents, scores);
 }
 
+// Hits are in order of documents, so those of half a group follow each other.
+void ranks(const Run& run, const uint32_t* documents, size_t count, unsigned planes,
+           uint32_t* ranks) {
+  Half half;
+  size_t opened = SIZE_MAX;
+  for (size_t i = 0; i < count; ++i) {
+    const size_t record = documents[i] / kHalf, word = documents[i] % kHalf / kWord;
+    if (record != opened) open_half(run, opened = record, planes, half);
+    const unsigned bit = documents[i] % kWord;
+    const size_t before = ones(_bzhi_u64(half.masks[word], bit));
+    const auto rank =
+        static_cast<uint32_t>(static_cast<size_t>(half.weights[word] - half.weights[0]) + before);
+    ranks[i] = half.masks[word] >> bit & 1 ? rank : kNoRank;
+  }
+}
+
 }  // namespace
 
-const Loops kAvx512Loops = {bound, at_least, score, find_ranks};
+const Loops kAvx512Loops = {bound, at_least, score, ranks};
 
 }  // namespace lsr

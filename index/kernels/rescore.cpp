@@ -1,6 +1,7 @@
-#include "search.h"
-
 #include <algorithm>
+
+#include "lookup.h"
+#include "search.h"
 
 namespace lsr {
 namespace {
@@ -15,49 +16,57 @@ class Rescoring {
   void score(size_t w, size_t begin, size_t end) {
     const Window& window = index_.windows[w];
     const size_t count = end - begin;
+    double* scores = s_.scores.data() + begin;
     s_.locals.resize(count);
     s_.ranks.resize(count);
-    s_.places.resize(count);
-    for (size_t i = 0; i < count; ++i)
-      s_.locals[i] = s_.top.hits[begin + i].document - window.first;
+    s_.marked.assign(window.count / 64 + 1, 0);
+    s_.earlier.assign(s_.marked.size(), 0);
+    for (size_t i = 0; i < count; ++i) {
+      const uint32_t local = s_.locals[i] = s_.top.hits[begin + i].document - window.first;
+      if (s_.marked[local / 64] == 0) s_.earlier[local / 64] = static_cast<uint32_t>(i);
+      s_.marked[local / 64] |= uint64_t{1} << local % 64;
+    }
     for (size_t term = 0; term < query_.scaled.terms.size(); ++term) {
       const uint32_t frequent = query_.frequent_place(term, w), rare = query_.rare_place(term, w);
-      if (frequent != kAbsent) {
-        loops_.ranks(frequent_run(window, frequent), s_.locals.data(), count, window.planes(),
-                     s_.ranks.data());
-        for (size_t i = 0; i < count; ++i)
-          s_.places[i] = s_.ranks[i] == kNoRank
-                             ? kNowhere
-                             : first_float(window, frequent, s_.locals[i]) + s_.ranks[i];
-      } else if (rare != kAbsent) {
-        find_rare(window, rare_run(window, rare));
-      } else {
-        continue;
-      }
-      add(window, query_.scaled.given[term], s_.scores.data() + begin);
+      const double given = query_.scaled.given[term];
+      if (frequent != kAbsent)
+        add_frequent(window, frequent, given, scores);
+      else if (rare != kAbsent)
+        add_rare(window, rare_run(window, rare), given, scores);
     }
   }
 
  private:
-  void find_rare(const Window& window, std::pair<size_t, size_t> run) {
-    const uint16_t* at = window.documents.data + run.first;
-    const uint16_t* end = window.documents.data + run.second;
+  void add_frequent(const Window& window, uint32_t place, double given, double* scores) {
+    loops_.ranks(frequent_run(window, place), s_.locals.data(), s_.locals.size(), window.planes(),
+                 s_.ranks.data());
+    // No branch: whether a hit has the term is anybody's guess.
+    s_.matches.resize(s_.locals.size());
+    size_t count = 0;
     for (size_t i = 0; i < s_.locals.size(); ++i) {
-      at = std::lower_bound(at, end, s_.locals[i]);
-      const bool found = at != end && *at == s_.locals[i];
-      s_.places[i] = found ? static_cast<size_t>(at - window.documents.data) : kNowhere;
+      s_.matches[count] = {i, first_float(window, place, s_.locals[i]) + s_.ranks[i]};
+      count += s_.ranks[i] != kNoRank;
     }
+    s_.matches.resize(count);
+    // Neighbouring documents share lines, others miss: ask for all before the first is used.
+    for (const Scratch::Match& match : s_.matches) {
+      if (match.place >= window.floats.size) throw Damaged("a weight as given is missing");
+      __builtin_prefetch(window.floats.data + match.place);
+    }
+    for (const Scratch::Match& match : s_.matches)
+      scores[match.hit] += given * double{window.floats.data[match.place]};
   }
 
-  void add(const Window& window, double given, double* scores) {
-    // Neighbouring documents share lines, others miss: ask for all before the first is used.
-    for (const size_t place : s_.places) {
-      if (place == kNowhere) continue;
-      if (place >= window.floats.size) throw Damaged("a weight as given is missing");
-      __builtin_prefetch(window.floats.data + place);
+  // A run of a rare term is short: go through it rather than look up every hit in it.
+  void add_rare(const Window& window, std::pair<size_t, size_t> run, double given, double* scores) {
+    if (run.second > window.floats.size) throw Damaged("a weight as given is missing");
+    for (size_t at = run.first; at < run.second; ++at) {
+      const uint32_t document = window.documents.data[at];
+      if (document >= window.count || !(s_.marked[document / 64] >> document % 64 & 1)) continue;
+      const uint64_t before = s_.marked[document / 64] & ((uint64_t{1} << document % 64) - 1);
+      scores[s_.earlier[document / 64] + count_ones(before)] +=
+          given * double{window.floats.data[at]};
     }
-    for (size_t i = 0; i < s_.places.size(); ++i)
-      if (s_.places[i] != kNowhere) scores[i] += given * double{window.floats.data[s_.places[i]]};
   }
 
   const View& index_;
@@ -84,12 +93,13 @@ void rescore(const View& index, const Query& query, size_t k, const Loops& loops
   order.resize(hits.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
   const size_t kept = std::min(k, hits.size());
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(),
-                    [&](size_t a, size_t b) {
-                      if (scratch.scores[a] != scratch.scores[b])
-                        return scratch.scores[a] > scratch.scores[b];
-                      return index.positions[hits[a].document] < index.positions[hits[b].document];
-                    });
+  const auto before = [&](size_t a, size_t b) {
+    if (scratch.scores[a] != scratch.scores[b]) return scratch.scores[a] > scratch.scores[b];
+    return index.positions[hits[a].document] < index.positions[hits[b].document];
+  };
+  const auto middle = order.begin() + static_cast<std::ptrdiff_t>(kept);
+  if (kept < order.size()) std::nth_element(order.begin(), middle, order.end(), before);
+  std::sort(order.begin(), middle, before);
   std::vector<Hit> best(kept);
   std::vector<double> scores(kept);
   for (size_t i = 0; i < kept; ++i) {

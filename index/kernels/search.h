@@ -60,9 +60,15 @@ struct Scratch {
   uint32_t found[kFoundRoom], found_scores[kFoundRoom];  // of a group
   TopK top;
   // Of the hits that are scored again.
+  struct Match {
+    size_t hit, place;  // among weights as given
+  };
   std::vector<double> scores;
   std::vector<uint32_t> locals, ranks;
-  std::vector<size_t> places, order;
+  std::vector<uint64_t> marked;   // which documents of a window are hits, a bit each ...
+  std::vector<uint32_t> earlier;  // ... and the first hit of each 64
+  std::vector<Match> matches;
+  std::vector<size_t> order;
 };
 
 // Leave in scratch.top.hits what is wanted of the query's documents, best first, ties by position.
