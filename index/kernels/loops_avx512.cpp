@@ -173,8 +173,10 @@ void add_rows(const Group& group, size_t first, size_t rows, uint32_t* sums) {
   for (size_t half = 0; half < 2; ++half) {
     unsigned left = words_of(group.wanted) >> (4 * half) & 15;
     if (left == 0) continue;
-    for (size_t row = 0; row < rows; ++row)
+    for (size_t row = 0; row < rows; ++row) {
       open_half(group.runs[first + row], 2 * group.number + half, 1, halves[row]);
+      prefetch(halves[row].weights[3] + 64);
+    }
     for (; left != 0; left &= left - 1) {
       const auto word = static_cast<size_t>(__builtin_ctz(left));
       add_word(halves, group.quads + first / 4, (rows + 3) / 4, word,
