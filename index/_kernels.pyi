@@ -42,12 +42,10 @@ class Postings:
         method: int,
         isa: str,
         exact_floats: bool,
-    ) -> tuple[
-        list[int],
-        npt.NDArray[np.uint32],
-        npt.NDArray[np.uint32],
-        npt.NDArray[np.float64],
-        list[float],
+    ) -> list[
+        tuple[
+            npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float64], float
+        ]
     ]: ...
     def lookup(
         self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32]

@@ -40,9 +40,9 @@ class Reference:
 
     def search(
         self, queries: SparseVectors, integers: IntegerQueries, k: int, exact_floats: bool
-    ) -> tuple[Any, ...]:
-        """The k best documents: (indptr, documents, integers, scores, units)."""
-        indptr, found = [0], []
+    ) -> list[tuple[Any, ...]]:
+        """The k best documents of each query: (documents, integers, scores, unit)."""
+        found = []
         for row in range(len(integers)):
             span = slice(integers.indptr[row], integers.indptr[row + 1])
             terms, weights = integers.terms[span], integers.weights[span]
@@ -75,13 +75,15 @@ class Reference:
                 scores = self._float_scores(documents, terms, given)
                 order = np.lexsort((self._positions[documents], -scores))[:k]
                 documents, sums, scores = documents[order], sums[order], scores[order]
-            indptr.append(indptr[-1] + documents.size)
-            found.append((documents, sums, scores))
-        columns = [
-            np.concatenate([np.empty(0), *(part[i] for part in found)]).astype(dtype)
-            for i, dtype in enumerate((np.uint32, np.uint32, np.float64))
-        ]
-        return (indptr, *columns, integers.steps.tolist())
+            found.append(
+                (
+                    documents.astype(np.uint32),
+                    sums.astype(np.uint32),
+                    scores,
+                    float(integers.steps[row]),
+                )
+            )
+        return found
 
     def _float_scores(
         self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32], given: Any

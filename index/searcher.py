@@ -18,9 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,19 +38,11 @@ ISAS = tuple(_kernels.available_isas())  # worst first
 MOST_DOCUMENTS = 2**32 - 1
 
 T = TypeVar("T")
-# indptr, documents, integers, scores, units of the scores
-Raw = tuple[
-    list[int],
-    npt.NDArray[np.uint32],
-    npt.NDArray[np.uint32],
-    npt.NDArray[np.float64],
-    list[float],
-]
-Engine = Callable[[SparseVectors], Raw]
+# What `Found` has, for each query.
+Engine = Callable[[SparseVectors], list[tuple[Any, ...]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The hits of one query, best first.
 
     Attributes:
@@ -209,11 +199,7 @@ class Searcher:
         )
 
     def _found(self, engine: Engine, queries: SparseVectors) -> list[Found]:
-        indptr, documents, integers, scores, units = self._checked(lambda: engine(queries))
-        return [
-            Found(documents[a:b], integers[a:b], scores[a:b], unit)
-            for (a, b), unit in zip(pairwise(indptr), units, strict=True)
-        ]
+        return [Found._make(hits) for hits in self._checked(lambda: engine(queries))]
 
     def _checked(self, call: Callable[[], T]) -> T:
         try:

@@ -34,6 +34,13 @@ Result<T> to_numpy(std::vector<T>&& values) {
   return Result<T>(data, {size}, owner);
 }
 
+// What one query found, best first.
+struct Answer {
+  std::vector<uint32_t> documents, integers;
+  std::vector<double> scores;
+  double unit;
+};
+
 void require(bool holds, const char* what) {
   if (!holds) throw Damaged(what);
 }
@@ -117,9 +124,9 @@ class Postings {
                           to_numpy(std::move(integers)), to_numpy(std::move(units)));
   }
 
-  // The best k of each query: (indptr, documents, integers, scores, units).
-  nb::tuple search(Array<int64_t> indptr, Array<uint32_t> terms, Array<float> weights, size_t k,
-                   int method, const std::string& isa, bool exact_floats) const {
+  // The best k of each query: (documents, integers, scores, unit).
+  nb::list search(Array<int64_t> indptr, Array<uint32_t> terms, Array<float> weights, size_t k,
+                  int method, const std::string& isa, bool exact_floats) const {
     const size_t queries = check_batch(indptr, terms, weights);
     if (k == 0) throw std::invalid_argument("k is 0");
     const Loops* loops = loops_for(isa);
@@ -127,9 +134,7 @@ class Postings {
     for (const Window& window : view_.windows)
       if (exact_floats && window.floats.data == nullptr)
         throw std::invalid_argument("the floats are not kept");
-    std::vector<int64_t> ends = {0};
-    std::vector<uint32_t> documents, integers;
-    std::vector<double> scores, units;
+    std::vector<Answer> answers(queries);
     {
       nb::gil_scoped_release released;
       // Working memory is worth keeping between calls; one a thread, so no lock.
@@ -142,19 +147,25 @@ class Postings {
         const uint32_t margin = exact_floats ? scaled.margin(step_, error_) : 0;
         lsr::search(view_, query, {k, margin, static_cast<Method>(method)}, *loops, scratch);
         if (exact_floats) rescore(view_, query, k, *loops, scratch);
-        for (size_t hit = 0; hit < scratch.top.hits.size(); ++hit) {
-          const Hit& found = scratch.top.hits[hit];
-          documents.push_back(found.document);
-          integers.push_back(found.score());
-          scores.push_back(exact_floats ? scratch.scores[hit] : found.score() * scaled.unit);
+        const std::vector<Hit>& hits = scratch.top.hits;
+        Answer& answer = answers[i];
+        answer.documents.resize(hits.size());
+        answer.integers.resize(hits.size());
+        answer.scores.resize(hits.size());
+        answer.unit = scaled.unit;
+        for (size_t hit = 0; hit < hits.size(); ++hit) {
+          answer.documents[hit] = hits[hit].document;
+          answer.integers[hit] = hits[hit].score();
+          answer.scores[hit] = exact_floats ? scratch.scores[hit] : hits[hit].score() * scaled.unit;
         }
-        ends.push_back(static_cast<int64_t>(documents.size()));
-        units.push_back(scaled.unit);
       }
     }
-    // Lists where the caller wants plain numbers: an array more costs a short search a microsecond.
-    return nb::make_tuple(ends, to_numpy(std::move(documents)), to_numpy(std::move(integers)),
-                          to_numpy(std::move(scores)), units);
+    nb::list found;
+    for (Answer& answer : answers)
+      found.append(nb::make_tuple(to_numpy(std::move(answer.documents)),
+                                  to_numpy(std::move(answer.integers)),
+                                  to_numpy(std::move(answer.scores)), answer.unit));
+    return found;
   }
 
   // Stored weights, documents outer; 0 where there is no posting.
