@@ -43,9 +43,7 @@ class Postings:
         isa: str,
         exact_floats: bool,
     ) -> list[
-        tuple[
-            npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float64], float
-        ]
+        tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float64], float]
     ]: ...
     def lookup(
         self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32]
