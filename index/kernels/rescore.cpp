@@ -16,7 +16,6 @@ class Rescoring {
   void score(size_t w, size_t begin, size_t end) {
     const Window& window = index_.windows[w];
     const size_t count = end - begin;
-    double* scores = s_.scores.data() + begin;
     s_.locals.resize(count);
     s_.ranks.resize(count);
     s_.marked.assign(window.count / 64 + 1, 0);
@@ -26,46 +25,58 @@ class Rescoring {
       if (s_.marked[local / 64] == 0) s_.earlier[local / 64] = static_cast<uint32_t>(i);
       s_.marked[local / 64] |= uint64_t{1} << local % 64;
     }
+    s_.matches.clear();
     for (size_t term = 0; term < query_.scaled.terms.size(); ++term) {
       const uint32_t frequent = query_.frequent_place(term, w), rare = query_.rare_place(term, w);
       const double given = query_.scaled.given[term];
       if (frequent != kAbsent)
-        add_frequent(window, frequent, given, scores);
+        match_frequent(window, frequent, given);
       else if (rare != kAbsent)
-        add_rare(window, rare_run(window, rare), given, scores);
+        match_rare(window, rare_run(window, rare), given);
     }
+    for (const Scratch::Match& match : s_.matches)
+      s_.scores[begin + match.hit] += match.given * double{window.floats.data[match.place]};
   }
 
  private:
-  void add_frequent(const Window& window, uint32_t place, double given, double* scores) {
+  // Postings that can be gone through in the time of one lookup, about.
+  static constexpr size_t kLookupCost = 8;
+
+  void match_frequent(const Window& window, uint32_t place, double given) {
     loops_.ranks(frequent_run(window, place), s_.locals.data(), s_.locals.size(), window.planes(),
                  s_.ranks.data());
     // No branch: whether a hit has the term is anybody's guess.
-    s_.matches.resize(s_.locals.size());
-    size_t count = 0;
+    size_t count = s_.matches.size();
+    s_.matches.resize(count + s_.locals.size());
+    const size_t first = count;
     for (size_t i = 0; i < s_.locals.size(); ++i) {
-      s_.matches[count] = {i, first_float(window, place, s_.locals[i]) + s_.ranks[i]};
+      s_.matches[count] = {i, first_float(window, place, s_.locals[i]) + s_.ranks[i], given};
       count += s_.ranks[i] != kNoRank;
     }
     s_.matches.resize(count);
-    // Neighbouring documents share lines, others miss: ask for all before the first is used.
-    for (const Scratch::Match& match : s_.matches) {
-      if (match.place >= window.floats.size) throw Damaged("a weight as given is missing");
-      __builtin_prefetch(window.floats.data + match.place);
+    // They are cache misses: ask for all before the first is used.
+    for (size_t i = first; i < count; ++i) {
+      if (s_.matches[i].place >= window.floats.size)
+        throw Damaged("a weight as given is missing");
+      __builtin_prefetch(window.floats.data + s_.matches[i].place);
     }
-    for (const Scratch::Match& match : s_.matches)
-      scores[match.hit] += given * double{window.floats.data[match.place]};
   }
 
-  // A run of a rare term is short: go through it rather than look up every hit in it.
-  void add_rare(const Window& window, std::pair<size_t, size_t> run, double given, double* scores) {
+  // A run of a rare term is short: go through it, unless even fewer hits are to be looked up in it.
+  void match_rare(const Window& window, std::pair<size_t, size_t> run, double given) {
     if (run.second > window.floats.size) throw Damaged("a weight as given is missing");
+    if (s_.locals.size() * kLookupCost < run.second - run.first) {
+      for (size_t i = 0; i < s_.locals.size(); ++i) {
+        const Posting posting = rare_posting(window, run, s_.locals[i]);
+        if (posting.weight != 0) s_.matches.push_back({i, posting.place, given});
+      }
+      return;
+    }
     for (size_t at = run.first; at < run.second; ++at) {
       const uint32_t document = window.documents.data[at];
       if (document >= window.count || !(s_.marked[document / 64] >> document % 64 & 1)) continue;
       const uint64_t before = s_.marked[document / 64] & ((uint64_t{1} << document % 64) - 1);
-      scores[s_.earlier[document / 64] + count_ones(before)] +=
-          given * double{window.floats.data[at]};
+      s_.matches.push_back({s_.earlier[document / 64] + count_ones(before), at, given});
     }
   }
 

@@ -62,6 +62,7 @@ struct Scratch {
   // Of the hits that are scored again.
   struct Match {
     size_t hit, place;  // among weights as given
+    double given;       // the query's weight
   };
   std::vector<double> scores;
   std::vector<uint32_t> locals, ranks;
