@@ -70,7 +70,7 @@ class Postings {
 
   // The next window of the index; columns as `Segment.window` names them.
   void add(uint32_t count, const nb::dict& columns) {
-    const size_t groups = (size_t{count} + kTile - 1) / kTile;
+    const size_t groups = (size_t{count} + kGroupDocuments - 1) / kGroupDocuments;
     require(count > 0 && groups <= kMostGroups && next_ + size_t{count} <= view_.documents,
             "a window's documents lie outside the index");
     Window window = {};

@@ -12,11 +12,11 @@
 
 namespace lsr {
 
-constexpr size_t kBlock = 8;                // documents a block
-constexpr size_t kRecord = 32;              // blocks a record of the payload
-constexpr size_t kGroup = 64;               // blocks a group: the bits of a bitmap
-constexpr size_t kTile = kGroup * kBlock;   // documents a group
-constexpr size_t kCodes = 16;               // entries of a codebook
+constexpr size_t kBlock = 8;    // documents a block
+constexpr size_t kRecord = 32;  // blocks a record of the payload
+constexpr size_t kGroup = 64;   // blocks a group: the bits of a bitmap
+constexpr size_t kGroupDocuments = kGroup * kBlock;
+constexpr size_t kCodes = 16;   // entries of a codebook
 
 // Bytes that follow the last record of a window, so that no load needs its own limit: a record is
 // at most 32 masks and two planes of 256 weights long, and a load 64.
@@ -24,7 +24,7 @@ constexpr size_t kPayloadPadding = 640;
 // Bytes of maxima a group can take.
 constexpr size_t kGroupMaxima = kGroup / 2;
 
-// A frequent term's postings in a window (see lsr.index.format). 
+// A frequent term's postings in a window (see lsr.index.format).
 struct Run {
   const uint64_t* bitmaps;  // one a group: which blocks have postings
   const uint16_t* records;  // two a group: where they start in `payload`, in weight sizes
@@ -85,7 +85,7 @@ struct Loops {
 };
 
 // Documents of a group, and 16 more, for stores that reach beyond the last.
-constexpr size_t kFoundRoom = kTile + 16;
+constexpr size_t kFoundRoom = kGroupDocuments + 16;
 
 extern const Loops kScalarLoops;
 #ifdef LSR_X86

@@ -97,7 +97,7 @@ struct alignas(64) Half {
 constexpr size_t kHalf = kRecord * kBlock;  // documents
 constexpr size_t kWord = 64;                // documents a mask
 constexpr size_t kWordBlocks = kWord / kBlock;
-constexpr size_t kRowsAtOnce = 32;   // what they remember stays in the first-level cache
+constexpr size_t kRowsAtOnce = 32;          // what they remember stays in the first-level cache
 
 inline void open_half(const Run& run, size_t record, unsigned planes, Half& half) {
   const uint32_t bitmap = record_bitmap(run, record);
@@ -188,7 +188,8 @@ void add_rows(const Group& group, size_t first, size_t rows, uint32_t* sums) {
 // Writes the documents of the wanted blocks that reach the least score; returns how many.
 size_t collect(const Group& group, const uint32_t* sums, uint32_t* documents, uint32_t* scores) {
   const __m512i least = _mm512_set1_epi32(static_cast<int>(group.least));
-  const __m512i lane = _mm512_setr_epi32(0, 2, 4, 6, 16, 18, 20, 22, 32, 34, 36, 38, 48, 50, 52, 54);
+  const __m512i lane =
+      _mm512_setr_epi32(0, 2, 4, 6, 16, 18, 20, 22, 32, 34, 36, 38, 48, 50, 52, 54);
   size_t found = 0;
   for (unsigned left = words_of(group.wanted) & 255; left != 0; left &= left - 1) {
     const auto word = static_cast<size_t>(__builtin_ctz(left));
@@ -203,7 +204,7 @@ size_t collect(const Group& group, const uint32_t* sums, uint32_t* documents, ui
       const unsigned blocks = _pext_u32(wanted, i % 2 == 0 ? 0x55 : 0xAA);
       const __mmask16 mask = _mm512_mask_cmpge_epi32_mask(
           static_cast<__mmask16>(_pdep_u32(blocks, 0x1111) * 15), lanes[i], least);
-      const size_t first = group.number * kTile + word * kWord + i % 2 * 8 + i / 2;
+      const size_t first = group.number * kGroupDocuments + word * kWord + i % 2 * 8 + i / 2;
       const __m512i all = _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int>(first)));
       _mm512_storeu_si512(documents + found, _mm512_maskz_compress_epi32(mask, all));
       _mm512_storeu_si512(scores + found, _mm512_maskz_compress_epi32(mask, lanes[i]));
@@ -214,16 +215,19 @@ size_t collect(const Group& group, const uint32_t* sums, uint32_t* documents, ui
 }
 
 size_t score(const Group& group, uint32_t* documents, uint32_t* scores) {
-  if (group.planes == 2) return score_blocks(group, documents, scores);  // dot products are of bytes
-  alignas(64) uint32_t sums[kTile];
-  for (size_t i = 0; i < kTile; i += 16) {
+  // Dot products are of bytes.
+  if (group.planes == 2) return score_blocks(group, documents, scores);
+  alignas(64) uint32_t sums[kGroupDocuments];
+  for (size_t i = 0; i < kGroupDocuments; i += 16) {
     __asm__("");  // not the call of memset that compilers see in it: that takes longer to start
     _mm512_store_si512(sums + i, _mm512_setzero_si512());
   }
   for (size_t i = 0; i < group.addend_count; ++i)
     sums[lane_of(group.addends[i].document)] += group.addends[i].product;
-  for (size_t first = 0; first < group.rows; first += kRowsAtOnce)
-    add_rows(group, first, group.rows - first < kRowsAtOnce ? group.rows - first : kRowsAtOnce, sums);
+  for (size_t first = 0; first < group.rows; first += kRowsAtOnce) {
+    const size_t left = group.rows - first;
+    add_rows(group, first, left < kRowsAtOnce ? left : kRowsAtOnce, sums);
+  }
   return collect(group, sums, documents, scores);
 }
 

@@ -73,7 +73,7 @@ void add_half(const Run& run, size_t record, uint32_t wanted, int factor, uint32
 
 // Scores the wanted blocks of a group one by one.
 inline size_t score_blocks(const Group& group, uint32_t* documents, uint32_t* scores) {
-  uint32_t sums[kTile] = {};
+  uint32_t sums[kGroupDocuments] = {};
   for (size_t i = 0; i < group.addend_count; ++i)
     sums[group.addends[i].document] += group.addends[i].product;
   for (size_t half = 0; half < 2; ++half) {
@@ -97,7 +97,7 @@ inline size_t score_blocks(const Group& group, uint32_t* documents, uint32_t* sc
         _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(values, below))));
     for (; reached != 0; reached &= reached - 1, ++found) {
       const size_t d = first + static_cast<size_t>(__builtin_ctz(reached));
-      documents[found] = static_cast<uint32_t>(group.number * kTile + d);
+      documents[found] = static_cast<uint32_t>(group.number * kGroupDocuments + d);
       scores[found] = sums[d];
     }
   }

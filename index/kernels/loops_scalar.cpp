@@ -54,7 +54,7 @@ void add_half(const Run& run, size_t record, uint32_t wanted, unsigned planes, u
 }
 
 size_t score(const Group& group, uint32_t* documents, uint32_t* scores) {
-  uint32_t sums[kTile] = {};
+  uint32_t sums[kGroupDocuments] = {};
   for (size_t i = 0; i < group.addend_count; ++i)
     sums[group.addends[i].document] += group.addends[i].product;
   for (size_t row = 0; row < group.rows; ++row)
@@ -63,12 +63,12 @@ size_t score(const Group& group, uint32_t* documents, uint32_t* scores) {
                static_cast<uint32_t>(group.wanted >> (half * kRecord)), group.planes,
                static_cast<uint32_t>(group.factors[row]), sums + half * kRecord * kBlock);
   size_t found = 0;
-  for (size_t d = 0; d < kTile; ++d) {
+  for (size_t d = 0; d < kGroupDocuments; ++d) {
     // Compared as signed numbers, as the vector sets do: a wrapped sum reaches nothing.
     if ((group.wanted >> (d / kBlock) & 1) == 0 || sums[d] < group.least ||
         sums[d] >= 0x80000000u)
       continue;
-    documents[found] = static_cast<uint32_t>(group.number * kTile + d);
+    documents[found] = static_cast<uint32_t>(group.number * kGroupDocuments + d);
     scores[found++] = sums[d];
   }
   return found;

@@ -80,7 +80,7 @@ class Searching {
 
   void fill_rows() {
     const size_t rows = s_.rows.size(), windows = index_.windows.size(), quads = (rows + 3) / 4;
-    s_.factors.assign(4 * quads, 0);
+    s_.factors.resize(rows);
     s_.runs.resize(rows * windows);
     for (size_t row = 0; row < rows; ++row) {
       const size_t i = s_.rows[row];
@@ -172,7 +172,8 @@ class Searching {
     const uint32_t* firsts = s_.first_addends.data() + window.first_group;
     Addend* addends = s_.addends.data();
     for (size_t i = 0; i < run.end - run.begin; ++i) {
-      const uint32_t group = documents[i] / kTile, document = documents[i] % kTile;
+      const uint32_t group = documents[i] / kGroupDocuments;
+      const uint32_t document = documents[i] % kGroupDocuments;
       addends[firsts[group] + turns[i]] = {document, run.weight * weights[i]};
     }
   }

@@ -1,7 +1,6 @@
 // Top-k over the windows of an index: exhaustive scan and block-max pruning.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -48,14 +47,13 @@ struct Scratch {
   std::vector<Run> runs;
   std::vector<RareRun> rare;
   std::vector<uint8_t> luts;
-  std::vector<int16_t> factors;  // query weights by row, then zeros to a multiple of four
-  // A value a block of the index.
-  std::vector<uint16_t> bounds;
-  std::vector<uint16_t> peaks;  // a value a group, rounded up to 64
-  std::vector<uint32_t> turns;   // of a rare posting among those of its group
-  std::vector<Addend> addends;   // by group ...
+  std::vector<int16_t> factors;  // query weights by row ...
+  std::vector<Quad> quads;       // ... and by four rows, zeros behind the last
+  std::vector<uint16_t> bounds;         // a value a block of the index
+  std::vector<uint16_t> peaks;          // a value a group, rounded up to 64
+  std::vector<uint32_t> turns;          // of a rare posting among those of its group
+  std::vector<Addend> addends;          // by group ...
   std::vector<uint32_t> first_addends;  // ... from here on
-  std::vector<Quad> quads;
   std::vector<uint32_t> groups;  // to be visited
   uint32_t found[kFoundRoom], found_scores[kFoundRoom];  // of a group
   TopK top;
