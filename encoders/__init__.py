@@ -1,4 +1,4 @@
-"""Text to sparse vectors: SPLADE checkpoints and lexical BM25.
+"""Text to sparse vectors: learned encoders from checkpoints, and lexical BM25.
 
 Importing this is light; what a kind of encoder needs is imported when one is loaded.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 
@@ -16,12 +16,12 @@ from lsr.errors import EncoderError, EncoderMismatch
 
 __all__ = ["Encoder", "Vocabulary", "load_encoder", "register_kind", "restore_encoder"]
 
-CHECKPOINT_KIND = "splade"
+LEARNED = "learned"
 
 # Kind -> module with `load(name, settings)` and
 # `restore(identity, vocabulary, term_columns, source, device, batch_size)`.
 _MODULES = {
-    CHECKPOINT_KIND: "lsr.encoders.splade",
+    LEARNED: "lsr.encoders.learned",
     "bm25": "lsr.encoders.bm25",
 }
 
@@ -35,28 +35,35 @@ def load_encoder(
     name: str = "splade-tiny",
     *,
     max_length: int = 256,
-    pooling: str | None = None,
+    pooling: Literal["max", "sum"] | None = None,
     document_terms: int | None = None,
     query_terms: int | None = None,
+    prune_ratio: float | None = None,
     device: str | None = None,
     batch_size: int | None = None,
 ) -> Encoder:
     """The encoder of a name.
 
     Args:
-        name: a built-in model; a folder with a masked-language-model checkpoint; a model hub
-            id `ORG/NAME[@REVISION]`; `bm25`; or `bm25:VARIANT[,k1=…][,b=…][,delta=…]` with a
-            variant among robertson, lucene, atire, bm25l, bm25+.
+        name: a built-in model; a folder in one of the layouts of `lsr.encoders.layouts`; a
+            model hub id `ORG/NAME[@REVISION]`; `METHOD:MODEL[,QUERY_MODEL]` for one of them
+            taken as a method of `lsr.encoders.methods`, of a pair the documents' first; `bm25`;
+            or `bm25:VARIANT[,k1=…][,b=…][,delta=…]` with a variant among robertson, lucene,
+            atire, bm25l, bm25+.
         max_length: tokens read of a text, special ones included (not part of bm25).
         pooling: "max" or "sum" over positions (not part of bm25); None takes what the
             checkpoint says, else "max".
         document_terms, query_terms: keep only so many of the strongest terms.
+        prune_ratio: drop a document's weights of at most this part of its largest (not part
+            of bm25); None takes what the checkpoint says, else 0.
         device: where a model runs; None is "cuda" when there is one, else "cpu".
         batch_size: most documents a model sees at once; None goes by their tokens.
 
     Raises `EncoderError` when there is no such encoder or it cannot be loaded as asked.
     """
-    settings = Settings(max_length, pooling, document_terms, query_terms, device, batch_size)
+    settings = Settings(
+        max_length, pooling, document_terms, query_terms, prune_ratio, device, batch_size
+    )
     encoder: Encoder = _module(_kind(name)).load(name, settings)
     return encoder
 
@@ -87,7 +94,7 @@ def restore_encoder(
     if kind not in _MODULES:
         raise EncoderError(
             f"the index was built with an encoder of the kind {kind!r}, which is not among "
-            f"those known here ({', '.join(sorted(_MODULES))}); update lsr"
+            f"those known here ({', '.join(sorted(_MODULES))}); update lsr, or rebuild the index"
         )
     if source is not None and _kind(source) != kind:
         raise EncoderMismatch(
@@ -103,7 +110,7 @@ def restore_encoder(
 
 def _kind(name: str) -> str:
     prefix = name.partition(":")[0]
-    return prefix if prefix in _MODULES else CHECKPOINT_KIND
+    return prefix if prefix in _MODULES else LEARNED
 
 
 def _module(kind: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +92,8 @@ class Settings:
         max_length: tokens of a text that are read, special ones included.
         pooling: "max" or "sum" over positions; None leaves it to the checkpoint.
         document_terms, query_terms: keep only so many of the strongest terms.
+        prune_ratio: drop a document's weights of at most this part of its largest; None
+            leaves it to the checkpoint.
         device: where a model runs, such as "cpu" or "cuda:0"; None chooses.
         batch_size: most documents a model sees at once; None goes by their tokens.
 
@@ -99,9 +101,10 @@ class Settings:
     """
 
     max_length: int = 256
-    pooling: str | None = None
+    pooling: Literal["max", "sum"] | None = None
     document_terms: int | None = None
     query_terms: int | None = None
+    prune_ratio: float | None = None
     device: str | None = None
     batch_size: int | None = None
 

@@ -1,7 +1,4 @@
-"""Model folders: found by name, checked, and hashed.
-
-Nothing in a folder is executed or unpickled: weights come from safetensors files only.
-"""
+"""Model folders: found by name, and hashed."""
 
 from __future__ import annotations
 
@@ -17,21 +14,22 @@ from lsr.errors import EncoderError
 
 ACCEPTED = (
     "a built-in model such as splade-tiny, an existing folder, a hub id ORG/NAME[@REVISION], "
-    "or bm25[:VARIANT]"
+    "METHOD:FOLDER, or bm25[:VARIANT]"
 )
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _HUB_ID = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[\w./-]+))?")
-_TRANSFORMERS = ("Transformer", "MLMTransformer")  # of sentence-transformers, new and old
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
-# The files that decide the vectors; pooling is recorded by the encoder beside their hash.
+# The files that decide the vectors; what a method makes of them is recorded beside their hash.
 _DECIDING_FILES = (
     "config.json",
     "*.safetensors",
     "*.safetensors.index.json",
-    *_TOKENIZER_FILES,
+    *TOKENIZER_FILES,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
     "merges.txt",
+    "idf.json",
+    "sparse_linear.pt",
 )
 
 
@@ -49,6 +47,11 @@ class Checkpoint:
     source: str
     revision: str | None
     folder: Path
+
+    @property
+    def address(self) -> str:
+        """What `find` takes to find the very same again."""
+        return f"{self.source}@{self.revision}" if self.revision else self.source
 
 
 def find(name: str) -> Checkpoint:
@@ -78,8 +81,7 @@ def _download(repository: str, revision: str | None) -> Path:
         ) from None
     wanted: dict[str, Any] = {
         "revision": revision,
-        "allow_patterns": ["*.json", "*.txt", "*.safetensors", "*.model"],
-        "ignore_patterns": ["*/*.safetensors"],
+        "allow_patterns": ["*.json", "*.txt", "*.safetensors", "*.model", "sparse_linear.pt"],
     }
     at = f" at revision {revision!r}" if revision else ""
     # The hub's client lets through errors of whichever HTTP library it uses, so any error
@@ -98,93 +100,25 @@ def _download(repository: str, revision: str | None) -> Path:
         ) from None
 
 
-def check(folder: Path) -> None:
-    """Raise `EncoderError` unless a folder holds a masked language model that loads safely."""
-    config = read_json(folder / "config.json")
-    architectures = config.get("architectures") or []
-    if not any(str(name).endswith("ForMaskedLM") for name in architectures):
-        raise EncoderError(
-            f"{folder / 'config.json'} names the architecture {architectures}, and SPLADE needs "
-            "one ending in ForMaskedLM; give a masked-language-model checkpoint"
-        )
-    if "quantization_config" in config:
-        raise EncoderError(
-            f"{folder} holds a quantized model, and encoding is done in float32; give the "
-            "unquantized checkpoint"
-        )
-    if (folder / "adapter_config.json").exists():
-        raise EncoderError(
-            f"{folder} holds an adapter (adapter_config.json), which is not applied here; merge "
-            "it into the model and save that"
-        )
-    if not _matching(folder, _TOKENIZER_FILES):
-        raise EncoderError(
-            f"{folder} has no tokenizer (one of {', '.join(_TOKENIZER_FILES)}); copy the "
-            "tokenizer the model was trained with into it"
-        )
-    if not _matching(folder, ("*.safetensors",)):
-        raise EncoderError(
-            f"{folder} has no safetensors weights, and pickled ones (.bin, .pt) are never "
-            "loaded; convert them: load the model where you trust it and call "
-            "save_pretrained(folder)"
-        )
-    for index in folder.glob("*.safetensors.index.json"):
-        shards = set(map(str, dict(read_json(index).get("weight_map", {})).values()))
-        for shard in sorted(shards):
-            if Path(shard).name != shard or not (folder / shard).is_file():
-                raise EncoderError(f"{index} names the file {shard!r}, which is not beside it")
-
-
-def sentence_transformers_pooling(folder: Path) -> str | None:
-    """The pooling ("max" or "sum") of a sentence-transformers SPLADE folder.
-
-    None when the folder is no sentence-transformers one.  Raises `EncoderError` for settings
-    under which sentence-transformers would compute something else than SPLADE.
-    """
-    if not (folder / "modules.json").exists():
-        return None
-
-    def refuse(what: str) -> EncoderError:
-        return EncoderError(
-            f"{folder} is a sentence-transformers model with {what}, which is not supported; "
-            "only a Transformer followed by SpladePooling with relu is"
-        )
-
-    modules = read_json(folder / "modules.json", list)
-    kinds = [str(dict(module).get("type")).rpartition(".")[2] for module in modules]
-    if len(kinds) != 2 or kinds[0] not in _TRANSFORMERS or kinds[1] != "SpladePooling":
-        raise refuse(f"the modules {', '.join(kinds) or '(none)'}")
-    paths = [str(dict(module).get("path", "")) for module in modules]
-    if paths[0] or Path(paths[1]).name != paths[1]:
-        raise refuse(f"its modules in {paths}")
-    pooling = read_json(folder / paths[1] / "config.json")
-    activation = pooling.get("activation_function", "relu")
-    if activation != "relu":  # there "relu" means log1p(relu(x)), which is SPLADE's
-        raise refuse(f"activation_function {activation!r}")
-    strategy = str(pooling.get("pooling_strategy", "max"))
-    if strategy not in ("max", "sum"):
-        raise refuse(f"pooling_strategy {strategy!r}")
-    if _optional(folder / "sentence_bert_config.json").get("do_lower_case"):
-        raise refuse("do_lower_case")
-    prompts = _optional(folder / "config_sentence_transformers.json").get("prompts")
-    if any((prompts or {}).values()):
-        raise refuse(f"prompts ({prompts})")
-    return strategy
-
-
-def content_hash(folder: Path) -> str:
+def content_hash(*folders: Path) -> str:
     """BLAKE2b (32 bytes, hexadecimal) over the files that decide the vectors.
 
-    Covers name, size and bytes of the configuration, the weights and the tokenizer, in the
-    order of their names; other files, such as a README, change nothing.
+    Covers name, size and bytes of the configuration, the weights and the tokenizer, folder by
+    folder in the order of their names; other files, such as a README, change nothing.
     """
     digest = hashlib.blake2b(digest_size=32)
-    for path in _matching(folder, _DECIDING_FILES):
-        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+    for folder in folders:
+        for path in deciding_files(folder):
+            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
     return digest.hexdigest()
+
+
+def deciding_files(folder: Path) -> list[Path]:
+    """The files of a model folder that decide its vectors, by name."""
+    return matching(folder, _DECIDING_FILES)
 
 
 def read_json(path: Path, kind: type[Any] = dict) -> Any:
@@ -193,17 +127,14 @@ def read_json(path: Path, kind: type[Any] = dict) -> Any:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise EncoderError(f"{path.parent} has no {path.name}; give a model folder") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EncoderError(f"{path} cannot be read: {error}") from None
     if not isinstance(value, kind):
         raise EncoderError(f"{path} does not hold a JSON {'object' if kind is dict else 'array'}")
     return value
 
 
-def _optional(path: Path) -> Any:
-    return read_json(path) if path.exists() else {}
-
-
-def _matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+def matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    """The files directly in a folder that match one of the patterns, by name."""
     found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
     return sorted(found, key=lambda path: path.name)

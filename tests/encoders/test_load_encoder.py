@@ -59,7 +59,7 @@ def test_restoring_an_unknown_kind_is_refused() -> None:
 
 def test_restoring_with_another_kind_is_a_mismatch() -> None:
     built = load_encoder("bm25")
-    with pytest.raises(EncoderMismatch, match=r"'bm25'.*'splade-tiny' is of the kind 'splade'"):
+    with pytest.raises(EncoderMismatch, match=r"'bm25'.*'splade-tiny' is of the kind 'learned'"):
         restore_encoder(
             built.identity, built.vocabulary, built.term_columns(), source="splade-tiny"
         )

@@ -221,8 +221,8 @@ def test_an_impossible_manifest_under_a_right_checksum(
     [
         {"kind": "unknown", "name": "x"},
         {"kind": "bm25", "name": "bm25"},
-        {"kind": "splade", "name": "x"},
-        {"kind": "splade", "name": "x", "source": "../x", "revision": None},
+        {"kind": "learned", "name": "x"},
+        {"kind": "learned", "name": "x", "source": "../x", "revision": None},
     ],
     ids=str,
 )

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import lsr
-from lsr.encoders.splade import SpladeEncoder
+from lsr.encoders.learned import LearnedEncoder
 from lsr.errors import LsrError
 
 DOCUMENTS, SHARD, BATCH = 600, 100, 30
@@ -46,13 +46,13 @@ def many(tmp_path_factory: pytest.TempPathFactory, write_jsonl: Callable[..., Pa
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The texts that the model encodes, as they come."""
     texts: list[str] = []
-    encode = SpladeEncoder.encode_documents
+    encode = LearnedEncoder.encode_documents
 
-    def watched(self: SpladeEncoder, batch: list[str]) -> lsr.SparseVectors:
+    def watched(self: LearnedEncoder, batch: list[str]) -> lsr.SparseVectors:
         texts.extend(batch)
         return encode(self, batch)
 
-    monkeypatch.setattr(SpladeEncoder, "encode_documents", watched)
+    monkeypatch.setattr(LearnedEncoder, "encode_documents", watched)
     return texts
 
 
@@ -72,15 +72,15 @@ def undisturbed(
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, signal_number: int) -> None:
     """Send this process a signal when a document is encoded, once."""
-    encode = SpladeEncoder.encode_documents
+    encode = LearnedEncoder.encode_documents
     pending = [signal_number]
 
-    def stopping(self: SpladeEncoder, batch: list[str]) -> lsr.SparseVectors:
+    def stopping(self: LearnedEncoder, batch: list[str]) -> lsr.SparseVectors:
         if pending and any(text.startswith(f"item {number} ") for text in batch):
             os.kill(os.getpid(), pending.pop())
         return encode(self, batch)
 
-    monkeypatch.setattr(SpladeEncoder, "encode_documents", stopping)
+    monkeypatch.setattr(LearnedEncoder, "encode_documents", stopping)
 
 
 def shards(out: Path) -> list[str]:
@@ -132,7 +132,7 @@ def test_a_killed_build_goes_on_from_its_sealed_shards(
 ) -> None:
     out = tmp_path / "i"
     code = SIZES + (
-        "import os, signal; from lsr.encoders.splade import SpladeEncoder as S; "
+        "import os, signal; from lsr.encoders.learned import LearnedEncoder as S; "
         "encode = S.encode_documents; S.encode_documents = lambda self, batch: "
         f"os.kill(os.getpid(), signal.SIGKILL) if 'item {STOP} ' in ' '.join(batch) "
         "else encode(self, batch); from lsr.cli import main; main()"

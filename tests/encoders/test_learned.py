@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from lsr.data.builtin import model_path
-from lsr.encoders import load_encoder, pooling, restore_encoder, splade
+from lsr.encoders import learned, load_encoder, pooling, restore_encoder
 from lsr.encoders.checkpoint import content_hash
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
@@ -88,7 +88,7 @@ def test_equals_the_plain_formula(
         assert dense(encode(TEXTS), expected.shape[1]) == pytest.approx(expected, abs=2e-5)
     # Small tiles of the vocabulary and small batches come to the same.
     monkeypatch.setattr(pooling, "_LOGITS_CPU", 100)
-    monkeypatch.setattr(splade, "_BATCH_TOKENS", 48)
+    monkeypatch.setattr(learned, "_BATCH_TOKENS", 48)
     pieces = load_encoder(str(folder), max_length=24, pooling=pool, batch_size=2)
     assert dense(pieces.encode_documents(TEXTS), expected.shape[1]) == pytest.approx(
         expected, abs=2e-5
@@ -157,11 +157,11 @@ def test_out_of_memory_halves_the_batch(make_checkpoint: MakeCheckpoint) -> None
     expected = encoder.encode_documents(TEXTS)
     pool, sizes = encoder._pool, []
 
-    def scarce(inputs: Any, batch: Any, buffer: Any) -> Any:
-        sizes.append(len(batch))
-        if len(batch) > room:
+    def scarce(side: Any, model: Any, ids: Any, buffer: Any) -> Any:
+        sizes.append(len(ids))
+        if len(ids) > room:
             raise torch.cuda.OutOfMemoryError("full")
-        return pool(inputs, batch, buffer)
+        return pool(side, model, ids, buffer)
 
     encoder._pool = scarce
     room = 2
@@ -190,11 +190,12 @@ def test_pooling_comes_from_the_checkpoint_unless_given(make_checkpoint: MakeChe
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "1").mkdir()
     (folder / "1" / "config.json").write_text('{"pooling_strategy": "sum"}')
-    assert load_encoder(str(folder), max_length=16).identity["pooling"] == "sum"
-    assert load_encoder(str(folder), max_length=16, pooling="max").identity["pooling"] == "max"
-    (folder / "1" / "config.json").write_text('{"activation_function": "log1p_relu"}')
-    with pytest.raises(EncoderError, match="log1p_relu"):
-        load_encoder(str(folder), max_length=16, pooling="max")
+    for given, pool in ((None, "sum"), ("max", "max")):
+        identity = load_encoder(str(folder), max_length=16, pooling=given).identity
+        assert identity["query"]["pooling"] == identity["document"]["pooling"] == pool
+
+
+SUM = {"head": "mlm", "activation": "log1p", "pooling": "sum", "own_terms": False, "ratio": 0.0}
 
 
 def test_identity_and_restoring(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
@@ -202,13 +203,15 @@ def test_identity_and_restoring(make_checkpoint: MakeCheckpoint, tmp_path: Path)
     built = load_encoder(str(folder), max_length=12, pooling="sum", document_terms=9, batch_size=2)
     identity = json.loads(json.dumps(built.identity))
     assert {key: identity[key] for key in identity if not key.endswith("_hash")} == {
-        "kind": "splade",
+        "kind": "learned",
         "name": "tiny",
+        "method": "splade-max",
         "source": str(folder),
         "revision": None,
         "max_length": 12,
         "precision": "float32",
-        "pooling": "sum",
+        "query": SUM,
+        "document": SUM,
         "document_terms": 9,
         "query_terms": None,
     }

@@ -1,0 +1,155 @@
+"""Methods of learned sparse retrieval as declarations.
+
+A method is two `Side`s, one for queries and one for documents.  A side is head x activation x
+pooling x term filter, the view of T. Nguyen et al., "A unified framework for learned sparse
+retrieval" (ECIR 2023).  A new method is a new entry of `METHODS`; new code is only needed for
+a part that is not here yet.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from lsr.errors import EncoderError
+
+Head = Literal["mlm", "mlp", "binary", "table"]
+Activation = Literal["relu", "log1p", "double-log1p"]
+Pooling = Literal["max", "sum"]
+
+
+@dataclass(frozen=True)
+class Side:
+    """How one kind of text becomes a vector.
+
+    Attributes:
+        head: where weights come from.  "mlm": the logits of a masked language model, of
+            every position for every term of the vocabulary.  "mlp": one number a token, from a
+            small network on its hidden state, for the token's own term.  "binary": 1 for
+            each of the text's tokens.  "table": a stored weight for each of them.  The last
+            two need no model when a text comes.
+        activation: of "mlm" and "mlp": "relu" max(0, x), "log1p" log(1 + relu(x)), or
+            "double-log1p" log(1 + log(1 + relu(x))).
+        pooling: of "mlm" and "mlp": over the positions that speak for the same term.
+        own_terms: keep only terms of the text itself.
+        ratio: drop weights of at most this part of the text's largest.
+
+    Special tokens count as positions of "mlm", and never as terms of the text itself.
+    """
+
+    head: Head
+    activation: Activation = "log1p"
+    pooling: Pooling = "max"
+    own_terms: bool = False
+    ratio: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field, kinds in (("head", Head), ("activation", Activation), ("pooling", Pooling)):
+            if getattr(self, field) not in get_args(kinds):
+                raise EncoderError(
+                    f"{field} must be one of {', '.join(get_args(kinds))}, not "
+                    f"{getattr(self, field)!r}"
+                )
+        if not isinstance(self.own_terms, bool):
+            raise EncoderError(f"own_terms must be true or false, not {self.own_terms!r}")
+        ratio: object = self.ratio
+        if not isinstance(ratio, int | float) or not 0 <= ratio < 1 or math.isnan(ratio):
+            raise EncoderError(f"a prune ratio must be at least 0 and below 1, not {ratio!r}")
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a model runs for each text."""
+        return self.head in ("mlm", "mlp")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: object) -> Side:
+        """The side that `to_json` wrote; raises `EncoderError` when it is none."""
+        if not isinstance(value, dict) or not {"head"} <= set(value) <= set(cls.__annotations__):
+            raise EncoderError(f"{value!r} declares no side of an encoder")
+        return cls(**value)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A published way to encode queries and documents.
+
+    Attributes:
+        paper: where it comes from.
+        pair: queries have a checkpoint of their own.
+    """
+
+    query: Side
+    document: Side
+    paper: str
+    pair: bool = False
+
+
+_SPLADE = Side("mlm")
+_IMPACT = Side("mlp", "relu")
+
+METHODS = {
+    "splade-max": Method(
+        _SPLADE,
+        _SPLADE,
+        'T. Formal et al., "SPLADE v2: Sparse lexical and expansion model for information '
+        'retrieval" (2021); SPLADE++ (SIGIR 2022) and v3 (2024) train the same form',
+    ),
+    "splade-sum": Method(
+        Side("mlm", pooling="sum"),
+        Side("mlm", pooling="sum"),
+        'T. Formal et al., "SPLADE: Sparse lexical and expansion model for first stage '
+        'ranking" (SIGIR 2021)',
+    ),
+    "splade-doc": Method(
+        Side("binary"),
+        _SPLADE,
+        'T. Formal et al., "SPLADE v2: Sparse lexical and expansion model for information '
+        'retrieval" (2021), section 3',
+    ),
+    "splade-lexical": Method(
+        Side("mlm", own_terms=True),
+        _SPLADE,
+        'C. Lassance et al., "SPLADE-v3: New baselines for SPLADE" (2024)',
+    ),
+    "efficient-splade": Method(
+        _SPLADE,
+        _SPLADE,
+        'C. Lassance and S. Clinchant, "An efficiency study for SPLADE models" (SIGIR 2022)',
+        pair=True,
+    ),
+    "inference-free": Method(
+        Side("table"),
+        _SPLADE,
+        'Z. Geng et al., "Towards competitive search relevance for inference-free learned '
+        'sparse retrievers" (2024); a learned table: F. M. Nardini et al., "Effective '
+        'inference-free retrieval for learned sparse representations" (SIGIR 2025)',
+    ),
+    "inference-free-l0": Method(
+        Side("table"),
+        Side("mlm", "double-log1p"),
+        'X. Shen et al., "Exploring l0 sparsification for inference-free sparse retrievers" '
+        "(SIGIR 2025)",
+    ),
+    "unicoil": Method(
+        Side("mlp", "relu", "sum"),
+        _IMPACT,
+        'J. Lin and X. Ma, "A few brief notes on DeepImpact, COIL, and a conceptual framework '
+        'for information retrieval techniques" (2021)',
+    ),
+    "deepimpact": Method(
+        Side("binary"),
+        _IMPACT,
+        'A. Mallia et al., "Learning passage impacts for inverted indexes" (SIGIR 2021)',
+    ),
+    "bge-m3": Method(
+        _IMPACT,
+        _IMPACT,
+        'J. Chen et al., "BGE M3-Embedding: Multi-lingual, multi-functionality, '
+        'multi-granularity text embeddings through self-knowledge distillation" (2024)',
+    ),
+}
