@@ -106,6 +106,8 @@ def read_layout(folder: Path, query_folder: Path | None, method: str | None) -> 
             f"{method} has a checkpoint for documents and one for queries; give "
             f"{method}:DOCUMENTS,QUERIES"
         )
+    if not layout.document.needs_model:
+        raise EncoderError(f"{folder} declares no model for documents; give one with mlm or mlp")
     if layout.query.head == "table" and layout.table is None:
         layout = replace(layout, table=_idf(folder))
     return layout

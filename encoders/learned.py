@@ -53,9 +53,7 @@ def load(name: str, settings: Settings) -> LearnedEncoder:
         document = replace(document, ratio=settings.prune_ratio)
     layout = replace(layout, query=query, document=document)
     called = checkpoint.name if method is None else f"{method}:{checkpoint.name}"
-    encoder = LearnedEncoder(called, checkpoint, queries, layout, settings)
-    encoder.load_models()
-    return encoder
+    return LearnedEncoder(called, checkpoint, queries, layout, settings)
 
 
 def restore(
@@ -123,8 +121,9 @@ def _find(name: str) -> tuple[Checkpoint, Checkpoint | None, str | None]:
 class LearnedEncoder(Encoder):
     """A checkpoint's queries and documents, each as its `Side` declares.
 
-    Encoding may be called from several threads.  A model is loaded when its side is first
-    used: queries of an inference-free encoder never import torch.  Raises `EncoderError` when
+    Encoding may be called from several threads.  Where the size of the vocabulary is recorded,
+    the model of documents is loaded when the first is encoded: inference-free queries to an index
+    never import torch.  Raises `EncoderError` when
     the checkpoint is unfit, so that its vectors would silently be wrong, or does not allow the
     settings.
 
@@ -155,7 +154,7 @@ class LearnedEncoder(Encoder):
             if side.needs_model:
                 check_model(folder, side.head)
             check_tokenizer(folder)
-        self._models: dict[Any, Backbone] = {}
+        self._models: dict[tuple[Path, str], Backbone] = {}
         self._loading = Lock()
         self._tokens = Tokens(layout.document_folder, settings.max_length)
         self._query_tokens = self._tokens
@@ -166,13 +165,12 @@ class LearnedEncoder(Encoder):
                     f"the tokenizers in {layout.document_folder} and {layout.query_folder} have "
                     "different words; give checkpoints that belong together"
                 )
-        for side in (layout.document, layout.query):
-            if terms is None and side.needs_model:
-                terms = self._model(side).terms
-        if terms is None or self._tokens.size > terms:
+        if terms is None:
+            terms = self._model(layout.document_folder, layout.document).terms
+        if self._tokens.size > terms:
             raise EncoderError(
                 f"the tokenizer in {layout.document_folder} has {self._tokens.size} tokens but the "
-                f"model only {terms or 0}; give the tokenizer the model was trained with"
+                f"model only {terms}; give the tokenizer the model was trained with"
             )
         vocabulary = TokenVocabulary(self._tokens.vocabulary, terms)
         self.vocabulary = vocabulary
@@ -184,13 +182,7 @@ class LearnedEncoder(Encoder):
             max(1, _BATCH_WEIGHTS // terms),
         )
         if layout.query.needs_model:
-            self._model(layout.query)
-
-    def load_models(self) -> None:
-        """Load what is needed to encode documents and queries, now rather than when used."""
-        for side in (self._layout.document, self._layout.query):
-            if side.needs_model:
-                self._model(side)
+            self._model(layout.query_folder, layout.query)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -212,12 +204,14 @@ class LearnedEncoder(Encoder):
 
     def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
         """Weights of documents, at most `document_terms` a row."""
-        rows = self._encode(self._layout.document, self._tokens, texts)
+        layout = self._layout
+        rows = self._encode(layout.document, layout.document_folder, self._tokens, texts)
         return strongest(_stack(rows), self._settings.document_terms)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """Weights of queries, at most `query_terms` a row."""
-        rows = self._encode(self._layout.query, self._query_tokens, texts)
+        layout = self._layout
+        rows = self._encode(layout.query, layout.query_folder, self._query_tokens, texts)
         return strongest(_stack(rows), self._settings.query_terms)
 
     def literal_terms(self, text: str) -> Ids:
@@ -239,9 +233,9 @@ class LearnedEncoder(Encoder):
             weights[tokens.special] = 0
         save(self._layout, weights[: tokens.size], Path(folder))
 
-    def _encode(self, side: Side, tokens: Tokens, texts: Sequence[str]) -> list[Row]:
+    def _encode(self, side: Side, folder: Path, tokens: Tokens, texts: Sequence[str]) -> list[Row]:
         if side.needs_model:
-            rows = self._by_model(side, tokens.encode(texts))
+            rows = self._by_model(side, self._model(folder, side), tokens.encode(texts))
         elif self._table is not None:
             table = self._table
             rows = [_nonzero(own, table[own]) for own in tokens.own(texts)]
@@ -263,7 +257,7 @@ class LearnedEncoder(Encoder):
             ]
         return rows
 
-    def _by_model(self, side: Side, ids: list[Ids]) -> list[Row]:
+    def _by_model(self, side: Side, model: Backbone, ids: list[Ids]) -> list[Row]:
         """Rows of token ids: batches of at most so many tokens, texts and weights."""
         import torch
 
@@ -271,7 +265,6 @@ class LearnedEncoder(Encoder):
 
         if not ids:
             return []
-        model = self._model(side)
         lengths = np.array([row.size for row in ids])
         # Longest first: little padding, and what does not fit in memory fails at once.
         order = np.argsort(-lengths, kind="stable")
@@ -352,10 +345,8 @@ class LearnedEncoder(Encoder):
         self._batch_documents = documents // 2
         torch.cuda.empty_cache()
 
-    def _model(self, side: Side) -> Backbone:
-        """The model of a side, loaded when first asked for and shared where both have one."""
-        layout = self._layout
-        folder = layout.document_folder if side is layout.document else layout.query_folder
+    def _model(self, folder: Path, side: Side) -> Backbone:
+        """The model in a folder, loaded when first asked for and shared by both sides."""
         key = (folder, side.head)
         with self._loading:
             if key not in self._models:

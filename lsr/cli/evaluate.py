@@ -102,7 +102,7 @@ def evaluate(
 def _refuse_build_options(index: Path) -> None:
     """Options that decide vectors belong to building: an index has its own."""
     context = click.get_current_context()
-    for name in ("max_length", "document_terms", "query_terms", "batch_size"):
+    for name in ("max_length", "document_terms", "query_terms", "prune_ratio", "batch_size"):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(
                 f"--{name.replace('_', '-')} cannot change {index}, which is there already; "

@@ -39,8 +39,8 @@ def encoder_options(function: F) -> F:
             click.option(
                 "--encoder",
                 metavar="E",
-                help="splade-tiny (default), bm25[:VARIANT], a checkpoint folder, or "
-                "HUB-ID[@REVISION].",
+                help="splade-tiny (default), bm25[:VARIANT], or [METHOD:] with a checkpoint "
+                "folder or HUB-ID[@REVISION].",
             ),
             click.option(
                 "--max-length",
@@ -61,6 +61,12 @@ def encoder_options(function: F) -> F:
                 type=click.IntRange(1),
                 metavar="N",
                 help="Keep a query's N strongest.",
+            ),
+            click.option(
+                "--prune-ratio",
+                type=click.FloatRange(0, 1, max_open=True),
+                metavar="R",
+                help="Drop a document's weights up to R of its largest.",
             ),
             click.option(
                 "--device", metavar="D", help="Where a model runs, such as cpu or cuda:0."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,8 @@ def make_model(kind: str, folder: Path, pad: int) -> Any:
         model: Any = transformers.BertForMaskedLM(transformers.BertConfig(**layers))
     elif kind == "roberta":
         model = transformers.RobertaForMaskedLM(transformers.RobertaConfig(**layers))
+    elif kind == "xlm-roberta":
+        model = transformers.XLMRobertaForMaskedLM(transformers.XLMRobertaConfig(**layers))
     elif kind == "distilbert":
         config = transformers.DistilBertConfig(
             **sizes, dim=WIDTH, n_layers=2, n_heads=2, hidden_dim=32, max_position_embeddings=64
@@ -89,16 +92,51 @@ def make_model(kind: str, folder: Path, pad: int) -> Any:
     return model
 
 
+def add_token_head(folder: Path, head: str) -> None:
+    """Turn a masked-language-model folder into a published form of a per-token method."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    generator = torch.Generator().manual_seed(11)
+
+    def linear(name: str, rows: int, width: int) -> dict[str, torch.Tensor]:
+        return {
+            f"{name}.weight": torch.randn(rows, width, generator=generator),
+            f"{name}.bias": torch.full((rows,), 4.0),  # some weights above zero, some below
+        }
+
+    weights = load_file(folder / "model.safetensors")
+    kept = ("bert.", "roberta.", "distilbert.", "model.")
+    body = {key: value for key, value in weights.items() if key.startswith(kept)}
+    config = json.loads((folder / "config.json").read_text())
+    if head == "bge-m3":
+        layer = linear("x", 1, WIDTH)
+        torch.save({key[2:]: value for key, value in layer.items()}, folder / "sparse_linear.pt")
+        architecture = config["architectures"][0].replace("ForMaskedLM", "Model")
+    elif head == "unicoil":
+        body |= linear("tok_proj", 1, WIDTH)
+        architecture = "UniCoilEncoder"
+    else:
+        body |= linear("impact_score_encoder.0", WIDTH, WIDTH)
+        body |= linear("impact_score_encoder.2", 1, WIDTH)
+        architecture = "DeepImpact"
+    config["architectures"] = [architecture]
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(body, folder / "model.safetensors", {"format": "pt"})
+
+
 @pytest.fixture
 def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
-    """make_checkpoint(kind="bert", name="tiny") -> folder with a random model and tokenizer."""
+    """make_checkpoint(kind="bert", name="tiny", head="mlm") -> a random model and its tokenizer."""
 
-    def make(kind: str = "bert", name: str = "tiny") -> Path:
+    def make(kind: str = "bert", name: str = "tiny", head: str = "mlm") -> Path:
         folder = tmp_path / name
         specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-        if kind == "roberta":  # its positions are counted from the padding id, 1 as in the wild
+        if "roberta" in kind:  # its positions are counted from the padding id, 1 as in the wild
             specials[:2] = ["[UNK]", "[PAD]"]
         make_model(kind, folder, make_tokenizer(folder, specials))
+        if head != "mlm":
+            add_token_head(folder, head)
         return folder
 
     return make
