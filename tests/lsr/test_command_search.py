@@ -209,7 +209,7 @@ def test_words_cannot_search_vectors(run: Callable[..., Any], tmp_path: Path) ->
 def test_another_encoder_is_refused(run: Callable[..., Any], bm25_index: lsr.Index) -> None:
     answer = run("search", bm25_index.path, "text", "--encoder", "splade-tiny")
     assert answer.code == 1
-    assert "is of the kind 'splade'; give the encoder the index was built with" in answer.error
+    assert "is of the kind 'learned'; give the encoder the index was built with" in answer.error
 
 
 def test_info(run: Callable[..., Any], bm25_index: lsr.Index, tmp_path: Path) -> None:
