@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from lsr import __version__
+from lsr.cli.encode import encode
 from lsr.cli.evaluate import evaluate
 from lsr.cli.index import index
 from lsr.cli.inspect import info, verify
@@ -30,7 +31,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (index, search, evaluate, info, verify):
+for command in (index, search, evaluate, info, verify, encode):
     cli.add_command(command)
 
 
