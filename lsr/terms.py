@@ -58,8 +58,10 @@ class TermView:
 
     def share(self, kind: Kind) -> float:
         """The part of the whole weight that terms of a kind have, 0 to 1."""
-        total = sum(term.weight for term in self.terms)
-        return sum(term.weight for term in self.terms if term.kind == kind) / (total or 1.0)
+        if not self.terms:
+            return 0.0
+        own = sum(term.weight for term in self.terms if term.kind == kind)
+        return own / sum(term.weight for term in self.terms)
 
     def draw(self, columns: int = 80, paint: Callable[[str, Kind], str] | None = None) -> str:
         """The bars as text of at most so many columns; `paint` may colour each bar."""

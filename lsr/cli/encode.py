@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ _OF_THE_INDEX = ("encoder", "max_length", "document_terms", "query_terms", "batc
 @click.pass_context
 def encode(
     context: click.Context,
+    /,
     text: str | None,
     show: bool,
     query: bool,
@@ -91,8 +93,6 @@ def encode(
             }
         )
     elif sys.stdout.isatty():
-        import shutil
-
         columns = shutil.get_terminal_size().columns
         click.echo(view.draw(columns, lambda bar, kind: click.style(bar, fg=_COLOURS[kind])))
     else:
