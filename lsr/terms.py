@@ -20,6 +20,7 @@ from lsr.hits import Kind
 
 SHOWN = 30
 _LONGEST_BAR = 40
+_BESIDE = 12  # columns of a line beside its word and bar
 _KINDS: tuple[Kind, Kind] = ("literal", "expansion")
 _COLOURS = {"literal": "#2e9e5b", "expansion": "#d9902f"}  # readable on white and on black
 
@@ -69,7 +70,7 @@ class TermView:
             return f"{self.encoder}: no terms"
         shown = self.terms[: self.top]
         width = max(_columns(term.word) for term in shown)
-        room = max(0, min(_LONGEST_BAR, columns - width - len("    0.000  ")))
+        room = max(0, min(_LONGEST_BAR, columns - width - _BESIDE))
         most = self.terms[0].weight
         lines = [f"{self.encoder}: {_count(len(self.terms))}"]
         for kind in _KINDS:
@@ -94,25 +95,25 @@ class TermView:
         if not self.terms:
             return f"<div>{title}no terms</div>"
         most = self.terms[0].weight
-        parts = [f'<div style="max-width:44em">{title}{_count(len(self.terms))}']
+        whole_row = "grid-column:1/-1"
+        parts = [  # one grid, so that the bars of both groups begin at the same place
+            '<div style="display:grid;grid-template-columns:max-content max-content 1fr;'
+            'gap:.1em .8em;align-items:center;max-width:44em">',
+            f'<div style="{whole_row}">{title}{_count(len(self.terms))}</div>',
+        ]
         for kind in _KINDS:
-            parts.append(f'<div style="margin:.7em 0 .2em">{self._heading(kind)}</div>')
-            parts.append(
-                '<div style="display:grid;grid-template-columns:max-content max-content 1fr;'
-                'gap:.1em .8em;align-items:center">'
-            )
-            for term in self.terms[: self.top]:
-                if term.kind == kind:
-                    parts.append(
-                        f"<span>{html.escape(term.word)}</span>"
-                        f'<span style="text-align:right;font-variant-numeric:tabular-nums">'
-                        f"{term.weight:.3f}</span>"
-                        f'<span style="height:.75em;width:{100 * term.weight / most:.1f}%;'
-                        f'min-width:2px;background:{_COLOURS[kind]}"></span>'
-                    )
-            parts.append("</div>")
+            parts.append(f'<div style="{whole_row};margin-top:.6em">{self._heading(kind)}</div>')
+            parts += [
+                f"<span>{html.escape(term.word)}</span>"
+                f'<span style="text-align:right">{term.weight:.3f}</span>'
+                f'<span style="height:.75em;width:{100 * term.weight / most:.1f}%;'
+                f'min-width:2px;background:{_COLOURS[kind]}"></span>'
+                for term in self.terms[: self.top]
+                if term.kind == kind
+            ]
             if self._hidden(kind):
-                parts.append(f'<div style="opacity:.7">… and {self._hidden(kind):,} weaker</div>')
+                more = f"… and {self._hidden(kind):,} weaker"
+                parts.append(f'<div style="{whole_row};opacity:.7">{more}</div>')
         return "".join([*parts, "</div>"])
 
     def _heading(self, kind: Kind) -> str:
@@ -144,7 +145,8 @@ def look(
     Raises `EncoderError` when the text cannot be encoded, and for an encoder that weighs terms
     by the statistics of a collection and has seen none; `QueryError` for a bad `top`.
     """
-    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+    wanted: object = top
+    if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
         raise QueryError(f"top must be a whole number of at least 1, not {top!r}")
     if isinstance(encoder, str):
         encoder = load_encoder(encoder, **settings)
