@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lsr.errors import LsrError
     from lsr.hits import Explanation, Hit, Hits, TermMatch
     from lsr.retrieval import Index, StoredDocument
+    from lsr.terms import Term, TermView, look
     from lsr.vectors import SparseVectors
 
 _HOME = {
@@ -26,8 +27,11 @@ _HOME = {
     "LsrError": "lsr.errors",
     "SparseVectors": "lsr.vectors",
     "StoredDocument": "lsr.retrieval",
+    "Term": "lsr.terms",
     "TermMatch": "lsr.hits",
+    "TermView": "lsr.terms",
     "load_encoder": "lsr.encoders",
+    "look": "lsr.terms",
 }
 
 __all__ = [
@@ -38,9 +42,12 @@ __all__ = [
     "LsrError",
     "SparseVectors",
     "StoredDocument",
+    "Term",
     "TermMatch",
+    "TermView",
     "__version__",
     "load_encoder",
+    "look",
     "open",
 ]
 

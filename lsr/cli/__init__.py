@@ -10,9 +10,11 @@ from collections.abc import Sequence
 import click
 
 from lsr import __version__
+from lsr.cli.encode import encode
 from lsr.cli.evaluate import evaluate
 from lsr.cli.index import index
 from lsr.cli.inspect import info, verify
+from lsr.cli.models import models
 from lsr.cli.search import search
 from lsr.errors import LsrError
 
@@ -30,7 +32,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (index, search, evaluate, info, verify):
+for command in (index, search, evaluate, info, verify, encode, models):
     cli.add_command(command)
 
 

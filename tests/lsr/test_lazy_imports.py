@@ -43,7 +43,11 @@ def imported(python: list[str], *arguments: str | Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], *([c, "--help"] for c in ("index", "search", "eval", "info"))],
+    [
+        ["--help"],
+        ["--version"],
+        *([c, "--help"] for c in ("index", "search", "eval", "info", "encode", "models")),
+    ],
     ids=" ".join,
 )
 def test_help_is_quick(python: list[str], arguments: list[str]) -> None:
@@ -56,6 +60,12 @@ def test_lexical_search_needs_no_model(python: list[str], bm25_index: lsr.Index)
         "pyarrow",
     }
     assert imported(python, "info", bm25_index.path) == {"numpy", "pyarrow"}
+    look = ("encode", "--text", "copper", "--index", bm25_index.path)
+    assert imported(python, *look) == {"numpy", "pyarrow"}
+
+
+def test_listing_models_loads_none(python: list[str]) -> None:
+    assert imported(python, "models") == {"numpy"}
 
 
 def test_lexical_indexing_needs_no_model(python: list[str], corpus: Path, tmp_path: Path) -> None:
