@@ -8,21 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
-
-MethodName = Literal[
-    "splade-max",  # SPLADE v2, ++ and v3
-    "splade-sum",  # SPLADE as first published
-    "splade-doc",  # queries are sets of tokens
-    "splade-lexical",  # queries are weighted but not expanded
-    "efficient-splade",  # a model of their own for queries
-    "inference-free",  # queries from a table of weights
-    "inference-free-l0",  # the same, documents with log1p twice
-    "unicoil",
-    "deepimpact",
-    "bge-m3",
-    "bm25",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +16,7 @@ class KnownModel:
 
     Attributes:
         name: what `lsr.load_encoder` takes: a built-in name or a hub id.
+        method: a key of `lsr.encoders.methods.METHODS`, or "bm25".
         parameters: in millions; where only the size of the weights is known, a fourth of it.
         licence: of the weights, as an SPDX identifier in lower case.
         mrr: MRR@10 on the development queries of MS MARCO passages.
@@ -43,7 +29,7 @@ class KnownModel:
     """
 
     name: str
-    method: MethodName
+    method: str
     parameters: float | None = None
     licence: str | None = None
     mrr: float | None = None

@@ -61,12 +61,15 @@ class Layout:
         return list(dict.fromkeys((self.document_folder, self.query_folder)))
 
 
-def read_layout(folder: Path, query_folder: Path | None, method: str | None) -> Layout:
+def read_layout(
+    folder: Path, query_folder: Path | None, method: str | None, usual: str | None = None
+) -> Layout:
     """What a folder holds, or a pair of them.
 
     Args:
         query_folder: the second checkpoint of a pair.
         method: a key of `METHODS` that overrides what the folder looks like.
+        usual: one that holds where the folder does not say, as people know the model by name.
 
     Raises `EncoderError` when the folder is of no known layout, or would be computed otherwise
     than by its own library.
@@ -84,7 +87,8 @@ def read_layout(folder: Path, query_folder: Path | None, method: str | None) -> 
     else:
         names = list(map(str, read_json(folder / "config.json").get("architectures") or []))
         known = [_ARCHITECTURES[name] for name in names if name in _ARCHITECTURES]
-        usual = "inference-free" if (folder / _IDF).exists() else "splade-max"
+        if usual is None:
+            usual = "inference-free" if (folder / _IDF).exists() else "splade-max"
         layout = _plain(known[0] if known else usual, folder)
     if (folder / DECLARATION).exists():
         declared = read_json(folder / DECLARATION)
@@ -101,10 +105,10 @@ def read_layout(folder: Path, query_folder: Path | None, method: str | None) -> 
         layout = replace(
             layout, method=method or "efficient-splade", query_folder=query_folder, table=None
         )
-    elif method is not None and METHODS[method].pair:
+    elif layout.method is not None and METHODS[layout.method].pair:
         raise EncoderError(
-            f"{method} has a checkpoint for documents and one for queries; give "
-            f"{method}:DOCUMENTS,QUERIES"
+            f"{layout.method} has a checkpoint for documents and one for queries; give "
+            f"{layout.method}:DOCUMENTS,QUERIES"
         )
     if not layout.document.needs_model:
         raise EncoderError(f"{folder} declares no model for documents; give one with mlm or mlp")

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from lsr.encoders.base import Encoder, Settings, Vocabulary, strongest
 from lsr.encoders.checkpoint import Checkpoint, content_hash, find
+from lsr.encoders.known import known
 from lsr.encoders.layouts import Layout, check_model, check_tokenizer, read_layout, read_table
 from lsr.encoders.methods import METHODS, Side
 from lsr.encoders.tokens import Ids, Tokens, TokenVocabulary
@@ -44,7 +45,9 @@ def load(name: str, settings: Settings) -> LearnedEncoder:
     A checkpoint is a built-in model, a folder or a hub id.
     """
     checkpoint, queries, method = _find(name)
-    layout = read_layout(checkpoint.folder, queries.folder if queries else None, method)
+    listed = known(checkpoint.source)
+    usual = listed.method if listed else None
+    layout = read_layout(checkpoint.folder, queries.folder if queries else None, method, usual)
     query, document = (
         side if settings.pooling is None else replace(side, pooling=settings.pooling)
         for side in (layout.query, layout.document)
@@ -88,7 +91,7 @@ def restore(
             f"the encoder {name!r} of the index cannot be found where it was, {recorded}: "
             f"pass --encoder FOLDER with the folder it is in now ({error})"
         ) from None
-    layout = read_layout(checkpoint.folder, queries.folder if queries else None, method)
+    layout = read_layout(checkpoint.folder, queries.folder if queries else None, method, None)
     found_hash = content_hash(*layout.folders)
     if found_hash != recorded_hash:
         raise EncoderMismatch(

@@ -14,6 +14,7 @@ import pytest
 
 from lsr.encoders import load_encoder, restore_encoder
 from lsr.encoders.checkpoint import content_hash, find
+from lsr.encoders.methods import Side
 from lsr.errors import EncoderError, EncoderMismatch
 
 MakeCheckpoint = Callable[..., Path]
@@ -83,6 +84,22 @@ def hub(no_hub: Path, make_checkpoint: MakeCheckpoint) -> Path:
     return no_hub
 
 
+@pytest.fixture
+def hub_model(no_hub: Path, make_checkpoint: MakeCheckpoint) -> Callable[[str], Path]:
+    """hub_model(name): a random checkpoint under that name in the local hub cache."""
+
+    def make(name: str) -> Path:
+        repository = no_hub / f"models--{name.replace('/', '--')}"
+        snapshot = repository / "snapshots" / COMMITS[0]
+        snapshot.parent.mkdir(parents=True)
+        make_checkpoint(name=name.replace("/", "-")).rename(snapshot)
+        (repository / "refs").mkdir()
+        (repository / "refs" / "main").write_text(COMMITS[0])
+        return snapshot
+
+    return make
+
+
 def test_hub_names(hub: Path) -> None:
     for name, commit in (
         ("org/tiny", COMMITS[0]),
@@ -105,6 +122,38 @@ def test_index_stays_with_its_revision(hub: Path) -> None:
         restore_encoder(built.identity, built.vocabulary, {}, source="org/tiny")
 
 
+@pytest.mark.parametrize(
+    ("name", "document", "query"),
+    [
+        ("naver/splade-v3-lexical", Side("mlm"), Side("mlm", own_terms=True)),
+        ("naver/splade-v3-doc", Side("mlm"), Side("binary")),
+    ],
+)
+def test_a_model_known_by_name_is_its_method(
+    hub_model: Callable[[str], Path], name: str, document: Side, query: Side
+) -> None:
+    """Where the folder itself could be any SPLADE."""
+    hub_model(name)
+    identity = load_encoder(name, max_length=16).identity
+    assert identity["document"] == document.to_json()
+    assert identity["query"] == query.to_json()
+    again = restore_encoder(identity, load_encoder(name, max_length=16).vocabulary, {})
+    assert again.identity == identity
+
+
+def test_half_of_a_known_pair_is_not_enough(hub_model: Callable[[str], Path]) -> None:
+    name = "naver/efficient-splade-V-large-doc"
+    hub_model(name)
+    with pytest.raises(EncoderError, match="give efficient-splade:DOCUMENTS,QUERIES"):
+        load_encoder(name, max_length=16)
+    hub_model("naver/efficient-splade-V-large-query")
+    both = load_encoder(
+        f"efficient-splade:{name},naver/efficient-splade-V-large-query", max_length=16
+    )
+    assert both.identity["source"].count("@" + COMMITS[0]) == 2
+    assert restore_encoder(both.identity, both.vocabulary, {}).identity == both.identity
+
+
 @pytest.mark.parametrize("name", ["org/absent", "org/tiny@v3", "org/tiny@" + "c" * 40, "a--b/c"])
 def test_hub_name_neither_cached_nor_reachable(hub: Path, name: str) -> None:
     with pytest.raises(EncoderError, match="nor in the local hub cache") as raised:
@@ -115,6 +164,7 @@ def test_hub_name_neither_cached_nor_reachable(hub: Path, name: str) -> None:
 def test_offline_fails_fast_and_in_one_sentence(tmp_path: Path) -> None:
     program = """
 from lsr.encoders import load_encoder
+from lsr.encoders.methods import Side
 from lsr.errors import EncoderError
 try:
     load_encoder("org/absent")
