@@ -1,0 +1,33 @@
+"""docs/encoders.md says what the code declares."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lsr.encoders.methods import METHODS, Side
+
+PAGE = Path(__file__).parents[2] / "docs" / "encoders.md"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_declaration_of_every_method(name: str) -> None:
+    row = re.search(rf"^\| `{name}`.*$", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert row is not None
+    declared = re.findall(r'`Side\("(\w+)"(?:, "([\w-]+)")?(?:, "(\w+)")?(.*?)\)`', row[0])
+    sides = []
+    for head, activation, pooling, rest in declared:
+        options = dict(re.findall(r'(\w+)="?(\w+)"?', rest))
+        sides.append(
+            Side.from_json(
+                {
+                    "head": head,
+                    "activation": activation or "log1p",
+                    "pooling": pooling or options.get("pooling", "max"),
+                    "own_terms": options.get("own_terms") == "True",
+                }
+            )
+        )
+    assert sides == [METHODS[name].query, METHODS[name].document]
