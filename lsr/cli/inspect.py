@@ -78,7 +78,7 @@ def _print_encoder(encoder: dict[str, Any]) -> None:
     _print_rows([(key, v) for key, v in encoder.items() if v is not None and key != "parts"])
     for part in parts:
         click.echo(f"\npart {part['name']}, frozen as it was when the index was built")
-        _print_rows([(key, part[key]) for key in ("weight", "mean_best", "scale")])
+        _print_rows([(key, f"{part[key]:.4g}") for key in ("weight", "mean_best", "scale")])
         _print_rows([("words", f"{part['size']:,}")])
         _print_encoder(part["encoder"])
 
