@@ -251,13 +251,14 @@ def test_parts_as_text_json_and_table(
     why = str(composite_index.search("who repairs tidal mills", k=1)[0].explain())
     plain = run(*command).out.splitlines()[2:]
     assert plain == [f"\t{line.removeprefix('  ')}" for line in why.splitlines()[1:]]
-    terminal(100)
-    table = run(*command).out.splitlines()
+    weighed = run(*command, "--json", "--weights", "bm25=1,splade-tiny=0").json["hits"]
+    assert [*weighed[0]["parts"]] == ["bm25"]
+    screen = terminal(100)
+    run(*command)
+    table = screen.getvalue().splitlines()
     for name, total in hit["parts"].items():
         (line,) = [line for line in table if line.split()[:1] == [name]]
         assert line.split()[1:] == [f"{total:.3f}"]
-    weighed = run(*command, "--json", "--weights", "bm25=1,splade-tiny=0").json["hits"]
-    assert [*weighed[0]["parts"]] == ["bm25"]
 
 
 def test_the_parts_of_an_index(run: Callable[..., Any], composite_index: lsr.Index) -> None:
