@@ -12,9 +12,20 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from lsr.encoders.base import Encoder, Settings, Vocabulary
+from lsr.encoders.names import split_name
 from lsr.errors import EncoderError, EncoderMismatch
 
-__all__ = ["Encoder", "Vocabulary", "load_encoder", "register_kind", "restore_encoder"]
+__all__ = [
+    "DEFAULT_ENCODER",
+    "Encoder",
+    "Vocabulary",
+    "load_encoder",
+    "register_kind",
+    "restore_encoder",
+]
+
+# What `lsr index`, `lsr eval` and `Index.build` use when not told otherwise.
+DEFAULT_ENCODER = "bm25+splade-tiny"
 
 LEARNED = "learned"
 
@@ -23,6 +34,7 @@ LEARNED = "learned"
 _MODULES = {
     LEARNED: "lsr.encoders.learned",
     "bm25": "lsr.encoders.bm25",
+    "composite": "lsr.encoders.composite",
 }
 
 
@@ -41,6 +53,7 @@ def load_encoder(
     prune_ratio: float | None = None,
     device: str | None = None,
     batch_size: int | None = None,
+    weights: Mapping[str, float] | str | None = None,
 ) -> Encoder:
     """The encoder of a name.
 
@@ -49,7 +62,8 @@ def load_encoder(
             model hub id `ORG/NAME[@REVISION]`; `METHOD:MODEL[,QUERY_MODEL]` for one of them
             taken as a method of `lsr.encoders.methods`, of a pair the documents' first; `bm25`;
             or `bm25:VARIANT[,k1=…][,b=…][,delta=…]` with a variant among robertson, lucene,
-            atire, bm25l, bm25+.
+            atire, bm25l, bm25+; or several of these joined by "+", whose terms stand side by
+            side, as in `bm25+splade-tiny`.
         max_length: tokens read of a text, special ones included (not part of bm25).
         pooling: "max" or "sum" over positions (not part of bm25); None takes what the
             checkpoint says, else "max".
@@ -58,13 +72,29 @@ def load_encoder(
             of bm25); None takes what the checkpoint says, else 0.
         device: where a model runs; None is "cuda" when there is one, else "cpu".
         batch_size: most documents a model sees at once; None goes by their tokens.
+        weights: of the parts of an encoder of several, every one by its name, as a mapping or
+            as text, "bm25=.6,splade-tiny=.4"; None weighs them alike.
 
     Raises `EncoderError` when there is no such encoder or it cannot be loaded as asked.
     """
     settings = Settings(
-        max_length, pooling, document_terms, query_terms, prune_ratio, device, batch_size
+        max_length,
+        pooling,
+        document_terms,
+        query_terms,
+        prune_ratio,
+        device,
+        batch_size,
+        weights,
     )
+    return load_with(name, settings)
+
+
+def load_with(name: str, settings: Settings) -> Encoder:
+    """As `load_encoder`."""
     encoder: Encoder = _module(_kind(name)).load(name, settings)
+    if settings.weights is not None:
+        encoder.reweigh(settings.weights)
     return encoder
 
 
@@ -76,6 +106,7 @@ def restore_encoder(
     source: str | None = None,
     device: str | None = None,
     batch_size: int | None = None,
+    weights: Mapping[str, float] | str | None = None,
 ) -> Encoder:
     """The encoder an index was built with.
 
@@ -86,6 +117,7 @@ def restore_encoder(
         source: where to load a model from instead of where it was (a name as for
             `load_encoder`).
         device, batch_size: as for `load_encoder`.
+        weights: of the parts of an encoder of several, instead of the recorded ones.
 
     Raises `EncoderMismatch` when what is there now is not the recorded encoder, and
     `EncoderError` when it cannot be loaded.
@@ -105,10 +137,14 @@ def restore_encoder(
     encoder: Encoder = _module(kind).restore(
         identity, vocabulary, term_columns, source, device, batch_size
     )
+    if weights is not None:
+        encoder.reweigh(weights)
     return encoder
 
 
 def _kind(name: str) -> str:
+    if len(split_name(name)) > 1:
+        return "composite"
     prefix = name.partition(":")[0]
     return prefix if prefix in _MODULES else LEARNED
 

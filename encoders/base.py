@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -29,9 +29,11 @@ class Vocabulary(Protocol):
 class Encoder(ABC):
     """Turns texts into sparse vectors over one vocabulary.
 
-    Building an index takes two steps, so that an encoder may depend on statistics of the
-    collection: every batch goes through `observe`, and when all have been seen, what it
-    returned goes through `weigh`.  An encoder without statistics does all in `observe`.
+    Building an index takes steps, so that an encoder may depend on statistics of the
+    collection: every batch goes through `observe`; when all have been seen, `settle` makes the
+    statistics final; then what `observe` returned goes through `weigh`.  An encoder without
+    statistics does all in `observe`.  A build that goes on after an interruption shows texts
+    whose vectors were kept to `recall` instead of `observe`.
 
     Encoding raises `EncoderError` for what is not a text; see `check_texts`.
     """
@@ -61,16 +63,41 @@ class Encoder(ABC):
 
     @property
     def gathers_statistics(self) -> bool:
-        """Whether the vectors depend on the whole collection, not on each text alone."""
+        """Whether what `observe` returns depends on the texts before, not on each alone."""
         return type(self).observe is not Encoder.observe
 
     def observe(self, texts: Sequence[str]) -> SparseVectors:
         """First step of building: encode what needs no statistics and gather statistics."""
         return self.encode_documents(texts)
 
+    def recall(self, texts: Sequence[str]) -> None:
+        """Gather the statistics of texts whose vectors are kept from an earlier run.
+
+        Leaves the encoder as `observe` would, so that all that follows is the same.
+        """
+        if self.gathers_statistics:
+            self.observe(texts)
+
+    def settle(self, observed: Callable[[], Iterable[SparseVectors]]) -> None:
+        """Second step of building: make statistics final.
+
+        `observed()` goes through all that `observe` returned, in order, in batches of any size.
+        """
+        return  # for most, they are
+
     def weigh(self, vectors: SparseVectors) -> SparseVectors:
-        """Second step of building: the final weights of what `observe` returned."""
+        """Third step of building: the final weights of what `observe` returned."""
         return vectors
+
+    def reweigh(self, weights: Mapping[str, float] | str) -> None:
+        """Change the weights of the parts, for queries from now on; see `load_encoder`.
+
+        Raises `EncoderError` for weights that cannot be, and when there is but one part.
+        """
+        raise EncoderError(
+            f"the encoder {self.name!r} has no parts to weigh; leave the weights out, or join "
+            'encoders by "+"'
+        )
 
     def term_columns(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays with one value a term that must be kept with the vocabulary."""
@@ -96,6 +123,7 @@ class Settings:
             leaves it to the checkpoint.
         device: where a model runs, such as "cpu" or "cuda:0"; None chooses.
         batch_size: most documents a model sees at once; None goes by their tokens.
+        weights: of the parts of an encoder of several; None weighs them alike.
 
     Raises `EncoderError` for a value that cannot be.
     """
@@ -107,6 +135,7 @@ class Settings:
     prune_ratio: float | None = None
     device: str | None = None
     batch_size: int | None = None
+    weights: Mapping[str, float] | str | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_length", "document_terms", "query_terms", "batch_size"):

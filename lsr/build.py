@@ -1,10 +1,10 @@
 """Building an index: documents are encoded into shards, shards become segments.
 
-All happens in `INDEX.partial` (`lsr.workplace`).  A build that is interrupted leaves the sealed
-shards of a model's work behind, and the next build of the same place with the same encoder
-takes them over as long as the collection still gives the same documents.  (Vectors that depend
-on the whole collection, such as BM25's, are cheap, and start again.)  The finished index is
-renamed into place; nothing unfinished ever has the name of an index.
+All happens in `INDEX.partial` (`lsr.workplace`).  A build that is interrupted leaves its sealed
+shards behind, and the next build of the same place with the same encoder takes them over where
+the collection still gives the same documents; statistics, such as BM25's, are gathered from the
+texts again, which is cheap.  The finished index is renamed into place; nothing unfinished ever
+has the name of an index.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import lsr
 from lsr.data.corpus import Corpus, Document, document_of
 from lsr.data.records import BadRecord
-from lsr.encoders import Encoder, load_encoder
+from lsr.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lsr.errors import CorpusError, LsrError, VectorError
 from lsr.files import replacing, sync_directory
 from lsr.index.columns import write_arrow
@@ -54,7 +54,7 @@ _TAKEN = 4096  # documents brought together at once in the order of the index
 def build(
     path: Path,
     documents: Iterable[Document | Mapping[str, Any]],
-    encoder: str | Encoder = "splade-tiny",
+    encoder: str | Encoder = DEFAULT_ENCODER,
     *,
     bits: int = 8,
     keep_floats: bool = False,
@@ -72,7 +72,7 @@ def build(
         path: the index directory; must not exist, or be an index and `force` given.
         documents: mappings with "id", optional "title", and "text"; read once, in a stream.
         encoder: an `Encoder`, or a name for `lsr.load_encoder`, which `settings` go to
-            (max_length, document_terms, query_terms, device, batch_size, pooling).
+            (max_length, document_terms, query_terms, device, batch_size, pooling, weights).
         bits: of a stored weight, 8 or 16.
         keep_floats: also keep the weights as given, for `exact_floats` searches.
         order: how documents are stored: "bisection" puts similar ones next to each other,
@@ -96,6 +96,7 @@ def build(
         if threads is not None and "torch" in sys.modules:  # only a model computes in torch
             sys.modules["torch"].set_num_threads(threads)
         shards = _encode(partial, documents, encoder, total, progress)
+        encoder.settle(Shards(shards, lambda observed: observed).vectors)
         words = [encoder.vocabulary[term] for term in range(len(encoder.vocabulary))]
 
         _write_index(
@@ -165,26 +166,30 @@ def _encode(
 ) -> list[Path]:
     """Fill `partial` with sealed shards of all documents; return them in order."""
     folder = partial / "shards"
-    job = {"encoder": encoder.identity, "resumable": not encoder.gathers_statistics}
-    if not job["resumable"] or read_job(partial) != job:
+    job = {"encoder": encoder.identity}
+    if read_job(partial) != job:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(exist_ok=True)
     with replacing(partial / "job.json") as file:
         file.write(json.dumps(job).encode())
     sealed = []
+    digest = ""
     fraction = (lambda: documents.fraction) if isinstance(documents, Corpus) else None
     with progress("Encoding", "documents", total, fraction) as bar:
         for number, group in enumerate(groups(_distinct(documents))):
             shard = folder / f"{number:06}.arrow"
-            digest = digest_of(group)
+            # Term ids and statistics come from all documents so far, and so does the digest.
+            digest = digest_of(group, digest if encoder.gathers_statistics else "")
+            texts = [document.indexed_text for document in group]
             if shard.exists() and shard_digest(shard) == digest:
+                encoder.recall(texts)
                 bar.advance(len(group), free=True)
             else:
                 vectors = []
                 for start in range(0, len(group), ENCODE_DOCUMENTS):
-                    texts = [d.indexed_text for d in group[start : start + ENCODE_DOCUMENTS]]
-                    vectors.append(encoder.observe(texts))
-                    bar.advance(len(texts))
+                    batch = texts[start : start + ENCODE_DOCUMENTS]
+                    vectors.append(encoder.observe(batch))
+                    bar.advance(len(batch))
                 write_shard(shard, group, SparseVectors.concatenate(vectors), digest)
             sealed.append(shard)
     return sealed

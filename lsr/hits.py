@@ -23,11 +23,13 @@ class TermMatch:
     """One term that a query and a document share.
 
     Attributes:
-        term: the word.
+        term: the word, without the name of its part.
         query_weight, document_weight: as scored, that is after rounding.
         product: what the term adds to the score.
         kind: "literal" when both texts contain the term, "expansion" when an encoder added
             it to either; None when a text is not at hand.
+        part: whose word it is, of an encoder of several parts such as bm25+splade-tiny; None
+            for a single encoder.
     """
 
     term: str
@@ -35,6 +37,7 @@ class TermMatch:
     document_weight: float
     product: float
     kind: Kind | None
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +53,43 @@ class Explanation:
     score: float
     terms: list[TermMatch]
 
+    @property
+    def parts(self) -> dict[str, float]:
+        """What each part of an encoder of several adds to the score, largest first.
+
+        Sums of products, so they add up to the score as the products do; parts that share no
+        term are left out, and a single encoder has none.
+        """
+        totals: dict[str, float] = {}
+        for match in self.terms:
+            if match.part is not None:
+                totals[match.part] = totals.get(match.part, 0.0) + match.product
+        return dict(sorted(totals.items(), key=lambda item: -item[1]))
+
+    def groups(self) -> list[tuple[str | None, list[TermMatch]]]:
+        """The terms by part, in the order of `parts`; all under None for a single encoder."""
+        names: list[str | None] = [*self.parts] or [None]
+        return [(name, [m for m in self.terms if m.part == name]) for name in names]
+
     def __str__(self) -> str:
         if not self.terms:
             return f"{self.id}: {self.score:.3f}"
         most = self.terms[0].product
-        width = max(len(match.term) for match in self.terms)
+        totals = self.parts
+        indent = "    " if totals else "  "
+        # A part's name begins two places to the left of its terms.
+        width = max(*(len(match.term) for match in self.terms), *(len(n) - 2 for n in totals), 0)
         lines = [f"{self.id}: {self.score:.3f} = the sum of"]
-        for match in self.terms:
-            bar = "█" * max(1, round(16 * match.product / most)) if most > 0 else ""
-            lines.append(
-                f"  {match.term:<{width}}  {match.product:8.3f} = {match.query_weight:6.3f} "
-                f"x {match.document_weight:6.3f}  {match.kind or '':<9}  {bar}".rstrip()
-            )
+        for name, matches in self.groups():
+            if name is not None:
+                lines.append(f"  {name:<{width + 2}}  {totals[name]:8.3f} = the sum of")
+            for match in matches:
+                bar = "█" * max(1, round(16 * match.product / most)) if most > 0 else ""
+                lines.append(
+                    f"{indent}{match.term:<{width}}  {match.product:8.3f} = "
+                    f"{match.query_weight:6.3f} x {match.document_weight:6.3f}  "
+                    f"{match.kind or '':<9}  {bar}".rstrip()
+                )
         return "\n".join(lines)
 
 

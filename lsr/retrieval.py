@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from os import PathLike
@@ -12,7 +12,8 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders import Encoder, restore_encoder
+from lsr.encoders import DEFAULT_ENCODER, Encoder, restore_encoder
+from lsr.encoders.names import part_slices
 from lsr.errors import EncoderError, IndexCorrupt, QueryError, VectorError
 from lsr.hits import Explanation, Hits, Kind, TermMatch
 from lsr.index.columns import SortedStrings
@@ -61,7 +62,7 @@ class Index:
         cls,
         path: str | PathLike[str],
         documents: Iterable[Any],
-        encoder: str | Encoder = "splade-tiny",
+        encoder: str | Encoder = DEFAULT_ENCODER,
         **options: Any,
     ) -> Index:
         """Encode documents and write them as a new index at `path`; see `lsr.build.build`."""
@@ -182,8 +183,17 @@ class Index:
         assert self._encoder is not None
         return self._encoder
 
-    def use_encoder(self, source: str | None, *, device: str | None = None) -> None:
+    def use_encoder(
+        self,
+        source: str | None,
+        *,
+        device: str | None = None,
+        weights: Mapping[str, float] | str | None = None,
+    ) -> None:
         """Load the index's encoder, from another place than the recorded one if need be.
+
+        `weights` are for the parts of an encoder of several (see `lsr.load_encoder`); they act
+        on queries alone, so the index stays as it is.
 
         Raises `EncoderMismatch` when what is there is not the encoder of this index.
         """
@@ -193,7 +203,7 @@ class Index:
             )
         words, columns = self.vocabulary
         self._encoder = restore_encoder(
-            self.manifest.encoder, words, columns, source=source, device=device
+            self.manifest.encoder, words, columns, source=source, device=device, weights=weights
         )
 
     @cached_property
@@ -206,6 +216,24 @@ class Index:
         if self.vocabulary is not None and term < len(self.vocabulary[0]):
             return self.vocabulary[0][term]
         return f"#{term}"
+
+    @cached_property
+    def _parts(self) -> list[tuple[str, int, int]]:
+        """Name, first term and end of each part of an encoder of several."""
+        try:
+            return part_slices(self.manifest.encoder)
+        except (KeyError, TypeError, ValueError) as error:
+            raise IndexCorrupt(
+                self.path, f"its encoder's parts are incomplete ({error!r})"
+            ) from None
+
+    def _part_and_word(self, term: int) -> tuple[str | None, str]:
+        """The part that a term belongs to, if there are several, and the term's word in it."""
+        word = self.word(term)
+        for name, start, stop in self._parts:
+            if start <= term < stop:
+                return name, word.removeprefix(f"{name}:")
+        return None, word
 
     def find_term(self, word: str) -> int | None:
         """The term of a word, or None."""
@@ -249,16 +277,18 @@ class Index:
             if weights[place] == 0:
                 continue
             term = int(integers.terms[place])
+            part, word = self._part_and_word(term)
             kind: Kind | None = None
             if literal is not None:
                 kind = "literal" if term in literal else "expansion"
             terms.append(
                 TermMatch(
-                    self.word(term),
+                    word,
                     float(query_weights[place]),
                     float(weights[place]),
                     float(products[place]),
                     kind,
+                    part,
                 )
             )
         return Explanation(self.id_of(document), score, terms)

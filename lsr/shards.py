@@ -48,9 +48,12 @@ def groups(documents: Iterator[Document]) -> Iterator[list[Document]]:
         yield group
 
 
-def digest_of(group: list[Document]) -> str:
-    """BLAKE2b-128 over ids, titles and texts, in hexadecimal."""
-    digest = hashlib.blake2b(digest_size=16)
+def digest_of(group: list[Document], before: str = "") -> str:
+    """BLAKE2b-128 over ids, titles and texts, in hexadecimal.
+
+    With the digest of the shard before, it stands for all documents up to here.
+    """
+    digest = hashlib.blake2b(before.encode(), digest_size=16)
     for document in group:
         for part in (document.id, document.title, document.text):
             data = part.encode()

@@ -80,8 +80,7 @@ def _recover(partial: Path, path: Path) -> None:
 
 def _tidy(partial: Path) -> None:
     """Remove the workplace unless it has shards worth keeping."""
-    job = read_job(partial)
-    if not (job and job.get("resumable") and any((partial / "shards").glob("*.arrow"))):
+    if not (read_job(partial) and any((partial / "shards").glob("*.arrow"))):
         shutil.rmtree(partial, ignore_errors=True)
 
 

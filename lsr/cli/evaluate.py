@@ -66,9 +66,11 @@ def evaluate(
     \b
     lsr eval nfcorpus.zip
     lsr eval scifact.zip --encoder bm25 --measures "nDCG@10 R@100"
+    lsr eval nfcorpus.zip --index nfcorpus --weights bm25=.6,splade-tiny=.4
     lsr eval nfcorpus.zip --index nfcorpus --run nfcorpus.trec --json
     """
     from lsr.data.corpus import open_corpus
+    from lsr.encoders import DEFAULT_ENCODER
     from lsr.eval.dataset import evaluate_index, load_dataset
     from lsr.progress import Progress
     from lsr.retrieval import Index
@@ -79,13 +81,13 @@ def evaluate(
         if index_path is not None and index_path.exists():
             _refuse_build_options(index_path)
             opened = Index.open(index_path)
-            if encoder is not None:
-                opened.use_encoder(encoder, device=settings["device"])
+            if encoder is not None or settings["weights"] is not None:
+                opened.use_encoder(encoder, device=settings["device"], weights=settings["weights"])
         else:
             opened = Index.build(
                 place,
                 open_corpus(corpus),
-                encoder or "splade-tiny",
+                encoder or DEFAULT_ENCODER,
                 progress=Progress,
                 **settings,
             )

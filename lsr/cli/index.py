@@ -78,6 +78,7 @@ def index(
     """
     from lsr.build import build
     from lsr.data.corpus import open_corpus
+    from lsr.encoders import DEFAULT_ENCODER
     from lsr.progress import Progress
     from lsr.retrieval import Index
     from lsr.workplace import check_target
@@ -89,7 +90,7 @@ def index(
         build(
             output,
             documents,
-            encoder or "splade-tiny",
+            encoder or DEFAULT_ENCODER,
             bits=int(bits),
             keep_floats=keep_floats,
             order=order,

@@ -70,7 +70,17 @@ def info(index: Path, as_json: bool) -> None:
     if facts["encoder"] is None:
         click.echo("  none: built from vectors")
     else:
-        _print_rows([(key, str(v)) for key, v in facts["encoder"].items() if v is not None])
+        _print_encoder(facts["encoder"])
+
+
+def _print_encoder(encoder: dict[str, Any]) -> None:
+    parts = encoder.get("parts", [])
+    _print_rows([(key, v) for key, v in encoder.items() if v is not None and key != "parts"])
+    for part in parts:
+        click.echo(f"\npart {part['name']}, frozen as it was when the index was built")
+        _print_rows([(key, f"{part[key]:.4g}") for key in ("weight", "mean_best", "scale")])
+        _print_rows([("words", f"{part['size']:,}")])
+        _print_encoder(part["encoder"])
 
 
 def _print_rows(rows: list[tuple[str, Any]]) -> None:

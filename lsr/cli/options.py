@@ -32,6 +32,11 @@ class Bytes(click.ParamType[int]):
         return int(float(match[1]) * _UNITS[match[2]])
 
 
+weights_option = click.option(
+    "--weights", metavar="P=W,…", help="The say of each part, as in bm25=.6,splade-tiny=.4."
+)
+
+
 def encoder_options(function: F) -> F:
     """How texts become vectors."""
     for option in reversed(
@@ -39,9 +44,10 @@ def encoder_options(function: F) -> F:
             click.option(
                 "--encoder",
                 metavar="E",
-                help="splade-tiny (default), bm25[:VARIANT], or [METHOD:] with a checkpoint "
-                "folder or HUB-ID[@REVISION].",
+                help="bm25[:VARIANT], splade-tiny, [METHOD:] with a checkpoint folder or "
+                "HUB-ID[@REVISION], or several joined by + (default: bm25+splade-tiny).",
             ),
+            weights_option,
             click.option(
                 "--max-length",
                 type=click.IntRange(1),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lsr.cli.options import writable, write_json
+from lsr.cli.options import weights_option, writable, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.runs import RunRow
@@ -51,6 +51,7 @@ _BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
     help="With --queries: the TREC run to write.",
 )
 @click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
+@weights_option
 @click.option("--device", metavar="D", help="Where the model runs, such as cpu or cuda:0.")
 @click.option("--exact-floats", is_flag=True, help="Rank by the weights as given (--keep-floats).")
 @click.option(
@@ -71,6 +72,7 @@ def search(
     queries: str | None,
     run_file: Path | None,
     encoder: str | None,
+    weights: str | None,
     device: str | None,
     exact_floats: bool,
     threads: int,
@@ -91,8 +93,8 @@ def search(
     from lsr.retrieval import Index
 
     opened = Index.open(index)
-    if encoder is not None or device is not None:
-        opened.use_encoder(encoder, device=device)
+    if encoder is not None or device is not None or weights is not None:
+        opened.use_encoder(encoder, device=device, weights=weights)
     options: dict[str, Any] = {"method": method, "exact_floats": exact_floats, "threads": threads}
     if question is None:
         assert queries is not None
@@ -149,6 +151,9 @@ def _as_json(hit: Hit, explain: bool) -> dict[str, Any]:
         "text": hit.text,
     }
     if explain:
+        why = hit.explain()
+        if why.parts:
+            found["parts"] = why.parts
         found["terms"] = [
             {
                 "term": match.term,
@@ -156,8 +161,9 @@ def _as_json(hit: Hit, explain: bool) -> dict[str, Any]:
                 "document_weight": match.document_weight,
                 "product": match.product,
                 "kind": match.kind,
+                **({"part": match.part} if match.part is not None else {}),
             }
-            for match in hit.explain().terms
+            for match in why.terms
         ]
     return found
 
@@ -193,7 +199,7 @@ def _print_plain(hits: Hits, explain: bool) -> None:
         click.echo(f"\t{snippet(hit.text, _words(why))}")
         if explain:
             for line in str(why).splitlines()[1:]:
-                click.echo(f"\t{line.strip()}")
+                click.echo(f"\t{line.removeprefix('  ')}")
     if not len(hits):
         click.echo("No document shares a term with the question.", err=True)
 
@@ -244,16 +250,19 @@ def _bars(why: Explanation, width: int) -> Any:
     for name in ("query", "document", "product"):
         bars.add_column(name, justify="right", no_wrap=True)
     bars.add_column("", no_wrap=True)
-    for match in why.terms:
-        colour = "green" if match.kind == "literal" else "yellow"
-        length = max(1, round(longest * match.product / most)) if longest else 0
-        bars.add_row(
-            Text(match.term),  # a term may look like markup: [unused-7]
-            match.kind or "",
-            f"{match.query_weight:.3f}",
-            f"{match.document_weight:.3f}",
-            f"{match.product:.3f}",
-            Text("█" * length, colour),
-        )
+    for part, matches in why.groups():
+        if part is not None:
+            bars.add_row(Text(part, "bold"), "", "", "", Text(f"{why.parts[part]:.3f}", "bold"))
+        for match in matches:
+            colour = "green" if match.kind == "literal" else "yellow"
+            length = max(1, round(longest * match.product / most)) if longest else 0
+            bars.add_row(
+                Text(match.term),  # a term may look like markup: [unused-7]
+                match.kind or "",
+                f"{match.query_weight:.3f}",
+                f"{match.document_weight:.3f}",
+                f"{match.product:.3f}",
+                Text("█" * length, colour),
+            )
     bars.add_row(Text("sum", "dim"), "", "", "", Text(f"{why.score:.3f}", "bold"), "")
     return bars

@@ -110,6 +110,15 @@ def splade_index(
     return lsr.Index.build(path, iter(documents[::6]), encoder="splade-tiny")
 
 
+@pytest.fixture(scope="session")
+def composite_index(
+    tmp_path_factory: pytest.TempPathFactory, documents: list[dict[str, str]]
+) -> lsr.Index:
+    """An index of every sixth document by BM25 and the model, not to be changed."""
+    path = tmp_path_factory.mktemp("composite") / "index"
+    return lsr.Index.build(path, iter(documents[::6]))
+
+
 @pytest.fixture
 def copy(tmp_path: Path) -> Callable[[lsr.Index], Path]:
     """A copy of an index that a test may damage."""

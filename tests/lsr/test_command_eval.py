@@ -102,11 +102,36 @@ def test_an_index_is_built_and_kept_then_used(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "small"]
 
 
-def test_the_default_encoder_is_the_model(run: Callable[..., Any], beir: Path) -> None:
+def test_the_default_encoder_is_words_and_the_model(run: Callable[..., Any], beir: Path) -> None:
     lines = (beir / "corpus.jsonl").read_text().splitlines(keepends=True)
     (beir / "corpus.jsonl").write_text("".join(lines[::12]))
     answer = run("eval", beir, "--json", "--measures", "R@100")
-    assert (answer.code, answer.json["encoder"]) == (0, "splade-tiny")
+    assert (answer.code, answer.json["encoder"]) == (0, "bm25+splade-tiny")
+
+
+def test_weights_for_an_index_that_is_there(
+    run: Callable[..., Any], beir: Path, tmp_path: Path, files_of: Callable[..., Any]
+) -> None:
+    place, runs = tmp_path / "kept", [tmp_path / f"{i}.trec" for i in range(3)]
+    command = ["eval", beir, "--json", "--index", place]
+    encoder = ["--encoder", "bm25+bm25:robertson"]
+    assert run(*command, *encoder).code == 0
+    files = files_of(place)
+    weights = ["--weights", "bm25=1,bm25:robertson=0"]
+    assert run(*command, *weights, "--run", runs[0]).code == 0
+    assert run(*command[:-1], tmp_path / "new", *encoder, *weights, "--run", runs[1]).code == 0
+    assert run("search", place, "--queries", beir, *weights, "--run", runs[2], "-k", 1000).code == 0
+    judged = {line for line in runs[2].read_text().splitlines(True) if line[0] != "3"}
+    assert set(runs[0].read_text().splitlines(True)) == judged
+    assert runs[1].read_bytes() == runs[0].read_bytes()
+    assert run(*command, "--run", runs[2]).code == 0
+    assert runs[2].read_bytes() != runs[0].read_bytes()
+    assert files_of(place) == files
+    answer = run(*command, "--weights", "bm25=1")
+    assert (answer.code, answer.error) == (
+        1,
+        "weights lack bm25:robertson; give one for every part",
+    )
 
 
 @pytest.mark.parametrize("measure", ["nDCG@ten", "nope@10", "P(rel=x)@5", "nDCG@0"])

@@ -40,7 +40,7 @@ def test_the_model_with_settings(run: Callable[..., Any], corpus: Path, tmp_path
     short.write_text("".join(corpus.read_text().splitlines(keepends=True)[:5]))
     out = tmp_path / "index"
     settings = ["--max-length", 8, "--document-terms", 9, "--query-terms", 2, "--threads", 1]
-    settings += ["--bits", 16, "--batch-size", 2, "--device", "cpu"]
+    settings += ["--bits", 16, "--batch-size", 2, "--device", "cpu", "--encoder", "splade-tiny"]
     assert run("index", short, "-o", out, *settings).code == 0
     facts = run("info", out, "--json").json
     assert facts["encoder"]["name"] == "splade-tiny"
@@ -243,7 +243,9 @@ def test_a_full_disk(corpus: Path, tmp_path: Path, python: list[str], limit: int
         f"Error: {out} cannot be written: File too large"
     )
     assert "Traceback" not in done.stderr
-    assert list((tmp_path / "out").iterdir()) == []
+    # Sealed shards, if any, are what the next build goes on from.
+    left = list((tmp_path / "out").iterdir())
+    assert left == ([out.with_name("i.partial")] if limit >= 3000 else [])
 
 
 def test_a_model_that_moves_or_changes(

@@ -237,3 +237,33 @@ def test_a_snippet_is_around_the_first_word() -> None:
     assert snippet("x" * 999, []) == "x" * 240 + " …"
     assert len(snippet("x" * 999 + " copper", ["copper"])) <= 244
     assert snippet(text, ["(", "[x"]).startswith("lead")  # words are no patterns
+
+
+def test_parts_as_text_json_and_table(
+    run: Callable[..., Any], composite_index: lsr.Index, terminal: Callable[..., Any]
+) -> None:
+    command = ["search", composite_index.path, "who repairs tidal mills", "-k", 1, "--explain"]
+    (hit,) = run(*command, "--json").json["hits"]
+    assert sorted(hit["parts"]) == ["bm25", "splade-tiny"]
+    assert sum(hit["parts"].values()) == hit["score"]
+    for name, total in hit["parts"].items():
+        assert total == sum(term["product"] for term in hit["terms"] if term["part"] == name)
+    why = str(composite_index.search("who repairs tidal mills", k=1)[0].explain())
+    plain = run(*command).out.splitlines()[2:]
+    assert plain == [f"\t{line.removeprefix('  ')}" for line in why.splitlines()[1:]]
+    weighed = run(*command, "--json", "--weights", "bm25=1,splade-tiny=0").json["hits"]
+    assert [*weighed[0]["parts"]] == ["bm25"]
+    screen = terminal(100)
+    run(*command)
+    table = screen.getvalue().splitlines()
+    for name, total in hit["parts"].items():
+        (line,) = [line for line in table if line.split()[:1] == [name]]
+        assert line.split()[1:] == [f"{total:.3f}"]
+
+
+def test_the_parts_of_an_index(run: Callable[..., Any], composite_index: lsr.Index) -> None:
+    lines = [line.strip() for line in run("info", composite_index.path).out.splitlines()]
+    for name in ("bm25", "splade-tiny"):
+        start = lines.index(f"part {name}, frozen as it was when the index was built")
+        assert lines[start + 1].split() == ["weight", "0.5"]
+        assert "name" in [line.partition(" ")[0] for line in lines[start:]]

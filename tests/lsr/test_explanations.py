@@ -20,7 +20,7 @@ QUESTIONS = [
 ]
 
 
-@pytest.mark.parametrize("name", ["bm25_index", "splade_index"])
+@pytest.mark.parametrize("name", ["bm25_index", "splade_index", "composite_index"])
 def test_products_sum_to_the_score(name: str, request: pytest.FixtureRequest) -> None:
     index: lsr.Index = request.getfixturevalue(name)
     explained = 0
@@ -32,6 +32,7 @@ def test_products_sum_to_the_score(name: str, request: pytest.FixtureRequest) ->
             assert sum(products) == hit.score
             assert sum(reversed(products)) == hit.score
             assert math.fsum(products) == hit.score
+            assert sum(why.parts.values()) == (hit.score if name == "composite_index" else 0)
             assert products == sorted(products, reverse=True)
             for match in why.terms:
                 assert match.product > 0
@@ -114,3 +115,40 @@ def test_an_explanation_as_text(bm25_index: lsr.Index) -> None:
     assert lines[0].split()[0] == why.terms[0].term
     assert lines[0].endswith("█" * 16)
     assert "literal" in lines[0]
+
+
+def test_each_term_has_its_part(composite_index: lsr.Index, splade_index: lsr.Index) -> None:
+    hits = composite_index.search("who repairs tidal mills", k=3)
+    first = hits[0].explain()
+    assert [*first.parts] == sorted(first.parts, key=lambda name: -first.parts[name])
+    assert sorted(first.parts) == ["bm25", "splade-tiny"]
+    for hit in hits:
+        why = hit.explain()
+        for name, matches in why.groups():
+            assert name is not None
+            assert {match.part for match in matches} == {name}
+            assert why.parts[name] == sum(match.product for match in matches)
+    stems = {match.term: match.kind for match in first.terms if match.part == "bm25"}
+    assert stems == dict.fromkeys(["tidal", "mill"], "literal")
+    # The model's part is its own explanation, on another scale.
+    alone = {h.id: h.explain() for h in splade_index.search("who repairs tidal mills", k=99)}
+    words = {match.term for match in first.terms if match.part == "splade-tiny"}
+    assert words == {match.term for match in alone[first.id].terms}
+    assert {match.part for match in alone[first.id].terms} == {None}
+    assert alone[first.id].parts == {}
+
+
+def test_an_explanation_of_parts_as_text(composite_index: lsr.Index) -> None:
+    why = composite_index.search("who repairs tidal mills")[0].explain()
+    first, *lines = str(why).splitlines()
+    assert first == f"{why.id}: {why.score:.3f} = the sum of"
+    heads = [line.split()[0] for line in lines if line[:4].strip()]
+    assert heads == [*why.parts]
+    assert [line.split()[0] for line in lines] == [
+        word for name, matches in why.groups() for word in (name, *(m.term for m in matches))
+    ]
+    for name, total in why.parts.items():
+        (line,) = [line for line in lines if line.startswith(f"  {name} ")]
+        assert line.split()[1:] == [f"{total:.3f}", "=", "the", "sum", "of"]
+    assert len({line.index(" = ") for line in lines}) == 1  # in one column
+    assert len(lines) == 2 + len(why.terms)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import lsr
+from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.learned import LearnedEncoder
 from lsr.errors import LsrError
 
@@ -166,20 +167,79 @@ def interrupted(
     return tmp_path / "i"
 
 
-def test_a_changed_collection_is_encoded_from_the_change_on(
-    run: Callable[..., Any], many: Path, tmp_path: Path, interrupted: Path, encoded: list[str]
-) -> None:
+def changed(many: Path) -> Path:
+    """The same documents but for one in shard 1."""
     lines = many.read_text().splitlines(keepends=True)
     lines[150] = lines[150].replace("shelf", "drawer")
-    changed = tmp_path / "changed.jsonl"
-    changed.write_text("".join(lines))
-    assert run("index", changed, "-o", interrupted).code == 0
-    # Shard 1 has changed; 0 and 2 have not.
-    assert [text.split()[1] for text in encoded] == [
-        str(i) for i in [*range(100, 200), *range(300, DOCUMENTS)]
-    ]
-    index = lsr.open(interrupted)
+    path = many.with_name("changed.jsonl")
+    path.write_text("".join(lines))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("encoder", "numbers"),
+    [
+        # Shard 1 has changed; 0 and 2 have not.
+        ("splade-tiny", [*range(100, 200), *range(300, DOCUMENTS)]),
+        # The term ids of words depend on all documents before.
+        ("bm25+splade-tiny", [*range(100, DOCUMENTS)]),
+    ],
+)
+def test_a_changed_collection_is_encoded_from_the_change_on(
+    run: Callable[..., Any],
+    many: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    encoded: list[str],
+    encoder: str,
+    numbers: list[int],
+) -> None:
+    out = tmp_path / "i"
+    command = ["-o", out, "--encoder", encoder]
+    stop_at(monkeypatch, STOP, signal.SIGINT)
+    assert run("index", many, *command).code == 130
+    encoded.clear()
+    assert run("index", changed(many), *command).code == 0
+    assert [int(text.split()[1]) for text in encoded] == numbers
+    index = lsr.open(out)
     assert (len(index), index.get("d150").text.split()[-1]) == (DOCUMENTS, "drawer")
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that BM25 observes, as they come; the interruption is at one of them."""
+    texts: list[str] = []
+    observe = BM25Encoder.observe
+
+    def watched(self: BM25Encoder, batch: list[str]) -> lsr.SparseVectors:
+        texts.extend(batch)
+        if os.environ.get("STOP_AT") in {text.split()[1] for text in batch}:
+            raise KeyboardInterrupt
+        return observe(self, batch)
+
+    monkeypatch.setattr(BM25Encoder, "observe", watched)
+    return texts
+
+
+def test_statistics_are_gathered_again(
+    run: Callable[..., Any],
+    many: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    counted: list[str],
+    files_of: Callable[..., Any],
+) -> None:
+    """Stopped in shard 3, then, with a word changed in shard 1, in shard 2; then left alone."""
+    command = ["--encoder", "bm25"]
+    assert run("index", changed(many), "-o", tmp_path / "whole", *command).code == 0
+    for corpus, stop in ((many, STOP), (changed(many), 250)):
+        monkeypatch.setenv("STOP_AT", str(stop))
+        assert run("index", corpus, "-o", tmp_path / "i", *command).code == 130
+    monkeypatch.delenv("STOP_AT")
+    counted.clear()
+    assert run("index", changed(many), "-o", tmp_path / "i", *command).code == 0
+    assert len(counted) == DOCUMENTS
+    assert files_of(tmp_path / "i") == files_of(tmp_path / "whole")
 
 
 def test_a_document_more_moves_all_that_follow(
@@ -293,7 +353,9 @@ def test_the_old_index_comes_back_when_the_new_one_cannot_take_its_place(
     monkeypatch.setattr(Path, "rename", stopping)
     with pytest.raises((KeyboardInterrupt, LsrError)):
         lsr.Index.build(out, one("new"), "bm25", force=True)
-    assert files_of(tmp_path) == {f"i/{name}": data for name, data in files.items()}
+    assert files_of(out) == files
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["i", "i.partial"]
+    assert not (tmp_path / "i.partial" / "old").exists()
 
 
 def test_killed_while_the_new_index_takes_its_place(tmp_path: Path) -> None:

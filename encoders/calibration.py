@@ -1,0 +1,114 @@
+"""What an encoder's scores amount to: its mean best score over queries drawn from a collection.
+
+The queries are the first words of some hundred documents, in most collections of their titles.
+The document that a query is from is left out: no user's query is quoted from what it looks for,
+and the quotation would flatter a lexical encoder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.vectors import SparseVectors
+
+QUERIES = 256
+WORDS = 8  # a query's length
+_SENTENCE_END = re.compile(r"[.!?](?=\s)")
+_DOCUMENTS = 256  # scored at once, which bounds the memory for pairs of posting and query
+
+
+class PseudoQueries:
+    """A sample of the first words of texts.
+
+    Those with the least hashes are taken, so the sample does not depend on how texts are batched.
+    """
+
+    def __init__(self) -> None:
+        # (-hash, query, number of its text): the largest hash is first.
+        self._heap: list[tuple[int, str, int]] = []
+        self._kept: set[str] = set()
+        self._seen = 0
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Let texts take part; those without words are passed over."""
+        for number, text in enumerate(texts, self._seen):
+            query = opening(text)
+            if not query or query in self._kept:
+                continue
+            digest = hashlib.blake2b(query.encode(), digest_size=8).digest()
+            entry = (-int.from_bytes(digest, "big"), query, number)
+            if len(self._heap) < QUERIES:
+                heapq.heappush(self._heap, entry)
+            elif entry > self._heap[0]:
+                self._kept.remove(heapq.heapreplace(self._heap, entry)[1])
+            else:
+                continue
+            self._kept.add(query)
+        self._seen += len(texts)
+
+    @property
+    def texts(self) -> list[str]:
+        """The sample, at most `QUERIES` texts, in a fixed order."""
+        return [query for _, query, _ in sorted(self._heap)]
+
+    @property
+    def sources(self) -> npt.NDArray[np.int64]:
+        """The number of the text that each is from, counted in the order added."""
+        return np.array([number for _, _, number in sorted(self._heap)], np.int64)
+
+
+def opening(text: str) -> str:
+    """The first sentence of a text, at most `WORDS` words of it."""
+    words = text[: 64 * WORDS].split(maxsplit=WORDS)[:WORDS]
+    return _SENTENCE_END.split(" ".join(words), 1)[0]
+
+
+class BestScores:
+    """The best score of each query among documents that come batch by batch, in order.
+
+    Args:
+        queries: one row a query.
+        sources: of each, the number of the document it is from, which is left out.
+    """
+
+    def __init__(self, queries: SparseVectors, sources: npt.NDArray[np.int64]) -> None:
+        rows = np.repeat(np.arange(len(queries)), np.diff(queries.indptr))
+        by_term = np.argsort(queries.terms, kind="stable")
+        self._terms, self._rows = queries.terms[by_term], rows[by_term]
+        self._weights = queries.weights[by_term].astype(np.float64)
+        self._sources, self._seen = sources, 0
+        self._best: npt.NDArray[np.float64] = np.zeros(len(queries))
+
+    def add(self, documents: SparseVectors) -> None:
+        """Score documents against all queries."""
+        for start in range(0, len(documents), _DOCUMENTS):
+            self._score(documents[start : start + _DOCUMENTS])
+
+    def mean(self) -> float:
+        """Over the queries that found any document; 1 when there are none."""
+        found = self._best[self._best > 0]
+        return float(found.mean()) if found.size else 1.0
+
+    def _score(self, documents: SparseVectors) -> None:
+        first = np.searchsorted(self._terms, documents.terms)
+        counts = np.searchsorted(self._terms, documents.terms, side="right") - first
+        # All pairs of a posting and a query with its term.
+        postings = np.repeat(np.arange(counts.size), counts)
+        entries = np.arange(postings.size) + np.repeat(first - np.cumsum(counts) + counts, counts)
+        rows = np.repeat(np.arange(len(documents)), np.diff(documents.indptr))
+        scores = np.bincount(
+            rows[postings] * self._best.size + self._rows[entries],
+            documents.weights[postings] * self._weights[entries],
+            minlength=len(documents) * self._best.size,
+        ).reshape(len(documents), self._best.size)
+        places = self._sources - self._seen
+        own = np.flatnonzero((places >= 0) & (places < len(documents)))
+        scores[places[own], own] = 0
+        self._seen += len(documents)
+        np.maximum(self._best, scores.max(axis=0, initial=0.0), out=self._best)

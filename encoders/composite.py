@@ -1,0 +1,352 @@
+"""Several encoders side by side in one vocabulary: `bm25+splade-tiny`.
+
+A text's vector is its vectors by all parts one after another, so one inner product over one
+index is the weighted sum of what the parts score:
+
+    score(q, d) = sum over parts of  weight / mean_best * (q_part . d_part)
+
+`mean_best` is the part's mean best score over pseudo-queries of the collection
+(`lsr.encoders.calibration`), so that equal weights mean equal say.  A convex combination of
+normalized scores: S. Bruch, S. Gai, A. Ingber, "An Analysis of Fusion Functions for Hybrid
+Retrieval" (ACM TOIS 42(1), 2023); theirs is normalized query by query, ours by one constant a
+part, so that it stays an inner product.
+
+Documents are divided by the part's largest weight, so that each part uses the whole range of the
+index's integers; queries carry all the rest.  The weights can therefore change without a new
+index, while the statistics (words and document frequencies of a lexical part, `mean_best`, the
+largest weight) are those of the collection when the index was built.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import lsr.encoders as encoders
+from lsr.encoders.base import Encoder, Settings, Vocabulary
+from lsr.encoders.calibration import BestScores, PseudoQueries
+from lsr.encoders.names import parse_weights, part_slices, split_name
+from lsr.errors import EncoderError, EncoderMismatch
+from lsr.vectors import SparseVectors
+
+
+@dataclass
+class Part:
+    """One of the encoders.
+
+    Attributes:
+        name: what its words are prefixed with.
+        weight: its say in the score.
+        mean_best: its mean best score over the pseudo-queries.
+        scale: its largest weight of a document.
+    """
+
+    name: str
+    encoder: Encoder
+    weight: float
+    mean_best: float = 1.0
+    scale: float = 1.0
+
+    @property
+    def query_factor(self) -> float:
+        """What query weights are multiplied with."""
+        return self.weight / self.mean_best * self.scale
+
+
+def load(name: str, settings: Settings) -> CompositeEncoder:
+    """The encoders of "NAME+NAME…", which have seen no documents."""
+    loaded = [
+        encoders.load_with(part, replace(settings, weights=None)) for part in split_name(name)
+    ]
+    names = [encoder.name for encoder in loaded]
+    repeated = [part for number, part in enumerate(names) if part in names[:number]]
+    if repeated:
+        raise EncoderError(
+            f"the encoder {name!r} has two parts called {repeated[0]!r}; their names must differ"
+        )
+    return CompositeEncoder([Part(part.name, part, 1 / len(loaded)) for part in loaded])
+
+
+def restore(
+    identity: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    term_columns: Mapping[str, npt.NDArray[Any]],
+    source: str | None,
+    device: str | None,
+    batch_size: int | None,
+) -> CompositeEncoder:
+    """The encoders of an index; the parts of `source` are theirs in order."""
+    try:
+        recorded = list(identity["parts"])
+        slices = part_slices(identity)
+        for entry in recorded:
+            numbers = [float(entry[key]) for key in ("weight", "mean_best", "scale")]
+            if not (all(map(math.isfinite, numbers)) and numbers[0] >= 0 < min(numbers[1:])):
+                raise ValueError(f"{entry['name']} has the numbers {numbers}")
+            dict(entry["encoder"])
+        if not slices or slices[-1][2] != len(vocabulary):
+            raise ValueError(f"the parts do not make up {len(vocabulary)} words")
+    except (KeyError, TypeError, ValueError) as error:
+        raise EncoderError(
+            f"the recorded encoder of several parts is incomplete ({error!r}); rebuild the index"
+        ) from None
+    sources: list[str | None] = [None] * len(recorded)
+    if source is not None:
+        sources = [*split_name(source)]
+        if len(sources) != len(recorded):
+            raise EncoderMismatch(
+                f"the index was built with the encoder {identity.get('name')!r} of "
+                f"{len(recorded)} parts, but {source!r} has {len(sources)}; give as many, in the "
+                "same order"
+            )
+    parts = []
+    for entry, (name, start, stop), place in zip(recorded, slices, sources, strict=True):
+        encoder = encoders.restore_encoder(
+            entry["encoder"],
+            _Slice(vocabulary, name, start, stop),
+            {
+                column.removeprefix(f"{name}:"): values[start:stop]
+                for column, values in term_columns.items()
+                if column.startswith(f"{name}:")
+            },
+            source=place,
+            device=device,
+            batch_size=batch_size,
+        )
+        if len(encoder.vocabulary) != stop - start:
+            raise EncoderMismatch(
+                f"the part {name!r} has {len(encoder.vocabulary)} words, and had {stop - start} "
+                "when the index was built; give the encoder the index was built with"
+            )
+        numbers = [float(entry[key]) for key in ("weight", "mean_best", "scale")]
+        parts.append(Part(name, encoder, *numbers))
+    return CompositeEncoder(parts, vocabulary)
+
+
+class CompositeEncoder(Encoder):
+    """Encoders side by side; see the module.
+
+    A new one is calibrated by `settle`; before that it encodes nothing.  `document_terms` and
+    `query_terms` hold for each part.
+    """
+
+    def __init__(self, parts: Sequence[Part], vocabulary: Vocabulary | None = None) -> None:
+        self.parts = list(parts)
+        self.name = "+".join(part.name for part in parts)
+        self._settled = vocabulary is not None
+        self.vocabulary = vocabulary or _Joined(self.parts)
+        self._queries = PseudoQueries()
+        # Term ids of `observe`: vocabularies may still grow, so each part has a fixed share.
+        self._share = 2**32 // len(self.parts)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "kind": "composite",
+            "name": self.name,
+            "parts": [
+                {
+                    "name": part.name,
+                    "weight": part.weight,
+                    "mean_best": part.mean_best,
+                    "scale": part.scale,
+                    "size": len(part.encoder.vocabulary),
+                    "encoder": part.encoder.identity,
+                }
+                for part in self.parts
+            ],
+        }
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each part by its name."""
+        return {part.name: part.weight for part in self.parts}
+
+    def reweigh(self, weights: Mapping[str, float] | str) -> None:
+        """Change the weights for queries from now on; vectors of documents stay as they are."""
+        parsed = parse_weights(weights, [part.name for part in self.parts])
+        for part in self.parts:
+            part.weight = parsed[part.name]
+
+    @property
+    def gathers_statistics(self) -> bool:
+        return any(part.encoder.gathers_statistics for part in self.parts)
+
+    def term_columns(self) -> dict[str, npt.NDArray[Any]]:
+        """The columns of each part as "PART:column", zero for the words of other parts."""
+        columns = {}
+        for part, start, stop in self._slices():
+            for name, values in part.encoder.term_columns().items():
+                column = np.zeros(len(self.vocabulary), values.dtype)
+                column[start:stop] = values
+                columns[f"{part.name}:{name}"] = column
+        return columns
+
+    def observe(self, texts: Sequence[str]) -> SparseVectors:
+        """What the parts return, side by side; also draws pseudo-queries."""
+        observed = [part.encoder.observe(texts) for part in self.parts]
+        self._queries.add(texts)
+        return _join(observed, [self._share * number for number in range(len(observed))])
+
+    def recall(self, texts: Sequence[str]) -> None:
+        for part in self.parts:
+            part.encoder.recall(texts)
+        self._queries.add(texts)
+
+    def settle(self, observed: Callable[[], Iterable[SparseVectors]]) -> None:
+        """Calibrate the parts: their largest weights and mean best scores."""
+
+        def observed_by(number: int) -> Callable[[], Iterable[SparseVectors]]:
+            return lambda: (self._split(vectors)[number] for vectors in observed())
+
+        for number, part in enumerate(self.parts):
+            part.encoder.settle(observed_by(number))
+        texts, sources = self._queries.texts, self._queries.sources
+        best = [BestScores(part.encoder.encode_queries(texts), sources) for part in self.parts]
+        largest = [0.0] * len(self.parts)
+        for vectors in observed():
+            for number, weighed in enumerate(self._weigh_parts(vectors)):
+                best[number].add(weighed)
+                largest[number] = max(largest[number], float(weighed.weights.max(initial=0)))
+        for part, scores, scale in zip(self.parts, best, largest, strict=True):
+            part.mean_best, part.scale = scores.mean(), scale or 1.0
+        self._settled = True
+
+    def weigh(self, vectors: SparseVectors) -> SparseVectors:
+        """The final weights of vectors of `observe`; raises `EncoderError` before `settle`."""
+        self._check_settled()
+        return self._documents(self._weigh_parts(vectors))
+
+    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+        """The documents' vectors by all parts, with the statistics of the collection."""
+        self._check_settled()
+        return self._documents([part.encoder.encode_documents(texts) for part in self.parts])
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+        """The queries' vectors by all parts; parts of weight 0 have no terms."""
+        self._check_settled()
+        encoded = [
+            part.encoder.encode_queries(texts) if part.weight else _empty(len(texts))
+            for part in self.parts
+        ]
+        return _join(encoded, self._starts(), [part.query_factor for part in self.parts])
+
+    def literal_terms(self, text: str) -> npt.NDArray[np.uint32]:
+        """The literal terms of all parts."""
+        return np.concatenate(
+            [
+                part.encoder.literal_terms(text) + np.uint32(start)
+                for part, start, _ in self._slices()
+            ]
+        )
+
+    def _documents(self, vectors: Sequence[SparseVectors]) -> SparseVectors:
+        return _join(vectors, self._starts(), [1 / part.scale for part in self.parts])
+
+    def _weigh_parts(self, vectors: SparseVectors) -> list[SparseVectors]:
+        split = self._split(vectors)
+        return [part.encoder.weigh(v) for part, v in zip(self.parts, split, strict=True)]
+
+    def _split(self, vectors: SparseVectors) -> list[SparseVectors]:
+        """The vectors of each part from those that `observe` returned."""
+        owners = vectors.terms // np.uint32(self._share)
+        split = []
+        for number in range(len(self.parts)):
+            own = owners == number
+            before = np.concatenate([[0], np.cumsum(own)])
+            terms = vectors.terms[own] - np.uint32(number * self._share)
+            split.append(SparseVectors.trusted(before[vectors.indptr], terms, vectors.weights[own]))
+        return split
+
+    def _slices(self) -> Iterator[tuple[Part, int, int]]:
+        start = 0
+        for part in self.parts:
+            stop = start + len(part.encoder.vocabulary)
+            yield part, start, stop
+            start = stop
+
+    def _starts(self) -> list[int]:
+        return [start for _, start, _ in self._slices()]
+
+    def _check_settled(self) -> None:
+        if not self._settled:
+            raise EncoderError(
+                f"the encoder {self.name!r} weighs its parts by a collection and has seen none; "
+                "build an index with it"
+            )
+
+
+class _Joined:
+    """The words of parts one after another, as "PART:word"."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return sum(len(part.encoder.vocabulary) for part in self._parts)
+
+    def __getitem__(self, term: int, /) -> str:
+        for part in self._parts:
+            size = len(part.encoder.vocabulary)
+            if term < size:
+                return f"{part.name}:{part.encoder.vocabulary[term]}"
+            term -= size
+        raise IndexError(f"there is no term {term}")
+
+    def find(self, word: str) -> int | None:
+        """The id of "PART:word", or None."""
+        start = 0
+        for part in self._parts:
+            if word.startswith(f"{part.name}:"):
+                term = part.encoder.vocabulary.find(word.removeprefix(f"{part.name}:"))
+                if term is not None:
+                    return start + term
+            start += len(part.encoder.vocabulary)
+        return None
+
+
+class _Slice:
+    """One part's words of a joint vocabulary, without their prefix."""
+
+    def __init__(self, vocabulary: Vocabulary, name: str, start: int, stop: int) -> None:
+        self._vocabulary, self._prefix = vocabulary, f"{name}:"
+        self._start, self._stop = start, stop
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def __getitem__(self, term: int, /) -> str:
+        return self._vocabulary[self._start + term].removeprefix(self._prefix)
+
+    def find(self, word: str) -> int | None:
+        """The id of a word among the part's, or None."""
+        term = self._vocabulary.find(self._prefix + word)
+        return None if term is None or not self._start <= term < self._stop else term - self._start
+
+
+def _empty(rows: int) -> SparseVectors:
+    return SparseVectors.trusted(
+        np.zeros(rows + 1, np.int64), np.empty(0, np.uint32), np.empty(0, np.float32)
+    )
+
+
+def _join(
+    parts: Sequence[SparseVectors], starts: Sequence[int], factors: Sequence[float] | None = None
+) -> SparseVectors:
+    """Rows of several vectors side by side: each part's terms from its start, times its factor."""
+    lengths = np.array([np.diff(part.indptr) for part in parts])
+    indptr = np.concatenate([[0], np.cumsum(lengths.sum(axis=0))])
+    terms = np.empty(indptr[-1], np.uint32)
+    weights = np.empty(indptr[-1], np.float32)
+    first = indptr[:-1].copy()  # where the next part's entries of a row go
+    for number, part in enumerate(parts):
+        places = np.arange(part.terms.size) + np.repeat(first - part.indptr[:-1], lengths[number])
+        terms[places] = part.terms + np.uint32(starts[number])
+        weights[places] = part.weights * np.float32(factors[number] if factors else 1)
+        first += lengths[number]
+    return SparseVectors.trusted(indptr, terms, weights)

@@ -1,0 +1,99 @@
+"""Encoders of several parts by their names: what a name or an identity says of them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lsr.data.builtin import MODELS
+from lsr.errors import EncoderError
+
+# A plus sign but the one of the BM25 variant bm25+, whose name is "bm25:bm25+".
+_PLUS = re.compile(r"(?<!bm25:bm25)\+")
+
+
+def split_name(name: str) -> list[str]:
+    """The names of the parts of `name`: of "bm25+splade-tiny" two, of "bm25" itself.
+
+    A folder with a plus sign in its name is one part, unless all that the signs separate are
+    built-in names, which come before folders everywhere.
+    """
+    pieces = _PLUS.split(name)
+    if all(piece in MODELS or piece.partition(":")[0] == "bm25" for piece in pieces):
+        return pieces
+    parts: list[str] = []
+    while pieces:
+        for count in range(len(pieces), 0, -1):
+            part = "+".join(pieces[:count])
+            if count == 1 or Path(part).expanduser().is_dir():
+                break
+        parts.append(part)
+        del pieces[:count]
+    return parts
+
+
+def part_slices(identity: Mapping[str, Any] | None) -> list[tuple[str, int, int]]:
+    """Name, first term and end of each part recorded in an index; none for a single encoder."""
+    if identity is None or identity.get("kind") != "composite":
+        return []
+    slices: list[tuple[str, int, int]] = []
+    end = 0
+    for entry in identity["parts"]:
+        slices.append((str(entry["name"]), end, end := end + int(entry["size"])))
+    return slices
+
+
+def parse_weights(weights: Mapping[str, float] | str, names: Sequence[str]) -> dict[str, float]:
+    """The weight of each of the parts called `names`.
+
+    Args:
+        weights: of every part by its name, as a mapping or as text, "bm25=.6,splade-tiny=.4".
+
+    Raises `EncoderError` when a part is missing, unknown or named twice, when a weight is no
+    finite number of at least 0, or when all are 0.
+    """
+    given = _parse(weights, names) if isinstance(weights, str) else dict(weights)
+    for name, weight in given.items():
+        if name not in names:
+            raise EncoderError(
+                f"there is no part {name!r} to weigh in this encoder; its parts are "
+                f"{', '.join(names)}"
+            )
+        if not (_is_number(weight) and math.isfinite(weight) and weight >= 0):
+            raise EncoderError(
+                f"the weight of {name} must be a finite number of at least 0, not {weight!r}"
+            )
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise EncoderError(f"weights lack {', '.join(missing)}; give one for every part")
+    if not any(given.values()):
+        raise EncoderError("all weights are 0, so nothing would be found; give one above 0")
+    return {name: float(given[name]) for name in names}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _parse(text: str, names: Sequence[str]) -> dict[str, float]:
+    given: dict[str, float] = {}
+    rest = text
+    while rest:
+        # The name of a part may hold "," and "=" itself, as bm25:bm25l,k1=1.2 does.
+        known = [name for name in names if rest.startswith(f"{name}=")]
+        name = max(known, key=len) if known else rest.partition("=")[0]
+        value, comma, after = rest[len(name) + 1 :].partition(",")
+        try:
+            if name in given or (comma and not after):
+                raise ValueError
+            given[name] = float(value)
+        except ValueError:
+            raise EncoderError(
+                f"{text!r} are no weights; give PART=NUMBER for every part, with commas between, "
+                "as in bm25=.6,splade-tiny=.4"
+            ) from None
+        rest = after
+    return given
