@@ -242,7 +242,8 @@ def _bars(why: Explanation, width: int) -> Any:
     from rich.text import Text
 
     most = why.terms[0].product
-    room = width - _BESIDE_BARS - max(len(match.term) for match in why.terms)
+    names = [*why.parts, *(match.term for match in why.terms)]
+    room = width - _BESIDE_BARS - max(map(len, names))
     longest = min(20, room) if room >= 4 else 0  # no bars where the numbers need the room
     bars = Table(show_header=True, header_style="dim", box=None, pad_edge=False, padding=(0, 1))
     bars.add_column("term", overflow="fold", min_width=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -255,7 +256,7 @@ def test_parts_as_text_json_and_table(
     assert [*weighed[0]["parts"]] == ["bm25"]
     screen = terminal(100)
     run(*command)
-    table = screen.getvalue().splitlines()
+    table = re.sub(r"\x1b\[\d*m", "", screen.getvalue()).splitlines()
     for name, total in hit["parts"].items():
         (line,) = [line for line in table if line.split()[:1] == [name]]
         assert line.split()[1:] == [f"{total:.3f}"]
