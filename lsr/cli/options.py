@@ -45,7 +45,8 @@ def encoder_options(function: F) -> F:
                 "--encoder",
                 metavar="E",
                 help="bm25[:VARIANT], splade-tiny, [METHOD:] with a checkpoint folder or "
-                "HUB-ID[@REVISION], or several joined by + (default: bm25+splade-tiny).",
+                "HUB-ID[@REVISION], or several joined by + (default: bm25+splade-tiny, and "
+                "splade-tiny where there is no collection).",
             ),
             weights_option,
             click.option(
