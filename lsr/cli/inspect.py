@@ -85,7 +85,15 @@ def _print_encoder(encoder: dict[str, Any]) -> None:
 
 def _print_rows(rows: list[tuple[str, Any]]) -> None:
     for name, value in rows:
-        click.echo(f"  {name:<16} {value}")
+        click.echo(f"  {name:<16} {_words(value)}")
+
+
+def _words(value: Any) -> Any:
+    """The settings of one side of an encoder, without those that are off; others as they are."""
+    if not isinstance(value, dict):
+        return value
+    named = {key: setting for key, setting in value.items() if setting}
+    return ", ".join(v if isinstance(v, str) else f"{key}={v}" for key, v in named.items())
 
 
 @click.command()

@@ -268,3 +268,5 @@ def test_the_parts_of_an_index(run: Callable[..., Any], composite_index: lsr.Ind
         start = lines.index(f"part {name}, frozen as it was when the index was built")
         assert lines[start + 1].split() == ["weight", "0.5"]
         assert "name" in [line.partition(" ")[0] for line in lines[start:]]
+    sides = [line.split(maxsplit=1) for line in lines if line.startswith(("query ", "document "))]
+    assert sides == [["query", "mlm, log1p, max"], ["document", "mlm, log1p, max"]]
