@@ -35,6 +35,7 @@ class Backbone:
     """A model up to the hidden states, and the linear layers on top of them.
 
     Attributes:
+        folder: where it is from.
         body: takes input_ids and attention_mask, returns an object with the hidden states.
         layers: (weight, bias) of each linear layer of the head, float32: one of shape (terms,
             width) for "mlm"; for "mlp" as many as it has, with relu between them.
@@ -44,6 +45,7 @@ class Backbone:
         device: where the model is.
     """
 
+    folder: Path
     body: Any
     layers: list[Linear]
     terms: int
@@ -100,6 +102,7 @@ def load_backbone(folder: Path, head: str, device: str | None) -> Backbone:
         terms = len(layers[0][0])
     layers = [(w.to(place), None if b is None else b.to(place)) for w, b in layers]
     return Backbone(
+        folder,
         model,
         layers,
         terms,

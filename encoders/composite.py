@@ -30,6 +30,7 @@ import numpy.typing as npt
 import lsr.encoders as encoders
 from lsr.encoders.base import Encoder, Settings, Vocabulary
 from lsr.encoders.calibration import BestScores, PseudoQueries
+from lsr.encoders.joining import Joined, Slice, empty, join
 from lsr.encoders.names import parse_weights, part_slices, split_name
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
@@ -108,7 +109,7 @@ def restore(
     for entry, (name, start, stop), place in zip(recorded, slices, sources, strict=True):
         encoder = encoders.restore_encoder(
             entry["encoder"],
-            _Slice(vocabulary, name, start, stop),
+            Slice(vocabulary, name, start, stop),
             {
                 column.removeprefix(f"{name}:"): values[start:stop]
                 for column, values in term_columns.items()
@@ -139,7 +140,9 @@ class CompositeEncoder(Encoder):
         self.parts = list(parts)
         self.name = "+".join(part.name for part in parts)
         self._settled = vocabulary is not None
-        self.vocabulary = vocabulary or _Joined(self.parts)
+        if vocabulary is None:
+            vocabulary = Joined([(part.name, part.encoder.vocabulary) for part in self.parts])
+        self.vocabulary = vocabulary
         self._queries = PseudoQueries()
         # Term ids of `observe`: vocabularies may still grow, so each part has a fixed share.
         self._share = 2**32 // len(self.parts)
@@ -191,7 +194,7 @@ class CompositeEncoder(Encoder):
         """What the parts return, side by side; also draws pseudo-queries."""
         observed = [part.encoder.observe(texts) for part in self.parts]
         self._queries.add(texts)
-        return _join(observed, [self._share * number for number in range(len(observed))])
+        return join(observed, [self._share * number for number in range(len(observed))])
 
     def recall(self, texts: Sequence[str]) -> None:
         for part in self.parts:
@@ -231,10 +234,10 @@ class CompositeEncoder(Encoder):
         """The queries' vectors by all parts; parts of weight 0 have no terms."""
         self._check_settled()
         encoded = [
-            part.encoder.encode_queries(texts) if part.weight else _empty(len(texts))
+            part.encoder.encode_queries(texts) if part.weight else empty(len(texts))
             for part in self.parts
         ]
-        return _join(encoded, self._starts(), [part.query_factor for part in self.parts])
+        return join(encoded, self._starts(), [part.query_factor for part in self.parts])
 
     def literal_terms(self, text: str) -> npt.NDArray[np.uint32]:
         """The literal terms of all parts."""
@@ -246,7 +249,7 @@ class CompositeEncoder(Encoder):
         )
 
     def _documents(self, vectors: Sequence[SparseVectors]) -> SparseVectors:
-        return _join(vectors, self._starts(), [1 / part.scale for part in self.parts])
+        return join(vectors, self._starts(), [1 / part.scale for part in self.parts])
 
     def _weigh_parts(self, vectors: SparseVectors) -> list[SparseVectors]:
         split = self._split(vectors)
@@ -279,74 +282,3 @@ class CompositeEncoder(Encoder):
                 f"the encoder {self.name!r} weighs its parts by a collection and has seen none; "
                 "build an index with it"
             )
-
-
-class _Joined:
-    """The words of parts one after another, as "PART:word"."""
-
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self._parts = parts
-
-    def __len__(self) -> int:
-        return sum(len(part.encoder.vocabulary) for part in self._parts)
-
-    def __getitem__(self, term: int, /) -> str:
-        for part in self._parts:
-            size = len(part.encoder.vocabulary)
-            if term < size:
-                return f"{part.name}:{part.encoder.vocabulary[term]}"
-            term -= size
-        raise IndexError(f"there is no term {term}")
-
-    def find(self, word: str) -> int | None:
-        """The id of "PART:word", or None."""
-        start = 0
-        for part in self._parts:
-            if word.startswith(f"{part.name}:"):
-                term = part.encoder.vocabulary.find(word.removeprefix(f"{part.name}:"))
-                if term is not None:
-                    return start + term
-            start += len(part.encoder.vocabulary)
-        return None
-
-
-class _Slice:
-    """One part's words of a joint vocabulary, without their prefix."""
-
-    def __init__(self, vocabulary: Vocabulary, name: str, start: int, stop: int) -> None:
-        self._vocabulary, self._prefix = vocabulary, f"{name}:"
-        self._start, self._stop = start, stop
-
-    def __len__(self) -> int:
-        return self._stop - self._start
-
-    def __getitem__(self, term: int, /) -> str:
-        return self._vocabulary[self._start + term].removeprefix(self._prefix)
-
-    def find(self, word: str) -> int | None:
-        """The id of a word among the part's, or None."""
-        term = self._vocabulary.find(self._prefix + word)
-        return None if term is None or not self._start <= term < self._stop else term - self._start
-
-
-def _empty(rows: int) -> SparseVectors:
-    return SparseVectors.trusted(
-        np.zeros(rows + 1, np.int64), np.empty(0, np.uint32), np.empty(0, np.float32)
-    )
-
-
-def _join(
-    parts: Sequence[SparseVectors], starts: Sequence[int], factors: Sequence[float] | None = None
-) -> SparseVectors:
-    """Rows of several vectors side by side: each part's terms from its start, times its factor."""
-    lengths = np.array([np.diff(part.indptr) for part in parts])
-    indptr = np.concatenate([[0], np.cumsum(lengths.sum(axis=0))])
-    terms = np.empty(indptr[-1], np.uint32)
-    weights = np.empty(indptr[-1], np.float32)
-    first = indptr[:-1].copy()  # where the next part's entries of a row go
-    for number, part in enumerate(parts):
-        places = np.arange(part.terms.size) + np.repeat(first - part.indptr[:-1], lengths[number])
-        terms[places] = part.terms + np.uint32(starts[number])
-        weights[places] = part.weights * np.float32(factors[number] if factors else 1)
-        first += lengths[number]
-    return SparseVectors.trusted(indptr, terms, weights)

@@ -6,7 +6,7 @@ float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -21,22 +21,15 @@ from lsr.encoders.checkpoint import Checkpoint, content_hash, find
 from lsr.encoders.known import known
 from lsr.encoders.layouts import Layout, check_model, check_tokenizer, read_layout, read_table
 from lsr.encoders.methods import METHODS, Side
-from lsr.encoders.tokens import Ids, Tokens, TokenVocabulary
+from lsr.encoders.rows import Ids, Row, Weights, nonzero, stack
+from lsr.encoders.tokens import Tokens, TokenVocabulary
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
 
 if TYPE_CHECKING:
-    import torch
-
-    from lsr.encoders.backbone import Backbone
+    from lsr.encoders.batches import Batches
 
 KIND = "learned"
-_BATCH_TOKENS = 1 << 13
-_BATCH_DOCUMENTS = 256
-_BATCH_WEIGHTS = 1 << 23  # bounds the documents x vocabulary matrix of pooled weights
-
-Weights = npt.NDArray[np.float32]
-Row = tuple[Ids, Weights]
 
 
 def load(name: str, settings: Settings) -> LearnedEncoder:
@@ -157,7 +150,7 @@ class LearnedEncoder(Encoder):
             if side.needs_model:
                 check_model(folder, side.head)
             check_tokenizer(folder)
-        self._models: dict[tuple[Path, str], Backbone] = {}
+        self._models: dict[tuple[Path, str], Batches] = {}
         self._loading = Lock()
         self._tokens = Tokens(layout.document_folder, settings.max_length)
         self._query_tokens = self._tokens
@@ -169,7 +162,7 @@ class LearnedEncoder(Encoder):
                     "different words; give checkpoints that belong together"
                 )
         if terms is None:
-            terms = self._model(layout.document_folder, layout.document).terms
+            terms = self._model(layout.document_folder, layout.document).model.terms
         if self._tokens.size > terms:
             raise EncoderError(
                 f"the tokenizer in {layout.document_folder} has {self._tokens.size} tokens but the "
@@ -179,11 +172,6 @@ class LearnedEncoder(Encoder):
         self.vocabulary = vocabulary
         self._vocabulary_hash = vocabulary.content_hash()
         self._table = self._query_weights(layout, terms)
-        self._batch_documents = min(
-            settings.batch_size or _BATCH_DOCUMENTS,
-            _BATCH_DOCUMENTS,
-            max(1, _BATCH_WEIGHTS // terms),
-        )
         if layout.query.needs_model:
             self._model(layout.query_folder, layout.query)
 
@@ -209,13 +197,13 @@ class LearnedEncoder(Encoder):
         """Weights of documents, at most `document_terms` a row."""
         layout = self._layout
         rows = self._encode(layout.document, layout.document_folder, self._tokens, texts)
-        return strongest(_stack(rows), self._settings.document_terms)
+        return strongest(stack(rows), self._settings.document_terms)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """Weights of queries, at most `query_terms` a row."""
         layout = self._layout
         rows = self._encode(layout.query, layout.query_folder, self._query_tokens, texts)
-        return strongest(_stack(rows), self._settings.query_terms)
+        return strongest(stack(rows), self._settings.query_terms)
 
     def literal_terms(self, text: str) -> Ids:
         """The distinct tokens of a text within `max_length`, without the special ones."""
@@ -238,10 +226,10 @@ class LearnedEncoder(Encoder):
 
     def _encode(self, side: Side, folder: Path, tokens: Tokens, texts: Sequence[str]) -> list[Row]:
         if side.needs_model:
-            rows = self._by_model(side, self._model(folder, side), tokens.encode(texts))
+            rows = self._model(folder, side).rows(side, tokens.encode(texts))
         elif self._table is not None:
             table = self._table
-            rows = [_nonzero(own, table[own]) for own in tokens.own(texts)]
+            rows = [nonzero(own, table[own]) for own in tokens.own(texts)]
         else:
             owns = [tokens.ordinary(own) for own in tokens.own(texts)]
             rows = [(own, np.ones(own.size, np.float32)) for own in owns]
@@ -260,101 +248,14 @@ class LearnedEncoder(Encoder):
             ]
         return rows
 
-    def _by_model(self, side: Side, model: Backbone, ids: list[Ids]) -> list[Row]:
-        """Rows of token ids: batches of at most so many tokens, texts and weights."""
-        import torch
-
-        from lsr.encoders.pooling import logits_buffer
-
-        if not ids:
-            return []
-        lengths = np.array([row.size for row in ids])
-        # Longest first: little padding, and what does not fit in memory fails at once.
-        order = np.argsort(-lengths, kind="stable")
-        buffer = logits_buffer(int(lengths.max()), model.device)
-        rows: list[Row] = [(np.empty(0, np.uint32), np.empty(0, np.float32))] * len(ids)
-        at = 0
-        while at < len(order):
-            by_tokens = max(1, _BATCH_TOKENS // max(1, int(lengths[order[at]])))
-            batch = order[at : at + min(self._batch_documents, by_tokens)]
-            try:
-                pooled: list[Row] | None = list(
-                    self._pool(side, model, [ids[n] for n in batch], buffer)
-                )
-            except torch.cuda.OutOfMemoryError:
-                pooled = None
-            if pooled is None:  # outside `except`, where the failed batch's memory is free again
-                self._shrink(len(batch), int(lengths[batch[0]]), model)
-                continue
-            for number, row in zip(batch, pooled, strict=True):
-                rows[number] = row
-            at += len(batch)
-        return rows
-
-    def _pool(
-        self, side: Side, model: Backbone, ids: list[Ids], buffer: torch.Tensor
-    ) -> Iterator[Row]:
-        """The rows of one batch; every text has at least one token or weighs nothing."""
-        import torch
-
-        from lsr.encoders.pooling import pool_logits, token_weights
-
-        lengths = np.array([row.size for row in ids])
-        mask = np.arange(max(1, lengths.max())) < lengths[:, None]
-        padded = np.full(mask.shape, model.pad, np.int64)
-        padded[mask] = np.concatenate(ids)
-        with torch.inference_mode():
-            masks = torch.from_numpy(mask).to(model.device)
-            hidden = model.hidden(torch.from_numpy(padded).to(model.device), masks.long())
-            if side.head == "mlm":
-                weight, bias = model.layers[0]
-                found = pool_logits(
-                    hidden, ~masks, weight, bias, side.activation, side.pooling, buffer
-                ).T
-            else:
-                found = token_weights(hidden, model.layers, side.activation)
-            values: Weights = found.contiguous().cpu().numpy()
-        if not np.isfinite(values[mask] if side.head == "mlp" else values).all():
-            raise EncoderError(
-                f"the model of {self.name} gives weights that are not finite; the checkpoint is "
-                "unusable"
-            )
-        for row, own in zip(values, ids, strict=True):
-            if side.head == "mlm":
-                terms = np.flatnonzero(row)
-                yield terms.astype(np.uint32), row[terms]
-            else:
-                yield self._on_own_tokens(side, own, row[: own.size])
-
-    def _on_own_tokens(self, side: Side, ids: Ids, weights: Weights) -> Row:
-        """Each token's weight on its own term; special tokens are no terms of a text."""
-        order = np.argsort(ids, kind="stable")
-        terms, first = np.unique(ids[order], return_index=True)
-        if not terms.size:
-            return terms, np.empty(0, np.float32)
-        together = np.maximum if side.pooling == "max" else np.add
-        pooled = together.reduceat(weights[order], first)
-        pooled[np.isin(terms, self._tokens.special)] = 0
-        return _nonzero(terms, pooled)
-
-    def _shrink(self, documents: int, length: int, model: Backbone) -> None:
-        import torch
-
-        if documents == 1:
-            raise EncoderError(
-                f"the device {model.device} has no memory for one text of {length} tokens; "
-                "give a smaller max_length or the device cpu"
-            )
-        self._batch_documents = documents // 2
-        torch.cuda.empty_cache()
-
-    def _model(self, folder: Path, side: Side) -> Backbone:
+    def _model(self, folder: Path, side: Side) -> Batches:
         """The model in a folder, loaded when first asked for and shared by both sides."""
         key = (folder, side.head)
         with self._loading:
             if key not in self._models:
                 try:
                     from lsr.encoders.backbone import load_backbone
+                    from lsr.encoders.batches import Batches
                 except ImportError as error:
                     raise EncoderError(
                         f"{self.name} needs the package {error.name}; install it"
@@ -366,7 +267,7 @@ class LearnedEncoder(Encoder):
                         f"max_length {length} is not possible with {folder}, which reads "
                         f"{least} to {model.positions:g} tokens; give one in between"
                     )
-                self._models[key] = model
+                self._models[key] = Batches(model, self._tokens.special, self._settings.batch_size)
             return self._models[key]
 
     def _query_weights(self, layout: Layout, terms: int) -> Weights | None:
@@ -391,20 +292,3 @@ def _source(checkpoint: Checkpoint, queries: Checkpoint | None, layout: Layout) 
     if queries is not None:
         return f"{layout.method}:{checkpoint.address},{queries.address}"
     return checkpoint.address
-
-
-def _nonzero(terms: Ids, weights: Weights) -> Row:
-    kept = weights > 0
-    return terms[kept], weights[kept]
-
-
-def _stack(rows: list[Row]) -> SparseVectors:
-    indptr = np.zeros(len(rows) + 1, np.int64)
-    if not rows:
-        return SparseVectors.from_rows([])
-    np.cumsum([terms.size for terms, _ in rows], out=indptr[1:])
-    return SparseVectors.trusted(
-        indptr,
-        np.concatenate([terms for terms, _ in rows]),
-        np.concatenate([weights for _, weights in rows]),
-    )

@@ -83,8 +83,8 @@ def _parse(text: str, names: Sequence[str]) -> dict[str, float]:
     rest = text
     while rest:
         # The name of a part may hold "," and "=" itself, as bm25:bm25l,k1=1.2 does.
-        known = [name for name in names if rest.startswith(f"{name}=")]
-        name = max(known, key=len) if known else rest.partition("=")[0]
+        known = (name for name in names if rest.startswith(f"{name}="))
+        name = next(known, rest.partition("=")[0])
         value, comma, after = rest[len(name) + 1 :].partition(",")
         try:
             if name in given or (comma and not after):

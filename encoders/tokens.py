@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from lsr.encoders.base import check_texts
+from lsr.encoders.rows import Ids
 from lsr.errors import EncoderError
-
-Ids = npt.NDArray[np.uint32]
 
 # Characters of a text read at first, a token: more than texts have.  See `_start`.
 _CHARACTERS = 32

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from lsr.data.builtin import model_path
-from lsr.encoders import learned, load_encoder, pooling, restore_encoder
+from lsr.encoders import batches, load_encoder, pooling, restore_encoder
 from lsr.encoders.checkpoint import content_hash
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
@@ -88,7 +88,7 @@ def test_equals_the_plain_formula(
         assert dense(encode(TEXTS), expected.shape[1]) == pytest.approx(expected, abs=2e-5)
     # Small tiles of the vocabulary and small batches come to the same.
     monkeypatch.setattr(pooling, "_LOGITS_CPU", 100)
-    monkeypatch.setattr(learned, "_BATCH_TOKENS", 48)
+    monkeypatch.setattr(batches, "_BATCH_TOKENS", 48)
     pieces = load_encoder(str(folder), max_length=24, pooling=pool, batch_size=2)
     assert dense(pieces.encode_documents(TEXTS), expected.shape[1]) == pytest.approx(
         expected, abs=2e-5
@@ -155,15 +155,16 @@ def test_out_of_memory_halves_the_batch(make_checkpoint: MakeCheckpoint) -> None
 
     encoder: Any = load_encoder(str(make_checkpoint()), max_length=24)
     expected = encoder.encode_documents(TEXTS)
-    pool, sizes = encoder._pool, []
+    (runner,) = encoder._models.values()
+    pool, sizes = runner._pool, []
 
-    def scarce(side: Any, model: Any, ids: Any, buffer: Any) -> Any:
+    def scarce(side: Any, ids: Any, buffer: Any) -> Any:
         sizes.append(len(ids))
         if len(ids) > room:
             raise torch.cuda.OutOfMemoryError("full")
-        return pool(side, model, ids, buffer)
+        return pool(side, ids, buffer)
 
-    encoder._pool = scarce
+    runner._pool = scarce
     room = 2
     found = encoder.encode_documents(TEXTS)
     assert sizes == [6, 3, 1, 1, 1, 1, 1, 1]

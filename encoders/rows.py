@@ -1,0 +1,31 @@
+"""Rows of sparse vectors on their way from a head to `SparseVectors`."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.vectors import SparseVectors
+
+Ids = npt.NDArray[np.uint32]
+Weights = npt.NDArray[np.float32]
+Row = tuple[Ids, Weights]  # terms ascending, weights above zero
+
+
+def nonzero(terms: Ids, weights: Weights) -> Row:
+    """The terms that have a weight."""
+    kept = weights > 0
+    return terms[kept], weights[kept]
+
+
+def stack(rows: list[Row]) -> SparseVectors:
+    """The rows one after another."""
+    indptr = np.zeros(len(rows) + 1, np.int64)
+    if not rows:
+        return SparseVectors.from_rows([])
+    np.cumsum([terms.size for terms, _ in rows], out=indptr[1:])
+    return SparseVectors.trusted(
+        indptr,
+        np.concatenate([terms for terms, _ in rows]),
+        np.concatenate([weights for _, weights in rows]),
+    )
