@@ -119,11 +119,6 @@ def restore(
             device=device,
             batch_size=batch_size,
         )
-        if len(encoder.vocabulary) != stop - start:
-            raise EncoderMismatch(
-                f"the part {name!r} has {len(encoder.vocabulary)} words, and had {stop - start} "
-                "when the index was built; give the encoder the index was built with"
-            )
         numbers = [float(entry[key]) for key in ("weight", "mean_best", "scale")]
         parts.append(Part(name, encoder, *numbers))
     return CompositeEncoder(parts, vocabulary)

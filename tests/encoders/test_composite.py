@@ -170,6 +170,16 @@ def test_restored_it_encodes_the_same(make_checkpoint: Callable[..., Path]) -> N
             restored(whole, source=source)
 
 
+def test_words_moved_between_parts_are_noticed(make_checkpoint: Callable[..., Path]) -> None:
+    whole = composite(f"bm25+{make_checkpoint()}", max_length=40)
+    build(whole, DOCUMENTS)
+    identity = whole.identity
+    for number, more in ((0, -1), (1, 1)):
+        identity["parts"][number]["size"] += more
+    with pytest.raises(EncoderMismatch, match="other words"):
+        restore_encoder(identity, whole.vocabulary, whole.term_columns())
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
