@@ -18,7 +18,7 @@ from safetensors import safe_open
 from transformers.utils import logging
 
 from lsr.encoders.layouts import BGE_HEAD
-from lsr.errors import EncoderError
+from lsr.errors import EncoderError, first_line
 
 # What checkpoints carry for training objectives other than masked language modelling, and
 # constants of old releases: not used here, so not missed either.
@@ -89,7 +89,7 @@ def load_backbone(folder: Path, head: str, device: str | None) -> Backbone:
                 **dtype,
             )
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise EncoderError(
             f"the model in {folder} cannot be loaded ({type(error).__name__}: {reason}); "
             "check that its files are complete"
@@ -119,7 +119,7 @@ def _device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except Exception as error:  # each backend has its own way to say that it is absent
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise EncoderError(
             f"the device {name!r} cannot be used ({reason}); give one such as cpu or cuda:0"
         ) from None
@@ -211,7 +211,7 @@ def _token_head(folder: Path) -> list[Linear]:
         inner = [(a[0].shape[0], b[0].shape[1]) for a, b in pairwise(layers)]
         fits = fits and all(a == b for a, b in inner)
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise EncoderError(
             f"the head in {where} cannot be loaded ({type(error).__name__}: {reason}); get the "
             "published file again"

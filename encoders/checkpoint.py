@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lsr.data.builtin import model_path
-from lsr.errors import EncoderError
+from lsr.errors import EncoderError, first_line
 
 ACCEPTED = (
     "a built-in model such as splade-tiny, an existing folder, a hub id ORG/NAME[@REVISION], "
@@ -89,7 +89,7 @@ def _download(repository: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(repository, **wanted))
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
     try:
         return Path(snapshot_download(repository, local_files_only=True, **wanted))
     except Exception:

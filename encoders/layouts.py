@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from lsr.encoders.checkpoint import TOKENIZER_FILES, matching, read_json
 from lsr.encoders.methods import METHODS, Activation, Method, Side
-from lsr.errors import EncoderError
+from lsr.errors import EncoderError, first_line
 
 DECLARATION = "lsr.json"
 BGE_HEAD = "sparse_linear.pt"
@@ -234,7 +234,7 @@ def read_table(path: Path, tokens: Mapping[str, int], size: int) -> npt.NDArray[
     except EncoderError:
         raise
     except Exception as error:  # whatever foreign files provoke in the library that reads them
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise EncoderError(
             f"the weights of query terms in {path} cannot be read ({type(error).__name__}: "
             f"{reason}); check that the folder is complete"

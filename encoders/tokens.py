@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from lsr.encoders.base import check_texts
 from lsr.encoders.rows import Ids
-from lsr.errors import EncoderError
+from lsr.errors import EncoderError, first_line
 
 # Characters of a text read at first, a token: more than texts have.  See `_start`.
 _CHARACTERS = 32
@@ -133,7 +133,7 @@ def _load(folder: Path) -> Any:
         made = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return Tokenizer.from_str(made.backend_tokenizer.to_str())
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise EncoderError(
             f"the tokenizer in {folder} cannot be loaded ({type(error).__name__}: {reason}); copy "
             "the one the model was trained with there"

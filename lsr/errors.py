@@ -55,3 +55,8 @@ class IndexCorrupt(IndexError_):
         self.path = Path(path)
         self.what = what
         super().__init__(f"{path} is damaged: {what}; run `lsr verify` and rebuild the index")
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, in one line, for a sentence of ours."""
+    return str(error).strip().partition("\n")[0]
