@@ -52,7 +52,7 @@ types: .venv/.dev
 	@.venv/bin/pip $(INSTALL) $(TORCH)
 	@touch $@
 
-.venv/.installed: .venv/.tools pyproject.toml CMakeLists.txt $(wildcard index/kernels/*)
+.venv/.installed: .venv/.tools pyproject.toml CMakeLists.txt $(wildcard */kernels/*)
 	@echo "environment: lsr-engine, editable, and what it needs"
 	@.venv/bin/pip $(INSTALL) --no-build-isolation --editable .
 	@touch $@

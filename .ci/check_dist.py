@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 LINKS = ("data", "encoders", "eval", "index")  # lsr/<name> is a link to ../<name>
 REQUIRED = (
     "lsr/py.typed",
+    "lsr/encoders/_kernels.pyi",
     "lsr/index/_kernels.pyi",
     "lsr/data/collections/arxiv-cs/corpus.jsonl.gz",
     "lsr/data/models/splade-tiny/LICENSE",
@@ -17,6 +18,7 @@ REQUIRED = (
     "lsr/data/models/splade-tiny/model.safetensors",
     "lsr/data/models/splade-tiny/tokenizer.json",
 )
+EXTENSIONS = ["lsr/encoders/_kernels", "lsr/index/_kernels"]
 CPP = {".cpp", ".h", ".txt"}
 
 
@@ -34,9 +36,9 @@ def check_wheel(names: set[str]) -> list[str]:
         metadata = path.parts[0].startswith("lsr_engine-") and path.parts[0].endswith(".dist-info")
         if not metadata and (path.parts[0] != "lsr" or path.suffix in CPP):
             wrong.append(f"unexpected {name}")
-    extensions = [name for name in names if name.endswith(".so")]
-    if len(extensions) != 1 or not extensions[0].startswith("lsr/index/_kernels."):
-        wrong.append(f"one extension expected, lsr/index/_kernels, found {sorted(extensions)}")
+    extensions = sorted(name.partition(".")[0] for name in names if name.endswith(".so"))
+    if extensions != EXTENSIONS:
+        wrong.append(f"the extensions {EXTENSIONS} expected, found {extensions}")
     licences = ("licenses/LICENSE", "licenses/data/models/splade-tiny/LICENSE")
     wrong += [f"missing {end}" for end in licences if not any(n.endswith(end) for n in names)]
     return wrong
@@ -45,7 +47,7 @@ def check_wheel(names: set[str]) -> list[str]:
 def check_sdist(names: set[str]) -> list[str]:
     """What is wrong with the files of an sdist, without the folder they all lie in."""
     required = {"CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml", "lsr/__init__.py"}
-    required |= {path.as_posix() for path in Path("index/kernels").iterdir()}
+    required |= {path.as_posix() for path in Path().glob("*/kernels/*")}
     wrong = [f"missing {name}" for name in sorted(required - names)]
     for name in sorted(names):
         path = PurePosixPath(name)

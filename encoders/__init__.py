@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from lsr.encoders.base import Encoder, Settings, Vocabulary
+from lsr.encoders.methods import Precision
 from lsr.encoders.names import split_name
 from lsr.errors import EncoderError, EncoderMismatch
 
@@ -54,6 +55,9 @@ def load_encoder(
     device: str | None = None,
     batch_size: int | None = None,
     weights: Mapping[str, float] | str | None = None,
+    precision: Precision = "fp32",
+    threads: int | None = None,
+    max_memory: int | None = None,
 ) -> Encoder:
     """The encoder of a name.
 
@@ -70,10 +74,15 @@ def load_encoder(
         document_terms, query_terms: keep only so many of the strongest terms.
         prune_ratio: drop a document's weights of at most this part of its largest (not part
             of bm25); None takes what the checkpoint says, else 0.
-        device: where a model runs; None is "cuda" when there is one, else "cpu".
+        device: where a model runs, such as "cpu" or "cuda:0", or several joined by "," that share
+            the work; None is "cuda" for documents when there is one, else "cpu".
         batch_size: most documents a model sees at once; None goes by their tokens.
         weights: of the parts of an encoder of several, every one by its name, as a mapping or
             as text, "bm25=.6,splade-tiny=.4"; None weighs them alike.
+        precision: of the matrix products of a model's body, "fp32", "bf16" or "int8" (the last
+            for models like BERT on a CPU); what follows it is always computed in float32.
+        threads: that run models on a CPU; None is one a processor.
+        max_memory: bytes this process shall take at most while it encodes; None for no limit.
 
     Raises `EncoderError` when there is no such encoder or it cannot be loaded as asked.
     """
@@ -86,6 +95,9 @@ def load_encoder(
         device,
         batch_size,
         weights,
+        precision,
+        threads,
+        max_memory,
     )
     return load_with(name, settings)
 

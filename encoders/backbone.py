@@ -1,77 +1,133 @@
-"""A transformer from a folder, split into its body and its head."""
+"""Models in torch: those that `lsr.encoders.bert` does not know, and all on a GPU."""
 
 from __future__ import annotations
 
 import math
-import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from safetensors import safe_open
 from transformers.utils import logging
 
+from lsr.encoders.heads import Head, TermHead, TokenHead, not_finite
 from lsr.encoders.layouts import BGE_HEAD
+from lsr.encoders.methods import Precision, Side
+from lsr.encoders.pooling import pool_logits
+from lsr.encoders.rows import Ids, Row
+from lsr.encoders.weights import TOKEN_HEAD, UNUSED, cannot_be_loaded, check_weights
 from lsr.errors import EncoderError, first_line
-
-# What checkpoints carry for training objectives other than masked language modelling, and
-# constants of old releases: not used here, so not missed either.
-_UNUSED_WEIGHTS = re.compile(r"pooler|seq_relationship|position_ids|token_type_ids")
-# The networks that give a token its weight: uniCOIL's and DeepImpact's, by their names in the
-# published checkpoints.
-_TOKEN_HEADS = re.compile(r"(?:tok_proj|impact_score_encoder)(?:\.(\d+))?\.(weight|bias)")
 
 Linear = tuple[torch.Tensor, torch.Tensor | None]
 
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+# Working memory of a position, in widths of the hidden states: the states, what attention and the
+# wide layers make of them, and copies on the way.
+_WIDTHS = 32
 
-@dataclass(frozen=True)
-class Backbone:
-    """A model up to the hidden states, and the linear layers on top of them.
+
+class TorchModel:
+    """A transformer up to the hidden states, by torch, and a head on top of them.
+
+    On a CPU the head is that of `lsr.encoders.heads`; on a GPU torch pools the logits.  May be
+    called from several threads; one at a time computes.
 
     Attributes:
         folder: where it is from.
-        body: takes input_ids and attention_mask, returns an object with the hidden states.
-        layers: (weight, bias) of each linear layer of the head, float32: one of shape (terms,
-            width) for "mlm"; for "mlp" as many as it has, with relu between them.
         terms: the model's vocabulary.
         positions: the longest input, in tokens; infinite where the model has no limit.
-        pad: the token id of padding.
-        device: where the model is.
+        position_bytes: working memory that a position takes, about.
     """
 
-    folder: Path
-    body: Any
-    layers: list[Linear]
-    terms: int
-    positions: float
-    pad: int
-    device: torch.device
+    def __init__(
+        self, folder: Path, body: Any, layers: list[Linear], kind: str, special: Ids
+    ) -> None:
+        self.folder, self.positions = folder, _positions(body)
+        self.terms = (
+            len(layers[0][0]) if kind == "mlm" else body.get_input_embeddings().num_embeddings
+        )
+        self.device = layers[0][0].device
+        self._body, self._layers = body, layers
+        self._pad = getattr(body.config, "pad_token_id", 0) or 0
+        self.position_bytes = 4 * _WIDTHS * layers[0][0].shape[1]
+        self._computing = Lock()
+        arrays = [_arrays(layer) for layer in layers]
+        self._head: Head | None = None
+        if kind != "mlm":
+            self._head = TokenHead(folder, arrays, special)
+        elif self.device.type == "cpu":
+            self._head = TermHead(folder, arrays[0])
 
-    def hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Hidden states of token ids: float32, shape (texts, positions, width)."""
-        output = self.body(input_ids=ids, attention_mask=mask)
-        # A masked language model without its output layer gives them as logits.
-        states: torch.Tensor = output.logits if "logits" in output else output.last_hidden_state
-        return states
+    def rows(self, side: Side, ids: Sequence[Ids]) -> list[Row]:
+        """The rows of some texts, each given by its ids as the model reads them.
+
+        Raises `MemoryError` when they are too much for the device.
+        """
+        lengths = np.array([own.size for own in ids])
+        mask = np.arange(max(1, lengths.max(initial=0))) < lengths[:, None]
+        padded = np.full(mask.shape, self._pad, np.int64)
+        padded[mask] = np.concatenate([np.empty(0, np.uint32), *ids])
+        try:
+            with self._computing, torch.inference_mode():
+                masks = torch.from_numpy(mask).to(self.device)
+                output = self._body(
+                    input_ids=torch.from_numpy(padded).to(self.device), attention_mask=masks.long()
+                )
+                # A masked language model without its output layer gives them as logits.
+                hidden = output.logits if "logits" in output else output.last_hidden_state
+                hidden = hidden.float()
+                if self._head is None:
+                    return self._pooled(side, hidden, ~masks)
+                states = hidden[masks].cpu().numpy()
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+        except RuntimeError as error:
+            if "not enough memory" not in str(error):  # torch's own words, on a CPU
+                raise
+        else:
+            return self._head.rows(side, ids, states)
+        # Outside `except`, where the failed batch's memory is free again.
+        raise MemoryError(f"the device {self.device} has not enough memory")
+
+    def _pooled(self, side: Side, hidden: torch.Tensor, padding: torch.Tensor) -> list[Row]:
+        weight, bias = self._layers[0]
+        found = pool_logits(hidden, padding, weight, bias, side.activation, side.pooling)
+        if not bool(found.isfinite().all()):
+            raise not_finite(self.folder)
+        text, term = (found > 0).nonzero(as_tuple=True)
+        weights = found[text, term].cpu().numpy()
+        cuts = np.cumsum(np.bincount(text.cpu().numpy(), minlength=len(found)))[:-1]
+        terms = term.cpu().numpy().astype(np.uint32)
+        return list(zip(np.split(terms, cuts), np.split(weights, cuts), strict=True))
 
 
-def load_backbone(folder: Path, head: str, device: str | None) -> Backbone:
-    """Load a folder in float32.
+def load_torch(
+    folder: Path, head: str, device: str, precision: Precision, special: Ids
+) -> TorchModel:
+    """Load a folder.
 
     Args:
         folder: what `lsr.encoders.layouts.check_model` accepts.
         head: "mlm" or "mlp", see `lsr.encoders.methods.Side`.
-        device: a torch device; None is "cuda" when there is one, else "cpu".
+        device: of torch.
+        precision: of the body; the head is computed in float32.
+        special: uint32, ascending: token ids that are no terms of a text.
 
     Raises `EncoderError` when a weight is missing, left over or not finite, or when the logits
     are no linear layer on hidden states.
     """
+    if precision not in _TYPES:
+        raise EncoderError(
+            f"the precision {precision} is for models like BERT on a CPU, and {folder} on "
+            f"{device} runs in torch; give one of {', '.join(_TYPES)}"
+        )
     place = _device(device)
     layers = [] if head == "mlm" else _token_head(folder)
     kind = transformers.AutoModelForMaskedLM if head == "mlm" else transformers.AutoModel
@@ -89,32 +145,22 @@ def load_backbone(folder: Path, head: str, device: str | None) -> Backbone:
                 **dtype,
             )
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
-        reason = first_line(error)
-        raise EncoderError(
-            f"the model in {folder} cannot be loaded ({type(error).__name__}: {reason}); "
-            "check that its files are complete"
-        ) from error
-    _check_weights(model, report, folder)
+        raise cannot_be_loaded(folder, error) from error
+    _check(model, report, folder)
     model = model.to(place).eval()
-    terms = model.get_input_embeddings().num_embeddings
     if head == "mlm":
         layers = [_take_out_head(model, folder)]
-        terms = len(layers[0][0])
     layers = [(w.to(place), None if b is None else b.to(place)) for w, b in layers]
-    return Backbone(
-        folder,
-        model,
-        layers,
-        terms,
-        _positions(model),
-        getattr(model.config, "pad_token_id", 0) or 0,
-        place,
-    )
+    return TorchModel(folder, model.to(_TYPES[precision]), layers, head, special)
 
 
-def _device(name: str | None) -> torch.device:
-    if name is None:
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+def _arrays(layer: Linear) -> tuple[Any, Any]:
+    weight, bias = layer
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    return weight.float().cpu().contiguous().numpy(), bias.float().cpu().contiguous().numpy()
+
+
+def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
@@ -126,30 +172,22 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def _check_weights(model: Any, report: dict[str, Any], folder: Path) -> None:
-    # Whatever a checkpoint lacks would be random numbers, and whatever it has too much of
-    # says that the model built is not the one that was trained.
+def _check(model: Any, report: dict[str, Any], folder: Path) -> None:
     wrong = {
-        "lacks": sorted(key for key in report["missing_keys"] if not _UNUSED_WEIGHTS.search(key)),
-        "has other shapes for": sorted(str(key) for key in report["mismatched_keys"]),
-        "has left over": sorted(
+        "lacks": [key for key in report["missing_keys"] if not UNUSED.search(key)],
+        "has other shapes for": [str(key) for key in report["mismatched_keys"]],
+        "has left over": [
             key
             for key in report["unexpected_keys"]
-            if not _UNUSED_WEIGHTS.search(key) and not _TOKEN_HEADS.fullmatch(key)
-        ),
-        "has numbers that are not finite in": sorted(
+            if not UNUSED.search(key) and not TOKEN_HEAD.fullmatch(key)
+        ],
+        "has numbers that are not finite in": [
             name
             for name, values in model.state_dict().items()
             if not bool(torch.isfinite(values).all())
-        ),
+        ],
     }
-    for what, names in wrong.items():
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise EncoderError(
-                f"the checkpoint in {folder} {what} {', '.join(names[:3])}{more}, so its vectors "
-                f"would be wrong; give a complete {type(model).__name__} checkpoint"
-            )
+    check_weights(folder, type(model).__name__, wrong)
 
 
 def _take_out_head(model: Any, folder: Path) -> Linear:
@@ -194,7 +232,7 @@ def _token_head(folder: Path) -> list[Linear]:
             for file in sorted(folder.glob("*.safetensors")):
                 with safe_open(file, "pt") as tensors:
                     for name in tensors.keys():  # noqa: SIM118 - the file is no mapping
-                        if match := _TOKEN_HEADS.fullmatch(name):
+                        if match := TOKEN_HEAD.fullmatch(name):
                             layer = found.setdefault(int(match[1] or 0), {})
                             layer[match[2]] = tensors.get_tensor(name)
         layers = [

@@ -5,13 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from lsr.encoders.methods import Precision
 from lsr.errors import EncoderError, VectorError
 from lsr.vectors import SparseVectors
+
+Advance = Callable[[int], object]
 
 
 class Vocabulary(Protocol):
@@ -64,11 +67,18 @@ class Encoder(ABC):
     @property
     def gathers_statistics(self) -> bool:
         """Whether what `observe` returns depends on the texts before, not on each alone."""
-        return type(self).observe is not Encoder.observe
+        return False
 
-    def observe(self, texts: Sequence[str]) -> SparseVectors:
-        """First step of building: encode what needs no statistics and gather statistics."""
-        return self.encode_documents(texts)
+    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+        """First step of building: encode what needs no statistics and gather statistics.
+
+        Give many texts at once, some thousand: models sort them by length and spread them over
+        threads.  `advance` is told how many more texts are done, each time that some are.
+        """
+        vectors = self.encode_documents(texts)
+        if advance is not None:
+            advance(len(texts))
+        return vectors
 
     def recall(self, texts: Sequence[str]) -> None:
         """Gather the statistics of texts whose vectors are kept from an earlier run.
@@ -124,6 +134,9 @@ class Settings:
         device: where a model runs, such as "cpu" or "cuda:0"; None chooses.
         batch_size: most documents a model sees at once; None goes by their tokens.
         weights: of the parts of an encoder of several; None weighs them alike.
+        precision: of the products of a model's body, "fp32", "bf16" or "int8".
+        threads: that run models; None is one a processor.
+        max_memory: bytes this process shall take at most while it encodes; None for no limit.
 
     Raises `EncoderError` for a value that cannot be.
     """
@@ -136,9 +149,19 @@ class Settings:
     device: str | None = None
     batch_size: int | None = None
     weights: Mapping[str, float] | str | None = None
+    precision: Precision = "fp32"
+    threads: int | None = None
+    max_memory: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_length", "document_terms", "query_terms", "batch_size"):
+        for name in (
+            "max_length",
+            "document_terms",
+            "query_terms",
+            "batch_size",
+            "threads",
+            "max_memory",
+        ):
             value = getattr(self, name)
             if value is None and name != "max_length":
                 continue
@@ -146,6 +169,10 @@ class Settings:
                 raise EncoderError(f"{name} must be a whole number of at least 1, not {value!r}")
         if self.pooling not in (None, "max", "sum"):
             raise EncoderError(f'pooling must be "max" or "sum", not {self.pooling!r}')
+        if self.precision not in get_args(Precision):
+            raise EncoderError(
+                f"precision must be one of {', '.join(get_args(Precision))}, not {self.precision!r}"
+            )
 
 
 def check_texts(texts: Sequence[str]) -> None:

@@ -1,117 +1,152 @@
-"""A model over many texts: batches of at most so many tokens, texts and weights."""
+"""Models over many texts: batches of a bounded size, on several threads or devices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Protocol
 
-import numpy as np
-import torch
-
-from lsr.encoders.backbone import Backbone
+from lsr.encoders.base import Advance
 from lsr.encoders.methods import Side
-from lsr.encoders.pooling import logits_buffer, pool_logits, token_weights
-from lsr.encoders.rows import Ids, Row, Weights, nonzero
+from lsr.encoders.rows import Ids, Row
+from lsr.encoders.tokens import Tokens
 from lsr.errors import EncoderError
+from lsr.machine import memory_in_use
 
-_BATCH_TOKENS = 1 << 13
-_BATCH_DOCUMENTS = 256
-_BATCH_WEIGHTS = 1 << 23  # bounds the documents x vocabulary matrix of pooled weights
+# Positions of a batch, by their working memory: enough that weights are read seldom, and few
+# enough that the states of small models stay in the second cache.
+_BATCH_BYTES = 1 << 22
+_BATCH_POSITIONS = range(256, 2049)
+_PIECE = 32  # texts that a thread takes at a time
+# What else grows with the batches: ids, rows, and what the allocators hold back.
+_OVERHEAD = 2
+
+
+class Model(Protocol):
+    """Something that makes rows of token ids, from several threads at once."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def terms(self) -> int: ...
+    @property
+    def positions(self) -> float: ...
+    @property
+    def position_bytes(self) -> int: ...
+    def rows(self, side: Side, ids: Sequence[Ids]) -> list[Row]: ...
 
 
 class Batches:
-    """Runs one model; may be used from several threads.
+    """Runs models over texts; may itself be used from several threads.
 
     Args:
-        special: uint32, ascending: token ids that are no terms of a text.
+        models: one a thread that shall work; the same may be there several times.
         most: texts a model sees at once; None goes by their tokens.
+        max_memory: bytes this process shall take at most; None for no limit.
+
+    Raises `EncoderError` when `max_memory` is less than what is in use already.
     """
 
-    def __init__(self, model: Backbone, special: Ids, most: int | None) -> None:
-        self.model = model
-        self._special = special
-        self._batch_documents = min(
-            most or _BATCH_DOCUMENTS, _BATCH_DOCUMENTS, max(1, _BATCH_WEIGHTS // model.terms)
-        )
+    def __init__(
+        self, models: Sequence[Model], most: int | None = None, max_memory: int | None = None
+    ) -> None:
+        self.model = models[0]
+        self._models, self._most = models, most or sys.maxsize
+        cost = self.model.position_bytes
+        wanted = max(_BATCH_POSITIONS.start, min(_BATCH_POSITIONS.stop - 1, _BATCH_BYTES // cost))
+        self._positions = wanted
+        if max_memory is not None:
+            used = memory_in_use()
+            room = (max_memory - used) // (cost * _OVERHEAD * len(models))
+            if room < 1:
+                raise EncoderError(
+                    f"max_memory of {max_memory / 1e6:,.0f} MB is too little: with the model this "
+                    f"process takes {used / 1e6:,.0f} MB already; give more"
+                )
+            self._positions = min(wanted, room)
 
-    def rows(self, side: Side, ids: list[Ids]) -> list[Row]:
+    def rows(
+        self, side: Side, tokens: Tokens, texts: Sequence[str], advance: Advance | None = None
+    ) -> list[Row]:
         """The row of each text.
 
         Args:
-            side: its head is that of the model.
-            ids: of each text, as the model reads them.
+            side: its head is that of the models.
+            advance: told how many texts are done, each time that some are.
 
         Raises `EncoderError` when weights are not finite, or one text alone is too much for
         the device.
         """
-        if not ids:
-            return []
-        lengths = np.array([row.size for row in ids])
-        # Longest first: little padding, and what does not fit in memory fails at once.
-        order = np.argsort(-lengths, kind="stable")
-        buffer = logits_buffer(int(lengths.max()), self.model.device)
-        rows: list[Row] = [(np.empty(0, np.uint32), np.empty(0, np.float32))] * len(ids)
-        at = 0
-        while at < len(order):
-            by_tokens = max(1, _BATCH_TOKENS // max(1, int(lengths[order[at]])))
-            batch = order[at : at + min(self._batch_documents, by_tokens)]
+        # Texts of like length together: little padding where a model needs it.  The longest
+        # come first, so that what does not fit fails at once, and threads end together.
+        order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
+        pieces = [order[start : start + _PIECE] for start in range(0, len(order), _PIECE)]
+        rows: dict[int, Row] = {}
+        for piece, made in self._made(side, tokens, texts, pieces):
+            rows |= zip(piece, made, strict=True)
+            if advance is not None:
+                advance(len(piece))
+        return [rows[number] for number in range(len(texts))]
+
+    def _made(
+        self, side: Side, tokens: Tokens, texts: Sequence[str], pieces: list[list[int]]
+    ) -> Iterator[tuple[list[int], list[Row]]]:
+        """The pieces and their rows, as they are done."""
+        threads = min(len(self._models), len(pieces))
+        if threads < 2:
+            for piece in pieces:
+                yield piece, self._piece(self.model, side, tokens, [texts[n] for n in piece])
+            return
+        free: SimpleQueue[Model] = SimpleQueue()
+        for model in self._models[:threads]:
+            free.put(model)
+
+        def work(piece: list[int]) -> list[Row]:
+            model = free.get()
             try:
-                pooled: list[Row] | None = list(self._pool(side, [ids[n] for n in batch], buffer))
-            except torch.cuda.OutOfMemoryError:
-                pooled = None
-            if pooled is None:  # outside `except`, where the failed batch's memory is free again
-                self._shrink(len(batch), int(lengths[batch[0]]))
-                continue
-            for number, row in zip(batch, pooled, strict=True):
-                rows[number] = row
-            at += len(batch)
+                return self._piece(model, side, tokens, [texts[n] for n in piece])
+            finally:
+                free.put(model)
+
+        pool = ThreadPoolExecutor(threads)
+        try:
+            futures = {pool.submit(work, piece): piece for piece in pieces}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _piece(self, model: Model, side: Side, tokens: Tokens, texts: list[str]) -> list[Row]:
+        ids = tokens.encode(texts)
+        rows: list[Row] = []
+        start = 0
+        while start < len(ids):
+            stop, longest = start, 0
+            while stop < len(ids) and stop - start < self._most:
+                longest = max(longest, ids[stop].size)
+                if stop > start and longest * (stop + 1 - start) > self._positions:
+                    break
+                stop += 1
+            rows += self._batch(model, side, ids[start:stop])
+            start = stop
         return rows
 
-    def _pool(self, side: Side, ids: list[Ids], buffer: torch.Tensor) -> Iterator[Row]:
-        """The rows of one batch."""
-        model = self.model
-        lengths = np.array([row.size for row in ids])
-        mask = np.arange(max(1, lengths.max())) < lengths[:, None]
-        padded = np.full(mask.shape, model.pad, np.int64)
-        padded[mask] = np.concatenate(ids)
-        with torch.inference_mode():
-            masks = torch.from_numpy(mask).to(model.device)
-            hidden = model.hidden(torch.from_numpy(padded).to(model.device), masks.long())
-            if side.head == "mlm":
-                weight, bias = model.layers[0]
-                found = pool_logits(
-                    hidden, ~masks, weight, bias, side.activation, side.pooling, buffer
-                ).T
-            else:
-                found = token_weights(hidden, model.layers, side.activation)
-            values: Weights = found.contiguous().cpu().numpy()
-        if not np.isfinite(values[mask] if side.head == "mlp" else values).all():
-            raise EncoderError(
-                f"the model in {model.folder} gives weights that are not finite; the checkpoint is "
-                "unusable"
-            )
-        for row, own in zip(values, ids, strict=True):
-            if side.head == "mlm":
-                terms = np.flatnonzero(row)
-                yield terms.astype(np.uint32), row[terms]
-            else:
-                yield self._on_own_tokens(side, own, row[: own.size])
-
-    def _on_own_tokens(self, side: Side, ids: Ids, weights: Weights) -> Row:
-        """Each token's weight on its own term; special tokens are no terms of a text."""
-        order = np.argsort(ids, kind="stable")
-        terms, first = np.unique(ids[order], return_index=True)
-        if not terms.size:
-            return terms, np.empty(0, np.float32)
-        together = np.maximum if side.pooling == "max" else np.add
-        pooled = together.reduceat(weights[order], first)
-        pooled[np.isin(terms, self._special)] = 0
-        return nonzero(terms, pooled)
-
-    def _shrink(self, documents: int, length: int) -> None:
-        if documents == 1:
-            raise EncoderError(
-                f"the device {self.model.device} has no memory for one text of {length} tokens; "
-                "give a smaller max_length or the device cpu"
-            )
-        self._batch_documents = documents // 2
-        torch.cuda.empty_cache()
+    def _batch(self, model: Model, side: Side, ids: list[Ids]) -> list[Row]:
+        """The rows of one batch, in halves when it is too much for the device."""
+        try:
+            return model.rows(side, ids)
+        except MemoryError:
+            if len(ids) == 1:
+                raise EncoderError(
+                    f"there is no memory for one text of {ids[0].size} tokens with the model in "
+                    f"{model.folder}; give a smaller max_length"
+                ) from None
+        # Positions with padding, half of which the next batches may have.
+        self._positions = len(ids) * max(own.size for own in ids) // 2
+        middle = len(ids) // 2
+        return [
+            row for half in (ids[:middle], ids[middle:]) for row in self._batch(model, side, half)
+        ]

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.encoders.analysis import ANALYZER, GrowingVocabulary, TermIds, count_terms
-from lsr.encoders.base import Encoder, Settings, Vocabulary, check_texts, strongest
+from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts, strongest
 from lsr.encoders.bm25_variants import VARIANTS, Floats, Parameters, parse
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
@@ -133,7 +133,11 @@ class BM25Encoder(Encoder):
         """ "document_frequency": uint32, how many observed documents hold each term."""
         return {"document_frequency": self._frequency[: len(self.vocabulary)]}
 
-    def observe(self, texts: Sequence[str]) -> SparseVectors:
+    @property
+    def gathers_statistics(self) -> bool:
+        return True
+
+    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
         """Count terms and grow vocabulary and statistics; the weights are counts.
 
         Raises `EncoderError` once the statistics are final: after `weigh`, and on a restored
@@ -155,6 +159,8 @@ class BM25Encoder(Encoder):
         self._documents += len(texts)
         self._total_length += int(lengths.sum())
         self._average_length = self._total_length / self._documents if self._documents else 0.0
+        if advance is not None:
+            advance(len(texts))
         return counts
 
     def weigh(self, vectors: SparseVectors) -> SparseVectors:

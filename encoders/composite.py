@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 import lsr.encoders as encoders
-from lsr.encoders.base import Encoder, Settings, Vocabulary
+from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary
 from lsr.encoders.calibration import BestScores, PseudoQueries
 from lsr.encoders.joining import Joined, Slice, empty, join
 from lsr.encoders.names import parse_weights, part_slices, split_name
@@ -185,9 +185,15 @@ class CompositeEncoder(Encoder):
                 columns[f"{part.name}:{name}"] = column
         return columns
 
-    def observe(self, texts: Sequence[str]) -> SparseVectors:
+    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
         """What the parts return, side by side; also draws pseudo-queries."""
-        observed = [part.encoder.observe(texts) for part in self.parts]
+        # The progress of a part that runs a model is that of all: counting words takes no time.
+        slow = [number for number, p in enumerate(self.parts) if not p.encoder.gathers_statistics]
+        shown = slow[0] if slow else 0
+        observed = [
+            part.encoder.observe(texts, advance if number == shown else None)
+            for number, part in enumerate(self.parts)
+        ]
         self._queries.add(texts)
         return join(observed, [self._share * number for number in range(len(observed))])
 

@@ -1,7 +1,6 @@
 """Encoders read from checkpoints: every method of `lsr.encoders.methods`.
 
-Positions of special tokens count for the head "mlm"; padding never does.  All is computed in
-float32.
+Positions of special tokens count for the head "mlm"; padding never does.
 """
 
 from __future__ import annotations
@@ -11,25 +10,28 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders.base import Encoder, Settings, Vocabulary, strongest
+from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts, strongest
+from lsr.encoders.batches import Batches, Model
+from lsr.encoders.bert import load_bert
 from lsr.encoders.checkpoint import Checkpoint, content_hash, find
 from lsr.encoders.known import known
 from lsr.encoders.layouts import Layout, check_model, check_tokenizer, read_layout, read_table
-from lsr.encoders.methods import METHODS, Side
-from lsr.encoders.rows import Ids, Row, Weights, nonzero, stack
+from lsr.encoders.methods import METHODS, Precision, Side
+from lsr.encoders.rows import Ids, Weights, nonzero, stack
 from lsr.encoders.tokens import Tokens, TokenVocabulary
 from lsr.errors import EncoderError, EncoderMismatch
+from lsr.machine import processors
 from lsr.vectors import SparseVectors
 
-if TYPE_CHECKING:
-    from lsr.encoders.batches import Batches
-
 KIND = "learned"
+
+# As recorded in an index.
+_PRECISIONS: dict[Precision, str] = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
 
 
 def load(name: str, settings: Settings) -> LearnedEncoder:
@@ -63,18 +65,25 @@ def restore(
     """The encoder of an index, from `source` or from where it was."""
     try:
         name, recorded_hash = identity["name"], identity["content_hash"]
+        precision = next(p for p, kept in _PRECISIONS.items() if kept == identity["precision"])
         settings = Settings(
             identity["max_length"],
             document_terms=identity["document_terms"],
             query_terms=identity["query_terms"],
             device=device,
             batch_size=batch_size,
+            precision=precision,
         )
         recorded, method = identity["source"], identity["method"]
         query, document = (Side.from_json(identity[side]) for side in ("query", "document"))
         words_hash = identity["vocabulary_hash"]
     except KeyError as error:
         raise EncoderError(f"the recorded encoder lacks {error}; rebuild the index") from None
+    except StopIteration:
+        raise EncoderError(
+            f"the index was built in the precision {identity['precision']!r}, which this release "
+            "does not know; rebuild the index"
+        ) from None
     try:
         checkpoint, queries, _ = _find(str(recorded) if source is None else source)
     except EncoderError as error:
@@ -119,7 +128,7 @@ class LearnedEncoder(Encoder):
 
     Encoding may be called from several threads.  Where the size of the vocabulary is recorded,
     the model of documents is loaded when the first is encoded: inference-free queries to an index
-    never import torch.  Raises `EncoderError` when
+    need none.  Models like BERT run on a CPU without torch.  Raises `EncoderError` when
     the checkpoint is unfit, so that its vectors would silently be wrong, or does not allow the
     settings.
 
@@ -150,7 +159,7 @@ class LearnedEncoder(Encoder):
             if side.needs_model:
                 check_model(folder, side.head)
             check_tokenizer(folder)
-        self._models: dict[tuple[Path, str], Batches] = {}
+        self._models: dict[tuple[Path, str, str], Batches] = {}
         self._loading = Lock()
         self._tokens = Tokens(layout.document_folder, settings.max_length)
         self._query_tokens = self._tokens
@@ -162,7 +171,7 @@ class LearnedEncoder(Encoder):
                     "different words; give checkpoints that belong together"
                 )
         if terms is None:
-            terms = self._model(layout.document_folder, layout.document).model.terms
+            terms = self._model(layout.document_folder, layout.document, False).model.terms
         if self._tokens.size > terms:
             raise EncoderError(
                 f"the tokenizer in {layout.document_folder} has {self._tokens.size} tokens but the "
@@ -173,7 +182,7 @@ class LearnedEncoder(Encoder):
         self._vocabulary_hash = vocabulary.content_hash()
         self._table = self._query_weights(layout, terms)
         if layout.query.needs_model:
-            self._model(layout.query_folder, layout.query)
+            self._model(layout.query_folder, layout.query, True)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -187,23 +196,22 @@ class LearnedEncoder(Encoder):
             "query": self._layout.query.to_json(),
             "document": self._layout.document.to_json(),
             "max_length": self._settings.max_length,
-            "precision": "float32",
+            "precision": _PRECISIONS[self._settings.precision],
             "document_terms": self._settings.document_terms,
             "query_terms": self._settings.query_terms,
             "vocabulary_hash": self._vocabulary_hash,
         }
 
+    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+        return self._encode(False, texts, self._settings.document_terms, advance)
+
     def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
         """Weights of documents, at most `document_terms` a row."""
-        layout = self._layout
-        rows = self._encode(layout.document, layout.document_folder, self._tokens, texts)
-        return strongest(stack(rows), self._settings.document_terms)
+        return self.observe(texts)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """Weights of queries, at most `query_terms` a row."""
-        layout = self._layout
-        rows = self._encode(layout.query, layout.query_folder, self._query_tokens, texts)
-        return strongest(stack(rows), self._settings.query_terms)
+        return self._encode(True, texts, self._settings.query_terms)
 
     def literal_terms(self, text: str) -> Ids:
         """The distinct tokens of a text within `max_length`, without the special ones."""
@@ -224,9 +232,17 @@ class LearnedEncoder(Encoder):
             weights[tokens.special] = 0
         save(self._layout, weights[: tokens.size], Path(folder))
 
-    def _encode(self, side: Side, folder: Path, tokens: Tokens, texts: Sequence[str]) -> list[Row]:
+    def _encode(
+        self, queries: bool, texts: Sequence[str], most: int | None, advance: Advance | None = None
+    ) -> SparseVectors:
+        layout = self._layout
+        side, tokens = layout.document, self._tokens
+        if queries:
+            side, tokens = layout.query, self._query_tokens
         if side.needs_model:
-            rows = self._model(folder, side).rows(side, tokens.encode(texts))
+            folder = layout.query_folder if queries else layout.document_folder
+            check_texts(texts)
+            rows = self._model(folder, side, queries).rows(side, tokens, texts, advance)
         elif self._table is not None:
             table = self._table
             rows = [nonzero(own, table[own]) for own in tokens.own(texts)]
@@ -246,28 +262,23 @@ class LearnedEncoder(Encoder):
                 for terms, weights in rows
                 for kept in [weights > side.ratio * weights.max(initial=0)]
             ]
-        return rows
+        return strongest(stack(rows), most)
 
-    def _model(self, folder: Path, side: Side) -> Batches:
+    def _model(self, folder: Path, side: Side, queries: bool) -> Batches:
         """The model in a folder, loaded when first asked for and shared by both sides."""
-        key = (folder, side.head)
+        settings = self._settings
+        device = settings.device or _usual_device(queries)
+        key = (folder, side.head, device)
         with self._loading:
             if key not in self._models:
-                try:
-                    from lsr.encoders.backbone import load_backbone
-                    from lsr.encoders.batches import Batches
-                except ImportError as error:
-                    raise EncoderError(
-                        f"{self.name} needs the package {error.name}; install it"
-                    ) from None
-                model = load_backbone(folder, side.head, self._settings.device)
-                length, least = self._settings.max_length, self._tokens.added + 1
-                if not least <= length <= model.positions:
+                models = _load_models(folder, side.head, device, settings, self._tokens.special)
+                length, least = settings.max_length, self._tokens.added + 1
+                if not least <= length <= models[0].positions:
                     raise EncoderError(
                         f"max_length {length} is not possible with {folder}, which reads "
-                        f"{least} to {model.positions:g} tokens; give one in between"
+                        f"{least} to {models[0].positions:g} tokens; give one in between"
                     )
-                self._models[key] = Batches(model, self._tokens.special, self._settings.batch_size)
+                self._models[key] = Batches(models, settings.batch_size, settings.max_memory)
             return self._models[key]
 
     def _query_weights(self, layout: Layout, terms: int) -> Weights | None:
@@ -285,6 +296,36 @@ class LearnedEncoder(Encoder):
             # OpenSearch's rule; the tables of sentence-transformers count as they are.
             table[self._query_tokens.special] = 0
         return np.pad(table, (0, terms - table.size))
+
+
+def _usual_device(queries: bool) -> str:
+    """Where a model runs: a GPU is for many documents; before one is awake a query is done."""
+    if queries or not Path("/proc/driver/nvidia").exists():
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _load_models(
+    folder: Path, head: str, device: str, settings: Settings, special: Ids
+) -> Sequence[Model]:
+    """The model in a folder, once for each thread that shall run it."""
+    threads = settings.threads or processors()
+    if device == "cpu" and (model := load_bert(folder, head, settings.precision, special)):
+        return [model] * threads
+    try:
+        import torch
+
+        from lsr.encoders.backbone import load_torch
+    except ImportError as error:
+        raise EncoderError(f"{folder} needs the package {error.name}; install it") from None
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    models = [
+        load_torch(folder, head, place, settings.precision, special) for place in device.split(",")
+    ]
+    return models * 2  # while one batch is computed, the next is read
 
 
 def _source(checkpoint: Checkpoint, queries: Checkpoint | None, layout: Layout) -> str:

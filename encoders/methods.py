@@ -17,6 +17,7 @@ from lsr.errors import EncoderError
 Head = Literal["mlm", "mlp", "binary", "table"]
 Activation = Literal["relu", "log1p", "double-log1p"]
 Pooling = Literal["max", "sum"]
+Precision = Literal["fp32", "bf16", "int8"]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Heads: hidden states to pooled term weights."""
+"""The head "mlm" in torch, for GPUs: hidden states to pooled term weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -14,17 +14,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "double-log1p": lambda x: x.relu_().log1p_().log1p_(),
 }
 
-# Logits held at a time.  On a CPU 4 MB of them stay in the cache between the product that
-# writes them and the maximum that reads them; a GPU wants few large products instead.
-_LOGITS_CPU = 1 << 20
-_LOGITS_GPU = 1 << 26
+_LOGITS = 1 << 26  # held at a time: a GPU wants few large products
 _POSITIONS = 256  # of several short texts together in one product
-
-
-def logits_buffer(positions: int, device: torch.device) -> Tensor:
-    """Memory for `pool_logits` over texts of at most so many positions."""
-    size = _LOGITS_CPU if device.type == "cpu" else _LOGITS_GPU
-    return torch.empty(max(size, positions), dtype=torch.float32, device=device)
 
 
 def pool_logits(
@@ -34,7 +25,6 @@ def pool_logits(
     bias: Tensor | None,
     activation: str,
     pooling: str,
-    buffer: Tensor,
 ) -> Tensor:
     """Pool activation(hidden x weight' + bias) over each text's positions, logits never whole.
 
@@ -45,14 +35,15 @@ def pool_logits(
         bias: float32, shape (terms,), or None.
         activation: one of `ACTIVATIONS`.
         pooling: "max" or "sum".
-        buffer: from `logits_buffer`, for at least these positions.
 
-    Returns float32, shape (terms, texts).
+    Returns float32, shape (texts, terms).
     """
     texts, positions, _ = hidden.shape
     activate = ACTIVATIONS[activation]
     pooled = torch.empty(len(weight), texts, dtype=torch.float32, device=hidden.device)
     together = max(1, _POSITIONS // positions)
+    size = max(_LOGITS, min(together, texts) * positions)
+    buffer = torch.empty(size, dtype=torch.float32, device=hidden.device)
     for first in range(0, texts, together):
         group = hidden[first : first + together]
         group_padding = padding[first : first + together]
@@ -79,21 +70,4 @@ def pool_logits(
         if bias is not None:
             pooled += bias[:, None]
         activate(pooled)
-    return pooled
-
-
-def token_weights(
-    hidden: Tensor, layers: Sequence[tuple[Tensor, Tensor | None]], activation: str
-) -> Tensor:
-    """A weight for each token: activation(MLP(hidden)), with relu between the linear layers.
-
-    Args:
-        hidden: float32, shape (texts, positions, width).
-        layers: (weight, bias) of each layer, the last one to one number.
-        activation: one of `ACTIVATIONS`.
-
-    Returns float32, shape (texts, positions).
-    """
-    for number, (weight, bias) in enumerate(layers):
-        hidden = torch.nn.functional.linear(hidden.relu() if number else hidden, weight, bias)
-    return ACTIVATIONS[activation](hidden.squeeze(2))
+    return pooled.T

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from lsr.data.builtin import model_path
-from lsr.encoders import batches, load_encoder, pooling, restore_encoder
+from lsr.encoders import batches, load_encoder, restore_encoder
 from lsr.encoders.checkpoint import content_hash
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
@@ -86,11 +86,16 @@ def test_equals_the_plain_formula(
     assert len(encoder.vocabulary) == expected.shape[1]
     for encode in (encoder.encode_documents, encoder.encode_queries):
         assert dense(encode(TEXTS), expected.shape[1]) == pytest.approx(expected, abs=2e-5)
-    # Small tiles of the vocabulary and small batches come to the same.
-    monkeypatch.setattr(pooling, "_LOGITS_CPU", 100)
-    monkeypatch.setattr(batches, "_BATCH_TOKENS", 48)
-    pieces = load_encoder(str(folder), max_length=24, pooling=pool, batch_size=2)
+    # Small batches, several threads and torch come to the same.
+    monkeypatch.setattr(batches, "_BATCH_POSITIONS", range(48, 49))
+    monkeypatch.setattr(batches, "_PIECE", 2)
+    pieces = load_encoder(str(folder), max_length=24, pooling=pool, batch_size=2, threads=3)
     assert dense(pieces.encode_documents(TEXTS), expected.shape[1]) == pytest.approx(
+        expected, abs=2e-5
+    )
+    monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
+    in_torch = load_encoder(str(folder), max_length=24, pooling=pool)
+    assert dense(in_torch.encode_documents(TEXTS), expected.shape[1]) == pytest.approx(
         expected, abs=2e-5
     )
 
@@ -150,25 +155,28 @@ def test_threads_encode_as_one_does() -> None:
         assert list(threads.map(lambda text: encoder.encode_queries([text]), texts)) == alone
 
 
-def test_out_of_memory_halves_the_batch(make_checkpoint: MakeCheckpoint) -> None:
-    import torch
-
-    encoder: Any = load_encoder(str(make_checkpoint()), max_length=24)
+def test_out_of_memory_halves_the_batch(
+    make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder: Any = load_encoder(str(make_checkpoint()), max_length=24, threads=1)
     expected = encoder.encode_documents(TEXTS)
     (runner,) = encoder._models.values()
-    pool, sizes = runner._pool, []
+    rows, sizes = runner.model.rows, []
 
-    def scarce(side: Any, ids: Any, buffer: Any) -> Any:
+    def scarce(side: Any, ids: Any) -> Any:
         sizes.append(len(ids))
         if len(ids) > room:
-            raise torch.cuda.OutOfMemoryError("full")
-        return pool(side, ids, buffer)
+            raise MemoryError
+        return rows(side, ids)
 
-    runner._pool = scarce
+    monkeypatch.setattr(runner.model, "rows", scarce)
     room = 2
-    found = encoder.encode_documents(TEXTS)
-    assert sizes == [6, 3, 1, 1, 1, 1, 1, 1]
-    assert dense(found, 40) == pytest.approx(dense(expected, 40), abs=1e-5)
+    assert encoder.encode_documents(TEXTS) == expected
+    assert sizes == [6, 3, 1, 2, 3, 1, 2]
+    # The next batches are made smaller from the start.
+    sizes.clear()
+    assert encoder.encode_documents(TEXTS) == expected
+    assert max(sizes) <= 2
     room = 0
     with pytest.raises(EncoderError, match="no memory for one text of 24 tokens"):
         encoder.encode_documents(TEXTS)

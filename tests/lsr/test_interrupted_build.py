@@ -47,13 +47,13 @@ def many(tmp_path_factory: pytest.TempPathFactory, write_jsonl: Callable[..., Pa
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The texts that the model encodes, as they come."""
     texts: list[str] = []
-    encode = LearnedEncoder.encode_documents
+    encode = LearnedEncoder.observe
 
-    def watched(self: LearnedEncoder, batch: list[str]) -> lsr.SparseVectors:
+    def watched(self: LearnedEncoder, batch: list[str], *told: Any) -> lsr.SparseVectors:
         texts.extend(batch)
-        return encode(self, batch)
+        return encode(self, batch, *told)
 
-    monkeypatch.setattr(LearnedEncoder, "encode_documents", watched)
+    monkeypatch.setattr(LearnedEncoder, "observe", watched)
     return texts
 
 
@@ -73,15 +73,15 @@ def undisturbed(
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, signal_number: int) -> None:
     """Send this process a signal when a document is encoded, once."""
-    encode = LearnedEncoder.encode_documents
+    encode = LearnedEncoder.observe
     pending = [signal_number]
 
-    def stopping(self: LearnedEncoder, batch: list[str]) -> lsr.SparseVectors:
+    def stopping(self: LearnedEncoder, batch: list[str], *told: Any) -> lsr.SparseVectors:
         if pending and any(text.startswith(f"item {number} ") for text in batch):
             os.kill(os.getpid(), pending.pop())
-        return encode(self, batch)
+        return encode(self, batch, *told)
 
-    monkeypatch.setattr(LearnedEncoder, "encode_documents", stopping)
+    monkeypatch.setattr(LearnedEncoder, "observe", stopping)
 
 
 def shards(out: Path) -> list[str]:

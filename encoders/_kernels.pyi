@@ -1,0 +1,42 @@
+"""The compiled module built from encoders/kernels/."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+class NotFinite(Exception): ...
+
+def available_isas() -> list[str]: ...
+def multiply_adds(isa: str, precision: int, seconds: float) -> float: ...
+
+class Bert:
+    """Token ids to hidden states."""
+
+    def __init__(
+        self,
+        isa: str,
+        precision: int,
+        layers: int,
+        heads: int,
+        epsilon: float,
+        arrays: dict[str, npt.NDArray[Any]],
+    ) -> None: ...
+    def hidden(
+        self, ids: npt.NDArray[np.uint32], lengths: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]: ...
+
+class Head:
+    """Hidden states to pooled term weights."""
+
+    def __init__(
+        self, isa: str, weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]
+    ) -> None: ...
+    def pool(
+        self,
+        hidden: npt.NDArray[np.float32],
+        lengths: npt.NDArray[np.int64],
+        pooling: int,
+        activation: int,
+        screened: bool = True,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...

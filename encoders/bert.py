@@ -1,0 +1,291 @@
+"""BERT and its like without torch: a folder's weights for the kernels.
+
+Covers the layers that BERT, RoBERTa and DistilBERT share as published: absolute positions, gelu,
+weights in float32 or float16.  What is otherwise is left to torch (`lsr.encoders.backbone`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from lsr.encoders import _kernels
+from lsr.encoders.checkpoint import read_json
+from lsr.encoders.heads import Head, Linear, TermHead, TokenHead, isa
+from lsr.encoders.methods import Precision, Side
+from lsr.encoders.rows import Ids, Row
+from lsr.encoders.weights import TOKEN_HEAD, Array, Tensors
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Where a family of models keeps its numbers.
+
+    Attributes:
+        config: the names in config.json of what `_Sizes` has, and of the activation.
+        layer: a layer's parts by our names; "{}" is its number.
+        last: the last step of the masked language model by our names.
+        positions_follow_padding: whether positions are counted from the id after padding.
+    """
+
+    prefix: str
+    config: Mapping[str, str]
+    layer: Mapping[str, str]
+    last: Mapping[str, str]
+    positions_follow_padding: bool = False
+
+
+_BERT = _Family(
+    "bert.",
+    {
+        "terms": "vocab_size",
+        "positions": "max_position_embeddings",
+        "types": "type_vocab_size",
+        "width": "hidden_size",
+        "inner": "intermediate_size",
+        "layers": "num_hidden_layers",
+        "heads": "num_attention_heads",
+        "activation": "hidden_act",
+    },
+    {
+        "query": "encoder.layer.{}.attention.self.query",
+        "key": "encoder.layer.{}.attention.self.key",
+        "value": "encoder.layer.{}.attention.self.value",
+        "output": "encoder.layer.{}.attention.output.dense",
+        "output_norm": "encoder.layer.{}.attention.output.LayerNorm",
+        "up": "encoder.layer.{}.intermediate.dense",
+        "down": "encoder.layer.{}.output.dense",
+        "down_norm": "encoder.layer.{}.output.LayerNorm",
+    },
+    {
+        "transform": "cls.predictions.transform.dense",
+        "transform_norm": "cls.predictions.transform.LayerNorm",
+        "terms": "cls.predictions.decoder",
+        "bias": "cls.predictions.bias",
+    },
+)
+_ROBERTA = _Family(
+    "roberta.",
+    _BERT.config,
+    _BERT.layer,
+    {
+        "transform": "lm_head.dense",
+        "transform_norm": "lm_head.layer_norm",
+        "terms": "lm_head.decoder",
+        "bias": "lm_head.bias",
+    },
+    positions_follow_padding=True,
+)
+_DISTILBERT = _Family(
+    "distilbert.",
+    {
+        "terms": "vocab_size",
+        "positions": "max_position_embeddings",
+        "width": "dim",
+        "inner": "hidden_dim",
+        "layers": "n_layers",
+        "heads": "n_heads",
+        "activation": "activation",
+    },
+    {
+        "query": "transformer.layer.{}.attention.q_lin",
+        "key": "transformer.layer.{}.attention.k_lin",
+        "value": "transformer.layer.{}.attention.v_lin",
+        "output": "transformer.layer.{}.attention.out_lin",
+        "output_norm": "transformer.layer.{}.sa_layer_norm",
+        "up": "transformer.layer.{}.ffn.lin1",
+        "down": "transformer.layer.{}.ffn.lin2",
+        "down_norm": "transformer.layer.{}.output_layer_norm",
+    },
+    {
+        "transform": "vocab_transform",
+        "transform_norm": "vocab_layer_norm",
+        "terms": "vocab_projector",
+        "bias": "vocab_projector.bias",
+    },
+)
+_FAMILIES = {
+    "bert": _BERT,
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "distilbert": _DISTILBERT,
+}
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    terms: int
+    positions: int
+    width: int
+    inner: int
+    layers: int
+    heads: int
+    types: int = 0
+
+
+class BertModel:
+    """A model of one of the families; may run in several threads at once.
+
+    Attributes:
+        terms: the vocabulary's size.
+        positions: the longest input, in tokens.
+        position_bytes: working memory that a position takes.
+    """
+
+    def __init__(self, folder: Path, body: _kernels.Bert, head: Head, sizes: _Sizes) -> None:
+        self.folder, self.terms, self.positions = folder, sizes.terms, float(sizes.positions)
+        self.position_bytes = 4 * (4 * sizes.width + max(3 * sizes.width, sizes.inner))
+        self._body, self._head = body, head
+
+    def rows(self, side: Side, ids: Sequence[Ids]) -> list[Row]:
+        """The rows of some texts, each given by its ids as the model reads them."""
+        lengths = np.array([own.size for own in ids], np.int64)
+        together = np.concatenate([np.empty(0, np.uint32), *ids])
+        return self._head.rows(side, ids, self._body.hidden(together, lengths))
+
+
+def load_bert(folder: Path, head: str, precision: Precision, special: Ids) -> BertModel | None:
+    """The model of a folder that `lsr.encoders.layouts.check_model` accepts; None: torch's turn.
+
+    Args:
+        head: "mlm" or "mlp", see `lsr.encoders.methods.Side`.
+        precision: of the products of the body; the head is computed in float32.
+        special: uint32, ascending: token ids that are no terms of a text.
+
+    Raises `EncoderError` when a weight is missing, left over, of another shape or not finite.
+    """
+    config = read_json(folder / "config.json")
+    family = _FAMILIES.get(str(config.get("model_type")))
+    sizes = _sizes(config, family) if family is not None else None
+    if family is None or sizes is None:
+        return None
+    with Tensors(folder) as tensors:
+        if not tensors.plain:
+            return None
+        arrays = _body(tensors, family, sizes)
+        if head == "mlm":
+            arrays |= _transform(tensors, family, sizes)
+            layers = [_terms(tensors, family, sizes, arrays["words"])]
+        else:
+            layers = _token_layers(tensors, sizes.width)
+        if not layers:
+            return None
+        tensors.check(" ".join(config.get("architectures") or [config["model_type"]]))
+    made: Head
+    made = TermHead(folder, layers[0]) if head == "mlm" else TokenHead(folder, layers, special)
+    if family.positions_follow_padding:
+        first = int(config.get("pad_token_id", 1)) + 1
+        arrays["positions"] = arrays["positions"][first:]
+        sizes = replace(sizes, positions=len(arrays["positions"]))
+    body = _kernels.Bert(
+        isa(),
+        get_args(Precision).index(precision),
+        sizes.layers,
+        sizes.heads,
+        float(config.get("layer_norm_eps", 1e-12)),
+        arrays,
+    )
+    return BertModel(folder, body, made, sizes)
+
+
+def _sizes(config: Mapping[str, Any], family: _Family) -> _Sizes | None:
+    """The sizes in a config.json; None where it asks for what the kernels do not do."""
+    usual = {"position_embedding_type": "absolute", "is_decoder": False}
+    if any(config.get(name, value) != value for name, value in usual.items()):
+        return None
+    if config.get(family.config["activation"]) != "gelu":
+        return None
+    numbers = {
+        name: number
+        for name, theirs in family.config.items()
+        if isinstance(number := config.get(theirs), int) and number > 0
+    }
+    if len(numbers) < len(family.config) - 1:  # all but the activation
+        return None
+    sizes = _Sizes(**numbers)
+    return sizes if sizes.width % sizes.heads == 0 else None
+
+
+def _body(tensors: Tensors, family: _Family, sizes: _Sizes) -> dict[str, Array]:
+    """The body's arrays by the names that the kernels know."""
+    # A model saved with a head has its body's tensors under a name of their own.
+    prefix = family.prefix
+    if f"{prefix}embeddings.word_embeddings.weight" not in tensors:
+        prefix = ""
+    width, embeddings = sizes.width, f"{prefix}embeddings."
+    arrays = {
+        "words": tensors.take(f"{embeddings}word_embeddings.weight", sizes.terms, width),
+        "positions": tensors.take(
+            f"{embeddings}position_embeddings.weight", sizes.positions, width
+        ),
+        **_norm(tensors, "embedding_norm", f"{embeddings}LayerNorm", width),
+    }
+    if sizes.types:
+        # All tokens are of the first type, so its vector may as well be the positions'.
+        kinds = tensors.take(f"{embeddings}token_type_embeddings.weight", sizes.types, width)
+        arrays["positions"] = arrays["positions"] + kinds[0]
+    for number in range(sizes.layers):
+        theirs = {ours: prefix + name.format(number) for ours, name in family.layer.items()}
+        parts = [
+            _linear(tensors, "", theirs[name], width, width) for name in ("query", "key", "value")
+        ]
+        layer = {
+            f"query_key_value{what}": np.concatenate([part[what] for part in parts])
+            for what in parts[0]
+        }
+        layer |= _linear(tensors, "output", theirs["output"], width, width)
+        layer |= _norm(tensors, "output_norm", theirs["output_norm"], width)
+        layer |= _linear(tensors, "up", theirs["up"], sizes.inner, width)
+        layer |= _linear(tensors, "down", theirs["down"], width, sizes.inner)
+        layer |= _norm(tensors, "down_norm", theirs["down_norm"], width)
+        arrays |= {f"layers.{number}.{name}": array for name, array in layer.items()}
+    return arrays
+
+
+def _transform(tensors: Tensors, family: _Family, sizes: _Sizes) -> dict[str, Array]:
+    width = sizes.width
+    return {
+        **_linear(tensors, "transform", family.last["transform"], width, width),
+        **_norm(tensors, "transform_norm", family.last["transform_norm"], width),
+    }
+
+
+def _terms(tensors: Tensors, family: _Family, sizes: _Sizes, words: Array) -> Linear:
+    """The output layer: the embeddings of words, unless a checkpoint has one of its own."""
+    name = f"{family.last['terms']}.weight"
+    # Both names of the bias are in use, and some files have it under both.
+    biases = [family.last["bias"], f"{family.last['terms']}.bias"]
+    bias = next((name for name in biases if name in tensors), biases[0])
+    tensors.pass_over(biases)
+    weight = tensors.take(name, *words.shape) if name in tensors else words
+    return weight, tensors.take(bias, sizes.terms)
+
+
+def _token_layers(tensors: Tensors, width: int) -> list[Linear]:
+    """The network that gives a token its weight, layer by layer; none when it is elsewhere."""
+    numbers = {int(m[1] or 0): m[0].rpartition(".")[0] for m in tensors.matches(TOKEN_HEAD)}
+    layers = []
+    for number in sorted(numbers):
+        columns = tensors.rows(f"{numbers[number]}.weight")
+        made = _linear(tensors, "", numbers[number], columns, width)
+        layers.append((made[".weight"], made[".bias"]))
+        width = columns
+    return layers if width == 1 else []
+
+
+def _linear(tensors: Tensors, ours: str, theirs: str, columns: int, width: int) -> dict[str, Array]:
+    return {
+        f"{ours}.weight": tensors.take(f"{theirs}.weight", columns, width),
+        f"{ours}.bias": tensors.take(f"{theirs}.bias", columns),
+    }
+
+
+def _norm(tensors: Tensors, ours: str, theirs: str, width: int) -> dict[str, Array]:
+    return {
+        f"{ours}.gamma": tensors.take(f"{theirs}.weight", width),
+        f"{ours}.beta": tensors.take(f"{theirs}.bias", width),
+    }

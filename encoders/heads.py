@@ -1,0 +1,131 @@
+"""Heads: hidden states to the weights of terms, without torch.
+
+A head gets the hidden states of several texts one after another, without padding: float32, shape
+(positions of all texts, width).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.encoders import _kernels
+from lsr.encoders.methods import Activation, Pooling, Side
+from lsr.encoders.rows import Ids, Row, Weights, nonzero
+from lsr.errors import EncoderError
+
+ISA_VARIABLE = "LSR_ISA"
+ISAS = tuple(_kernels.available_isas())  # worst first
+
+Hidden = npt.NDArray[np.float32]
+# (weight, bias) of a linear layer: float32, shapes (columns, width) and (columns,).
+Linear = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+# Each is monotone, and 0 for what is not positive; what is passed in is at least 0.
+_ACTIVATIONS: dict[str, Callable[[Weights], Weights]] = {
+    "relu": lambda x: x,
+    "log1p": np.log1p,
+    "double-log1p": lambda x: np.log1p(np.log1p(x)),
+}
+
+
+def isa() -> str:
+    """The kernels in use: the best this machine has, or the one `LSR_ISA` names."""
+    wanted = os.environ.get(ISA_VARIABLE)
+    if not wanted:
+        return ISAS[-1]
+    if wanted not in ISAS:
+        raise EncoderError(
+            f"{ISA_VARIABLE}={wanted} cannot be used here: this machine has {', '.join(ISAS)}"
+        )
+    return wanted
+
+
+class Head(Protocol):
+    """What turns hidden states into rows."""
+
+    def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
+        """The row of each text; raises `EncoderError` when weights are not finite.
+
+        Args:
+            side: says how; its head is of this kind.
+            ids: uint32, of each text, as the model reads them.
+            hidden: of the texts' positions.
+        """
+        ...
+
+
+class TermHead:
+    """Logits of every position for every term of the vocabulary, pooled: "mlm".
+
+    Computed by kernels that never hold the logits and give what float32 arithmetic gives on
+    all terms; see `encoders/kernels/head.h`.
+    """
+
+    def __init__(self, folder: Path, layer: Linear) -> None:
+        self._folder = folder
+        self._kernel = _kernels.Head(isa(), *layer)
+
+    def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
+        lengths = np.array([own.size for own in ids], np.int64)
+        try:
+            ends, terms, weights = self._kernel.pool(
+                hidden,
+                lengths,
+                get_args(Pooling).index(side.pooling),
+                get_args(Activation).index(side.activation),
+            )
+        except _kernels.NotFinite:
+            raise not_finite(self._folder) from None
+        if not np.isfinite(weights).all():
+            raise not_finite(self._folder)
+        cuts = ends[:-1]
+        return list(zip(np.split(terms, cuts), np.split(weights, cuts), strict=True))
+
+
+class TokenHead:
+    """One number a token, for the token's own term: "mlp".
+
+    Args:
+        layers: the last one to one number, with relu between them.
+        special: uint32, ascending: token ids that are no terms of a text.
+    """
+
+    def __init__(self, folder: Path, layers: Sequence[Linear], special: Ids) -> None:
+        self._folder, self._layers, self._special = folder, layers, special
+
+    def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
+        values = hidden
+        for number, (weight, bias) in enumerate(self._layers):
+            values = (np.maximum(values, 0) if number else values) @ weight.T + bias
+        if not np.isfinite(values).all():
+            raise not_finite(self._folder)
+        weights = _ACTIVATIONS[side.activation](np.maximum(values[:, 0], 0))
+        cuts = np.cumsum([own.size for own in ids])[:-1]
+        return [
+            self._on_own_tokens(side.pooling, own, part)
+            for own, part in zip(ids, np.split(weights, cuts), strict=True)
+        ]
+
+    def _on_own_tokens(self, pooling: Pooling, ids: Ids, weights: Weights) -> Row:
+        """Each token's weight on its own term; special tokens are no terms of a text."""
+        order = np.argsort(ids, kind="stable")
+        terms, first = np.unique(ids[order], return_index=True)
+        if not terms.size:
+            return terms, np.empty(0, np.float32)
+        together = np.maximum if pooling == "max" else np.add
+        pooled = together.reduceat(weights[order], first)
+        pooled[np.isin(terms, self._special)] = 0
+        return nonzero(terms, pooled)
+
+
+def not_finite(folder: Path) -> EncoderError:
+    """The error of a model whose numbers overflow."""
+    return EncoderError(
+        f"the model in {folder} gives weights that are not finite; the checkpoint is unusable"
+    )

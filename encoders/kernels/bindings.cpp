@@ -1,0 +1,221 @@
+// Python sees a Bert and a Head: token ids to hidden states, and those to sparse rows.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <stdexcept>
+
+#include "bert.h"
+#include "head.h"
+#include "isa.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace lsr::encoding {
+namespace {
+
+template <class T>
+using Array = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+struct NotFinite : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+void require(bool holds, const std::string& what) {
+  if (!holds) throw std::invalid_argument(what);
+}
+
+template <class T, size_t dimensions>
+auto to_numpy(std::vector<T>&& values, const size_t (&shape)[dimensions]) {
+  auto owned = std::make_unique<std::vector<T>>(std::move(values));
+  T* data = owned->data();
+  nb::capsule owner(owned.release(),
+                    [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+  return nb::ndarray<nb::numpy, T, nb::ndim<dimensions>, nb::c_contig>(data, dimensions, shape,
+                                                                       owner);
+}
+
+template <class T>
+auto to_numpy(std::vector<T>&& values) {
+  const size_t shape[1] = {values.size()};
+  return to_numpy(std::move(values), shape);
+}
+
+// Throws unless the lengths are those of `rows` rows, none beyond `most`.
+void check_lengths(const Array<int64_t>& lengths, size_t rows, size_t most) {
+  size_t left = rows;
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    const int64_t length = lengths.data()[i];
+    require(length >= 0 && static_cast<size_t>(length) <= std::min(left, most),
+            "a text's length is impossible");
+    left -= static_cast<size_t>(length);
+  }
+  require(left == 0, "the lengths do not make up the rows");
+}
+
+// The arrays of a model by name, each of the shape that is asked for.
+class Tensors {
+ public:
+  explicit Tensors(const nb::dict& arrays) : arrays_(arrays) {}
+
+  bool has(const std::string& name) const { return arrays_.contains(name.c_str()); }
+  Matrix matrix(const std::string& name) const {
+    return nb::cast<Matrix>(nb::object(arrays_[name.c_str()]));
+  }
+  Linear linear(const Loops& loops, Precision precision, const std::string& name, size_t columns,
+                size_t width) const {
+    const Matrix weight = matrix(name + ".weight");
+    require(weight.shape(0) == columns && weight.shape(1) == width, name + " has another shape");
+    return Linear(loops, precision, weight.data(), vector(name + ".bias", columns).data(), columns,
+                  width);
+  }
+  Norm norm(const std::string& name, size_t width) const {
+    return {vector(name + ".gamma", width), vector(name + ".beta", width)};
+  }
+
+ private:
+  std::vector<float> vector(const std::string& name, size_t size) const {
+    const auto array = nb::cast<Array<float>>(nb::object(arrays_[name.c_str()]));
+    require(array.size() == size, name + " has another size");
+    return std::vector<float>(array.data(), array.data() + size);
+  }
+
+  const nb::dict& arrays_;
+};
+
+class BertModel {
+ public:
+  BertModel(const std::string& isa, int precision, size_t layers, size_t heads, float epsilon,
+            const nb::dict& arrays)
+      : words_(Tensors(arrays).matrix("words")), positions_(Tensors(arrays).matrix("positions")) {
+    const Tensors tensors(arrays);
+    const Loops& loops = loops_for(isa);
+    const auto kind = static_cast<Precision>(precision);
+    const size_t width = words_.shape(1);
+    require(width > 0 && width <= kMostWidth && positions_.shape(1) == width && heads > 0 &&
+                width % heads == 0,
+            "the model's widths do not fit each other");
+    const size_t inner = layers == 0 ? 0 : tensors.matrix("layers.0.up.weight").shape(0);
+    require(inner <= kMostWidth, "the model is too wide");
+    bert_ = std::make_unique<Bert>(Bert{loops, width, heads, inner, epsilon, words_.data(),
+                                        positions_.data(), words_.shape(0), positions_.shape(0),
+                                        tensors.norm("embedding_norm", width), {},
+                                        tensors.has("transform.weight"), {}, {}});
+    for (size_t i = 0; i < layers; ++i) {
+      const std::string name = "layers." + std::to_string(i) + ".";
+      bert_->layers.push_back(
+          {tensors.linear(loops, kind, name + "query_key_value", 3 * width, width),
+           tensors.linear(loops, kind, name + "output", width, width),
+           tensors.norm(name + "output_norm", width),
+           tensors.linear(loops, kind, name + "up", inner, width),
+           tensors.linear(loops, kind, name + "down", width, inner),
+           tensors.norm(name + "down_norm", width)});
+    }
+    if (bert_->transforms) {
+      bert_->transform = tensors.linear(loops, kind, "transform", width, width);
+      bert_->transform_norm = tensors.norm("transform_norm", width);
+    }
+  }
+
+  // Hidden states, a row a position.
+  nb::ndarray<nb::numpy, float, nb::ndim<2>, nb::c_contig> hidden(Array<uint32_t> ids,
+                                                                  Array<int64_t> lengths) const {
+    check_lengths(lengths, ids.size(), bert_->position_count);
+    for (size_t i = 0; i < ids.size(); ++i)
+      require(ids.data()[i] < bert_->word_count, "a token id is beyond the model's words");
+    std::vector<float> states(ids.size() * bert_->width);
+    {
+      nb::gil_scoped_release released;
+      bert_->run(ids.data(), lengths.data(), lengths.size(), states.data());
+    }
+    const size_t shape[2] = {ids.size(), bert_->width};
+    return to_numpy(std::move(states), shape);
+  }
+
+ private:
+  // Sums of products of bytes stay within 32 bits up to here.
+  static constexpr size_t kMostWidth = 1 << 16;
+
+  Matrix words_, positions_;  // held while the model points into them
+  std::unique_ptr<Bert> bert_;
+};
+
+class HeadModel {
+ public:
+  HeadModel(const std::string& isa, Matrix weight, Array<float> bias)
+      : weight_(weight),
+        head_(loops_for(isa), weight.data(), checked(weight, bias), weight.shape(0),
+              weight.shape(1)) {}
+
+  // Rows of some texts: (ends, terms, weights).
+  nb::tuple pool(Matrix hidden, Array<int64_t> lengths, int pooling, int activation,
+                 bool screened) const {
+    require(hidden.shape(1) == weight_.shape(1), "hidden states have another width");
+    check_lengths(lengths, hidden.shape(0), hidden.shape(0));
+    Rows rows;
+    {
+      nb::gil_scoped_release released;
+      if (!std::all_of(hidden.data(), hidden.data() + hidden.size(),
+                       [](float value) { return std::isfinite(value); }))
+        throw NotFinite("hidden states are not finite");
+      head_.pool(hidden.data(), lengths.data(), lengths.size(), static_cast<Pooling>(pooling),
+                 static_cast<Activation>(activation), screened, rows);
+    }
+    return nb::make_tuple(to_numpy(std::move(rows.ends)), to_numpy(std::move(rows.terms)),
+                          to_numpy(std::move(rows.weights)));
+  }
+
+ private:
+  static const float* checked(const Matrix& weight, const Array<float>& bias) {
+    require(weight.shape(0) > 0 && weight.shape(1) > 0 && weight.shape(1) <= (1 << 16) &&
+                weight.shape(0) <= (size_t{1} << 32) && bias.size() == weight.shape(0),
+            "the head's shapes do not fit each other");
+    return bias.data();
+  }
+
+  Matrix weight_;  // held while the head points into it
+  Head head_;
+};
+
+// Multiply-adds a second of one core on registers alone, the best of some tries.
+double multiply_adds(const std::string& isa, int precision, double seconds) {
+  const Loops& loops = loops_for(isa);
+  nb::gil_scoped_release released;
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  double best = 0;
+  do {
+    const auto start = Clock::now();
+    const size_t count = loops.burst(static_cast<Precision>(precision), 100000);
+    const std::chrono::duration<double> taken = Clock::now() - start;
+    best = std::max(best, static_cast<double>(count) / taken.count());
+  } while (Clock::now() < end);
+  return best;
+}
+
+}  // namespace
+}  // namespace lsr::encoding
+
+NB_MODULE(_kernels, m) {
+  using namespace lsr::encoding;
+  m.doc() = "Compiled encoding: BERT and the head of SPLADE on a CPU.";
+  nb::exception<NotFinite>(m, "NotFinite");
+  m.def("available_isas", &available_isas, "Instruction sets usable on this machine, best last.");
+  m.def("multiply_adds", &multiply_adds, "isa"_a, "precision"_a, "seconds"_a,
+        "Multiply-adds a second of one core on registers alone: what a machine can do at most.");
+  nb::class_<BertModel>(m, "Bert", "Token ids to hidden states.")
+      .def(nb::init<const std::string&, int, size_t, size_t, float, const nb::dict&>(), "isa"_a,
+           "precision"_a, "layers"_a, "heads"_a, "epsilon"_a, "arrays"_a)
+      .def("hidden", &BertModel::hidden, "ids"_a, "lengths"_a);
+  nb::class_<HeadModel>(m, "Head", "Hidden states to pooled term weights.")
+      .def(nb::init<const std::string&, Matrix, Array<float>>(), "isa"_a, "weight"_a, "bias"_a)
+      .def("pool", &HeadModel::pool, "hidden"_a, "lengths"_a, "pooling"_a, "activation"_a,
+           "screened"_a = true);
+}

@@ -1,0 +1,64 @@
+// Vectors of 16 floats, for loops_generic.h.  In a unit with -mavx512bf16 pairs of bfloat16 are
+// multiplied by the instruction for them.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#define LSR_OPAQUE(value) asm volatile("" : "+v"(value))
+
+namespace lsr::encoding {
+namespace {
+
+constexpr size_t kLanes = 16;
+constexpr size_t kRows = 12;
+constexpr size_t kByteRows = 6;
+constexpr size_t kByteVectors = 4;
+
+using Vec = __m512;
+typedef int32_t Ints __attribute__((vector_size(64)));
+
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+
+using Bytes = __m512i;
+using Byte = __m512i;
+
+inline Bytes bytes_at(const uint8_t* from) { return _mm512_loadu_si512(from); }
+inline Byte byte_at(const int8_t* from) {
+  int32_t quad;
+  std::memcpy(&quad, from, sizeof quad);
+  return _mm512_set1_epi32(quad);
+}
+inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
+  return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), w, x));
+}
+inline uint32_t signs(Ints v) { return _mm512_movepi32_mask(reinterpret_cast<__m512i>(v)); }
+inline void opaque(Bytes& value) { LSR_OPAQUE(value); }
+
+#ifdef __AVX512BF16__
+
+struct Pairs {
+  __m512bh values;
+};
+using Pair = Pairs;
+
+inline Pairs pairs_at(const uint16_t* from) {
+  return {reinterpret_cast<__m512bh>(_mm512_loadu_si512(from))};
+}
+inline Pair pair_at(const uint16_t* from) {
+  int32_t pair;
+  std::memcpy(&pair, from, sizeof pair);
+  return {reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair))};
+}
+inline Vec dot_pairs(Vec sum, const Pairs& w, const Pair& x) {
+  return _mm512_dpbf16_ps(sum, w.values, x.values);
+}
+inline void opaque(Pairs& value) { LSR_OPAQUE(value.values); }
+
+#endif
+
+}  // namespace
+}  // namespace lsr::encoding

@@ -1,0 +1,93 @@
+// The inner loops of encoding, one set an instruction set.
+//
+// In scope: products of rows with packed weights, running maxima of 8-bit products, the row-wise
+// steps of a transformer.
+// Out of scope: which texts and layers, what is packed how big, candidates: bert.cpp and head.cpp,
+// compiled once.
+//
+// Products of bytes are the same integers in every set.  Those of floats are sums over the inner
+// dimension in ascending order, in one accumulator a value, whatever the number of rows: a row's
+// result never depends on its neighbours.  Sets differ by fused or separate rounding.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lsr::encoding {
+
+constexpr size_t kPanel = 32;      // columns that packed floats and bfloat16s hold side by side
+constexpr size_t kBytePanel = 64;  // columns that packed bytes hold side by side
+constexpr size_t kQuad = 4;        // bytes of the inner dimension that are multiplied at once
+
+// Weights of one panel, `inner` x kPanel:
+//   floats: [inner][kPanel];
+//   bfloat16: [ceil(inner / 2)][kPanel][2];
+//   bytes, kBytePanel wide: [ceil(inner / 4)][kBytePanel][4], each weight w as w + 128.
+// Rows of a product are floats; bfloat16 (an even number of them); or signed bytes (a multiple of
+// four).  What fills up an inner dimension is zero.
+
+enum class Finish { kNone, kGelu };
+enum class Precision { kFp32, kBf16, kInt8 };
+
+// What is done with a product before it is stored: (+ bias), (gelu), in this order.
+struct Epilogue {
+  const float* bias;  // one a column of the panel
+  Finish finish;
+};
+
+// Signed bytes for the rows of a product.
+struct ByteRows {
+  const int8_t* values;   // rows x inner
+  const int32_t* starts;  // of each row: -128 x the sum of its bytes, which undoes the + 128
+  const float* scales;    // of each row
+};
+
+// What bounds the logits of a panel's columns: arrays of kBytePanel values.
+struct Bounds {
+  const float *scales, *limits, *norms, *errors;
+};
+
+struct Loops {
+  // out[r][c] = epilogue(sum over k of rows[r][k] * panel[k][c]), for the panel's kPanel columns.
+  void (*product)(const float* rows, size_t stride, size_t count, size_t inner,
+                  const float* panel, const Epilogue& epilogue, float* out, size_t out_stride);
+  // The same of bfloat16 rows and weights, summed in float32.
+  void (*product_bf16)(const uint16_t* rows, size_t stride, size_t count, size_t inner,
+                       const uint16_t* panel, const Epilogue& epilogue, float* out,
+                       size_t out_stride);
+  // The same of bytes: out = epilogue(integer * row's scale * column's scale), for kBytePanel
+  // columns.
+  void (*product_bytes)(const ByteRows& rows, size_t count, size_t inner, const uint8_t* panel,
+                        const float* column_scales, const Epilogue& epilogue, float* out,
+                        size_t out_stride);
+  // best[c] = the largest integer of column c over all rows (at least one), kBytePanel columns.
+  void (*largest)(const ByteRows& rows, size_t count, size_t inner, const uint8_t* panel,
+                  int32_t* best);
+  // Bit c tells that best[c] * scale * scales[c] + limits[c] + error * norms[c] + norm * errors[c]
+  // is above zero or not a number, for kBytePanel columns.  See head.h.
+  uint64_t (*reaching)(const int32_t* best, float scale, float error, float norm,
+                       const Bounds& bounds);
+  // Rounds a row to signed bytes: round(value / scale), within 127.
+  void (*to_bytes)(const float* row, size_t width, float scale, int8_t* bytes);
+  // Rounds a row to bfloat16, ties to even.
+  void (*to_bf16)(const float* row, size_t width, uint16_t* out);
+  // row = (row + added - mean) / sqrt(variance + epsilon) * gamma + beta; `added` may be null.
+  void (*normalize)(float* row, const float* added, size_t width, const float* gamma,
+                    const float* beta, float epsilon);
+  // row = exp(scale * row) / their sum, shifted by the largest so that none overflows.
+  void (*softmax)(float* row, size_t width, float scale);
+  // The largest of some values, at least one.
+  float (*maximum)(const float* values, size_t count);
+  // `steps` times some multiply-adds on registers alone, for what a machine can do at most; returns
+  // how many that was.
+  size_t (*burst)(Precision precision, size_t steps);
+};
+
+extern const Loops kScalarLoops;
+#ifdef LSR_X86
+extern const Loops kAvx2Loops;
+extern const Loops kAvx512Loops;
+extern const Loops kAvx512Bf16Loops;
+#endif
+
+}  // namespace lsr::encoding

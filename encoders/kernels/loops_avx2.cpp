@@ -1,0 +1,58 @@
+// AVX2 and FMA.  maddubs would saturate, so bytes are widened to 16 bits for madd.
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#define LSR_OPAQUE(value) asm volatile("" : "+x"(value))
+
+namespace lsr::encoding {
+namespace {
+
+constexpr size_t kLanes = 8;
+constexpr size_t kRows = 6;
+constexpr size_t kByteRows = 4;
+constexpr size_t kByteVectors = 2;
+
+using Vec = __m256;
+typedef int32_t Ints __attribute__((vector_size(32)));
+
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+
+// The bytes at even and at odd places, 16 bits each.
+struct Bytes {
+  __m256i even, odd;
+};
+using Byte = Bytes;
+
+inline Bytes bytes_at(const uint8_t* from) {
+  const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  return {_mm256_and_si256(v, _mm256_set1_epi16(255)), _mm256_srli_epi16(v, 8)};
+}
+inline Byte byte_at(const int8_t* from) {
+  int32_t quad;
+  std::memcpy(&quad, from, sizeof quad);
+  const __m256i v = _mm256_set1_epi32(quad);
+  return {_mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8), _mm256_srai_epi16(v, 8)};
+}
+inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
+  return sum + reinterpret_cast<Ints>(_mm256_madd_epi16(w.even, x.even)) +
+         reinterpret_cast<Ints>(_mm256_madd_epi16(w.odd, x.odd));
+}
+inline uint32_t signs(Ints v) {
+  return static_cast<uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(v)));
+}
+inline void opaque(Bytes& value) {
+  LSR_OPAQUE(value.even);
+  LSR_OPAQUE(value.odd);
+}
+
+}  // namespace
+}  // namespace lsr::encoding
+
+#include "loops_generic.h"
+
+namespace lsr::encoding {
+const Loops kAvx2Loops = kLoops;
+}

@@ -1,0 +1,445 @@
+// The loops of encoding over vectors of any width.  A unit that includes this defines before, in
+// an unnamed namespace of lsr:
+//
+//   kLanes                          floats a vector
+//   Vec, Ints                       GCC vectors of floats and of int32_t
+//   kRows, kByteRows                rows that the registers hold accumulators for
+//   Vec fma(Vec a, Vec b, Vec c)    a * b + c
+//   Bytes, Byte                     kLanes quads of weights, one quad of a row, made ready by
+//   Bytes bytes_at(const uint8_t*), Byte byte_at(const int8_t*)
+//   Ints dot(Ints sum, const Bytes&, const Byte&)   sum + the products of the quads
+//   uint32_t signs(Ints)            bit i is the sign of lane i
+//   kByteVectors                    how many Bytes the registers hold at once
+//   LSR_OPAQUE, opaque              see burst
+//
+// and in a unit with an instruction for pairs of bfloat16 what is below under __AVX512BF16__.
+//
+// It includes no standard-library template that another unit could share (see CMakeLists.txt).
+#pragma once
+
+#include <cstring>
+
+#include "loops.h"
+
+namespace lsr::encoding {
+namespace {
+
+constexpr size_t kVectors = 2;                        // a row's accumulators
+constexpr size_t kColumns = kVectors * kLanes;        // that one pass takes of a panel
+static_assert(kPanel % kColumns == 0, "a panel is whole passes");
+static_assert(kBytePanel % (kByteVectors * kLanes) == 0, "a panel is whole passes");
+
+inline Vec load(const float* from) {
+  Vec v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+inline void store(float* to, Vec v) { std::memcpy(to, &v, sizeof v); }
+inline Vec all(float value) { return value - Vec{}; }
+inline Ints all(int32_t value) { return value - Ints{}; }
+inline Ints bits_of(Vec v) { return reinterpret_cast<Ints>(v); }
+inline Vec floats_of(Ints v) { return reinterpret_cast<Vec>(v); }
+inline Ints larger(Ints a, Ints b) { return a > b ? a : b; }
+inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+inline Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
+
+inline float sum(Vec v) {
+  float total = 0;
+  for (size_t i = 0; i < kLanes; ++i) total += v[i];
+  return total;
+}
+
+#ifndef __AVX512BF16__
+
+// Pairs of bfloat16, which are the upper halves of floats.
+struct Pairs {
+  Vec even, odd;
+};
+using Pair = Pairs;
+
+inline Pairs split(Ints bits) {
+  return {floats_of(bits << 16), floats_of(bits & -65536)};
+}
+inline Pairs pairs_at(const uint16_t* from) {
+  Ints bits;
+  std::memcpy(&bits, from, sizeof bits);
+  return split(bits);
+}
+inline Pair pair_at(const uint16_t* from) {
+  int32_t pair;
+  std::memcpy(&pair, from, sizeof pair);
+  return split(all(pair));
+}
+inline Vec dot_pairs(Vec sum, const Pairs& w, const Pair& x) {
+  return fma(x.odd, w.odd, fma(x.even, w.even, sum));
+}
+inline void opaque(Pairs& value) {
+  LSR_OPAQUE(value.even);
+  LSR_OPAQUE(value.odd);
+}
+
+#endif
+
+// e to the x, within 2 units in the last place; from -87 on upwards, and below as for -87.
+inline Vec exponential(Vec x) {
+  x = smaller(larger(x, all(-87.0f)), all(88.0f));
+  // Adding 1.5 * 2^23 rounds to an integer, which the low bits of the sum then hold.
+  const Vec shifter = all(12582912.0f);
+  const Vec shifted = fma(x, all(1.44269504088896341f), shifter);
+  const Vec whole = shifted - shifter;
+  // x - whole * log(2), in two steps for its low bits; then the Taylor series with Cephes'
+  // coefficients (expf).
+  Vec r = fma(whole, all(-0.693359375f), x);
+  r = fma(whole, all(2.12194440e-4f), r);
+  Vec p = all(1.9875691500e-4f);
+  p = fma(p, r, all(1.3981999507e-3f));
+  p = fma(p, r, all(8.3334519073e-3f));
+  p = fma(p, r, all(4.1665795894e-2f));
+  p = fma(p, r, all(1.6666665459e-1f));
+  p = fma(p, r, all(5.0000001201e-1f));
+  p = fma(p, r * r, r + all(1.0f));
+  const Ints power = (bits_of(shifted) - bits_of(shifter) + 127) << 23;
+  return p * floats_of(power);
+}
+
+// x * P(a normal variable is at most x), with the error function of Abramowitz and Stegun, 7.1.26,
+// within 1.5e-7.
+inline Vec gelu(Vec x) {
+  const Vec a = (x < 0.0f ? -x : x) * 0.70710678118654752f;
+  const Vec t = 1.0f / fma(a, all(0.3275911f), all(1.0f));
+  Vec p = all(1.061405429f);
+  p = fma(p, t, all(-1.453152027f));
+  p = fma(p, t, all(1.421413741f));
+  p = fma(p, t, all(-0.284496736f));
+  p = fma(p, t, all(0.254829592f));
+  const Vec tail = p * t * exponential(-a * a) * 0.5f;  // P(a normal variable exceeds |x|)
+  return x * (x < 0.0f ? tail : 1.0f - tail);
+}
+
+inline Vec finished(Vec value, const Epilogue& epilogue, size_t column) {
+  value += load(epilogue.bias + column);
+  return epilogue.finish == Finish::kGelu ? gelu(value) : value;
+}
+
+// A product works on as many rows as the registers hold, then on the rest with a loop for each
+// number there can be.  Loop<rows>::run does the rows.
+template <template <size_t> class Loop, size_t rows>
+struct Rest {
+  template <class... A>
+  static void run(size_t count, size_t first, const A&... arguments) {
+    if (count == rows) return Loop<rows>::run(first, arguments...);
+    Rest<Loop, rows - 1>::run(count, first, arguments...);
+  }
+};
+template <template <size_t> class Loop>
+struct Rest<Loop, 0> {
+  template <class... A>
+  static void run(size_t, size_t, const A&...) {}
+};
+
+template <template <size_t> class Loop, size_t rows, class... A>
+void over_rows(size_t count, const A&... arguments) {
+  size_t first = 0;
+  for (; first + rows <= count; first += rows) Loop<rows>::run(first, arguments...);
+  Rest<Loop, rows - 1>::run(count - first, first, arguments...);
+}
+
+struct Product {
+  const float* rows;
+  size_t stride, inner;
+  const float* panel;
+  const Epilogue& epilogue;
+  float* out;
+  size_t out_stride;
+};
+
+template <size_t rows>
+struct FloatLoop {
+  static void run(size_t first, const Product& product, size_t column) {
+    const float* row = product.rows + first * product.stride;
+    const float* weights = product.panel + column;
+    Vec sums[rows][kVectors] = {};
+    for (size_t k = 0; k < product.inner; ++k, weights += kPanel) {
+      Vec w[kVectors];
+      for (size_t v = 0; v < kVectors; ++v) w[v] = load(weights + v * kLanes);
+      for (size_t r = 0; r < rows; ++r) {
+        const Vec x = all(row[r * product.stride + k]);
+        for (size_t v = 0; v < kVectors; ++v) sums[r][v] = fma(x, w[v], sums[r][v]);
+      }
+    }
+    for (size_t r = 0; r < rows; ++r)
+      for (size_t v = 0; v < kVectors; ++v)
+        store(product.out + (first + r) * product.out_stride + column + v * kLanes,
+              finished(sums[r][v], product.epilogue, column + v * kLanes));
+  }
+};
+
+void product(const float* rows, size_t stride, size_t count, size_t inner, const float* panel,
+             const Epilogue& epilogue, float* out, size_t out_stride) {
+  const Product all_rows = {rows, stride, inner, panel, epilogue, out, out_stride};
+  for (size_t column = 0; column < kPanel; column += kColumns)
+    over_rows<FloatLoop, kRows>(count, all_rows, column);
+}
+
+struct PairProduct {
+  const uint16_t* rows;
+  size_t stride, inner;
+  const uint16_t* panel;
+  const Epilogue& epilogue;
+  float* out;
+  size_t out_stride;
+};
+
+template <size_t rows>
+struct PairLoop {
+  static void run(size_t first, const PairProduct& product, size_t column) {
+    const uint16_t* row = product.rows + first * product.stride;
+    const uint16_t* weights = product.panel + column * 2;
+    Vec sums[rows][kVectors] = {};
+    for (size_t k = 0; k < product.inner; k += 2, weights += kPanel * 2) {
+      Pairs w[kVectors];
+      for (size_t v = 0; v < kVectors; ++v) w[v] = pairs_at(weights + v * kLanes * 2);
+      for (size_t r = 0; r < rows; ++r) {
+        const Pair x = pair_at(row + r * product.stride + k);
+        for (size_t v = 0; v < kVectors; ++v) sums[r][v] = dot_pairs(sums[r][v], w[v], x);
+      }
+    }
+    for (size_t r = 0; r < rows; ++r)
+      for (size_t v = 0; v < kVectors; ++v)
+        store(product.out + (first + r) * product.out_stride + column + v * kLanes,
+              finished(sums[r][v], product.epilogue, column + v * kLanes));
+  }
+};
+
+void product_bf16(const uint16_t* rows, size_t stride, size_t count, size_t inner,
+                  const uint16_t* panel, const Epilogue& epilogue, float* out,
+                  size_t out_stride) {
+  const PairProduct all_rows = {rows, stride, inner, panel, epilogue, out, out_stride};
+  for (size_t column = 0; column < kPanel; column += kColumns)
+    over_rows<PairLoop, kRows>(count, all_rows, column);
+}
+
+// The integers of some rows for kByteVectors x kLanes columns of a panel.
+template <size_t rows>
+inline void integers(const ByteRows& from, size_t first, size_t inner, const uint8_t* weights,
+                     Ints (&sums)[rows][kByteVectors]) {
+  for (size_t r = 0; r < rows; ++r)
+    for (size_t v = 0; v < kByteVectors; ++v) sums[r][v] = all(from.starts[first + r]);
+  const int8_t* row = from.values + first * inner;
+  for (size_t k = 0; k < inner; k += kQuad, weights += kBytePanel * kQuad) {
+    Bytes w[kByteVectors];
+    for (size_t v = 0; v < kByteVectors; ++v) w[v] = bytes_at(weights + v * kLanes * kQuad);
+    for (size_t r = 0; r < rows; ++r) {
+      const Byte x = byte_at(row + r * inner + k);
+      for (size_t v = 0; v < kByteVectors; ++v) sums[r][v] = dot(sums[r][v], w[v], x);
+    }
+  }
+}
+
+template <size_t rows>
+struct LargestLoop {
+  static void run(size_t first, const ByteRows& from, size_t inner, const uint8_t* weights,
+                  Ints* const& best) {
+    Ints sums[rows][kByteVectors];
+    integers<rows>(from, first, inner, weights, sums);
+    for (size_t v = 0; v < kByteVectors; ++v) {
+      Ints most = best[v];
+      for (size_t r = 0; r < rows; ++r) most = larger(most, sums[r][v]);
+      best[v] = most;
+    }
+  }
+};
+
+void largest(const ByteRows& rows, size_t count, size_t inner, const uint8_t* panel,
+             int32_t* best) {
+  for (size_t column = 0; column < kBytePanel; column += kByteVectors * kLanes) {
+    Ints most[kByteVectors];
+    for (Ints& value : most) value = all(INT32_MIN);
+    over_rows<LargestLoop, kByteRows>(count, rows, inner, panel + column * kQuad,
+                                      static_cast<Ints*>(most));
+    std::memcpy(best + column, most, sizeof most);
+  }
+}
+
+uint64_t reaching(const int32_t* best, float scale, float error, float norm,
+                  const Bounds& bounds) {
+  uint64_t mask = 0;
+  for (size_t i = 0; i < kBytePanel; i += kLanes) {
+    Ints integers;
+    std::memcpy(&integers, best + i, sizeof integers);
+    Vec value = __builtin_convertvector(integers, Vec) * (scale * load(bounds.scales + i));
+    value += load(bounds.limits + i) + error * load(bounds.norms + i) +
+             norm * load(bounds.errors + i);
+    mask |= static_cast<uint64_t>(signs(~(value <= 0.0f))) << i;
+  }
+  return mask;
+}
+
+struct ByteProduct {
+  const ByteRows& rows;
+  size_t inner;
+  const uint8_t* panel;
+  const float* column_scales;
+  const Epilogue& epilogue;
+  float* out;
+  size_t out_stride;
+};
+
+template <size_t rows>
+struct ByteLoop {
+  static void run(size_t first, const ByteProduct& product, size_t column) {
+    Ints sums[rows][kByteVectors];
+    integers<rows>(product.rows, first, product.inner, product.panel + column * kQuad, sums);
+    for (size_t r = 0; r < rows; ++r)
+      for (size_t v = 0; v < kByteVectors; ++v) {
+        const size_t at = column + v * kLanes;
+        const Vec value = __builtin_convertvector(sums[r][v], Vec) *
+                          (product.rows.scales[first + r] * load(product.column_scales + at));
+        store(product.out + (first + r) * product.out_stride + at,
+              finished(value, product.epilogue, at));
+      }
+  }
+};
+
+void product_bytes(const ByteRows& rows, size_t count, size_t inner, const uint8_t* panel,
+                   const float* column_scales, const Epilogue& epilogue, float* out,
+                   size_t out_stride) {
+  const ByteProduct all_rows = {rows, inner, panel, column_scales, epilogue, out, out_stride};
+  for (size_t column = 0; column < kBytePanel; column += kByteVectors * kLanes)
+    over_rows<ByteLoop, kByteRows>(count, all_rows, column);
+}
+
+// Rows may end inside a vector: the rest of it is zeros, and is not stored.
+inline Vec load_part(const float* from, size_t count) {
+  if (count >= kLanes) return load(from);
+  Vec v = {};
+  std::memcpy(&v, from, count * sizeof(float));
+  return v;
+}
+inline void store_part(float* to, Vec v, size_t count) {
+  std::memcpy(to, &v, (count < kLanes ? count : kLanes) * sizeof(float));
+}
+
+void to_bytes(const float* row, size_t width, float scale, int8_t* bytes) {
+  const Vec shifter = all(12582912.0f);  // see exponential
+  const Vec most = all(127.0f);
+  for (size_t i = 0; i < width; i += kLanes) {
+    const Vec value = load_part(row + i, width - i) / scale;
+    const Vec kept = smaller(larger(value, -most), most);
+    const Ints rounded = bits_of(kept + shifter) - bits_of(shifter);
+    for (size_t lane = 0; lane < kLanes && i + lane < width; ++lane)
+      bytes[i + lane] = static_cast<int8_t>(rounded[lane]);
+  }
+}
+
+void to_bf16(const float* row, size_t width, uint16_t* out) {
+  for (size_t i = 0; i < width; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, row + i, sizeof bits);
+    out[i] = static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+  }
+}
+
+void normalize(float* row, const float* added, size_t width, const float* gamma,
+               const float* beta, float epsilon) {
+  Vec total = {};
+  for (size_t i = 0; i < width; i += kLanes) {
+    Vec value = load_part(row + i, width - i);
+    if (added != nullptr) {
+      value += load_part(added + i, width - i);
+      store_part(row + i, value, width - i);
+    }
+    total += value;
+  }
+  const float mean = sum(total) / static_cast<float>(width);
+  Vec squares = {};
+  for (size_t i = 0; i + kLanes <= width; i += kLanes) {
+    const Vec away = load(row + i) - mean;
+    squares = fma(away, away, squares);
+  }
+  float square = sum(squares);
+  for (size_t i = width - width % kLanes; i < width; ++i)
+    square += (row[i] - mean) * (row[i] - mean);
+  const float shrink = 1.0f / __builtin_sqrtf(square / static_cast<float>(width) + epsilon);
+  for (size_t i = 0; i < width; i += kLanes) {
+    const Vec away = (load_part(row + i, width - i) - mean) * shrink;
+    store_part(row + i,
+               fma(away, load_part(gamma + i, width - i), load_part(beta + i, width - i)),
+               width - i);
+  }
+}
+
+float maximum(const float* values, size_t count) {
+  float most = values[0];
+  size_t i = 0;
+  if (count >= kLanes) {
+    Vec best = load(values);
+    for (i = kLanes; i + kLanes <= count; i += kLanes) best = larger(best, load(values + i));
+    for (size_t lane = 0; lane < kLanes; ++lane) most = most < best[lane] ? best[lane] : most;
+  }
+  for (; i < count; ++i) most = most < values[i] ? values[i] : most;
+  return most;
+}
+
+void softmax(float* row, size_t width, float scale) {
+  const float most = maximum(row, width);
+  Vec total = {};
+  size_t i = 0;
+  for (; i + kLanes <= width; i += kLanes) {
+    const Vec value = exponential((load(row + i) - most) * scale);
+    store(row + i, value);
+    total += value;
+  }
+  if (i < width) {
+    Vec value = exponential((load_part(row + i, width - i) - most) * scale);
+    for (size_t lane = width - i; lane < kLanes; ++lane) value[lane] = 0;
+    store_part(row + i, value, width - i);
+    total += value;
+  }
+  const float share = 1.0f / sum(total);
+  for (i = 0; i < width; i += kLanes)
+    store_part(row + i, load_part(row + i, width - i) * share, width - i);
+}
+
+size_t burst(Precision precision, size_t steps) {
+  constexpr size_t kSums = 12;  // as many as hide the latency of one
+  static volatile float sink;
+  static const float ones[2 * kLanes] = {};
+  Vec sums[kSums] = {};
+  Ints counts[kSums] = {};
+  // What the compiler cannot see through it can neither share nor take out of the loop.
+  for (Vec& value : sums) LSR_OPAQUE(value);
+  for (Ints& value : counts) LSR_OPAQUE(value);
+  Vec a = load(ones), b = a;
+  Pairs w = pairs_at(reinterpret_cast<const uint16_t*>(ones));
+  Pair x = pair_at(reinterpret_cast<const uint16_t*>(ones));
+  Bytes u = bytes_at(reinterpret_cast<const uint8_t*>(ones));
+  Byte s = byte_at(reinterpret_cast<const int8_t*>(ones));
+  size_t each = 1;
+  for (size_t step = 0; step < steps; ++step) {
+    switch (precision) {
+      case Precision::kFp32:
+        LSR_OPAQUE(a);
+        for (Vec& value : sums) value = fma(a, b, value);
+        break;
+      case Precision::kBf16:
+        opaque(w);
+        for (Vec& value : sums) value = dot_pairs(value, w, x);
+        each = 2;
+        break;
+      case Precision::kInt8:
+        opaque(u);
+        for (Ints& value : counts) value = dot(value, u, s);
+        each = 4;
+        break;
+    }
+  }
+  for (size_t i = 0; i < kSums; ++i) sink = sink + sums[i][0] + static_cast<float>(counts[i][0]);
+  return steps * kSums * kLanes * each;
+}
+
+constexpr Loops kLoops = {product, product_bf16, product_bytes, largest, reaching, to_bytes,
+                          to_bf16, normalize,    softmax,       maximum, burst};
+
+}  // namespace
+}  // namespace lsr::encoding

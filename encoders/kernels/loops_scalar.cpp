@@ -1,0 +1,52 @@
+// Vectors of four floats in plain C++, for any machine: the twin that the others are held to.
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#define LSR_OPAQUE(value) asm volatile("" : "+m"(value))
+
+namespace lsr::encoding {
+namespace {
+
+constexpr size_t kLanes = 4;
+constexpr size_t kRows = 4;
+constexpr size_t kByteRows = 2;
+constexpr size_t kByteVectors = 1;
+
+typedef float Vec __attribute__((vector_size(16)));
+typedef int32_t Ints __attribute__((vector_size(16)));
+
+inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
+
+struct Bytes {
+  Ints values[4];
+};
+struct Byte {
+  int32_t values[4];
+};
+
+inline Bytes bytes_at(const uint8_t* from) {
+  Ints quads;
+  std::memcpy(&quads, from, sizeof quads);
+  return {{quads & 255, quads >> 8 & 255, quads >> 16 & 255, quads >> 24 & 255}};
+}
+inline Byte byte_at(const int8_t* from) { return {{from[0], from[1], from[2], from[3]}}; }
+inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
+  for (size_t i = 0; i < 4; ++i) sum += w.values[i] * x.values[i];
+  return sum;
+}
+inline uint32_t signs(Ints v) {
+  uint32_t bits = 0;
+  for (size_t i = 0; i < kLanes; ++i) bits |= static_cast<uint32_t>(v[i] < 0) << i;
+  return bits;
+}
+inline void opaque(Bytes& value) { LSR_OPAQUE(value); }
+
+}  // namespace
+}  // namespace lsr::encoding
+
+#include "loops_generic.h"
+
+namespace lsr::encoding {
+const Loops kScalarLoops = kLoops;
+}

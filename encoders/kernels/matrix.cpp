@@ -1,0 +1,113 @@
+#include "matrix.h"
+
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+namespace lsr::encoding {
+
+float byte_scale(const float* values, size_t count) {
+  float most = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const float size = std::fabs(values[i]);
+    most = most < size ? size : most;
+  }
+  return most > 0 ? most / 127.0f : 1.0f;
+}
+
+void QuantizedRows::resize(size_t count, size_t width) {
+  width_ = width;
+  inner_ = rounded_up(width, kQuad);
+  values_.assign(count * inner_, 0);
+  starts_.resize(count);
+  scales_.resize(count);
+}
+
+void QuantizedRows::set(const Loops& loops, size_t row, const float* values, float scale) {
+  int8_t* to = values_.data() + row * inner_;
+  loops.to_bytes(values, width_, scale, to);
+  starts_[row] = -128 * std::accumulate(to, to + inner_, int32_t{0});
+  scales_[row] = scale;
+}
+
+PackedBytes::PackedBytes(const Loops& loops, const float* weight, size_t columns, size_t width)
+    : panels(rounded_up(columns, kBytePanel) * rounded_up(width, kQuad), 128),
+      scales(rounded_up(columns, kBytePanel), 0.0f),
+      inner(rounded_up(width, kQuad)) {
+  std::vector<int8_t> bytes(width);
+  for (size_t column = 0; column < columns; ++column) {
+    const float* from = weight + column * width;
+    scales[column] = byte_scale(from, width);
+    loops.to_bytes(from, width, scales[column], bytes.data());
+    uint8_t* to = panels.data() + column / kBytePanel * kBytePanel * inner +
+                  column % kBytePanel * kQuad;
+    for (size_t k = 0; k < width; ++k)
+      to[k / kQuad * kBytePanel * kQuad + k % kQuad] = static_cast<uint8_t>(bytes[k] + 128);
+  }
+}
+
+void pack_floats(const float* weight, size_t stride, size_t columns, size_t width,
+                 float* panels) {
+  for (size_t first = 0; first < columns; first += kPanel, panels += width * kPanel) {
+    const size_t here = columns - first < kPanel ? columns - first : kPanel;
+    if (here < kPanel) std::memset(panels, 0, width * kPanel * sizeof(float));
+    for (size_t column = 0; column < here; ++column) {
+      const float* from = weight + (first + column) * stride;
+      for (size_t k = 0; k < width; ++k) panels[k * kPanel + column] = from[k];
+    }
+  }
+}
+
+Linear::Linear(const Loops& loops, Precision precision, const float* weight, const float* bias,
+               size_t columns, size_t width)
+    : precision_(precision), columns_(columns), width_(width), bias_(row_room(columns), 0.0f) {
+  std::memcpy(bias_.data(), bias, columns * sizeof(float));
+  if (precision == Precision::kInt8) {
+    bytes_ = PackedBytes(loops, weight, columns, width);
+  } else if (precision == Precision::kFp32) {
+    floats_.resize(rounded_up(columns, kPanel) * width);
+    pack_floats(weight, width, columns, width, floats_.data());
+  } else {
+    const size_t inner = rounded_up(width, 2);
+    halves_.assign(rounded_up(columns, kPanel) * inner, 0);
+    std::vector<uint16_t> row(width);
+    for (size_t column = 0; column < columns; ++column) {
+      loops.to_bf16(weight + column * width, width, row.data());
+      uint16_t* to = halves_.data() + column / kPanel * kPanel * inner + column % kPanel * 2;
+      for (size_t k = 0; k < width; ++k) to[k / 2 * kPanel * 2 + k % 2] = row[k];
+    }
+  }
+}
+
+void Linear::apply(const Loops& loops, const float* rows, size_t stride, size_t count,
+                   Finish finish, float* out, size_t out_stride) const {
+  // A panel at a time for all rows: it stays in the first caches, and weights that fit in none
+  // are read from memory once.
+  if (precision_ == Precision::kInt8) {
+    thread_local QuantizedRows quantized;
+    quantized.resize(count, width_);
+    for (size_t row = 0; row < count; ++row) {
+      const float* values = rows + row * stride;
+      quantized.set(loops, row, values, byte_scale(values, width_));
+    }
+    for (size_t first = 0; first < columns_; first += kBytePanel)
+      loops.product_bytes(quantized.from(0), count, bytes_.inner, bytes_.panel(first),
+                          bytes_.scales.data() + first, {bias_.data() + first, finish},
+                          out + first, out_stride);
+  } else if (precision_ == Precision::kFp32) {
+    for (size_t first = 0; first < columns_; first += kPanel)
+      loops.product(rows, stride, count, width_, floats_.data() + first * width_,
+                    {bias_.data() + first, finish}, out + first, out_stride);
+  } else {
+    const size_t inner = rounded_up(width_, 2);
+    thread_local std::vector<uint16_t> halves;
+    halves.assign(count * inner, 0);
+    for (size_t row = 0; row < count; ++row)
+      loops.to_bf16(rows + row * stride, width_, halves.data() + row * inner);
+    for (size_t first = 0; first < columns_; first += kPanel)
+      loops.product_bf16(halves.data(), inner, count, inner, halves_.data() + first * inner,
+                         {bias_.data() + first, finish}, out + first, out_stride);
+  }
+}
+
+}  // namespace lsr::encoding

@@ -1,0 +1,74 @@
+// Weights packed for the loops, and linear layers over them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "loops.h"
+
+namespace lsr::encoding {
+
+inline size_t rounded_up(size_t value, size_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+// Rows that a Linear writes have room for whole panels of either kind.
+inline size_t row_room(size_t columns) { return rounded_up(columns, kBytePanel); }
+
+// The scale that makes the largest magnitude of some values 127; 1 where all are zero.
+float byte_scale(const float* values, size_t count);
+
+// Rows as signed bytes, each by a scale of its own.
+class QuantizedRows {
+ public:
+  void resize(size_t count, size_t width);
+  void set(const Loops& loops, size_t row, const float* values, float scale);
+  ByteRows from(size_t row) const {
+    return {bytes(row), starts_.data() + row, scales_.data() + row};
+  }
+  const int8_t* bytes(size_t row) const { return values_.data() + row * inner_; }
+
+ private:
+  size_t width_ = 0, inner_ = 0;
+  std::vector<int8_t> values_;
+  std::vector<int32_t> starts_;
+  std::vector<float> scales_;
+};
+
+// A matrix as panels of bytes, and the scale of each of its rows: the columns of the product.
+struct PackedBytes {
+  PackedBytes() = default;
+  PackedBytes(const Loops& loops, const float* weight, size_t columns, size_t width);
+  const uint8_t* panel(size_t column) const { return panels.data() + column * inner; }
+
+  std::vector<uint8_t> panels;
+  std::vector<float> scales;  // padded to whole panels
+  size_t inner = 0;           // the width, padded to whole quads
+};
+
+// Packs `columns` rows of a matrix, `stride` apart, as panels of floats.
+void pack_floats(const float* weight, size_t stride, size_t columns, size_t width, float* panels);
+
+// A linear layer: out = finish(rows * weight' + bias), in one of three precisions.  In the lower
+// ones rows and weights are rounded; sums are exact (bytes) or float32 (bfloat16).
+class Linear {
+ public:
+  Linear() = default;
+  // weight: columns x width, row-major; bias: columns.  Both are copied.
+  Linear(const Loops& loops, Precision precision, const float* weight, const float* bias,
+         size_t columns, size_t width);
+  // Rows of `out` have room for row_room(columns) values.
+  void apply(const Loops& loops, const float* rows, size_t stride, size_t count, Finish finish,
+             float* out, size_t out_stride) const;
+
+ private:
+  Precision precision_ = Precision::kFp32;
+  size_t columns_ = 0, width_ = 0;
+  std::vector<float> bias_;
+  std::vector<float> floats_;
+  std::vector<uint16_t> halves_;
+  PackedBytes bytes_;
+};
+
+}  // namespace lsr::encoding

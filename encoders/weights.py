@@ -1,0 +1,156 @@
+"""The tensors of a model folder, read without torch and accounted for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from lsr.encoders.checkpoint import read_json
+from lsr.errors import EncoderError, first_line
+
+# What checkpoints carry for training objectives other than masked language modelling, and
+# constants of old releases: not used here, so not missed either.
+UNUSED = re.compile(r"pooler|seq_relationship|position_ids|token_type_ids")
+# The networks that give a token its weight: uniCOIL's and DeepImpact's, by their names in the
+# published checkpoints.
+TOKEN_HEAD = re.compile(r"(?:tok_proj|impact_score_encoder)(?:\.(\d+))?\.(weight|bias)")
+
+_FILE = "model.safetensors"
+_OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+
+Array = npt.NDArray[np.float32]
+
+
+class Tensors:
+    """The tensors of a folder by name, each read as float32 when it is taken.
+
+    What is missing, has another shape or is not finite is noted when it is taken, and `check`
+    names it all.  Raises `EncoderError` when a file cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = ExitStack()
+        self._where: dict[str, Any] = {}
+        self._taken: set[str] = set()
+        self._wrong: dict[str, list[str]] = {
+            "lacks": [],
+            "has other shapes for": [],
+            "has left over": [],
+            "has numbers that are not finite in": [],
+        }
+        try:
+            for path in _files(folder):
+                file = self._files.enter_context(safe_open(path, "np"))
+                self._where |= dict.fromkeys(file.keys(), file)
+        except (OSError, SafetensorError) as error:
+            self._files.close()
+            raise cannot_be_loaded(folder, error) from None
+
+    def __enter__(self) -> Tensors:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._files.close()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._where
+
+    @property
+    def plain(self) -> bool:
+        """Whether there are tensors, all float32 or float16, which NumPy has."""
+        types = {
+            file.get_slice(name).get_dtype()
+            for name, file in self._where.items()
+            if not UNUSED.search(name)
+        }
+        return bool(types) and types <= {"F32", "F16"}
+
+    def matches(self, pattern: re.Pattern[str]) -> list[re.Match[str]]:
+        """The names that match a pattern as a whole."""
+        return [match for name in self._where if (match := pattern.fullmatch(name))]
+
+    def rows(self, name: str) -> int:
+        """The first size of a tensor, 0 where there is none."""
+        file = self._where.get(name)
+        return file.get_slice(name).get_shape()[0] if file is not None else 0
+
+    def take(self, name: str, *shape: int) -> Array:
+        """A tensor; when it is not there, or not of this shape, zeros."""
+        found = self._name(name)
+        if found is None:
+            self._wrong["lacks"].append(name)
+            return np.zeros(shape, np.float32)
+        self._taken.add(found)
+        if tuple(self._where[found].get_slice(found).get_shape()) != shape:
+            self._wrong["has other shapes for"].append(found)
+            return np.zeros(shape, np.float32)
+        values: Array = self._where[found].get_tensor(found).astype(np.float32, copy=False)
+        if not np.isfinite(values).all():
+            self._wrong["has numbers that are not finite in"].append(found)
+        return values
+
+    def pass_over(self, names: Iterable[str]) -> None:
+        """Take these as used."""
+        self._taken |= set(names)
+
+    def check(self, model: str) -> None:
+        """Raise `EncoderError` unless all that was taken was right, and nothing is left."""
+        self._wrong["has left over"] = [
+            name for name in self._where if name not in self._taken and not UNUSED.search(name)
+        ]
+        check_weights(self._folder, model, self._wrong)
+
+    def _name(self, name: str) -> str | None:
+        if name in self._where:
+            return name
+        for new, old in _OLD_NAMES.items():
+            if name.endswith(new) and (older := name.removesuffix(new) + old) in self._where:
+                return older
+        return None
+
+
+def check_weights(folder: Path, model: str, wrong: Mapping[str, Iterable[str]]) -> None:
+    """Raise `EncoderError` for the first kind of wrong weights that there are.
+
+    Whatever a checkpoint lacks would be random numbers, and whatever it has too much of says
+    that the model built is not the one that was trained.
+    """
+    for what, unsorted in wrong.items():
+        if names := sorted(unsorted):
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise EncoderError(
+                f"the checkpoint in {folder} {what} {', '.join(names[:3])}{more}, so its vectors "
+                f"would be wrong; give a complete {model} checkpoint"
+            )
+
+
+def cannot_be_loaded(folder: Path, error: Exception) -> EncoderError:
+    """The error of a folder whose files make no model."""
+    return EncoderError(
+        f"the model in {folder} cannot be loaded ({type(error).__name__}: {first_line(error)}); "
+        "check that its files are complete"
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files that make up the model; none when they are not where transformers has them."""
+    if (folder / _FILE).exists():
+        return [folder / _FILE]
+    index = folder / f"{_FILE}.index.json"
+    if not index.exists():
+        return []
+    return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
