@@ -134,7 +134,7 @@ def test_a_killed_build_goes_on_from_its_sealed_shards(
     out = tmp_path / "i"
     code = SIZES + (
         "import os, signal; from lsr.encoders.learned import LearnedEncoder as S; "
-        "encode = S.encode_documents; S.encode_documents = lambda self, batch: "
+        "encode = S.observe; S.observe = lambda self, batch, *told: "
         f"os.kill(os.getpid(), signal.SIGKILL) if 'item {STOP} ' in ' '.join(batch) "
         "else encode(self, batch); from lsr.cli import main; main()"
     )
