@@ -10,6 +10,22 @@ class NotFinite(Exception): ...
 def available_isas() -> list[str]: ...
 def multiply_adds(isa: str, precision: int, seconds: float) -> float: ...
 
+class WordPiece:
+    """ASCII text to token ids."""
+
+    def __init__(
+        self,
+        pieces: dict[str, int],
+        continuing: str,
+        whole: list[str],
+        unknown: str,
+        longest_word: int,
+        lower_case: bool,
+    ) -> None: ...
+    def encode(
+        self, texts: list[str], before: list[int], most: int, after: list[int]
+    ) -> list[npt.NDArray[np.uint32] | None]: ...
+
 class Bert:
     """Token ids to hidden states."""
 

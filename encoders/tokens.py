@@ -1,17 +1,18 @@
-"""A folder's tokenizer, without torch: texts to token ids, ids to words."""
+"""A folder's tokenizer: texts to token ids, ids to words."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from lsr.encoders.base import check_texts
 from lsr.encoders.rows import Ids
+from lsr.encoders.wordpiece import read_wordpiece
 from lsr.errors import EncoderError, first_line
 
 # Characters of a text read at first, a token: more than texts have.  See `_start`.
@@ -45,7 +46,7 @@ class TokenVocabulary:
 class Tokens:
     """The tokenizer of a folder, cutting texts at `max_length` tokens, special ones included.
 
-    Safe to use from several threads: nothing is changed once it is loaded.
+    Safe to use from several threads.
 
     Attributes:
         special: uint32, ascending: ids that are no terms of a text ([CLS], [UNK], ...).
@@ -55,18 +56,36 @@ class Tokens:
 
     def __init__(self, folder: Path, max_length: int) -> None:
         self.max_length = max_length
-        self._tokenizer = _load(folder)
-        self._tokenizer.no_padding()  # files may carry settings of their own
-        self._tokenizer.no_truncation()
-        self.added: int = self._tokenizer.num_special_tokens_to_add(False)
-        self.vocabulary: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
+        self._folder = folder
+        self._loading = Lock()
+        self._loaded: Any = None
+        self._fast = read_wordpiece(folder / "tokenizer.json")
+        if self._fast is not None:
+            self.added = len(self._fast.before) + len(self._fast.after)
+            self.vocabulary = self._fast.vocabulary
+            special = self._fast.special
+        else:
+            self.added = self._library.num_special_tokens_to_add(False)
+            self.vocabulary = self._library.get_vocab(with_added_tokens=True)
+            added = self._library.get_added_tokens_decoder()
+            special = [token for token, about in added.items() if about.special]
+        self.special: Ids = np.array(sorted(special), np.uint32)
         self.size = max(self.vocabulary.values(), default=-1) + 1
         if not self.size:
             raise EncoderError(f"the tokenizer in {folder} has no tokens; copy the right one there")
-        if self.added < max_length:
-            self._tokenizer.enable_truncation(max_length)
-        added = self._tokenizer.get_added_tokens_decoder()
-        self.special: Ids = np.array(sorted(t for t, a in added.items() if a.special), np.uint32)
+
+    @property
+    def _library(self) -> Any:
+        """The tokenizers library's tokenizer, loaded when first needed."""
+        with self._loading:
+            if self._loaded is None:
+                tokenizer = _load(self._folder)
+                tokenizer.no_padding()  # files may carry settings of their own
+                tokenizer.no_truncation()
+                if tokenizer.num_special_tokens_to_add(False) < self.max_length:
+                    tokenizer.enable_truncation(self.max_length)
+                self._loaded = tokenizer
+            return self._loaded
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """Token ids of each text, in order, special ones included.
@@ -74,7 +93,7 @@ class Tokens:
         Raises `EncoderError` for what is not a text.
         """
         check_texts(texts)
-        return [np.array(e.ids, np.uint32) for e in self._encode(texts, True)]
+        return self._encode(texts, True)
 
     def own(self, texts: Sequence[str]) -> list[Ids]:
         """Distinct token ids of each text, ascending, without those every text gets added.
@@ -83,7 +102,7 @@ class Tokens:
         Raises `EncoderError` for what is not a text.
         """
         check_texts(texts)
-        return [np.unique(np.array(e.ids, np.uint32)) for e in self._encode(texts, False)]
+        return [np.unique(ids) for ids in self._encode(texts, False)]
 
     def literal(self, text: str) -> Ids:
         """The distinct ids of what `encode` reads of a text, ascending, special ones left out."""
@@ -93,16 +112,24 @@ class Tokens:
         """The ids that are terms of a text."""
         return ids[~np.isin(ids, self.special)]
 
-    def _encode(self, texts: Sequence[str], special: bool) -> list[Any]:
-        if len(texts) == 1:  # a question: no threads for it
-            return [self._start(texts[0], special)]
-        long = {n for n, text in enumerate(texts) if len(text) > _CHARACTERS * self.max_length}
-        short = [text for n, text in enumerate(texts) if n not in long]
-        encoded = iter(self._tokenizer.encode_batch(short, add_special_tokens=special))
-        return [
-            self._start(text, special) if n in long else next(encoded)
-            for n, text in enumerate(texts)
-        ]
+    def _encode(self, texts: Sequence[str], special: bool) -> list[Ids]:
+        found: list[Ids | None] = [None] * len(texts)
+        if self._fast is not None and self.added < self.max_length:
+            found = self._fast.encode(texts, self.max_length, special)
+        rest = [number for number, ids in enumerate(found) if ids is None]
+        encoded = self._encode_by_library([texts[number] for number in rest], special)
+        return [ids if ids is not None else next(encoded) for ids in found]
+
+    def _encode_by_library(self, texts: list[str], special: bool) -> Iterator[Ids]:
+        """The ids of each text, in order."""
+        short: Iterator[Any] = iter(())
+        most = _CHARACTERS * self.max_length
+        if len(texts) > 1:  # of one, such as a question, none: threads are not worth their start
+            several = [text for text in texts if len(text) <= most]
+            short = iter(self._library.encode_batch_fast(several, add_special_tokens=special))
+        for text in texts:
+            long = len(texts) == 1 or len(text) > most
+            yield np.array((self._start(text, special) if long else next(short)).ids, np.uint32)
 
     def _start(self, text: str, special: bool) -> Any:
         """The encoding of a text, of which no more is tokenized than is read.
@@ -115,16 +142,18 @@ class Tokens:
         while room < len(text):
             end = text.rfind(" ", 0, room)
             if end > 0:
-                encoding = self._tokenizer.encode(text[:end], add_special_tokens=special)
+                encoding = self._library.encode(text[:end], add_special_tokens=special)
                 if encoding.overflowing:
                     return encoding
             room *= 4
-        return self._tokenizer.encode(text, add_special_tokens=special)
+        return self._library.encode(text, add_special_tokens=special)
 
 
 def _load(folder: Path) -> Any:
     file = folder / "tokenizer.json"
     try:
+        from tokenizers import Tokenizer
+
         if file.exists():
             return Tokenizer.from_file(str(file))
         # Only transformers knows how to make one of a vocabulary alone.

@@ -1,4 +1,5 @@
-// Python sees a Bert and a Head: token ids to hidden states, and those to sparse rows.
+// Python sees a WordPiece, a Bert and a Head: text to token ids, those to hidden states, and those to
+// sparse rows.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
@@ -13,6 +14,7 @@
 #include "bert.h"
 #include "head.h"
 #include "isa.h"
+#include "wordpiece.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -184,6 +186,65 @@ class HeadModel {
   Head head_;
 };
 
+class WordPieceModel {
+ public:
+  WordPieceModel(const nb::dict& pieces, const std::string& continuing,
+                 std::vector<std::string> whole, const std::string& unknown, size_t longest_word,
+                 bool lower_case)
+      : model_(read(pieces, continuing), std::move(whole),
+               nb::cast<uint32_t>(nb::object(pieces[unknown.c_str()])), longest_word,
+               lower_case) {}
+
+  // The ids of each text, or None where it was refused.
+  nb::list encode(const nb::list& texts, const std::vector<uint32_t>& before, size_t most,
+                  const std::vector<uint32_t>& after) const {
+    struct Text {
+      const char* characters;
+      size_t size;
+      std::vector<uint32_t> ids;
+      bool taken = false;
+    };
+    std::vector<Text> all;
+    for (const nb::handle text : texts) {
+      Py_ssize_t size = 0;
+      const char* characters = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
+      if (characters == nullptr) throw nb::python_error();
+      all.push_back({characters, static_cast<size_t>(size), before, false});
+    }
+    {
+      nb::gil_scoped_release released;
+      for (Text& text : all) {
+        text.taken = model_.encode(text.characters, text.size, most, text.ids);
+        text.ids.insert(text.ids.end(), after.begin(), after.end());
+      }
+    }
+    nb::list found;
+    for (Text& text : all) {
+      if (text.taken)
+        found.append(to_numpy(std::move(text.ids)));
+      else
+        found.append(nb::none());
+    }
+    return found;
+  }
+
+ private:
+  static std::vector<Piece> read(const nb::dict& pieces, const std::string& continuing) {
+    std::vector<Piece> all;
+    for (const auto& [key, id] : pieces) {
+      auto characters = nb::cast<std::string>(key);
+      const bool inside = characters.compare(0, continuing.size(), continuing) == 0;
+      const auto number = nb::cast<uint32_t>(id);
+      // A token that only looks like the inside of a word can also begin one.
+      all.push_back({characters, false, number});
+      if (inside) all.push_back({characters.substr(continuing.size()), true, number});
+    }
+    return all;
+  }
+
+  WordPiece model_;
+};
+
 // Multiply-adds a second of one core on registers alone, the best of some tries.
 double multiply_adds(const std::string& isa, int precision, double seconds) {
   const Loops& loops = loops_for(isa);
@@ -205,7 +266,7 @@ double multiply_adds(const std::string& isa, int precision, double seconds) {
 
 NB_MODULE(_kernels, m) {
   using namespace lsr::encoding;
-  m.doc() = "Compiled encoding: BERT and the head of SPLADE on a CPU.";
+  m.doc() = "Compiled encoding: WordPiece, BERT and the head of SPLADE on a CPU.";
   nb::exception<NotFinite>(m, "NotFinite");
   m.def("available_isas", &available_isas, "Instruction sets usable on this machine, best last.");
   m.def("multiply_adds", &multiply_adds, "isa"_a, "precision"_a, "seconds"_a,
@@ -214,6 +275,11 @@ NB_MODULE(_kernels, m) {
       .def(nb::init<const std::string&, int, size_t, size_t, float, const nb::dict&>(), "isa"_a,
            "precision"_a, "layers"_a, "heads"_a, "epsilon"_a, "arrays"_a)
       .def("hidden", &BertModel::hidden, "ids"_a, "lengths"_a);
+  nb::class_<WordPieceModel>(m, "WordPiece", "ASCII text to token ids.")
+      .def(nb::init<const nb::dict&, const std::string&, std::vector<std::string>,
+                    const std::string&, size_t, bool>(),
+           "pieces"_a, "continuing"_a, "whole"_a, "unknown"_a, "longest_word"_a, "lower_case"_a)
+      .def("encode", &WordPieceModel::encode, "texts"_a, "before"_a, "most"_a, "after"_a);
   nb::class_<HeadModel>(m, "Head", "Hidden states to pooled term weights.")
       .def(nb::init<const std::string&, Matrix, Array<float>>(), "isa"_a, "weight"_a, "bias"_a)
       .def("pool", &HeadModel::pool, "hidden"_a, "lengths"_a, "pooling"_a, "activation"_a,
