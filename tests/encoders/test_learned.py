@@ -85,18 +85,20 @@ def test_equals_the_plain_formula(
     encoder = load_encoder(str(folder), max_length=24, pooling=pool)
     assert len(encoder.vocabulary) == expected.shape[1]
     for encode in (encoder.encode_documents, encoder.encode_queries):
-        assert dense(encode(TEXTS), expected.shape[1]) == pytest.approx(expected, abs=2e-5)
+        assert dense(encode(TEXTS), expected.shape[1]) == pytest.approx(
+            expected, rel=1e-5, abs=2e-5
+        )
     # Small batches, several threads and torch come to the same.
     monkeypatch.setattr(batches, "_BATCH_POSITIONS", range(48, 49))
     monkeypatch.setattr(batches, "_PIECE", 2)
     pieces = load_encoder(str(folder), max_length=24, pooling=pool, batch_size=2, threads=3)
     assert dense(pieces.encode_documents(TEXTS), expected.shape[1]) == pytest.approx(
-        expected, abs=2e-5
+        expected, rel=1e-5, abs=2e-5
     )
     monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
     in_torch = load_encoder(str(folder), max_length=24, pooling=pool)
     assert dense(in_torch.encode_documents(TEXTS), expected.shape[1]) == pytest.approx(
-        expected, abs=2e-5
+        expected, rel=1e-5, abs=2e-5
     )
 
 
