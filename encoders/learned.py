@@ -51,7 +51,8 @@ def load(name: str, settings: Settings) -> LearnedEncoder:
         document = replace(document, ratio=settings.prune_ratio)
     layout = replace(layout, query=query, document=document)
     called = checkpoint.name if method is None else f"{method}:{checkpoint.name}"
-    return LearnedEncoder(called, checkpoint, queries, layout, settings)
+    hashed = content_hash(*layout.folders)
+    return LearnedEncoder(called, checkpoint, queries, layout, settings, hashed)
 
 
 def restore(
@@ -102,7 +103,9 @@ def restore(
             "the encoder the index was built with, or rebuild the index"
         )
     layout = replace(layout, query=query, document=document)
-    encoder = LearnedEncoder(str(name), checkpoint, queries, layout, settings, len(vocabulary))
+    encoder = LearnedEncoder(
+        str(name), checkpoint, queries, layout, settings, found_hash, len(vocabulary)
+    )
     if encoder.identity["vocabulary_hash"] != words_hash:
         raise EncoderMismatch(
             f"the encoder {name!r} has other words now (hash "
@@ -135,6 +138,7 @@ class LearnedEncoder(Encoder):
     Args:
         name: what people call it.
         queries: the second checkpoint of a pair.
+        hashed: the `content_hash` of the layout's folders.
         terms: the size of the vocabulary where it is recorded; None asks the model.
     """
 
@@ -145,13 +149,14 @@ class LearnedEncoder(Encoder):
         queries: Checkpoint | None,
         layout: Layout,
         settings: Settings,
+        hashed: str,
         terms: int | None = None,
     ) -> None:
         self.name = name
         self._layout, self._settings = layout, settings
         self._source = _source(checkpoint, queries, layout)
         self._revision = checkpoint.revision
-        self._content_hash = content_hash(*layout.folders)
+        self._content_hash = hashed
         for side, folder in (
             (layout.document, layout.document_folder),
             (layout.query, layout.query_folder),

@@ -140,8 +140,14 @@ class Index:
         be loaded (see `use_encoder`).
         """
         texts = [queries] if isinstance(queries, str) else list(queries)
-        vectors = self.encoder.encode_queries(texts)
-        hits = self._hits(texts, vectors, k, method, exact_floats, threads)
+        hits = self.search_vectors(
+            self.encoder.encode_queries(texts),
+            k,
+            method=method,
+            exact_floats=exact_floats,
+            threads=threads,
+            queries=texts,
+        )
         return hits[0] if isinstance(queries, str) else hits
 
     def search_vectors(
@@ -152,9 +158,18 @@ class Index:
         method: str = "auto",
         exact_floats: bool = False,
         threads: int = 1,
+        queries: Sequence[str] | None = None,
     ) -> list[Hits]:
-        """The k best documents for each row of `vectors`; parameters as for `search`."""
-        return self._hits([None] * len(vectors), vectors, k, method, exact_floats, threads)
+        """The k best documents for each row of `vectors`; parameters as for `search`.
+
+        `queries`: the texts that the vectors are of, where there are any, for explanations.
+        """
+        texts = [None] * len(vectors) if queries is None else queries
+        if len(texts) != len(vectors):
+            raise QueryError(
+                f"there are {len(texts)} queries for {len(vectors)} vectors; give one each"
+            )
+        return self._hits(texts, vectors, k, method, exact_floats, threads)
 
     def get(self, id: str) -> StoredDocument:
         """The document with an external id; raises `QueryError` when there is none."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lsr.cli.laps import Laps
 from lsr.cli.options import weights_option, writable, write_json
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
 )
 @click.option("--explain", is_flag=True, help="Show which terms made the score.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--profile", is_flag=True, help="Show where the time of a question went.")
 @click.option(
     "--queries",
     metavar="FILE",
@@ -69,6 +71,7 @@ def search(
     method: str,
     explain: bool,
     as_json: bool,
+    profile: bool,
     queries: str | None,
     run_file: Path | None,
     encoder: str | None,
@@ -90,9 +93,11 @@ def search(
         raise click.UsageError("Say where the run goes: --queries FILE --run OUT.trec.")
     if run_file is not None and queries is None:
         raise click.UsageError("--run needs --queries FILE.")
+    laps = Laps()
     from lsr.retrieval import Index
 
     opened = Index.open(index)
+    laps.done("opening the index")
     if encoder is not None or device is not None or weights is not None:
         opened.use_encoder(encoder, device=device, weights=weights)
     options: dict[str, Any] = {"method": method, "exact_floats": exact_floats, "threads": threads}
@@ -102,7 +107,12 @@ def search(
         count = search_file(opened, queries, run_file, k, options)
         click.echo(f"{run_file}: {count:,} queries", err=True)
         return
-    hits = opened.search(question, k, **options)
+    loaded = opened.encoder
+    laps.done("loading the encoder")
+    vectors = loaded.encode_queries([question])
+    laps.done("encoding the question")
+    (hits,) = opened.search_vectors(vectors, k, queries=[question], **options)
+    laps.done("searching")
     if as_json:
         write_json(
             {"query": question, "hits": [_as_json(hit, explain) for hit in hits]},
@@ -111,6 +121,9 @@ def search(
         _print_table(hits, explain)
     else:
         _print_plain(hits, explain)
+    laps.done("explaining and printing")
+    if profile:
+        laps.show()
 
 
 def search_file(index: Index, queries: str, run_file: Path, k: int, options: dict[str, Any]) -> int:

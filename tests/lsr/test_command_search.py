@@ -77,6 +77,24 @@ def test_plain_lines_in_a_pipe(run: Callable[..., Any], bm25_index: lsr.Index) -
     ]
 
 
+def test_where_the_time_went(run: Callable[..., Any], bm25_index: lsr.Index) -> None:
+    answer = run("search", bm25_index.path, "glass", "--profile")
+    assert answer.out == run("search", bm25_index.path, "glass").out
+    laps = [line.split(maxsplit=2) for line in answer.err.splitlines()]
+    assert [what for _, _, what in laps] == [
+        "starting Python",
+        "opening the index",
+        "loading the encoder",
+        "encoding the question",
+        "searching",
+        "explaining and printing",
+        "in all",
+    ]
+    *parts, whole = [float(milliseconds) for milliseconds, _, _ in laps]
+    assert min(parts) >= 0
+    assert whole == pytest.approx(sum(parts), abs=0.5)
+
+
 @pytest.mark.parametrize("columns", [60, 100])
 def test_a_table_on_a_terminal(
     run: Callable[..., Any], splade_index: lsr.Index, terminal: Callable[..., Any], columns: int

@@ -90,6 +90,10 @@ def test_a_batch_gives_what_its_questions_give(
     by_vector = bm25_index.search_vectors(vectors, 7, method=method, exact_floats=exact_floats)
     assert [ranking(hits) for hits in by_vector] == [ranking(hits) for hits in batch]
     assert [hits.query for hits in by_vector] == [None] * len(QUESTIONS)
+    of_texts = bm25_index.search_vectors(vectors, 7, method=method, queries=QUESTIONS)
+    assert [hits.query for hits in of_texts] == QUESTIONS
+    with pytest.raises(QueryError, match="1 queries for"):
+        bm25_index.search_vectors(vectors, queries=QUESTIONS[:1])
 
 
 def test_threads_change_nothing(bm25_index: lsr.Index) -> None:

@@ -64,6 +64,18 @@ def test_lexical_search_needs_no_model(python: list[str], bm25_index: lsr.Index)
     assert imported(python, *look) == {"numpy", "pyarrow"}
 
 
+def test_search_with_the_builtin_model_needs_no_torch(
+    python: list[str], splade_index: lsr.Index, composite_index: lsr.Index
+) -> None:
+    for index in (splade_index, composite_index):
+        found = imported(python, "search", index.path, "copper kettles", "--explain")
+        assert found == {"numpy", "pyarrow"}
+        # Text beyond ASCII is for the library.
+        found = imported(python, "search", index.path, "é")
+        assert found == {"numpy", "pyarrow", "tokenizers"}
+    assert imported(python, "encode", "--text", "copper") == {"numpy"}
+
+
 def test_listing_models_loads_none(python: list[str]) -> None:
     assert imported(python, "models") == {"numpy"}
 
