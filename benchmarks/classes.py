@@ -17,9 +17,10 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import vectors
+from benchmarks.machine import circumstances
 from benchmarks.measure import latency, quiet
 from benchmarks.plain_scan import PlainIndex
-from benchmarks.search import circumstances, file_option, numbers, passes_option
+from benchmarks.search import file_option, numbers, passes_option
 from lsr import Index, SparseVectors
 from lsr.build import build_vectors
 from lsr.index.searcher import METHODS
@@ -65,7 +66,7 @@ def main(
         "single terms": vectors.cut(questions_, 1),
     }
     plain = PlainIndex.build(given)
-    about = circumstances() | {"documents": len(given), "postings": int(given.terms.size)}
+    about = circumstances("classes") | {"documents": len(given), "postings": int(given.terms.size)}
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(dir=out, prefix="index-") as directory:
         indexes = built(Path(directory), given, [name for name in orders.split(",") if name])

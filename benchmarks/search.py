@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +15,9 @@ from rich.console import Console
 
 from benchmarks import plots, report, vectors
 from benchmarks.engines import DEFAULT, FAMILIES
+from benchmarks.machine import circumstances
 from benchmarks.measure import Job, quiet
 from lsr import LsrError
-from lsr.index.searcher import instruction_set
 
 THREADS = ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON")
 Row = dict[str, Any]
@@ -159,7 +156,7 @@ class Results:
 
     def start(self) -> None:
         """Begin a run: rows added from now on refer to its circumstances."""
-        self.runs.append(circumstances())
+        self.runs.append(circumstances("search"))
 
     def has(self, wanted: Row, quietly: bool) -> bool:
         """Whether a row is there; when `quietly`, one that nothing slowed down."""
@@ -192,26 +189,6 @@ class Results:
 def files(row: Row) -> list[str]:
     """What a row was measured on, whatever the order."""
     return str(row["content"]).split("-")[:2]
-
-
-def circumstances() -> Row:
-    """Where and how a run was made."""
-    cpu = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), cpu)
-    return {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "command": ["python", "-m", "benchmarks.search", *sys.argv[1:]],
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "numpy": version("numpy"),
-        "numba": version("numba"),
-        "lsr_isa": instruction_set(),
-        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else [],
-    }
 
 
 def measure(out: Path, job: Job) -> list[Row] | None:

@@ -1,0 +1,133 @@
+"""The models to measure encoding with, and the work a text costs each of them.
+
+Encoders that people use are six layers and more, far larger than the built-in one.  No such weights
+ship with lsr, and their values hardly change the speed: random ones in published shapes stand in.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr import LsrError
+from lsr.data.builtin import MODELS, model_path
+
+LENGTH = 256  # tokens read of a text, special ones included
+
+# Of documents by splade-tiny: how far logits spread, and how many terms a passage gets.
+_SPREAD = 2.6
+_TERMS = 120
+_SAMPLE = 32  # texts that a random checkpoint is adjusted on
+
+RANDOM = ("distilbert", "minilm")
+
+
+def provide(name: str, texts: Sequence[str], scratch: Path) -> Path:
+    """The folder of a built-in model, of a random checkpoint written to `scratch`, or `name`.
+
+    Raises `LsrError` when there is none.
+    """
+    if name in MODELS:
+        folder = model_path(name)
+        assert folder is not None
+        return folder
+    if name in RANDOM:
+        return _write(name, texts[:_SAMPLE], scratch / name)
+    if not (Path(name) / "tokenizer.json").exists():
+        known = ", ".join((*MODELS, *RANDOM))
+        raise LsrError(f"{name} is no folder with a tokenizer.json; give one, or one of {known}")
+    return Path(name)
+
+
+def lengths(folder: Path, texts: Sequence[str], longest: int = LENGTH) -> npt.NDArray[np.int64]:
+    """Tokens of each text, as a model with positions for `longest` reads it."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(longest)
+    return np.array([len(e.ids) for e in tokenizer.encode_batch(list(texts))], np.int64)
+
+
+def multiply_adds(folder: Path, tokens: npt.NDArray[np.int64]) -> tuple[int, int] | None:
+    """Multiplications with an addition that texts cost in the body and in the head of a model.
+
+    Only products of matrices count, of real tokens alone: in a layer the four projections of
+    attention, its scores and sums (tokens x tokens x width each) and the two of the feed-forward
+    network; in the head the transformation and the product with the whole vocabulary.
+
+    Args:
+        tokens: of each text.
+
+    Returns None for a model that is built otherwise.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if config.model_type not in ("bert", "roberta", "xlm-roberta", "distilbert"):
+        return None
+    width = config.hidden_size
+    inner = config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size
+    total, pairs = int(tokens.sum()), int((tokens**2).sum())
+    layer = total * (4 * width**2 + 2 * width * inner) + pairs * 2 * width
+    head = total * (width**2 + width * config.vocab_size)
+    return config.num_hidden_layers * layer, head
+
+
+def _write(name: str, texts: Sequence[str], folder: Path) -> Path:
+    """A random checkpoint with logits that spread like splade-tiny's, and as many terms a text."""
+    import torch
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    torch.manual_seed(7)
+    model: Any
+    if name == "distilbert":  # as splade-v3-distilbert: 6 layers of 768, 66 million weights
+        model = transformers.DistilBertForMaskedLM(transformers.DistilBertConfig())
+        norm = model.vocab_layer_norm
+    else:  # as MiniLM-L6: 6 layers of 384, 23 million
+        model = transformers.BertForMaskedLM(
+            transformers.BertConfig(
+                hidden_size=384,
+                num_hidden_layers=6,
+                num_attention_heads=12,
+                intermediate_size=1536,
+            )
+        )
+        norm = model.cls.predictions.transform.LayerNorm
+    model.eval()
+    source = model_path(MODELS[0])
+    assert source is not None
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source, local_files_only=True)
+    spreads, best = [], []
+    with torch.inference_mode():
+        for text in texts:
+            ids = tokenizer(text, truncation=True, max_length=LENGTH, return_tensors="pt").input_ids
+            logits = model(input_ids=ids).logits[0]
+            spreads.append(logits.std().item())
+            best.append(logits.amax(0))
+        # Biases of the head are 0 so far: what scales the norm before it scales the logits.
+        scale = _SPREAD / float(np.mean(spreads))
+        norm.weight *= scale
+        model.get_output_embeddings().bias.fill_(-_threshold(torch.stack(best) * scale))
+    model.save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(source / file, folder)
+    return folder
+
+
+def _threshold(best: Any) -> float:
+    """What so many of the largest logits exceed that a text has `_TERMS` terms on average."""
+    low, high = best.min().item(), best.max().item()
+    for _ in range(40):
+        middle = (low + high) / 2
+        if (best > middle).sum().item() > _TERMS * len(best):
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
