@@ -26,7 +26,6 @@ from lsr.eval.dataset import evaluate_index, load_dataset
 Row = dict[str, Any]
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers")
-PRECISIONS = ("fp32", "bf16", "int8")
 
 progress = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -60,7 +59,7 @@ def words(_: click.Context, __: click.Parameter, value: str) -> list[str]:
     show_default=True,
     help="A built-in model, a random checkpoint or a folder; may be given again.",
 )
-@click.option("--precisions", callback=words, default=",".join(PRECISIONS), show_default=True)
+@click.option("--precisions", callback=words, default=",".join(speed.PRECISIONS), show_default=True)
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--memory", is_flag=True, help="Instead: peak memory on passages of 512 tokens.")
 @click.option("--limits", callback=words, default="256MB,1GB", show_default=True, help="For it.")
@@ -104,7 +103,7 @@ def main(
             else:
                 if not memory:
                     speed.limit_threads(threads)
-                    found["peaks"] = speed.peaks(precisions)
+                    found["peaks"] = speed.peaks(speed.PRECISIONS)
                 documents = itertools.islice(open_corpus(corpus, "skip"), max(count, slow_count))
                 texts = [document.indexed_text for document in documents]
                 rows = found["memory" if memory else "models"] = []

@@ -45,7 +45,7 @@ def peak_table(peaks: Row) -> Iterable[str]:
     yield "| numbers | multiply-adds a second, 10⁹ |"
     yield "|---|---:|"
     for kind, peak in peaks.items():
-        yield f"| {kind} | {peak if isinstance(peak, str) else format(peak / 1e9, ',.0f')} |"
+        yield f"| {kind} | {peak / 1e9:,.0f} |"
 
 
 def speed_tables(model: Row, peaks: Row, threads: int) -> Iterable[str]:
@@ -73,8 +73,10 @@ def speed_tables(model: Row, peaks: Row, threads: int) -> Iterable[str]:
         speed, share = "-", "-"
         if work is not None:
             speed = f"{sum(work) / typical / 1e9:,.0f}"
-            if isinstance(peaks.get(kind), float):
-                share = f"{100 * sum(work) / typical / threads / peaks[kind]:.0f} %"
+            # lsr screens the head in bytes, whatever the precision of the body.
+            body, head = peaks[kind], peaks[kind if encoder == PEER else "int8"]
+            at_best = (work[0] / body + work[1] / head) / threads
+            share = f"{100 * at_best / typical:.0f} %"
         rates = " | ".join(f"{texts / seconds:,.1f}" for seconds in (typical, slowest, fastest))
         yield (
             f"| {name} | {rates} | {peer_typical / typical:.2f} | {peer_fastest / fastest:.2f} | "

@@ -15,11 +15,14 @@ import numpy as np
 from benchmarks.checkpoints import LENGTH, lengths, multiply_adds
 from benchmarks.machine import available_memory, busy_seconds
 from lsr import LsrError, SparseVectors, load_encoder
+from lsr.encoders._kernels import multiply_adds as multiply_adds_a_second
+from lsr.encoders.heads import isa
 
 Row = dict[str, Any]
 Encode = Callable[[Sequence[str]], Any]
 
 PEER = "sentence-transformers"
+PRECISIONS = ("fp32", "bf16", "int8")
 TOLERANCE = 1e-3  # of a float32 weight
 
 _POOLS = ("OMP", "MKL", "OPENBLAS", "RAYON")
@@ -96,19 +99,12 @@ class Peer:
         self.batch, self.chunk = min(best, key=lambda setting: best[setting])
 
 
-def peaks(kinds: Sequence[str]) -> dict[str, float | str]:
-    """Multiply-adds a second of one core for each kind of number, or why there is no figure."""
-    try:
-        from lsr.encoders._kernels import multiply_adds as measure
-    except ImportError:
-        return dict.fromkeys(kinds, "this build of lsr has no encoding kernels")
-    found: dict[str, float | str] = {}
-    for kind in kinds:
-        try:
-            found[kind] = float(measure(kind, _PEAK_SECONDS))
-        except (LsrError, RuntimeError, ValueError) as error:
-            found[kind] = str(error)
-    return found
+def peaks(kinds: Sequence[str]) -> dict[str, float]:
+    """Multiply-adds a second of one core for each kind of number."""
+    return {
+        kind: multiply_adds_a_second(isa(), PRECISIONS.index(kind), _PEAK_SECONDS)
+        for kind in kinds
+    }
 
 
 def compare(
