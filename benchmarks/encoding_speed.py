@@ -102,8 +102,7 @@ class Peer:
 def peaks(kinds: Sequence[str]) -> dict[str, float]:
     """Multiply-adds a second of one core for each kind of number."""
     return {
-        kind: multiply_adds_a_second(isa(), PRECISIONS.index(kind), _PEAK_SECONDS)
-        for kind in kinds
+        kind: multiply_adds_a_second(isa(), PRECISIONS.index(kind), _PEAK_SECONDS) for kind in kinds
     }
 
 

@@ -11,16 +11,16 @@ def available_isas() -> list[str]: ...
 def multiply_adds(isa: str, precision: int, seconds: float) -> float: ...
 
 class WordPiece:
-    """ASCII text to token ids."""
+    """Text to token ids."""
 
     def __init__(
         self,
         pieces: dict[str, int],
         continuing: str,
+        characters: list[tuple[int, str]],
         whole: list[str],
         unknown: str,
         longest_word: int,
-        lower_case: bool,
     ) -> None: ...
     def encode(
         self, texts: list[str], before: list[int], most: int, after: list[int]

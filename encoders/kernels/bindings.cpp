@@ -2,6 +2,7 @@
 // sparse rows.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -189,11 +190,10 @@ class HeadModel {
 class WordPieceModel {
  public:
   WordPieceModel(const nb::dict& pieces, const std::string& continuing,
-                 std::vector<std::string> whole, const std::string& unknown, size_t longest_word,
-                 bool lower_case)
-      : model_(read(pieces, continuing), std::move(whole),
-               nb::cast<uint32_t>(nb::object(pieces[unknown.c_str()])), longest_word,
-               lower_case) {}
+                 const std::vector<std::pair<int, std::string>>& characters,
+                 std::vector<std::string> whole, const std::string& unknown, size_t longest_word)
+      : model_(read(pieces, continuing), read(characters), std::move(whole),
+               nb::cast<uint32_t>(nb::object(pieces[unknown.c_str()])), longest_word) {}
 
   // The ids of each text, or None where it was refused.
   nb::list encode(const nb::list& texts, const std::vector<uint32_t>& before, size_t most,
@@ -242,6 +242,15 @@ class WordPieceModel {
     return all;
   }
 
+  static std::vector<Character> read(const std::vector<std::pair<int, std::string>>& characters) {
+    std::vector<Character> all;
+    for (const auto& [kind, written] : characters) {
+      require(0 <= kind && kind <= static_cast<int>(Kind::kDropped), "no such kind of character");
+      all.push_back({static_cast<Kind>(kind), written});
+    }
+    return all;
+  }
+
   WordPiece model_;
 };
 
@@ -275,10 +284,11 @@ NB_MODULE(_kernels, m) {
       .def(nb::init<const std::string&, int, size_t, size_t, float, const nb::dict&>(), "isa"_a,
            "precision"_a, "layers"_a, "heads"_a, "epsilon"_a, "arrays"_a)
       .def("hidden", &BertModel::hidden, "ids"_a, "lengths"_a);
-  nb::class_<WordPieceModel>(m, "WordPiece", "ASCII text to token ids.")
-      .def(nb::init<const nb::dict&, const std::string&, std::vector<std::string>,
-                    const std::string&, size_t, bool>(),
-           "pieces"_a, "continuing"_a, "whole"_a, "unknown"_a, "longest_word"_a, "lower_case"_a)
+  nb::class_<WordPieceModel>(m, "WordPiece", "Text to token ids.")
+      .def(nb::init<const nb::dict&, const std::string&,
+                    const std::vector<std::pair<int, std::string>>&, std::vector<std::string>,
+                    const std::string&, size_t>(),
+           "pieces"_a, "continuing"_a, "characters"_a, "whole"_a, "unknown"_a, "longest_word"_a)
       .def("encode", &WordPieceModel::encode, "texts"_a, "before"_a, "most"_a, "after"_a);
   nb::class_<HeadModel>(m, "Head", "Hidden states to pooled term weights.")
       .def(nb::init<const std::string&, Matrix, Array<float>>(), "isa"_a, "weight"_a, "bias"_a)

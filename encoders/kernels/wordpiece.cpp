@@ -8,17 +8,21 @@
 namespace lsr::encoding {
 namespace {
 
-enum Kind : uint8_t { kLetter, kSpace, kPunctuation, kDropped };
+// The code point that begins at text[at] of valid UTF-8; moves `at` to its last byte.
+uint32_t code_point(const char* text, size_t& at) {
+  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(text[i])); };
+  const uint32_t first = byte(at);
+  if (first < 0x80) return first;
+  const size_t more = first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+  uint32_t point = first & (0x3fu >> more);
+  for (size_t i = 0; i < more; ++i) point = point << 6 | (byte(++at) & 0x3f);
+  return point;
+}
 
-struct Kinds {
-  Kind of[128];
-  Kinds() {
-    for (int c = 0; c < 128; ++c) of[c] = c < 32 || c == 127 ? kDropped : kLetter;
-    for (const char c : {' ', '\t', '\n', '\r'}) of[static_cast<int>(c)] = kSpace;
-    for (const char c : std::string_view("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"))
-      of[static_cast<int>(c)] = kPunctuation;
-  }
-};
+size_t count_characters(const std::string& word) {
+  return static_cast<size_t>(
+      std::count_if(word.begin(), word.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+}
 
 // FNV-1a, so that the hash of a piece goes on to that of a longer one.
 constexpr uint64_t kStart = 14695981039346656037u, kInside = 0x9e3779b97f4a7c15u;
@@ -28,12 +32,12 @@ uint64_t hashed(uint64_t hash, char c) {
 
 }  // namespace
 
-WordPiece::WordPiece(const std::vector<Piece>& pieces, std::vector<std::string> whole,
-                     uint32_t unknown, size_t longest_word, bool lower_case)
-    : whole_(std::move(whole)),
+WordPiece::WordPiece(const std::vector<Piece>& pieces, std::vector<Character> characters,
+                     std::vector<std::string> whole, uint32_t unknown, size_t longest_word)
+    : characters_(std::move(characters)),
+      whole_(std::move(whole)),
       unknown_(unknown),
-      longest_word_(longest_word),
-      lower_case_(lower_case) {
+      longest_word_(longest_word) {
   size_t room = 16;
   while (room < 2 * pieces.size()) room *= 2;
   entries_.assign(room, Entry{});
@@ -44,9 +48,9 @@ WordPiece::WordPiece(const std::vector<Piece>& pieces, std::vector<std::string> 
     for (const char c : piece.characters) hash = hashed(hash, c);
     Entry& found = entries_[place(piece.characters.data(), size, hash)];
     if (found.size == 0) {
-      found = {hash, piece.id, static_cast<uint32_t>(characters_.size()),
+      found = {hash, piece.id, static_cast<uint32_t>(spelled_.size()),
                static_cast<uint32_t>(size)};
-      characters_ += piece.characters;
+      spelled_ += piece.characters;
     }
     longest_piece_ = std::max(longest_piece_, size);
   }
@@ -55,25 +59,24 @@ WordPiece::WordPiece(const std::vector<Piece>& pieces, std::vector<std::string> 
 
 bool WordPiece::encode(const char* text, size_t size, size_t most,
                        std::vector<uint32_t>& ids) const {
-  static const Kinds kinds;
   const size_t before = ids.size();
   size_t at = 0;
   thread_local std::string word;
   word.clear();
   const auto full = [&] { return ids.size() - before >= most; };
   for (; at < size && !full(); ++at) {
-    const auto c = static_cast<unsigned char>(text[at]);
-    if (c >= 128) {
+    const uint32_t point = code_point(text, at);
+    if (point >= characters_.size() || characters_[point].kind == Kind::kRefused) {
       ids.resize(before);
       return false;
     }
-    const Kind kind = kinds.of[c];
-    if (kind == kLetter) {
-      word.push_back(static_cast<char>(lower_case_ && c >= 'A' && c <= 'Z' ? c + 32 : c));
-    } else if (kind != kDropped) {
+    const Character& character = characters_[point];
+    if (character.kind == Kind::kLetter) {
+      word += character.written;
+    } else if (character.kind != Kind::kDropped) {
       split(word, ids);
       word.clear();
-      if (kind == kPunctuation) split(std::string(1, static_cast<char>(c)), ids);
+      if (character.kind == Kind::kPunctuation) split(character.written, ids);
     }
   }
   if (!full()) split(word, ids);
@@ -93,7 +96,8 @@ void WordPiece::split(const std::string& word, std::vector<uint32_t>& ids) const
   const size_t before = ids.size();
   thread_local std::vector<uint64_t> hashes;
   size_t start = 0;
-  while (start < word.size() && word.size() <= longest_word_) {
+  const bool fits = count_characters(word) <= longest_word_;
+  while (fits && start < word.size()) {
     // The hash of each beginning of what is left, then the longest that is a piece.
     size_t length = std::min(word.size() - start, longest_piece_);
     hashes.resize(length);
@@ -119,7 +123,7 @@ size_t WordPiece::place(const char* characters, size_t size, uint64_t hash) cons
     const Entry& found = entries_[at];
     if (found.size == 0) return at;
     if (found.hash == hash && found.size == size &&
-        std::memcmp(characters_.data() + found.start, characters, size) == 0)
+        std::memcmp(spelled_.data() + found.start, characters, size) == 0)
       return at;
   }
 }

@@ -1,4 +1,4 @@
-// WordPiece over ASCII text, which is most of what BERT's tokenizers read.
+// WordPiece over the characters that most text is made of.
 //
 // Y. Wu et al., "Google's neural machine translation system" (2016), as in BERT: control
 // characters are dropped, text is split at white space and around punctuation, and each word is
@@ -12,6 +12,14 @@
 
 namespace lsr::encoding {
 
+// What becomes of a character.
+enum class Kind : uint8_t { kRefused, kLetter, kSpace, kPunctuation, kDropped };
+
+struct Character {
+  Kind kind = Kind::kRefused;
+  std::string written;  // of letters and punctuation: UTF-8, without accents or capitals
+};
+
 struct Piece {
   std::string characters;
   bool inside;  // of a word, not at its beginning
@@ -20,18 +28,20 @@ struct Piece {
 
 class WordPiece {
  public:
-  // `whole`: tokens that are looked for in the text itself; a text with one is refused.
-  WordPiece(const std::vector<Piece>& pieces, std::vector<std::string> whole, uint32_t unknown,
-            size_t longest_word, bool lower_case);
+  // characters: by code point, the first 128 and as many more as are known.
+  // whole: tokens that are looked for in the text itself; a text with one is refused.
+  // longest_word: in characters; longer ones are unknown.
+  WordPiece(const std::vector<Piece>& pieces, std::vector<Character> characters,
+            std::vector<std::string> whole, uint32_t unknown, size_t longest_word);
 
-  // Appends the first ids of a text, at most `most`; false, with `ids` as they were, when it is
-  // refused: when what is read of it has a character beyond ASCII or one of the whole tokens.
+  // Appends the first ids of a text (valid UTF-8), at most `most`; false, with `ids` as they were,
+  // when what is read of it has a character that is not known or one of the whole tokens.
   bool encode(const char* text, size_t size, size_t most, std::vector<uint32_t>& ids) const;
 
  private:
   struct Entry {
     uint64_t hash;
-    uint32_t id, start, size;  // in characters_; size 0 marks a free entry
+    uint32_t id, start, size;  // in spelled_; size 0 marks a free entry
   };
 
   // Where the entry of a piece is, or the free one where it would be.
@@ -39,11 +49,11 @@ class WordPiece {
   void split(const std::string& word, std::vector<uint32_t>& ids) const;
 
   std::vector<Entry> entries_;  // a power of two of them, half of them free
-  std::string characters_;
+  std::string spelled_;  // the pieces' characters
+  std::vector<Character> characters_;
   std::vector<std::string> whole_;
   uint32_t unknown_;
   size_t longest_word_, longest_piece_ = 0, longest_whole_ = 0;
-  bool lower_case_;
 };
 
 }  // namespace lsr::encoding
