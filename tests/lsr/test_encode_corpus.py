@@ -247,7 +247,7 @@ def test_interrupted_in_a_shard(
     toy: Callable[[], list[str]],
     signal_number: int,
 ) -> None:
-    import toy_encoder  # type: ignore[import-not-found]  # beside this file
+    import toy_encoder  # beside this file
 
     encode = toy_encoder.ToyEncoder.encode_documents
 
@@ -770,7 +770,7 @@ def test_unfinished_vectors_make_no_index(
 def test_settings_reach_the_encoder(
     run: Callable[..., Any], corpus: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import toy_encoder  # type: ignore[import-not-found]  # beside this file
+    import toy_encoder  # beside this file
 
     given = []
     load = toy_encoder.load
