@@ -75,7 +75,7 @@ def whole(
 
 def done(process: subprocess.Popen[str]) -> str:
     """What a process says when it has ended well."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "Traceback" not in err
     return out
