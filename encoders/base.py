@@ -14,6 +14,8 @@ from lsr.encoders.methods import Precision
 from lsr.errors import EncoderError, VectorError
 from lsr.vectors import SparseVectors
 
+OBSERVE_TEXTS = 256  # encoded at once by `Encoder.observe`, so that progress is seen
+
 Advance = Callable[[int], object]
 
 
@@ -75,10 +77,13 @@ class Encoder(ABC):
         Give many texts at once, some thousand: models sort them by length and spread them over
         threads.  `advance` is told how many more texts are done, each time that some are.
         """
-        vectors = self.encode_documents(texts)
-        if advance is not None:
-            advance(len(texts))
-        return vectors
+        vectors = []
+        for start in range(0, len(texts), OBSERVE_TEXTS):
+            piece = texts[start : start + OBSERVE_TEXTS]
+            vectors.append(self.encode_documents(piece))
+            if advance is not None:
+                advance(len(piece))
+        return SparseVectors.concatenate(vectors)
 
     def recall(self, texts: Sequence[str]) -> None:
         """Gather the statistics of texts whose vectors are kept from an earlier run.

@@ -30,6 +30,10 @@ class VectorError(LsrError):
     """A sparse vector breaks the rules of `lsr.SparseVectors`."""
 
 
+class VectorFolderError(LsrError):
+    """A folder of encoded vectors is none, unfinished, damaged, or another's work."""
+
+
 class QueryError(LsrError):
     """A query or a search parameter cannot be served."""
 
