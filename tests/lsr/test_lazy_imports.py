@@ -70,8 +70,7 @@ def test_search_with_the_builtin_model_needs_no_torch(
     for index in (splade_index, composite_index):
         found = imported(python, "search", index.path, "copper kettles", "--explain")
         assert found == {"numpy", "pyarrow"}
-        # Text beyond ASCII is for the library.
-        found = imported(python, "search", index.path, "é")
+        found = imported(python, "search", index.path, "漢字")  # which is for the library
         assert found == {"numpy", "pyarrow", "tokenizers"}
     assert imported(python, "encode", "--text", "copper") == {"numpy"}
 
@@ -85,20 +84,15 @@ def test_lexical_indexing_needs_no_model(python: list[str], corpus: Path, tmp_pa
     assert found == {"numpy", "pyarrow", "numba"}
 
 
-@pytest.mark.parametrize(
-    ("encoder", "wanted"),
-    [
-        ("bm25", {"numpy", "pyarrow"}),
-        ("splade-tiny", {"numpy", "pyarrow", "tokenizers", "torch", "transformers"}),
-    ],
-)
-def test_encoding_needs_no_compiler(
-    python: list[str], corpus: Path, tmp_path: Path, encoder: str, wanted: set[str]
+@pytest.mark.parametrize("encoder", ["bm25", "splade-tiny"])
+def test_encoding_needs_no_compiler_and_no_torch(
+    python: list[str], corpus: Path, tmp_path: Path, encoder: str
 ) -> None:
     few = tmp_path / "few.jsonl"
     few.write_text("".join(corpus.read_text().splitlines(keepends=True)[:3]))
     vectors = tmp_path / "v"
-    assert imported(python, "encode", few, "-o", vectors, "--encoder", encoder) == wanted
+    found = imported(python, "encode", few, "-o", vectors, "--encoder", encoder)
+    assert found == {"numpy", "pyarrow"}
     found = imported(python, "index", vectors, "-o", tmp_path / "i")
     assert found == {"numpy", "pyarrow", "numba"}
 
