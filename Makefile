@@ -2,7 +2,7 @@
 # make test         the whole test suite (a part of it: make test ARGS=tests/index)
 # make lint types   what ruff, import-linter and mypy say
 # make wheel-check  build the sdist, from it the wheel, install that alone and use it
-# make sanitize     the index and damage tests on kernels with address and UB sanitizers (Linux, GCC)
+# make sanitize     the tests of the kernels, and of damage, with address and UB sanitizers (Linux, GCC)
 # make clean        remove all that the above made
 #
 # They share the environment .venv, made on first use with the versions of constraints.txt.
@@ -90,7 +90,8 @@ sanitize: .venv/.dev
 	  -C build-dir=$(SANITIZE)/cmake -C cmake.define.LSR_SANITIZE=ON -C install.strip=false .
 	LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
 	  $(SANITIZE)/venv/bin/python .venv/bin/pytest --capture=sys \
-	  tests/index tests/lsr/test_damaged_index.py
+	  tests/index tests/lsr/test_damaged_index.py \
+	  tests/encoders/test_kernels.py tests/encoders/test_bert.py tests/encoders/test_heads.py
 
 clean:
 	rm -rf .venv build dist demo

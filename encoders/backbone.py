@@ -147,6 +147,8 @@ def load_torch(
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
         raise cannot_be_loaded(folder, error) from error
     _check(model, report, folder)
+    if layers and layers[0][0].shape[1] != getattr(model.config, "hidden_size", None):
+        raise _no_network(folder)
     model = model.to(place).eval()
     if head == "mlm":
         layers = [_take_out_head(model, folder)]
@@ -199,16 +201,19 @@ def _take_out_head(model: Any, folder: Path) -> Linear:
             "terms cannot be weighed; give another checkpoint"
         )
     probe = torch.arange(min(8, head.out_features), device=head.weight.device)[None]
-    with torch.inference_mode():
-        logits = model(probe).logits
-        for parent in model.modules():
-            for name, child in list(parent.named_children()):
-                if child is head:
-                    setattr(parent, name, torch.nn.Identity())
-        hidden = model(probe).logits
-        same = hidden.shape[-1] == head.in_features and torch.allclose(
-            head(hidden), logits, rtol=1e-3, atol=1e-3
-        )
+    try:
+        with torch.inference_mode():
+            logits = model(probe).logits
+            for parent in model.modules():
+                for name, child in list(parent.named_children()):
+                    if child is head:
+                        setattr(parent, name, torch.nn.Identity())
+            hidden = model(probe).logits
+            same = hidden.shape[-1] == head.in_features and torch.allclose(
+                head(hidden), logits, rtol=1e-3, atol=1e-3
+            )
+    except Exception as error:  # a config.json may ask for what no forward pass can do
+        raise cannot_be_loaded(folder, error) from error
     if not same:
         raise EncoderError(
             f"the model in {folder} ({type(model).__name__}) makes its logits otherwise than by "
@@ -255,11 +260,15 @@ def _token_head(folder: Path) -> list[Linear]:
             "published file again"
         ) from None
     if not layers or not fits or len(layers[-1][0]) != 1:
-        raise EncoderError(
-            f"{where} has no network from a token's hidden state to one finite number (tok_proj, "
-            f"impact_score_encoder or {BGE_HEAD}); give a checkpoint that has one"
-        )
+        raise _no_network(where)
     return layers
+
+
+def _no_network(where: Path) -> EncoderError:
+    return EncoderError(
+        f"{where} has no network from a token's hidden state to one finite number (tok_proj, "
+        f"impact_score_encoder or {BGE_HEAD}); give a checkpoint that has one"
+    )
 
 
 def _positions(model: Any) -> float:

@@ -7,7 +7,7 @@ weights in float32 or float16.  What is otherwise is left to torch (`lsr.encoder
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,6 +29,7 @@ class _Family:
         config: the names in config.json of what `_Sizes` has, and of the activation.
         layer: a layer's parts by our names; "{}" is its number.
         last: the last step of the masked language model by our names.
+        has_epsilon: whether config.json has the epsilon of the norms.
         positions_follow_padding: whether positions are counted from the id after padding.
     """
 
@@ -36,6 +37,7 @@ class _Family:
     config: Mapping[str, str]
     layer: Mapping[str, str]
     last: Mapping[str, str]
+    has_epsilon: bool = True
     positions_follow_padding: bool = False
 
 
@@ -107,6 +109,7 @@ _DISTILBERT = _Family(
         "terms": "vocab_projector",
         "bias": "vocab_projector.bias",
     },
+    has_epsilon=False,
 )
 _FAMILIES = {
     "bert": _BERT,
@@ -118,12 +121,16 @@ _FAMILIES = {
 
 @dataclass(frozen=True)
 class _Sizes:
+    """The numbers of a config.json; `first` is the position of a text's first token."""
+
     terms: int
     positions: int
     width: int
     inner: int
     layers: int
     heads: int
+    epsilon: float
+    first: int
     types: int = 0
 
 
@@ -137,7 +144,8 @@ class BertModel:
     """
 
     def __init__(self, folder: Path, body: _kernels.Bert, head: Head, sizes: _Sizes) -> None:
-        self.folder, self.terms, self.positions = folder, sizes.terms, float(sizes.positions)
+        self.folder, self.terms = folder, sizes.terms
+        self.positions = float(sizes.positions - sizes.first)
         self.position_bytes = 4 * (4 * sizes.width + max(3 * sizes.width, sizes.inner))
         self._body, self._head = body, head
 
@@ -163,30 +171,28 @@ def load_bert(folder: Path, head: str, precision: Precision, special: Ids) -> Be
     sizes = _sizes(config, family) if family is not None else None
     if family is None or sizes is None:
         return None
-    with Tensors(folder) as tensors:
+    model = " ".join(map(str, config.get("architectures") or [config["model_type"]]))
+    with Tensors(folder, model) as tensors:
         if not tensors.plain:
             return None
         arrays = _body(tensors, family, sizes)
         if head == "mlm":
             arrays |= _transform(tensors, family, sizes)
-            layers = [_terms(tensors, family, sizes, arrays["words"])]
+            tied = config.get("tie_word_embeddings") is not False
+            layers = [_terms(tensors, family, sizes, arrays["words"] if tied else None)]
         else:
             layers = _token_layers(tensors, sizes.width)
         if not layers:
             return None
-        tensors.check(" ".join(config.get("architectures") or [config["model_type"]]))
+        tensors.check()
     made: Head
     made = TermHead(folder, layers[0]) if head == "mlm" else TokenHead(folder, layers, special)
-    if family.positions_follow_padding:
-        first = int(config.get("pad_token_id", 1)) + 1
-        arrays["positions"] = arrays["positions"][first:]
-        sizes = replace(sizes, positions=len(arrays["positions"]))
     body = _kernels.Bert(
         isa(),
         get_args(Precision).index(precision),
         sizes.layers,
         sizes.heads,
-        float(config.get("layer_norm_eps", 1e-12)),
+        sizes.epsilon,
         arrays,
     )
     return BertModel(folder, body, made, sizes)
@@ -206,7 +212,16 @@ def _sizes(config: Mapping[str, Any], family: _Family) -> _Sizes | None:
     }
     if len(numbers) < len(family.config) - 1:  # all but the activation
         return None
-    sizes = _Sizes(**numbers)
+    epsilon = config.get("layer_norm_eps", 1e-12) if family.has_epsilon else 1e-12
+    if not isinstance(epsilon, float) or not 0 < epsilon < 1:
+        return None
+    first = 0
+    if family.positions_follow_padding:
+        padding = config.get("pad_token_id", 1)
+        if not isinstance(padding, int) or not 0 <= padding < numbers["positions"] - 1:
+            return None
+        first = padding + 1
+    sizes = _Sizes(**numbers, epsilon=epsilon, first=first)
     return sizes if sizes.width % sizes.heads == 0 else None
 
 
@@ -228,6 +243,7 @@ def _body(tensors: Tensors, family: _Family, sizes: _Sizes) -> dict[str, Array]:
         # All tokens are of the first type, so its vector may as well be the positions'.
         kinds = tensors.take(f"{embeddings}token_type_embeddings.weight", sizes.types, width)
         arrays["positions"] = arrays["positions"] + kinds[0]
+    arrays["positions"] = arrays["positions"][sizes.first :]
     for number in range(sizes.layers):
         theirs = {ours: prefix + name.format(number) for ours, name in family.layer.items()}
         parts = [
@@ -254,20 +270,23 @@ def _transform(tensors: Tensors, family: _Family, sizes: _Sizes) -> dict[str, Ar
     }
 
 
-def _terms(tensors: Tensors, family: _Family, sizes: _Sizes, words: Array) -> Linear:
+def _terms(tensors: Tensors, family: _Family, sizes: _Sizes, words: Array | None) -> Linear:
     """The output layer: the embeddings of words, unless a checkpoint has one of its own."""
     name = f"{family.last['terms']}.weight"
-    # Both names of the bias are in use, and some files have it under both.
-    biases = [family.last["bias"], f"{family.last['terms']}.bias"]
-    bias = next((name for name in biases if name in tensors), biases[0])
+    # Both names of the bias are in use, and some files have it under both: the layer's own counts.
+    biases = [f"{family.last['terms']}.bias", family.last["bias"]]
+    bias = next((name for name in biases if name in tensors), biases[-1])
     tensors.pass_over(biases)
-    weight = tensors.take(name, *words.shape) if name in tensors else words
-    return weight, tensors.take(bias, sizes.terms)
+    if words is None or name in tensors:
+        words = tensors.take(name, sizes.terms, sizes.width)
+    return words, tensors.take(bias, sizes.terms)
 
 
 def _token_layers(tensors: Tensors, width: int) -> list[Linear]:
     """The network that gives a token its weight, layer by layer; none when it is elsewhere."""
     numbers = {int(m[1] or 0): m[0].rpartition(".")[0] for m in tensors.matches(TOKEN_HEAD)}
+    if any(f"{name}.bias" not in tensors for name in numbers.values()):
+        return []
     layers = []
     for number in sorted(numbers):
         columns = tensors.rows(f"{numbers[number]}.weight")

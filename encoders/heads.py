@@ -101,8 +101,9 @@ class TokenHead:
 
     def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
         values = hidden
-        for number, (weight, bias) in enumerate(self._layers):
-            values = (np.maximum(values, 0) if number else values) @ weight.T + bias
+        with np.errstate(over="ignore", invalid="ignore"):  # an error below, not a warning
+            for number, (weight, bias) in enumerate(self._layers):
+                values = (np.maximum(values, 0) if number else values) @ weight.T + bias
         if not np.isfinite(values).all():
             raise not_finite(self._folder)
         weights = _ACTIVATIONS[side.activation](np.maximum(values[:, 0], 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -34,10 +35,13 @@ class Tensors:
 
     What is missing, has another shape or is not finite is noted when it is taken, and `check`
     names it all.  Raises `EncoderError` when a file cannot be read.
+
+    Args:
+        model: what to call it in errors.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, model: str) -> None:
+        self._folder, self._model = folder, model
         self._files = ExitStack()
         self._where: dict[str, Any] = {}
         self._taken: set[str] = set()
@@ -54,6 +58,7 @@ class Tensors:
         except (OSError, SafetensorError) as error:
             self._files.close()
             raise cannot_be_loaded(folder, error) from None
+        self._room = sum(math.prod(self._shape(name)) for name in self._where)
 
     def __enter__(self) -> Tensors:
         return self
@@ -85,19 +90,16 @@ class Tensors:
 
     def rows(self, name: str) -> int:
         """The first size of a tensor, 0 where there is none."""
-        file = self._where.get(name)
-        return file.get_slice(name).get_shape()[0] if file is not None else 0
+        return next(iter(self._shape(name)), 0) if name in self._where else 0
 
     def take(self, name: str, *shape: int) -> Array:
         """A tensor; when it is not there, or not of this shape, zeros."""
         found = self._name(name)
         if found is None:
-            self._wrong["lacks"].append(name)
-            return np.zeros(shape, np.float32)
+            return self._instead("lacks", name, shape)
         self._taken.add(found)
-        if tuple(self._where[found].get_slice(found).get_shape()) != shape:
-            self._wrong["has other shapes for"].append(found)
-            return np.zeros(shape, np.float32)
+        if self._shape(found) != shape:
+            return self._instead("has other shapes for", found, shape)
         values: Array = self._where[found].get_tensor(found).astype(np.float32, copy=False)
         if not np.isfinite(values).all():
             self._wrong["has numbers that are not finite in"].append(found)
@@ -107,12 +109,30 @@ class Tensors:
         """Take these as used."""
         self._taken |= set(names)
 
-    def check(self, model: str) -> None:
+    def check(self) -> None:
         """Raise `EncoderError` unless all that was taken was right, and nothing is left."""
         self._wrong["has left over"] = [
-            name for name in self._where if name not in self._taken and not UNUSED.search(name)
+            name
+            for name in self._where
+            if name not in self._taken
+            and not UNUSED.search(name)
+            and not TOKEN_HEAD.fullmatch(name)
         ]
-        check_weights(self._folder, model, self._wrong)
+        check_weights(self._folder, self._model, self._wrong)
+
+    def _instead(self, what: str, name: str, shape: tuple[int, ...]) -> Array:
+        """Zeros for what is wrong, so that all that is can be named.
+
+        They take no more than the files do: sizes that a config.json makes up are named at once.
+        """
+        self._wrong[what].append(name)
+        self._room -= math.prod(shape)
+        if self._room < 0:
+            self.check()
+        return np.zeros(shape, np.float32)
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._where[name].get_slice(name).get_shape())
 
     def _name(self, name: str) -> str | None:
         if name in self._where:
@@ -153,4 +173,5 @@ def _files(folder: Path) -> list[Path]:
     index = folder / f"{_FILE}.index.json"
     if not index.exists():
         return []
-    return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+    names = dict(read_json(index).get("weight_map", {})).values()
+    return [folder / name for name in sorted(set(map(str, names)))]

@@ -43,6 +43,12 @@ Norms norms_of(const float* exact, const int8_t* rounded, float scale, size_t wi
 // the logit as of its bound: what is screened out is so however the logit is rounded.
 double slack(size_t width) { return 2.0 * static_cast<double>(width + 16) / (1 << 24); }
 
+// Whether errors are relative: products of what is so neither overflow nor lose bits at the lower
+// end of the range of floats.  What is not so is never screened out.
+bool ordinary(float scale, const Norms& norms) {
+  return scale >= 1e-17f && norms.kept + norms.lost <= 1e18;
+}
+
 }  // namespace
 
 Head::Head(const Loops& loops, const float* weight, const float* bias, size_t terms, size_t width)
@@ -60,7 +66,9 @@ Head::Head(const Loops& loops, const float* weight, const float* bias, size_t te
     const float* row = weight + term * width;
     loops.to_bytes(row, width, bytes_.scales[term], rounded.data());
     const Norms norms = norms_of(row, rounded.data(), bytes_.scales[term], width);
-    limits_[term] = static_cast<float>(bias[term] + slack(width) * std::fabs(bias[term]));
+    limits_[term] = ordinary(bytes_.scales[term], norms)
+                        ? static_cast<float>(bias[term] + slack(width) * std::fabs(bias[term]))
+                        : std::numeric_limits<float>::infinity();
     norms_[term] = static_cast<float>(norms.kept + norms.lost);  // at least |w|
     errors_[term] = static_cast<float>(norms.lost);
   }
@@ -103,7 +111,9 @@ void Head::screen(const std::vector<Text>& texts, std::vector<uint64_t>& masks) 
       const float* row = text.hidden + i * width_;
       rows.set(loops_, text.first + i, row, scale);
       const Norms norms = norms_of(row, rows.bytes(text.first + i), scale, width_);
-      error = std::max(error, norms.lost + slack(width_) * (norms.kept + norms.lost));
+      error = std::max(error, ordinary(scale, norms)
+                                  ? norms.lost + slack(width_) * (norms.kept + norms.lost)
+                                  : std::numeric_limits<double>::infinity());
       norm = std::max(norm, norms.kept);
     }
     roundings.push_back({scale, static_cast<float>(error), static_cast<float>(norm)});

@@ -80,9 +80,10 @@ inline void opaque(Pairs& value) {
 
 #endif
 
-// e to the x, within 2 units in the last place; from -87 on upwards, and below as for -87.
+// e to the x, within 2 units in the last place; from -87 on upwards, and below as for -87.  What
+// is not a number stays so: a comparison with it gives the second operand.
 inline Vec exponential(Vec x) {
-  x = smaller(larger(x, all(-87.0f)), all(88.0f));
+  x = smaller(all(88.0f), larger(all(-87.0f), x));
   // Adding 1.5 * 2^23 rounds to an integer, which the low bits of the sum then hold.
   const Vec shifter = all(12582912.0f);
   const Vec shifted = fma(x, all(1.44269504088896341f), shifter);

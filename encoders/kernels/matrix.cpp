@@ -1,18 +1,22 @@
 #include "matrix.h"
 
-#include <cmath>
 #include <cstring>
 #include <numeric>
 
 namespace lsr::encoding {
 
 float byte_scale(const float* values, size_t count) {
-  float most = 0;
+  // Magnitudes are in the order of their bits, where what is not a number comes last.
+  uint32_t most = 0;
   for (size_t i = 0; i < count; ++i) {
-    const float size = std::fabs(values[i]);
-    most = most < size ? size : most;
+    uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof bits);
+    bits &= 0x7fffffffu;
+    most = most < bits ? bits : most;
   }
-  return most > 0 ? most / 127.0f : 1.0f;
+  float size;
+  std::memcpy(&size, &most, sizeof size);
+  return most > 0 ? size / 127.0f : 1.0f;
 }
 
 void QuantizedRows::resize(size_t count, size_t width) {

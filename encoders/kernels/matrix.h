@@ -16,7 +16,8 @@ inline size_t rounded_up(size_t value, size_t multiple) {
 // Rows that a Linear writes have room for whole panels of either kind.
 inline size_t row_room(size_t columns) { return rounded_up(columns, kBytePanel); }
 
-// The scale that makes the largest magnitude of some values 127; 1 where all are zero.
+// The scale that makes the largest magnitude of some values 127; 1 where all are zero, and not a
+// number where one is none, so that no product hides it.
 float byte_scale(const float* values, size_t count);
 
 // Rows as signed bytes, each by a scale of its own.

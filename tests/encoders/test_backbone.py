@@ -8,19 +8,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from lsr.encoders import load_encoder
 from lsr.errors import EncoderError
+
+from .changed import change_weights
 
 MakeCheckpoint = Callable[..., Path]
 TEXTS = ["red", "the reddish planet, saturns rings", "", "venus " * 20]
 
 
-def spoil_weights(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    weights = load_file(folder / "model.safetensors")
-    change(weights)
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+@pytest.fixture(params=["kernels", "torch"])
+def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What loads the model, and it alone: both hold to the same."""
+    if request.param == "torch":
+        monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
+    else:
+        monkeypatch.setattr("lsr.encoders.backbone.load_torch", None)
+    return str(request.param)
 
 
 TRANSFORM = "cls.predictions.transform.dense.weight"
@@ -31,7 +37,10 @@ TRANSFORM = "cls.predictions.transform.dense.weight"
     [
         (lambda w: w.pop(TRANSFORM), f"lacks {TRANSFORM}"),
         (lambda w: [w.pop(k) for k in list(w) if k.startswith("cls.")], "lacks cls.*more"),
-        (lambda w: w.update({"bert.encoder.layer.7.x": np.ones(2)}), "has left over bert.enc"),
+        (
+            lambda w: w.update({"bert.encoder.layer.7.x": np.ones(2, np.float32)}),
+            "left over bert.enc",
+        ),
         (
             lambda w: w[TRANSFORM].__setitem__((0, 0), np.nan),
             f"numbers that are not finite in {TRANSFORM}",
@@ -43,15 +52,15 @@ TRANSFORM = "cls.predictions.transform.dense.weight"
     ],
 )
 def test_weights_that_would_be_wrong_are_refused(
-    make_checkpoint: MakeCheckpoint, change: Callable[[dict[str, Any]], Any], said: str
+    make_checkpoint: MakeCheckpoint, runner: str, change: Callable[[dict[str, Any]], Any], said: str
 ) -> None:
     folder = make_checkpoint()
-    spoil_weights(folder, change)
+    change_weights(folder, change)
     with pytest.raises(EncoderError, match=said):
         load_encoder(str(folder), max_length=16)
 
 
-def test_weights_not_needed_are_passed_over(make_checkpoint: MakeCheckpoint) -> None:
+def test_weights_not_needed_are_passed_over(make_checkpoint: MakeCheckpoint, runner: str) -> None:
     folder = make_checkpoint()
     before = load_encoder(str(folder), max_length=16).encode_documents(TEXTS)
     tied = load_file(folder / "model.safetensors")
@@ -63,11 +72,11 @@ def test_weights_not_needed_are_passed_over(make_checkpoint: MakeCheckpoint) -> 
         "cls.seq_relationship.weight": np.ones((2, 16), np.float32),
         "bert.embeddings.position_ids": np.arange(64)[None],
     }
-    spoil_weights(folder, lambda weights: weights.update(extra))
+    change_weights(folder, lambda weights: weights.update(extra))
     assert load_encoder(str(folder), max_length=16).encode_documents(TEXTS) == before
 
 
-def test_old_names_of_layer_norms_load(make_checkpoint: MakeCheckpoint) -> None:
+def test_old_names_of_layer_norms_load(make_checkpoint: MakeCheckpoint, runner: str) -> None:
     folder = make_checkpoint()
     generator = np.random.default_rng(5)
 
@@ -81,13 +90,15 @@ def test_old_names_of_layer_norms_load(make_checkpoint: MakeCheckpoint) -> None:
             old = name.replace("LayerNorm.weight", "LayerNorm.gamma")
             weights[old.replace("LayerNorm.bias", "LayerNorm.beta")] = weights.pop(name)
 
-    spoil_weights(folder, scale)
+    change_weights(folder, scale)
     before = load_encoder(str(folder), max_length=16).encode_documents(TEXTS)
-    spoil_weights(folder, rename)
+    change_weights(folder, rename)
     assert load_encoder(str(folder), max_length=16).encode_documents(TEXTS) == before
 
 
-def test_tokenizer_larger_than_the_model_is_refused(make_checkpoint: MakeCheckpoint) -> None:
+def test_tokenizer_larger_than_the_model_is_refused(
+    make_checkpoint: MakeCheckpoint, runner: str
+) -> None:
     folder = make_checkpoint()
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     tokenizer["model"]["vocab"].update({f"word{number}": number for number in range(24, 50)})
@@ -96,7 +107,7 @@ def test_tokenizer_larger_than_the_model_is_refused(make_checkpoint: MakeCheckpo
         load_encoder(str(folder), max_length=16)
 
 
-def test_damaged_files_are_one_error(make_checkpoint: MakeCheckpoint) -> None:
+def test_damaged_files_are_one_error(make_checkpoint: MakeCheckpoint, runner: str) -> None:
     folder = make_checkpoint()
     (folder / "model.safetensors").write_bytes(b"\xff" * 64)
     with pytest.raises(EncoderError, match="cannot be loaded") as raised:
@@ -130,8 +141,19 @@ def test_unusable_device_is_refused(device: str) -> None:
         load_encoder(device=device)
 
 
-@pytest.mark.parametrize(("kind", "most"), [("bert", 64), ("roberta", 62), ("modernbert", 64)])
-def test_max_length_has_limits(make_checkpoint: MakeCheckpoint, kind: str, most: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "most"), [("bert", 64), ("distilbert", 64), ("roberta", 62), ("modernbert", 64)]
+)
+@pytest.mark.parametrize("in_torch", [False, True])
+def test_max_length_has_limits(
+    make_checkpoint: MakeCheckpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    in_torch: bool,
+    kind: str,
+    most: int,
+) -> None:
+    if in_torch:
+        monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
     folder = str(make_checkpoint(kind))
     encoder = load_encoder(folder, max_length=most)
     assert len(encoder.encode_documents(["red " * 100])) == 1
@@ -140,7 +162,7 @@ def test_max_length_has_limits(make_checkpoint: MakeCheckpoint, kind: str, most:
             load_encoder(folder, max_length=length)
 
 
-def test_loading_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+def test_loading_is_silent(runner: str, capfd: pytest.CaptureFixture[str]) -> None:
     from transformers.utils import logging
 
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()

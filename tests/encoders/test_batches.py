@@ -1,0 +1,315 @@
+"""Batches: whatever the threads, models and sizes, each text gets its row, and errors surface."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsr.encoders import batches, load_encoder
+from lsr.encoders.batches import Batches
+from lsr.encoders.methods import Side
+from lsr.encoders.rows import Row
+from lsr.errors import EncoderError
+
+MakeCheckpoint = Callable[..., Path]
+SIDE = Side("mlm")
+DEADLINE = 60.0  # seconds after which a test that hangs fails
+
+
+class Letters:
+    """A tokenizer: each letter is a token, and one stands before them."""
+
+    def encode(self, texts: list[str]) -> list[Any]:
+        return [np.array([0, *map(ord, text)], np.uint32) for text in texts]
+
+
+class Fake:
+    """A model whose rows tell what it was given."""
+
+    folder, terms, positions, position_bytes = Path("fake"), 200, 99.0, 1 << 12
+
+    def __init__(self, before: Callable[[list[Any]], Any] = lambda ids: None) -> None:
+        self.before = before
+        self.seen: list[list[int]] = []  # the sizes of each batch
+        self.running = self.most_running = 0
+
+    def rows(self, side: Side, ids: Any) -> list[Row]:
+        assert side is SIDE
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        self.seen.append([own.size for own in ids])
+        try:
+            self.before(ids)
+            return [row_of(own) for own in ids]
+        finally:
+            self.running -= 1
+
+    @property
+    def texts(self) -> int:
+        return sum(map(len, self.seen))
+
+
+def row_of(ids: Any) -> Row:
+    terms, counts = np.unique(ids, return_counts=True)
+    return terms, counts.astype(np.float32)
+
+
+def run(models: list[Any], texts: list[str], most: int | None = None, advance: Any = None) -> Any:
+    return Batches(models, most).rows(SIDE, Letters(), texts, advance)  # type: ignore[arg-type]
+
+
+def right(rows: Any, texts: list[str]) -> bool:
+    expected = [row_of(own) for own in Letters().encode(texts)]
+    return len(rows) == len(expected) and all(
+        a.tolist() == b.tolist()
+        for row, other in zip(rows, expected, strict=True)
+        for a, b in zip(row, other, strict=True)
+    )
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many pieces of few texts."""
+    monkeypatch.setattr(batches, "_PIECE", 2)
+
+
+def some_texts(count: int) -> list[str]:
+    return ["abc"[n % 3] * (n * 7 % 11) for n in range(count)]
+
+
+@given(
+    texts=st.lists(st.text("abc", max_size=30), max_size=40),
+    models=st.integers(1, 4),
+    most=st.none() | st.integers(1, 9),
+    piece=st.integers(1, 9),
+    positions=st.integers(1, 60),
+)
+def test_each_text_gets_its_row(
+    texts: list[str], models: int, most: int | None, piece: int, positions: int
+) -> None:
+    fakes = [Fake() for _ in range(models)]
+    done: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "_PIECE", piece)
+        patch.setattr(batches, "_BATCH_POSITIONS", range(positions, positions + 1))
+        assert right(run(fakes, texts, most, done.append), texts)
+    assert sum(done) == len(texts)
+    assert all(0 < count <= piece for count in done)
+    for batch in [batch for fake in fakes for batch in fake.seen]:
+        assert 1 <= len(batch) <= min(piece, most or piece)
+        assert len(batch) == 1 or max(batch) * len(batch) <= positions
+    assert sum(fake.texts for fake in fakes) == len(texts)
+
+
+def test_batches_are_as_large_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_PIECE", 100)
+    monkeypatch.setattr(batches, "_BATCH_POSITIONS", range(12, 13))
+    fake = Fake()
+    run([fake], ["aaaaa", "aaaa", "aaa", "aa", "a", ""])
+    assert fake.seen == [[6, 5], [4, 3, 2], [1]]
+
+
+@pytest.mark.parametrize(("cost", "positions"), [(1, 2048), (4096, 1024), (1 << 40, 256)])
+def test_batches_go_by_working_memory(cost: int, positions: int) -> None:
+    fake = Fake()
+    fake.position_bytes = cost
+    texts = ["a" * 7] * 1000
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "_PIECE", 1000)
+        run([fake], texts)
+    assert max(map(len, fake.seen)) == positions // 8
+
+
+@pytest.mark.usefixtures("small")
+def test_models_work_at_the_same_time() -> None:
+    barrier = threading.Barrier(3)
+    first = threading.local()
+
+    def meet(ids: Any) -> None:
+        if not hasattr(first, "met"):
+            first.met = True
+            barrier.wait(DEADLINE)
+
+    fakes = [Fake(meet) for _ in range(3)]
+    texts = some_texts(40)
+    assert right(run([*fakes], texts), texts)
+    assert all(fake.texts and fake.most_running == 1 for fake in fakes)
+    # The same model twice works twice at a time.
+    one = Fake(meet)
+    assert right(run([one] * 3, texts), texts)
+    assert one.most_running > 1
+
+
+def workers() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread is not threading.main_thread()}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_ends_the_others(threads: int) -> None:
+    def fail(ids: Any) -> None:
+        if ids[0].size == 5:
+            raise EncoderError("too bad")
+
+    before = workers()
+    fake = Fake(fail)
+    done: list[int] = []
+    with pytest.raises(EncoderError, match=r"^too bad$"):
+        run([fake] * threads, some_texts(3000), None, done.append)
+    assert workers() <= before
+    assert fake.texts < 3000
+    assert sum(done) < 3000
+    fake.before = lambda ids: None
+    assert right(run([fake] * threads, some_texts(9)), some_texts(9))
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("where", ["consumer", "waiting"])
+def test_an_interrupt_leaves_no_thread(threads: int, where: str) -> None:
+    def interrupt(_: Any) -> None:
+        if where == "consumer":
+            raise KeyboardInterrupt
+
+    interrupts = iter([_thread.interrupt_main] if where == "waiting" else [])
+
+    def interrupt_waiting(ids: Any) -> None:
+        if ids[0].size == 5:
+            next(interrupts, lambda: None)()
+
+    before = workers()
+    fake = Fake(interrupt_waiting)
+    with pytest.raises(KeyboardInterrupt):
+        run([fake] * threads, some_texts(3000), None, interrupt)
+    assert workers() <= before
+    assert fake.texts < 3000
+
+
+def test_one_piece_needs_no_thread() -> None:
+    ran: list[threading.Thread] = []
+    fake = Fake(lambda ids: ran.append(threading.current_thread()))
+    run([fake] * 4, some_texts(20))
+    assert set(ran) == {threading.current_thread()}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_too_little_memory_makes_smaller_batches(
+    monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr(batches, "_PIECE", 16)
+
+    def scarce(ids: Any) -> None:
+        if sum(own.size for own in ids) > 30:
+            raise MemoryError
+
+    fake = Fake(scarce)
+    runner = Batches([fake] * threads)
+    texts = ["a" * 9] * 200
+    for _ in range(2):
+        assert right(runner.rows(SIDE, Letters(), texts), texts)  # type: ignore[arg-type]
+        tries, fake.seen = fake.seen, []
+    assert max(map(len, tries)) == 2  # the second time no batch is tried in vain
+    with pytest.raises(EncoderError, match=r"one text of 41 tokens .* fake; give a smaller max_l"):
+        runner.rows(SIDE, Letters(), [*texts, "a" * 40])  # type: ignore[arg-type]
+
+
+def test_max_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "memory_in_use", lambda: 1_000_000)
+    monkeypatch.setattr(batches, "_PIECE", 100)
+    fake = Fake()
+    fake.position_bytes = 1000
+    # Twice what batches of both threads take: 30 positions, so three texts.
+    Batches([fake] * 2, None, 1_000_000 + 30 * 1000 * 2 * 2).rows(
+        SIDE,
+        Letters(),  # type: ignore[arg-type]
+        ["a" * 9] * 20,
+    )
+    assert max(map(len, fake.seen)) == 3
+    for limit in (1, 999_999, 1_000_000 + 3999):
+        with pytest.raises(
+            EncoderError, match=r"^max_memory of . MB is too little: .* 1 MB already"
+        ):
+            Batches([fake] * 2, None, limit)
+
+
+def test_max_memory_of_an_encoder() -> None:
+    with pytest.raises(EncoderError, match=r"max_memory of 1 MB is too little: with the model"):
+        load_encoder(max_memory=1_000_000)
+    texts = ["the red planet " * n for n in range(40)]
+    scarce = load_encoder(max_memory=1 << 34).encode_documents(texts)
+    assert scarce == load_encoder().encode_documents(texts)
+
+
+WORDS = [
+    "red planet",
+    "",
+    "the reddish planet, saturns rings. " * 8,
+    "mars is known",
+    "venus " * 20,
+]
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+def test_vectors_do_not_depend_on_threads_and_batches(
+    make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch, kind: str, precision: Any
+) -> None:
+    folder = str(make_checkpoint(kind))
+    texts = [text + " a" * n for n, text in enumerate(WORDS * 10)]
+    expected = None
+    for threads, batch_size, piece, positions in (
+        (1, None, 32, 2048),
+        (3, None, 1, 2048),
+        (2, 1, 5, 2048),
+        (2, 7, 9, 70),
+        (5, None, 4, 30),
+    ):
+        monkeypatch.setattr(batches, "_PIECE", piece)
+        monkeypatch.setattr(batches, "_BATCH_POSITIONS", range(positions, positions + 1))
+        encoder: Any = load_encoder(
+            folder, max_length=24, threads=threads, batch_size=batch_size, precision=precision
+        )
+        done: list[int] = []
+        found = encoder.observe(texts, done.append)
+        assert sum(done) == len(texts)
+        expected = expected or found
+        assert found == expected
+        assert encoder.encode_queries(texts) == expected
+    alone = [encoder.encode_documents([text]) for text in texts]
+    assert all(one == expected[n : n + 1] for n, one in enumerate(alone))
+
+
+def test_devices_share_the_work(make_checkpoint: MakeCheckpoint, small: None) -> None:
+    folder = str(make_checkpoint())
+    texts = WORDS * 12
+    expected = load_encoder(folder, max_length=24).encode_documents(texts)
+    encoder: Any = load_encoder(folder, max_length=24, device="cpu,cpu")
+    (runner,) = encoder._models.values()
+    models = set(runner._models)
+    assert len(models) == 2
+    seen: dict[Any, int] = dict.fromkeys(models, 0)
+    barrier = threading.Barrier(2)
+    for model in models:
+
+        def rows(side: Any, ids: Any, model: Any = model, plain: Any = model.rows) -> Any:
+            seen[model] += len(ids)
+            if seen[model] == len(ids):
+                barrier.wait(DEADLINE)
+            return plain(side, ids)
+
+        model.rows = rows
+    found = encoder.encode_documents(texts)
+    assert all(seen.values())
+    assert sum(seen.values()) == len(texts)
+    for one, other in zip(found, expected, strict=True):
+        assert one.terms.tolist() == other.terms.tolist()
+        assert one.weights == pytest.approx(other.weights, abs=1e-4)
