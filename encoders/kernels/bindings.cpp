@@ -122,7 +122,9 @@ class BertModel {
            tensors.norm(name + "down_norm", width)});
     }
     if (bert_->transforms) {
-      bert_->transform = tensors.linear(loops, kind, "transform", width, width);
+      // One product of many, and what it rounds nothing makes good: always floats.
+      bert_->transform =
+          tensors.linear(loops, Precision::kFp32, "transform", width, width);
       bert_->transform_norm = tensors.norm("transform_norm", width);
     }
   }
