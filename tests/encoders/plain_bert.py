@@ -82,12 +82,16 @@ def hidden(
     lengths: Sequence[int],
     rounded: Callable[[Any], Any] = exactly,
 ) -> npt.NDArray[np.float64]:
-    """Hidden states of some texts; `rounded` is what linear layers make of rows and weights."""
+    """Hidden states of some texts.
+
+    `rounded`: what linear layers but the last, `transform`, make of rows and weights.
+    """
     of = {name: array.astype(float) for name, array in arrays.items()}
 
     def linear(name: str, rows: Any) -> Any:
-        weight = rounded(of[f"{name}.weight"]).astype(float)
-        return rounded(rows).astype(float) @ weight.T + of[f"{name}.bias"]
+        made = exactly if name == "transform" else rounded
+        weight = made(of[f"{name}.weight"]).astype(float)
+        return made(rows).astype(float) @ weight.T + of[f"{name}.bias"]
 
     def norm(name: str, rows: Any) -> Any:
         away = rows - rows.mean(-1, keepdims=True)

@@ -88,12 +88,12 @@ def test_a_text_does_not_depend_on_its_neighbours(
 @pytest.mark.parametrize("precision", [FP32, BF16, INT8])
 @pytest.mark.parametrize("width", [4, 15, 33, 64, 96])
 def test_products_round_as_they_say(isa: str, precision: int, width: int) -> None:
-    """A single linear layer: but for inputs right between two values, exactly so."""
+    """Two products after a silent attention: but for inputs between two values, exactly so."""
     random = np.random.default_rng(width)
-    arrays = random_arrays(random, width, 1, 0, True, WORDS)
-    arrays["transform.weight"][0] = 0  # has no scale
+    arrays = random_arrays(random, width, 2 * width + 1, 1, True, WORDS)
+    arrays["layers.0.output.weight"][:] = 0  # has no scale
     ids = some_ids(1, [100])
-    found = run(_kernels.Bert(isa, precision, 0, 1, EPSILON, arrays), ids, [100])
+    found = run(_kernels.Bert(isa, precision, 1, 1, EPSILON, arrays), ids, [100])
     expected = plain_bert.hidden(arrays, 1, EPSILON, ids, [100], plain_bert.ROUND[precision])
     assert np.quantile(np.abs(found - expected).max(1), 0.9) < 1e-5
     if precision != FP32:
