@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,20 +17,10 @@ import pyarrow as pa
 from lsr.data.corpus import Document
 from lsr.errors import LsrError, VectorError
 from lsr.files import replacing
-from lsr.vectors import SparseVectors
+from lsr.vectors import Chunk, SparseVectors
 
 SHARD_DOCUMENTS = 2048
 SHARD_CHARACTERS = 1 << 25
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Neighbouring documents with their vectors."""
-
-    ids: list[str]
-    titles: list[str] | None
-    texts: list[str] | None
-    vectors: SparseVectors
 
 
 def groups(documents: Iterator[Document]) -> Iterator[list[Document]]:

@@ -1,8 +1,9 @@
-"""`SparseVectors`: the one type that encoders and the index share."""
+"""`SparseVectors`, the one type that encoders and the index share, and `Chunk`, documents with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,16 @@ class SparseVectors:
 
     def _row(self, entry: int) -> int:
         return int(np.searchsorted(self.indptr, entry, side="right")) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Neighbouring documents with their vectors, one row each; `None` where there are no texts."""
+
+    ids: list[str]
+    titles: list[str] | None
+    texts: list[str] | None
+    vectors: SparseVectors
 
 
 def _integers(name: str, values: npt.ArrayLike, dtype: type[Any]) -> npt.NDArray[Any]:
