@@ -1,4 +1,4 @@
-"""`SparseVectors`, the one type that encoders and the index share, and `Chunk`, documents with it."""
+"""`SparseVectors`, the type that encoders and the index share; `Chunk`, documents with theirs."""
 
 from __future__ import annotations
 
