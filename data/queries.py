@@ -7,18 +7,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import TypeVar
 
 from lsr.data.records import ID_FIELDS, BadRecord, Record, record_id, record_text
 from lsr.data.sources import PARQUET, ParquetSource, RecordSource, open_records, read, stop
-from lsr.errors import CorpusError, VectorError
-from lsr.vectors import MAX_TERM, SparseVectors
+from lsr.data.token_vectors import one_row, term_of
+from lsr.errors import CorpusError
+from lsr.vectors import SparseVectors
 
 T = TypeVar("T")
-
-_MAX_DIGITS = len(str(MAX_TERM))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +100,8 @@ def _json_vector(record: Record, find: Callable[[str], int | None]) -> SparseVec
     vector = record.get("vector")
     if not isinstance(vector, dict):
         raise BadRecord('has no vector; give each query a "vector" of {token: weight}')
-    return _row([_term(token, find) for token in vector], list(vector.values()))
-
-
-def _term(token: str, find: Callable[[str], int | None]) -> int:
-    term = find(token)
-    if term is not None:
-        return term
-    if token.isascii() and token.isdigit() and len(token) <= _MAX_DIGITS:
-        return int(token)
-    raise BadRecord(
-        f"weighs {token[:80]!r}, which is no word of the vocabulary; "
-        "encode the queries with the index's encoder"
-    )
+    words = "the vocabulary; encode the queries with the index's encoder"
+    return one_row([term_of(token, find, words) for token in vector], vector.values())
 
 
 def _columns_vector(record: Record) -> SparseVectors:
@@ -124,22 +110,4 @@ def _columns_vector(record: Record) -> SparseVectors:
         raise BadRecord("has no lists of terms and weights; give both, if need be empty")
     if not all(type(term) is int for term in terms):
         raise BadRecord("has terms that are not integers; give term ids")
-    return _row(terms, weights)
-
-
-def _row(terms: list[int], weights: list[Any]) -> SparseVectors:
-    """One vector, its terms put in ascending order."""
-    if any(isinstance(w, bool) or not isinstance(w, int | float | np.floating) for w in weights):
-        raise BadRecord("has weights that are not numbers; give finite ones, none negative")
-    order = sorted(range(len(terms)), key=terms.__getitem__)
-    try:
-        if len(weights) == len(terms):
-            weights = [float(weights[i]) for i in order]
-        with np.errstate(over="ignore"):  # it becomes infinite, which is refused below
-            row = np.asarray(weights, np.float64).astype(np.float32)
-        return SparseVectors.from_rows([([terms[i] for i in order], row)])
-    except OverflowError:  # an integer beyond float64
-        raise BadRecord("has a weight too large for a number; give finite ones") from None
-    except VectorError as error:
-        message = str(error).removeprefix("row 0 ")
-        raise BadRecord(message if message != str(error) else f"is no vector: {message}") from None
+    return one_row(terms, weights)

@@ -18,7 +18,7 @@ from lsr.index.format import (
     PAYLOAD_PADDING,
     groups_of,
 )
-from lsr.index.jit import compiled
+from lsr.jit import compiled
 
 _RECORD_DOCUMENTS = GROUP_DOCUMENTS // 2
 # Edges tried for a codebook.  With all values tried, 1 % fewer blocks would survive their bounds.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lsr.index.columns import Columns
 from lsr.index.format import BLOCK, CODEBOOK, GROUP, groups_of
-from lsr.index.jit import compiled
+from lsr.jit import compiled
 
 _HALF = GROUP // 2
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsr.index.jit import compiled
+from lsr.jit import compiled
 
 _DIGIT_BITS = 16
 _DIGITS = 1 << _DIGIT_BITS

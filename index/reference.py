@@ -14,8 +14,8 @@ import numpy.typing as npt
 from lsr.index.columns import Columns
 from lsr.index.decoding import decode
 from lsr.index.format import BLOCK
-from lsr.index.jit import compiled
 from lsr.index.quantizer import IntegerQueries
+from lsr.jit import compiled
 from lsr.vectors import SparseVectors
 
 

@@ -30,6 +30,14 @@ class VectorError(LsrError):
     """A sparse vector breaks the rules of `lsr.SparseVectors`."""
 
 
+class RowError(VectorError):
+    """One row of vectors breaks the rules: `row` counts from 0, `what` says how."""
+
+    def __init__(self, row: int, what: str) -> None:
+        self.row, self.what = row, what
+        super().__init__(f"row {row} {what}")
+
+
 class VectorFolderError(LsrError):
     """A folder of encoded vectors is none, unfinished, damaged, or another's work."""
 

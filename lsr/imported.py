@@ -21,7 +21,7 @@ def check_words(words: Sequence[str]) -> None:
             raise VectorError(f"term {term} {error}") from None
 
 
-def checked(chunks: Iterable[Chunk], words: int | None) -> Iterator[Chunk]:
+def checked(chunks: Iterable[Chunk], words: Sequence[str] | None) -> Iterator[Chunk]:
     """The chunks as they come; raises `VectorError` naming the document that breaks a rule.
 
     Ids are fit for every file and differ, texts are there in all or in none, vectors keep the
@@ -55,9 +55,10 @@ def checked(chunks: Iterable[Chunk], words: int | None) -> Iterator[Chunk]:
                     "before are not so; give all documents a text, or none"
                 )
             last = vectors.terms[vectors.indptr[row] : vectors.indptr[row + 1]].max(initial=0)
-            if words is not None and last >= max(words, 1):
+            if words is not None and last >= max(len(words), 1):
                 raise VectorError(
-                    f"{place}, {document.id!r}, has the term {last}, and there are {words:,} words"
+                    f"{place}, {document.id!r}, has the term {last}, and there are {len(words):,} "
+                    "words"
                 )
             seen.add(document.id)
         try:

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lsr.data.corpus import Chunk as Chunk
 from lsr.data.corpus import Document
 from lsr.data.records import BadRecord, checked_id
 from lsr.errors import VectorError, first_line
@@ -35,22 +36,6 @@ _VECTORS = [("terms", pa.list_(pa.uint32())), ("weights", pa.list_(pa.float32())
 _SPLIT = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in ("terms", "weights")}
 # What a shard's columns may take in memory; no more is believed of a file's header.
 _MOST_BYTES = 1 << 32
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Neighbouring documents with their vectors; titles and texts are both there or both not."""
-
-    ids: list[str]
-    titles: list[str] | None
-    texts: list[str] | None
-    vectors: SparseVectors
-
-    def documents(self) -> Iterator[Document]:
-        """The documents, with empty titles and texts where there are none."""
-        empty = [""] * len(self.ids)
-        for parts in zip(self.ids, self.titles or empty, self.texts or empty, strict=True):
-            yield Document(*parts)
 
 
 @dataclass(frozen=True, slots=True)

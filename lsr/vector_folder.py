@@ -201,7 +201,8 @@ def write_vectors(
     Args:
         path: must not exist, be empty, or be a folder of vectors and `force` given.
         chunks: of any sizes, read once in a stream; with texts in all or in none.
-        words: of terms 0 to len - 1, all different; None when they are not known.
+        words: of terms 0 to len - 1, all different; None when they are not known.  They may
+            grow while the chunks are read, as an importer meets new ones.
 
     Memory: a shard, the words and all ids.  Raises `VectorError` for a repeated or unfit id, a
     repeated word, a term without a word or texts that are there now and then, and
@@ -209,19 +210,19 @@ def write_vectors(
     """
     path = path.absolute()
     check_target(path, force)
-    if words is not None:
-        check_words(words)
     partial, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("new", "old"))
     try:
         with _alone(path):
             (partial / SHARDS).mkdir(parents=True)
             digests: list[str] = []
             text = False
-            for chunk in regrouped(checked(chunks, None if words is None else len(words))):
+            for chunk in regrouped(checked(chunks, words)):
                 text = chunk.texts is not None
                 file = partial / SHARDS / shard_name(len(digests))
                 digests.append(digest_of(chunk.documents()))
                 write_shard(file, chunk, Origin(digests[-1], ""))
+            if words is not None:  # complete only now
+                check_words(words)
             commit(partial, digests, text=text, job=None, encoder=None, words=words)
             if path.exists():
                 path.rename(old)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsr.errors import VectorError
+from lsr.errors import RowError, VectorError
 
 MAX_TERM = 2**32 - 1
 
@@ -33,7 +33,8 @@ class SparseVectors:
         self.indptr = _integers("indptr", indptr, np.int64)
         self.terms = _integers("terms", terms, np.uint32)
         self.weights = _floats("weights", weights)
-        self._check()
+        self._check_shape()
+        self._check_rows()
 
     @classmethod
     def trusted(
@@ -53,8 +54,8 @@ class SparseVectors:
         pairs = [(np.atleast_1d(np.asarray(t)), np.atleast_1d(np.asarray(w))) for t, w in rows]
         for row, (terms, weights) in enumerate(pairs):
             if terms.shape != weights.shape:
-                raise VectorError(
-                    f"row {row} has {terms.size} terms and {weights.size} weights; give one each"
+                raise RowError(
+                    row, f"has {terms.size} terms and {weights.size} weights; give one each"
                 )
         indptr = np.zeros(len(pairs) + 1, np.int64)
         np.cumsum([terms.size for terms, _ in pairs], out=indptr[1:])
@@ -66,6 +67,25 @@ class SparseVectors:
             np.concatenate([terms for terms, _ in filled]),
             np.concatenate([weights for _, weights in filled]),
         )
+
+    @classmethod
+    def from_unsorted(
+        cls, indptr: npt.ArrayLike, terms: npt.ArrayLike, weights: npt.ArrayLike
+    ) -> SparseVectors:
+        """As the constructor, but the terms of a row may stand in any order."""
+        vectors = cls.trusted(
+            _integers("indptr", indptr, np.int64),
+            _integers("terms", terms, np.uint32),
+            _floats("weights", weights),
+        )
+        vectors._check_shape()
+        row = np.repeat(np.arange(len(vectors), dtype=np.uint64), np.diff(vectors.indptr))
+        places = row << np.uint64(32) | vectors.terms
+        if (places[1:] < places[:-1]).any():
+            order = np.argsort(places, kind="stable")
+            vectors.terms, vectors.weights = vectors.terms[order], vectors.weights[order]
+        vectors._check_rows()
+        return vectors
 
     @classmethod
     def concatenate(cls, parts: Iterable[SparseVectors]) -> SparseVectors:
@@ -153,7 +173,7 @@ class SparseVectors:
         entries = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
         return SparseVectors.trusted(indptr, self.terms[entries], self.weights[entries])
 
-    def _check(self) -> None:
+    def _check_shape(self) -> None:
         indptr, terms, weights = self.indptr, self.terms, self.weights
         if indptr.ndim != 1 or terms.ndim != 1 or weights.ndim != 1:
             raise VectorError("indptr, terms and weights must each have one dimension")
@@ -164,11 +184,15 @@ class SparseVectors:
                 f"indptr ends at {indptr[-1]} but there are {terms.size} terms "
                 f"and {weights.size} weights"
             )
+
+    def _check_rows(self) -> None:
+        indptr, terms, weights = self.indptr, self.terms, self.weights
         if not np.isfinite(weights).all() or (weights < 0).any():
             wrong = int(np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[0])
-            raise VectorError(
-                f"row {self._row(wrong)} has the weight {weights[wrong]} for term {terms[wrong]}; "
-                "weights must be finite and not negative"
+            raise RowError(
+                self._row(wrong),
+                f"has the weight {weights[wrong]} for term {terms[wrong]}; "
+                "weights must be finite and not negative",
             )
         if terms.size > 1:
             descends = terms[1:] <= terms[:-1]
@@ -178,9 +202,9 @@ class SparseVectors:
             if descends.any():
                 wrong = int(np.flatnonzero(descends)[0]) + 1
                 what = "twice" if terms[wrong] == terms[wrong - 1] else "out of order"
-                raise VectorError(
-                    f"row {self._row(wrong)} has term {terms[wrong]} {what}; "
-                    "terms of a row must ascend strictly"
+                raise RowError(
+                    self._row(wrong),
+                    f"has term {terms[wrong]} {what}; terms of a row must ascend strictly",
                 )
 
     def _row(self, entry: int) -> int:
