@@ -37,11 +37,13 @@ def decode(line: bytes) -> str:
         ) from None
 
 
-def parse_json(number: int, line: bytes) -> Record | None:
-    """One JSON object; None for a blank line."""
+def parse_json(
+    number: int, line: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
+) -> Record | None:
+    """One JSON object; None for a blank line.  `pairs` makes an object of its fields."""
     text = decode(line)
     try:
-        record = json.loads(text)
+        record = json.loads(text, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
         if not text.strip():
             return None
@@ -98,11 +100,11 @@ def tsv_parser(*layouts: tuple[str, ...]) -> Parser:
     return parse
 
 
-def record_id(record: Record) -> str:
+def record_id(record: Record, fields: tuple[str, ...] = ID_FIELDS) -> str:
     """The id of a record: a string without white space, or an integer."""
-    value = _first(record, ID_FIELDS)
+    value = _first(record, fields)
     if value is None:
-        raise BadRecord('has no id; give each record an "_id"')
+        raise BadRecord(f'has no id; give each record an "{fields[0]}"')
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
@@ -128,7 +130,7 @@ def checked_id(value: str) -> str:
 def record_title(record: Record) -> str:
     """The title of a record, "" when it has none."""
     title = record.get("title")
-    return "" if title is None else _text(title, "title")
+    return "" if title is None else checked_text(title, "title")
 
 
 def record_text(record: Record) -> str:
@@ -136,7 +138,7 @@ def record_text(record: Record) -> str:
     text = _first(record, TEXT_FIELDS)
     if text is None:
         raise BadRecord('has no text; give each record a "text" or "contents"')
-    return _text(text, "text")
+    return checked_text(text, "text")
 
 
 def well_formed(value: str, field: str) -> bytes:
@@ -150,7 +152,8 @@ def well_formed(value: str, field: str) -> bytes:
         ) from None
 
 
-def _text(value: Any, field: str) -> str:
+def checked_text(value: Any, field: str) -> str:
+    """`value` itself, if it is text."""
     if not isinstance(value, str):
         raise BadRecord(f"has {_json_kind(value)} for a {field}; give a string")
     if not value.isascii():

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from lsr.errors import CorpusError
 
@@ -167,6 +167,23 @@ def _decompressed(raw: BinaryIO, name: str, closing: ExitStack) -> BinaryIO:
 
         return _buffered(pa.input_stream(raw, compression="zstd"), closing)
     return raw
+
+
+def compressed(file: IO[bytes], name: str, closing: ExitStack) -> IO[bytes]:
+    """A stream that writes to `file` as the suffix of `name` says: .gz, .zst or plainly.
+
+    Leaves `file` open when `closing` ends; the bytes do not depend on the time.
+    """
+    suffix = PurePosixPath(name.lower()).suffix
+    if suffix == ".gz":
+        return closing.enter_context(cast(IO[bytes], gzip.GzipFile("", "wb", 6, file, mtime=0)))
+    if suffix == ".zst":
+        import pyarrow as pa
+
+        # It closes what it writes to.
+        own = closing.enter_context(os.fdopen(os.dup(file.fileno()), "wb"))
+        return cast(IO[bytes], closing.enter_context(pa.CompressedOutputStream(own, "zstd")))
+    return file
 
 
 def _standard_input(closing: ExitStack) -> BinaryIO:

@@ -1,0 +1,154 @@
+"""What the formats share: where vectors come from, whole-number weights, errors with a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NoReturn, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.errors import CorpusError, LsrError, RowError, VectorError
+from lsr.progress import Progress
+from lsr.vectors import Chunk, SparseVectors
+
+CHUNK_DOCUMENTS = 2048
+CHUNK_POSTINGS = 1 << 20
+PASS_POSTINGS = 1 << 26  # 8 bytes each
+MOST_IMPACT = 2**31 - 1  # protobuf's int32, and Java's int
+
+
+class Words(Protocol):
+    """The words behind term ids 0 to len - 1."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, term: int, /) -> str: ...
+
+
+class Source(Protocol):
+    """Encoded documents to be written, in their order; `chunks` starts anew each time."""
+
+    @property
+    def documents(self) -> int: ...
+
+    @property
+    def postings(self) -> int: ...
+
+    @property
+    def words(self) -> Words | None: ...
+
+    def chunks(self) -> Iterator[Chunk]: ...
+
+
+class Reader(Protocol):
+    """Documents of a file; iterating starts from the beginning each time.
+
+    Raises `CorpusError`, naming the line or row, for what breaks the format.
+    """
+
+    @property
+    def fraction(self) -> float | None:
+        """The share read so far, 0 to 1; None when it is unknown."""
+        ...
+
+    @property
+    def words(self) -> Sequence[str] | None:
+        """The words of the term ids, complete when all is read; None when there are none."""
+        ...
+
+    def __iter__(self) -> Iterator[Chunk]: ...
+
+
+def walk(source: Source, what: str, progress: type[Progress]) -> Iterator[Chunk]:
+    """The chunks of a source, small enough for 32-bit sizes; reports how far it is."""
+    with progress(what, "documents", source.documents) as bar:
+        for chunk in source.chunks():
+            for rows in pieces(chunk.vectors.indptr):
+                yield Chunk(
+                    chunk.ids[rows],
+                    chunk.titles[rows] if chunk.titles is not None else None,
+                    chunk.texts[rows] if chunk.texts is not None else None,
+                    chunk.vectors[rows],
+                )
+            bar.advance(len(chunk.ids))
+
+
+def pieces(indptr: npt.NDArray[np.int64]) -> Iterator[slice]:
+    """Ranges of rows, each of few rows and few postings, or of one row."""
+    start, rows = 0, indptr.size - 1
+    while start < rows:
+        most = int(np.searchsorted(indptr, indptr[start] + CHUNK_POSTINGS, side="right")) - 1
+        stop = min(max(most, start + 1), start + CHUNK_DOCUMENTS, rows)
+        yield slice(start, stop)
+        start = stop
+
+
+def passes(starts: npt.NDArray[np.int64]) -> Iterator[range]:
+    """Ranges of what starts there, each of at most `PASS_POSTINGS` postings, or of one."""
+    first = 0
+    while first < starts.size - 1:
+        last = int(np.searchsorted(starts, starts[first] + PASS_POSTINGS, side="right")) - 1
+        yield range(first, max(last, first + 1))
+        first = max(last, first + 1)
+
+
+def columns(source: Source, progress: type[Progress]) -> int:
+    """One more than the largest term id there can be."""
+    if source.words is not None:
+        return len(source.words)
+    largest = -1
+    for chunk in walk(source, "Looking for the largest term", progress):
+        largest = max(largest, int(chunk.vectors.terms.max(initial=0)))
+    return largest + 1
+
+
+def token(words: Words | None, term: int) -> str:
+    """What stands for a term where there are only words: its word, else its id in digits."""
+    return str(term) if words is None else words[term]
+
+
+def whole(vectors: SparseVectors, scale: float) -> tuple[SparseVectors, npt.NDArray[np.int64]]:
+    """The vectors without zeros, and their weights as impacts: times `scale`, rounded, at least 1.
+
+    Raises `LsrError` when an impact does not fit 31 bits.
+    """
+    if not vectors.weights.all():
+        kept = vectors.weights > 0
+        before = np.concatenate([[0], np.cumsum(kept)])
+        vectors = SparseVectors.trusted(
+            before[vectors.indptr], vectors.terms[kept], vectors.weights[kept]
+        )
+    scaled = np.rint(vectors.weights.astype(np.float64) * scale)
+    if scaled.max(initial=0) > MOST_IMPACT:
+        raise LsrError(
+            f"the weight {vectors.weights.max()} times {scale:g} is more than the {MOST_IMPACT:,} "
+            "that readers take; give a smaller --scale"
+        )
+    return vectors, np.maximum(scaled, 1).astype(np.int64)
+
+
+def checked(
+    where: str,
+    numbers: Sequence[int],
+    indptr: npt.ArrayLike,
+    terms: npt.ArrayLike,
+    weights: npt.ArrayLike,
+) -> SparseVectors:
+    """Rows in ascending order of terms; `CorpusError` names a bad one, as in "FILE, row 7".
+
+    Args:
+        where: such as "FILE, row".
+        numbers: what each row is called there.
+    """
+    try:
+        return SparseVectors.from_unsorted(indptr, terms, weights)
+    except RowError as error:
+        raise CorpusError(f"{where} {numbers[error.row]} {error.what}") from None
+    except VectorError as error:
+        raise CorpusError(f"{where}s {numbers[0]} to {numbers[-1]}: {error}") from None
+
+
+def damaged(path: object, what: str) -> NoReturn:
+    """Refuse a file that is not as its format has it."""
+    raise CorpusError(f"{path} {what}; fetch or write the file again")

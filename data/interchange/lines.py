@@ -1,0 +1,231 @@
+"""What the formats of JSON lines share: a document a line, its vector an object.
+
+    FILE    = LINE*                     UTF-8; as .gz or .zst compressed
+    LINE    = {ID: string | integer, ["title": string,] [TEXT: string,] VECTOR: {WEIGHTS}}
+    WEIGHTS = (token: number)*          finite, not negative; each token once
+
+Every weight is written as the shortest decimal that is the same float32, always with a point or
+an exponent (2.0), or as an integer when a scale is given: some readers go by that difference.
+Memory: a chunk, and the words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.data.interchange.base import CHUNK_DOCUMENTS, Source, checked, walk, whole
+from lsr.data.interchange.vocabulary import Given, Learned, Vocabulary
+from lsr.data.records import (
+    BadRecord,
+    Record,
+    checked_text,
+    parse_json,
+    record_id,
+    record_title,
+)
+from lsr.data.sources import TextSource, read, stop
+from lsr.data.streams import LineStream, compressed
+from lsr.data.token_vectors import numbers
+from lsr.errors import CorpusError
+from lsr.progress import Progress
+from lsr.vectors import Chunk, SparseVectors
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The names of the fields in one format, and what to know of its other readers."""
+
+    id: str
+    text: str
+    vector: str
+    advice: str = ""
+
+    def write(
+        self,
+        file: IO[bytes],
+        path: Path,
+        source: Source,
+        scale: float | None,
+        progress: type[Progress],
+    ) -> str:
+        """Write all documents; weights times `scale` as integers, or as they are."""
+        tokens = _Tokens(source)
+        with ExitStack() as closing:
+            stream = compressed(file, path.name, closing)
+            for chunk in walk(source, "Writing", progress):
+                vectors = tokens.objects(chunk.vectors, scale)
+                for row, vector in enumerate(vectors):
+                    stream.write(f"{{{self._fields(chunk, row)}{{{vector}}}}}\n".encode())
+        if scale is None:
+            return f"It holds no term ids{self.advice}."
+        return f"It holds no term ids, and weights as integers: times {scale:g}, rounded."
+
+    def _fields(self, chunk: Chunk, row: int) -> str:
+        fields = {self.id: chunk.ids[row]}
+        if chunk.titles is not None and chunk.titles[row]:
+            fields["title"] = chunk.titles[row]
+        if chunk.texts is not None:
+            fields[self.text] = chunk.texts[row]
+        return "".join(f'"{name}": {_json(value)}, ' for name, value in fields.items()) + (
+            f'"{self.vector}": '
+        )
+
+    def reader(self, path: Path, vocabulary: Given | None) -> LineReader:
+        """The documents of a file; see `LineReader`."""
+        return LineReader(self, path, vocabulary or Learned())
+
+
+class LineReader:
+    """Documents of JSON lines; texts are kept when the first document has one.
+
+    Each id may occur once.  See `lsr.data.interchange.base.Reader`.
+    """
+
+    def __init__(self, fields: Lines, path: Path, vocabulary: Vocabulary) -> None:
+        self._fields, self._vocabulary = fields, vocabulary
+        parser = partial(parse_json, pairs=_distinct)
+        self._source = TextSource(LineStream(path), lambda: parser)
+
+    @property
+    def fraction(self) -> float | None:
+        return self._source.fraction
+
+    @property
+    def words(self) -> Sequence[str]:
+        return self._vocabulary.words
+
+    def __iter__(self) -> Iterator[Chunk]:
+        seen: set[str] = set()
+        group = _Group()
+        has_texts = None
+        for number, (identifier, title, text, terms, weights) in read(
+            self._source, self._document, stop
+        ):
+            if identifier in seen:
+                raise CorpusError(
+                    f"{self._source.where}, line {number} repeats the id {identifier!r}; give each "
+                    "document an id of its own"
+                )
+            seen.add(identifier)
+            if has_texts is None:
+                has_texts = text is not None
+            group.add(number, identifier, title, text or "", terms, weights)
+            if len(group.ids) == CHUNK_DOCUMENTS:
+                yield group.chunk(self._source.where, has_texts)
+                group = _Group()
+        if group.ids:
+            yield group.chunk(self._source.where, bool(has_texts))
+
+    def _document(
+        self, record: Record
+    ) -> tuple[str, str, str | None, list[int], npt.NDArray[np.float32]]:
+        vector = record.get(self._fields.vector)
+        if not isinstance(vector, dict):
+            raise BadRecord(
+                f'has no vector; give each document a "{self._fields.vector}" of {{token: weight}}'
+            )
+        text = record.get(self._fields.text)
+        return (
+            record_id(record, (self._fields.id,)),
+            record_title(record),
+            None if text is None else checked_text(text, "text"),
+            [self._vocabulary.term(token) for token in vector],
+            numbers(vector.values()),
+        )
+
+
+class _Group:
+    """Documents on their way to a chunk."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self._lines: list[int] = []
+        self._titles: list[str] = []
+        self._texts: list[str] = []
+        self._terms: list[int] = []
+        self._weights: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)]
+
+    def add(
+        self,
+        line: int,
+        identifier: str,
+        title: str,
+        text: str,
+        terms: list[int],
+        weights: npt.NDArray[np.float32],
+    ) -> None:
+        self.ids.append(identifier)
+        self._lines.append(line)
+        self._titles.append(title)
+        self._texts.append(text)
+        self._terms += terms
+        self._weights.append(weights)
+
+    def chunk(self, where: str, texts: bool) -> Chunk:
+        indptr = np.cumsum([weights.size for weights in self._weights])
+        weights = np.concatenate(self._weights)
+        terms = np.array(self._terms, np.int64)
+        vectors = checked(f"{where}, line", self._lines, indptr, terms, weights)
+        titled = texts or any(self._titles)
+        return Chunk(
+            self.ids, self._titles if titled else None, self._texts if texts else None, vectors
+        )
+
+
+class _Tokens:
+    """Makes the inside of JSON objects of vectors, all postings of a chunk at once."""
+
+    def __init__(self, source: Source) -> None:
+        import pyarrow as pa
+
+        words = source.words
+        self._words = (
+            None
+            if words is None
+            else pa.array([_json(words[term]) for term in range(len(words))], pa.large_string())
+        )
+
+    def objects(self, vectors: SparseVectors, scale: float | None) -> list[str]:
+        """Such as '"red": 1.5, "planet": 0.25' for each row."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        impacts: npt.NDArray[Any] = vectors.weights
+        if scale is not None:
+            vectors, impacts = whole(vectors, scale)
+        terms = pa.array(vectors.terms)
+        if self._words is None:
+            digits = pc.cast(terms, pa.large_string())
+            tokens = pc.binary_join_element_wise('"', digits, '"', "")
+        else:
+            tokens = self._words.take(terms)
+        weights = pc.cast(pa.array(impacts), pa.large_string())
+        if scale is None:
+            bare = pc.invert(pc.match_substring_regex(weights, "[.e]"))
+            weights = pc.if_else(bare, pc.binary_join_element_wise(weights, ".0", ""), weights)
+        pairs = pc.binary_join_element_wise(tokens, weights, ": ")
+        rows = pa.LargeListArray.from_arrays(pa.array(vectors.indptr), pairs)
+        joined: list[str] = pc.binary_join(rows, ", ").to_pylist()
+        return joined
+
+
+def _json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRecord(f"has {twice[:80]!r} twice in one object; keep one of them")
+    return found

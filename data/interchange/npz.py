@@ -1,0 +1,176 @@
+"""SciPy's compressed sparse rows, as `scipy.sparse.save_npz` writes and `load_npz` reads them.
+
+    FILE    = zip(format.npy shape.npy indptr.npy indices.npy data.npy)
+    format  = bytes                     "csr"
+    shape   = i64 i64                   rows, columns
+    indptr  = INT{rows + 1}             the first entry of each row, and the end of the last
+    indices = INT{entries}              term ids
+    data    = f32{entries}              when reading, any kind of number
+    INT     = i32 | i64                 i64 where i32 does not reach
+
+Every member is an array in NumPy's .npy format, version 1.0 when written.  Source: the function
+`save_npz` of SciPy 1.17.  Members are written uncompressed, and may be compressed when read.
+Nothing is unpickled.  FILE.ids and FILE.words stand beside it (`lsr.data.interchange.matrix`).
+Memory: a chunk, and 8 bytes a row; written in two passes.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.data.interchange.base import Source, columns, damaged, walk
+from lsr.data.interchange.matrix import MatrixReader, ids_beside
+from lsr.errors import CorpusError, first_line
+from lsr.progress import Progress
+from lsr.vectors import Chunk
+
+_MOST_PACKED = 1100  # deflate makes at most 1,032 bytes of one
+_NPY = np.lib.format
+
+
+def write(
+    file: IO[bytes], path: Path, source: Source, scale: float | None, progress: type[Progress]
+) -> str:
+    """Write all documents."""
+    width = columns(source, progress)
+    short = max(width, source.postings) <= np.iinfo(np.int32).max
+    kind = "<i4" if short else "<i8"
+    starts = [np.zeros(1, np.int64)]
+    with ids_beside(path, source) as (ids, note), zipfile.ZipFile(file, "w") as archive:
+        with _member(archive, "indices", kind, source.postings) as member:
+            for chunk in walk(source, "Writing terms", progress):
+                member.write(chunk.vectors.terms.astype(kind).tobytes())
+                starts.append(chunk.vectors.indptr[1:] + starts[-1][-1])
+                ids.writelines(f"{identifier}\n".encode() for identifier in chunk.ids)
+        with _member(archive, "indptr", kind, source.documents + 1) as member:
+            member.write(np.concatenate(starts).astype(kind).tobytes())
+        with _member(archive, "data", "<f4", source.postings) as member:
+            for chunk in walk(source, "Writing weights", progress):
+                member.write(chunk.vectors.weights.astype("<f4").tobytes())
+        with _member(archive, "shape", "<i8", 2) as member:
+            member.write(np.array([source.documents, width], "<i8").tobytes())
+        with _member(archive, "format", "|S3", None) as member:
+            member.write(b"csr")
+    return note
+
+
+@contextmanager
+def _member(
+    archive: zipfile.ZipFile, name: str, kind: str, count: int | None
+) -> Iterator[IO[bytes]]:
+    """A member of the archive with the header of an array of `count` items, or a scalar."""
+    shape = () if count is None else (count,)
+    # A ZipInfo has a fixed date: the same vectors make the same bytes.
+    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+        header = {"descr": kind, "fortran_order": False, "shape": shape}
+        _NPY.write_array_header_1_0(member, header)
+        yield member
+
+
+class Reader(MatrixReader):
+    """Rows of the archive, read as a stream."""
+
+    def __iter__(self) -> Iterator[Chunk]:
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                yield from self._read(archive)
+        except (
+            *(zipfile.BadZipFile, zlib.error, EOFError),
+            *(NotImplementedError, RuntimeError),  # unknown compression, encryption
+        ) as error:
+            damaged(self._path, f"is no readable npz file ({error})")
+        except OSError as error:
+            raise CorpusError(f"{self._path} cannot be read: {error.strerror}") from error
+
+    def _read(self, archive: zipfile.ZipFile) -> Iterator[Chunk]:
+        form = self._member(archive, "format", "S", 1).rest().tobytes()
+        if form != b"csr":
+            raise CorpusError(
+                f"{self._path} holds a matrix in the form {form.decode('latin-1')!r}; save its "
+                "tocsr() instead"
+            )
+        rows, width = self._member(archive, "shape", "iu", 2).rest().tolist()
+        indptr = self._member(archive, "indptr", "iu", rows + 1).rest().astype(np.int64)
+        terms = self._member(archive, "indices", "iu")
+        weights = self._member(archive, "data", "fiu", terms.size)
+        self._check_starts(indptr, terms.size)
+        yield from self._chunks(
+            indptr, width, lambda a, b: (terms.read(b - a), weights.read(b - a))
+        )
+        for member in (terms, weights):
+            member.rest()  # at the end of a member its checksum is compared
+
+    def _member(
+        self, archive: zipfile.ZipFile, name: str, kinds: str, size: int | None = None
+    ) -> _Member:
+        try:
+            info = archive.getinfo(f"{name}.npy")
+        except KeyError:
+            raise CorpusError(
+                f"{self._path} has no {name}.npy, so it is no sparse matrix of SciPy; write one "
+                "with scipy.sparse.save_npz"
+            ) from None
+        member = _Member(archive.open(info), info)
+        if member.problem is None and member.kind.kind not in kinds:
+            member.problem = f"is of {member.kind}"
+        if member.problem is None and size not in (None, member.size):
+            member.problem = f"has {member.size:,} items instead of {size:,}"
+        if member.problem is not None:
+            damaged(self._path, f"is no matrix in rows: its {name}.npy {member.problem}")
+        return member
+
+
+class _Member:
+    """An array in the archive, read from its start on.
+
+    Attributes:
+        kind, size: of its items, and how many.
+        problem: why it cannot be read; None when it can.
+    """
+
+    def __init__(self, stream: IO[bytes], info: zipfile.ZipInfo) -> None:
+        self._stream = stream
+        self.kind, self.size = np.dtype(np.uint8), 0
+        self.problem: str | None = None
+        try:
+            version = _NPY.read_magic(stream)
+            parse = {(1, 0): _NPY.read_array_header_1_0, (2, 0): _NPY.read_array_header_2_0}
+            shape, _, self.kind = parse[version](stream)
+        except Exception as error:  # whatever foreign bytes provoke in NumPy's parser
+            self.problem = f"has no header ({first_line(error)})"
+            return
+        self.size = math.prod(shape)
+        if len(shape) > 1:
+            self.problem = f"has the shape {shape}"
+        elif (
+            self.kind.itemsize == 0
+            or info.file_size != stream.tell() + self.size * self.kind.itemsize
+            or info.file_size > _MOST_PACKED * info.compress_size
+        ):
+            self.problem = f"has not the {self.size:,} items it speaks of"
+
+    def read(self, count: int) -> npt.NDArray[Any]:
+        """The next items; raises `EOFError` when there are fewer."""
+        data = self._stream.read(count * self.kind.itemsize)
+        if len(data) < count * self.kind.itemsize:
+            raise EOFError("cut short")
+        return np.frombuffer(data, self.kind)
+
+    def rest(self) -> npt.NDArray[Any]:
+        """All items not read so far; raises `EOFError` when bytes are left over."""
+        data = self._stream.read()
+        if len(data) % self.kind.itemsize:
+            raise EOFError("cut short")
+        return np.frombuffer(data, self.kind)
+
+
+reader = Reader
