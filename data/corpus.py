@@ -1,4 +1,4 @@
-"""Collections of documents, read as a stream."""
+"""Collections of documents, read as a stream; `Chunk`, some of them with their vectors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lsr.data.builtin import COLLECTIONS, collection_path
 from lsr.data.records import BadRecord, Record, record_id, record_text, record_title
 from lsr.data.sources import IrDatasetsSource, RecordSource, open_records, read, stop
 from lsr.errors import CorpusError
+from lsr.vectors import SparseVectors
 
 ACCEPTED = (
     "a BEIR folder or zip, a .jsonl, .tsv, .txt or .parquet file (text also as .gz or .zst), "
@@ -33,6 +34,22 @@ class Document:
     def indexed_text(self) -> str:
         """What is encoded: title, a space, text; the text alone when there is no title."""
         return f"{self.title} {self.text}" if self.title else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Neighbouring documents with their vectors; titles and texts are both there or both not."""
+
+    ids: list[str]
+    titles: list[str] | None
+    texts: list[str] | None
+    vectors: SparseVectors
+
+    def documents(self) -> Iterator[Document]:
+        """The documents, with empty titles and texts where there are none."""
+        empty = [""] * len(self.ids)
+        for parts in zip(self.ids, self.titles or empty, self.texts or empty, strict=True):
+            yield Document(*parts)
 
 
 class Corpus:

@@ -81,7 +81,7 @@ from pathlib import Path
 from typing import Any
 
 from lsr.errors import IndexCorrupt, IndexFormatError
-from lsr.files import checksum_bytes, checksum_file, write_atomically
+from lsr.files import checksum_file, seal_holds, sealed_json, write_atomically
 
 FORMAT = "lsr-index"
 FORMAT_VERSION = 2
@@ -103,9 +103,7 @@ STORED_BATCH = 256
 MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary.arrow"
 SEGMENTS = "segments"
-_CHECKSUM = re.compile(rb'"checksum": "([0-9a-f]{32})"')
 _SAFE_PATH = re.compile(r"[a-z0-9][a-z0-9._]*(/[a-z0-9][a-z0-9._]*)*")
-_NO_CHECKSUM = b'"checksum": "' + b"0" * 32 + b'"'
 
 
 def groups_of(documents: int) -> int:
@@ -115,7 +113,7 @@ def groups_of(documents: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """A file of the index: bytes, and its BLAKE2b-128 in hexadecimal."""
+    """A file as a manifest lists it: bytes, and its BLAKE2b-128 in hexadecimal."""
 
     size: int
     checksum: str
@@ -172,11 +170,8 @@ class Manifest:
 
     def write(self, index: Path) -> None:
         """Write into `index`, atomically: the commit of all it names."""
-        body = {"format": FORMAT, "format_version": FORMAT_VERSION, "checksum": "0" * 32}
-        text = json.dumps(body | asdict(self), indent=1, ensure_ascii=False).encode()
-        digest = checksum_bytes(text).encode()
-        text = text.replace(_NO_CHECKSUM, b'"checksum": "' + digest + b'"', 1)
-        write_atomically(index / MANIFEST, text)
+        head = {"format": FORMAT, "format_version": FORMAT_VERSION}
+        write_atomically(index / MANIFEST, sealed_json(head, asdict(self)))
 
     @classmethod
     def read(cls, index: Path) -> Manifest:
@@ -197,7 +192,7 @@ class Manifest:
         except ValueError:
             raise IndexCorrupt(path, "it is not JSON") from None
         if not isinstance(body, dict) or body.get("format") != FORMAT:
-            if _checksum_holds(text):
+            if seal_holds(text):
                 raise IndexFormatError(f"{path} does not describe an lsr index")
             raise IndexCorrupt(path, "its checksum does not match its contents")
         version = body.get("format_version")
@@ -206,7 +201,7 @@ class Manifest:
                 f"{index} has index format {version}, and this lsr reads format {FORMAT_VERSION}; "
                 "update lsr or rebuild the index with this version"
             )
-        if not _checksum_holds(text):
+        if not seal_holds(text):
             raise IndexCorrupt(path, "its checksum does not match its contents")
         try:
             body = {key: body[key] for key in cls.__dataclass_fields__}
@@ -249,11 +244,3 @@ def _possible(manifest: Any) -> bool:
         and 0 <= manifest.error < math.inf
         and isinstance(manifest.kept, list)
     )
-
-
-def _checksum_holds(text: bytes) -> bool:
-    found = _CHECKSUM.search(text)
-    if found is None:
-        return False
-    zeroed = text[: found.start()] + _NO_CHECKSUM + text[found.end() :]
-    return checksum_bytes(zeroed) == found.group(1).decode()

@@ -20,6 +20,7 @@ from lsr.index.format import (
     SegmentEntry,
 )
 from lsr.index.quantizer import weight_dtype
+from lsr.index.vocabulary import read_vocabulary
 
 # File, column, the kernels' name of it and its type; None is the type of weights.
 WINDOW_FILES: dict[str, dict[str, tuple[str, Any]]] = {
@@ -132,10 +133,4 @@ def open_vocabulary(index: Path, manifest: Manifest) -> tuple[SortedStrings, dic
     if manifest.vocabulary == 0 and VOCABULARY not in manifest.files:
         return None
     path = index / VOCABULARY
-    file = ArrowFile(path, size=file_entry(manifest, VOCABULARY, path).size, batches=1)
-    extra = {name: np.uint32 for name in file.names if name not in ("word", "by_word")}
-    columns = file.numbers(0, by_word=np.uint32, **extra)
-    words = SortedStrings(file.strings(0, "word"), columns.pop("by_word"))
-    if len(words) != manifest.vocabulary:
-        raise IndexCorrupt(path, f"it has {len(words):,} words instead of {manifest.vocabulary:,}")
-    return words, columns
+    return read_vocabulary(path, file_entry(manifest, VOCABULARY, path).size, manifest.vocabulary)

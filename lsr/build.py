@@ -35,14 +35,8 @@ from lsr.index.quantizer import step_for
 from lsr.index.searcher import MOST_DOCUMENTS
 from lsr.index.writer import SegmentWriter
 from lsr.progress import Progress, Silent
-from lsr.shards import (
-    Encoded,
-    Shards,
-    digest_of,
-    groups,
-    shard_digest,
-    write_shard,
-)
+from lsr.shards import chain, digest_of, groups
+from lsr.spool import Encoded, Shards, shard_digest, write_shard
 from lsr.vectors import SparseVectors
 from lsr.workplace import publish, read_job, workplace
 
@@ -179,7 +173,8 @@ def _encode(
         for number, group in enumerate(groups(_distinct(documents))):
             shard = folder / f"{number:06}.arrow"
             # Term ids and statistics come from all documents so far, and so does the digest.
-            digest = digest_of(group, digest if encoder.gathers_statistics else "")
+            own = digest_of(group)
+            digest = chain(digest, own) if encoder.gathers_statistics else own
             texts = [document.indexed_text for document in group]
             if shard.exists() and shard_digest(shard) == digest:
                 encoder.recall(texts)

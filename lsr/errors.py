@@ -38,6 +38,10 @@ class RowError(VectorError):
         super().__init__(f"row {row} {what}")
 
 
+class VectorFolderError(LsrError):
+    """A folder of encoded vectors is none, unfinished, damaged, or another's work."""
+
+
 class QueryError(LsrError):
     """A query or a search parameter cannot be served."""
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+_CHECKSUM = re.compile(rb'"checksum": "([0-9a-f]{32})"')
+_NO_CHECKSUM = b'"checksum": "' + b"0" * 32 + b'"'
 
 
 def checksum_bytes(data: bytes) -> str:
@@ -22,6 +27,26 @@ def checksum_file(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def sealed_json(head: Mapping[str, Any], body: Mapping[str, Any]) -> bytes:
+    """JSON of both, with a "checksum" in between that `seal_holds` compares.
+
+    It is the BLAKE2b-128 of the bytes with its own 32 digits replaced by zeros.
+    """
+    fields = {**head, "checksum": "0" * 32, **body}
+    text = json.dumps(fields, indent=1, ensure_ascii=False).encode()
+    digest = checksum_bytes(text).encode()
+    return text.replace(_NO_CHECKSUM, b'"checksum": "' + digest + b'"', 1)
+
+
+def seal_holds(text: bytes) -> bool:
+    """Whether the bytes are those that `sealed_json` made."""
+    found = _CHECKSUM.search(text)
+    if found is None:
+        return False
+    zeroed = text[: found.start()] + _NO_CHECKSUM + text[found.end() :]
+    return checksum_bytes(zeroed) == found.group(1).decode()
 
 
 @contextmanager

@@ -1,9 +1,8 @@
-"""`SparseVectors`, the type that encoders and the index share; `Chunk`, documents with theirs."""
+"""`SparseVectors`: the one type that encoders and the index share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -210,16 +209,6 @@ class SparseVectors:
 
     def _row(self, entry: int) -> int:
         return int(np.searchsorted(self.indptr, entry, side="right")) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Neighbouring documents with their vectors, one row each; `None` where there are no texts."""
-
-    ids: list[str]
-    titles: list[str] | None
-    texts: list[str] | None
-    vectors: SparseVectors
 
 
 def _integers(name: str, values: npt.ArrayLike, dtype: type[Any]) -> npt.NDArray[Any]:

@@ -8,9 +8,10 @@ from typing import NoReturn, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from lsr.data.corpus import Chunk
 from lsr.errors import CorpusError, LsrError, RowError, VectorError
 from lsr.progress import Progress
-from lsr.vectors import Chunk, SparseVectors
+from lsr.vectors import SparseVectors
 
 CHUNK_DOCUMENTS = 2048
 CHUNK_POSTINGS = 1 << 20

@@ -28,7 +28,6 @@ Memory: 8 bytes a posting for up to `PASS_POSTINGS` of them, 537 MB, and more pa
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 

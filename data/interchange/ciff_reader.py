@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lsr.data.corpus import Chunk
 from lsr.data.interchange.base import checked, damaged, passes, pieces
 from lsr.data.interchange.messages import (
     CUT,
@@ -23,7 +24,6 @@ from lsr.data.interchange.messages import (
 from lsr.data.interchange.vocabulary import Vocabulary
 from lsr.data.records import BadRecord, checked_id
 from lsr.errors import CorpusError
-from lsr.vectors import Chunk
 
 STEP = "a weight is its impact times "
 _STEP = re.compile(re.escape(STEP) + r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\Z")

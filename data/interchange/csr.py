@@ -20,12 +20,11 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from lsr.data.corpus import Chunk
 from lsr.data.interchange.base import Source, columns, damaged, walk
 from lsr.data.interchange.matrix import MatrixReader, ids_beside
-from lsr.data.interchange.vocabulary import Given
 from lsr.errors import CorpusError, LsrError
 from lsr.progress import Progress
-from lsr.vectors import Chunk
 
 _HEADER = 3 * 8
 _MOST_COLUMNS = 2**31

@@ -22,6 +22,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from lsr.data.corpus import Chunk
 from lsr.data.interchange.base import CHUNK_DOCUMENTS, Source, checked, walk, whole
 from lsr.data.interchange.vocabulary import Given, Learned, Vocabulary
 from lsr.data.records import (
@@ -37,7 +38,7 @@ from lsr.data.streams import LineStream, compressed
 from lsr.data.token_vectors import numbers
 from lsr.errors import CorpusError
 from lsr.progress import Progress
-from lsr.vectors import Chunk, SparseVectors
+from lsr.vectors import SparseVectors
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from lsr.data.corpus import Chunk
 from lsr.data.interchange.base import Source, Words, checked, damaged, pieces
 from lsr.data.interchange.vocabulary import Given, holds_lines, read_words
 from lsr.data.records import BadRecord, checked_id, decode
 from lsr.data.streams import LineStream
 from lsr.errors import CorpusError, LsrError
 from lsr.files import replacing
-from lsr.vectors import Chunk
 
 _IDS, _WORDS = ".ids", ".words"
 

@@ -27,11 +27,11 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from lsr.data.corpus import Chunk
 from lsr.data.interchange.base import Source, columns, damaged, walk
 from lsr.data.interchange.matrix import MatrixReader, ids_beside
 from lsr.errors import CorpusError, first_line
 from lsr.progress import Progress
-from lsr.vectors import Chunk
 
 _MOST_PACKED = 1100  # deflate makes at most 1,032 bytes of one
 _NPY = np.lib.format

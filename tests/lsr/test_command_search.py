@@ -103,7 +103,7 @@ def test_terms_and_texts_are_not_markup(
     from lsr.build import _write_index  # an index whose word looks like rich's markup
     from lsr.data.corpus import Document
     from lsr.progress import Silent
-    from lsr.shards import Shards, write_shard
+    from lsr.spool import Shards, write_shard
 
     text = "[bold]loud[/bold] [/] [link=x]"
     document = Document("[red]", text, text)

@@ -1,0 +1,151 @@
+"""The manifest of a folder of encoded vectors; see `lsr.vector_folder`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lsr.errors import VectorFolderError
+from lsr.files import seal_holds, sealed_json, write_atomically
+from lsr.index.format import FileEntry
+from lsr.shards import SHARD_POSTINGS, chain
+
+FORMAT = "lsr-vectors"
+VERSION = 1
+MANIFEST = "manifest.json"
+
+_DIGEST = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """A shard: documents, postings, digest of its documents, bytes and their BLAKE2b-128."""
+
+    documents: int
+    postings: int
+    digest: str
+    size: int
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class VectorManifest:
+    """What a finished folder consists of.
+
+    Attributes:
+        job: hash of what the vectors were made with; None for imported ones.
+        encoder: the identity of the encoder, statistics included; None when it is not known.
+        words: how many there are; None when the terms have no words.
+        vocabulary: the file of the words; None without words.
+        text: whether titles and texts are kept.
+        input: digest of all documents, of those of the shards in order.
+        shards: in the order of their documents.
+    """
+
+    job: str | None
+    encoder: dict[str, Any] | None
+    documents: int
+    postings: int
+    words: int | None
+    vocabulary: FileEntry | None
+    text: bool
+    input: str
+    shards: list[ShardEntry]
+    created_by: str
+
+    def write(self, folder: Path) -> None:
+        """Write into `folder`, atomically: the commit of all it names."""
+        head = {"format": FORMAT, "version": VERSION}
+        write_atomically(folder / MANIFEST, sealed_json(head, asdict(self)))
+
+    @classmethod
+    def read(cls, folder: Path) -> VectorManifest | None:
+        """Read and check the manifest of a folder; None when there is none.
+
+        Raises `VectorFolderError` when it is not one of this version or damaged.
+        """
+        path = folder / MANIFEST
+        try:
+            text = path.read_bytes()
+            body = json.loads(text)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise VectorFolderError(f"{path} cannot be read: {error.strerror or error}") from error
+        except ValueError:
+            raise damaged(path, "it is not JSON") from None
+        if not isinstance(body, dict) or body.get("format") != FORMAT:
+            raise VectorFolderError(
+                f"{folder} is not a folder of encoded vectors: its {MANIFEST} is of something else"
+            )
+        version = body.get("version")
+        if version != VERSION and isinstance(version, int):
+            raise VectorFolderError(
+                f"{folder} has version {version} of the format of encoded vectors, and this lsr "
+                f"reads version {VERSION}; update lsr or encode again with this one"
+            )
+        if not seal_holds(text):
+            raise damaged(path, "its checksum does not match its contents")
+        try:
+            body = {key: body[key] for key in cls.__dataclass_fields__}
+            body["shards"] = [ShardEntry(**entry) for entry in body["shards"]]
+            if body["vocabulary"] is not None:
+                body["vocabulary"] = FileEntry(**body["vocabulary"])
+            manifest = cls(**body)
+        except (KeyError, TypeError) as error:
+            raise damaged(path, f"a field is missing or of the wrong kind ({error})") from None
+        # A checksum is no signature: nothing below it is believed either.
+        if not _possible(manifest):
+            raise damaged(path, "a field has an impossible value")
+        return manifest
+
+
+def damaged(path: Path, what: str) -> VectorFolderError:
+    """The error about a file of a folder of vectors."""
+    return VectorFolderError(
+        f"{path} is damaged: {what}; remove it and run the same `lsr encode` again, or import the "
+        "vectors again"
+    )
+
+
+def input_digest(digests: Iterable[str]) -> str:
+    """The digest of all documents from those of their shards."""
+    whole = ""
+    for digest in digests:
+        whole = chain(whole, digest)
+    return whole
+
+
+def _possible(manifest: Any) -> bool:
+    """Whether the fields have the kinds and ranges of a manifest, and agree with each other."""
+    encoder, shards, vocabulary = manifest.encoder, manifest.shards, manifest.vocabulary
+    whole = [manifest.documents, manifest.postings]
+    digests = [] if manifest.job is None else [manifest.job]
+    for shard in shards:
+        whole += [shard.documents, shard.postings, shard.size]
+        digests += [shard.digest, shard.checksum]
+    if vocabulary is not None:
+        whole += [manifest.words, vocabulary.size]
+        digests.append(vocabulary.checksum)
+    return (
+        all(type(number) is int and 0 <= number < 1 << 63 for number in whole)
+        and all(isinstance(digest, str) and _DIGEST.fullmatch(digest) for digest in digests)
+        and all(shard.documents and shard.postings <= SHARD_POSTINGS for shard in shards)
+        and manifest.documents == sum(shard.documents for shard in shards)
+        and manifest.postings == sum(shard.postings for shard in shards)
+        and manifest.input == input_digest(shard.digest for shard in shards)
+        and (manifest.words is None) == (vocabulary is None)
+        and type(manifest.text) is bool
+        and (
+            encoder is None
+            or (
+                isinstance(encoder, dict)
+                and all(isinstance(encoder.get(field), str) for field in ("kind", "name"))
+            )
+        )
+        and isinstance(manifest.created_by, str)
+    )
