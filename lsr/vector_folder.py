@@ -191,7 +191,8 @@ def write_vectors(
     Args:
         path: must not exist, be empty, or be a folder of vectors and `force` given.
         chunks: of any sizes, read once in a stream; with texts in all or in none.
-        words: of terms 0 to len - 1, all different; None when they are not known.
+        words: of terms 0 to len - 1, all different; None when they are not known.  They may
+            grow while the chunks are read, as an importer meets new ones.
 
     Memory: a shard, the words and all ids.  Raises `VectorError` for a repeated or unfit id, a
     repeated word, a term without a word or texts that are there now and then, and
@@ -199,17 +200,17 @@ def write_vectors(
     """
     path = path.absolute()
     check_target(path, force)
-    if words is not None and len(set(words)) != len(words):
-        raise VectorError("a word is in the vocabulary twice; words must differ")
     partial, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("new", "old"))
     try:
         (partial / SHARDS).mkdir(parents=True)
         count, text = 0, False
-        for chunk in regrouped(_checked(chunks, None if words is None else len(words))):
+        for chunk in regrouped(_checked(chunks, words)):
             text = chunk.texts is not None
             origin = Origin(digest_of(chunk.documents()), "")
             write_shard(partial / SHARDS / shard_name(count), chunk, origin)
             count += 1
+        if words is not None and len(set(words)) != len(words):
+            raise VectorError("a word is in the vocabulary twice; words must differ")
         commit(partial, shards=count, text=text, job=None, encoder=None, words=words)
         if path.exists():
             path.rename(old)
@@ -251,7 +252,7 @@ def is_vector_folder(path: Path) -> bool:
     return False
 
 
-def _checked(chunks: Iterable[Chunk], words: int | None) -> Iterator[Chunk]:
+def _checked(chunks: Iterable[Chunk], words: Sequence[str] | None) -> Iterator[Chunk]:
     """The chunks of an importer, held to the rules of a folder."""
     seen: set[str] = set()
     text: bool | None = None
@@ -281,9 +282,10 @@ def _checked(chunks: Iterable[Chunk], words: int | None) -> Iterator[Chunk]:
                     "before are not so; give all documents a text, or none"
                 )
             last = vectors.terms[vectors.indptr[row] : vectors.indptr[row + 1]].max(initial=0)
-            if words is not None and last >= max(words, 1):
+            if words is not None and last >= max(len(words), 1):
                 raise VectorError(
-                    f"{place}, {document.id!r}, has the term {last}, and there are {words:,} words"
+                    f"{place}, {document.id!r}, has the term {last}, and there are {len(words):,} "
+                    "words"
                 )
             seen.add(document.id)
         try:

@@ -86,7 +86,7 @@ class Lines:
 
 
 class LineReader:
-    """Documents of JSON lines; texts are kept when the first document has one.
+    """Documents of JSON lines; titles and texts are kept when the first document has one.
 
     Each id may occur once.  See `lsr.data.interchange.base.Reader`.
     """
@@ -107,7 +107,7 @@ class LineReader:
     def __iter__(self) -> Iterator[Chunk]:
         seen: set[str] = set()
         group = _Group()
-        has_texts = None
+        texts: bool | None = None
         for number, (identifier, title, text, terms, weights) in read(
             self._source, self._document, stop
         ):
@@ -117,14 +117,14 @@ class LineReader:
                     "document an id of its own"
                 )
             seen.add(identifier)
-            if has_texts is None:
-                has_texts = text is not None
+            if texts is None:
+                texts = text is not None or title != ""
             group.add(number, identifier, title, text or "", terms, weights)
             if len(group.ids) == CHUNK_DOCUMENTS:
-                yield group.chunk(self._source.where, has_texts)
+                yield group.chunk(self._source.where, texts)
                 group = _Group()
         if group.ids:
-            yield group.chunk(self._source.where, bool(has_texts))
+            yield group.chunk(self._source.where, bool(texts))
 
     def _document(
         self, record: Record
@@ -176,10 +176,9 @@ class _Group:
         weights = np.concatenate(self._weights)
         terms = np.array(self._terms, np.int64)
         vectors = checked(f"{where}, line", self._lines, indptr, terms, weights)
-        titled = texts or any(self._titles)
-        return Chunk(
-            self.ids, self._titles if titled else None, self._texts if texts else None, vectors
-        )
+        if not texts:
+            return Chunk(self.ids, None, None, vectors)
+        return Chunk(self.ids, self._titles, self._texts, vectors)
 
 
 class _Tokens:

@@ -43,7 +43,7 @@ def varint(data: Any, at: int, stop: int) -> tuple[int, int]:
             return 0, CUT
         value |= (byte & np.uint64(127)) << np.uint64(shift)
         if byte < 128:
-            return np.int64(value), at
+            return np.int64(value), at  # type: ignore[return-value]
     return 0, CUT
 
 

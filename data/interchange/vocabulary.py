@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,20 +15,6 @@ from lsr.data.token_vectors import term_of
 from lsr.errors import CorpusError
 
 _BREAKS = ("\n", "\r")
-
-
-class Vocabulary(Protocol):
-    """Finds the term id of a token.
-
-    Attributes:
-        words: by term id.
-    """
-
-    words: Sequence[str]
-
-    def term(self, token: str) -> int:
-        """The id of a token; `BadRecord` when it can have none."""
-        ...
 
 
 class Given:
@@ -84,6 +70,9 @@ class Learned:
             term = self._ids[token] = len(self.words)
             self.words.append(token)
         return term
+
+
+Vocabulary: TypeAlias = Given | Learned
 
 
 def read_words(path: Path) -> Given:
