@@ -54,16 +54,16 @@ FORMATS = {
 }
 
 
+def is_compressed(path: Path) -> bool:
+    """Whether a file is compressed by its name."""
+    return path.suffix.lower() in _COMPRESSED
+
+
 def named(path: Path) -> list[str]:
     """The formats that a file can be of by its name; none where the name says nothing."""
     name = PurePosixPath(path.name.lower())
-    lines = name.suffix in _COMPRESSED
-    suffix = (name.with_suffix("") if lines else name).suffix
-    return [
-        key
-        for key, format in FORMATS.items()
-        if suffix in format.suffixes and (format.lines or not lines)
-    ]
+    suffix = (name.with_suffix("") if is_compressed(path) else name).suffix
+    return [key for key, format in FORMATS.items() if suffix in format.suffixes]
 
 
 def detect(path: Path) -> str | None:

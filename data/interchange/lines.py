@@ -187,12 +187,10 @@ class _Tokens:
     def __init__(self, source: Source) -> None:
         import pyarrow as pa
 
-        words = source.words
-        self._words = (
-            None
-            if words is None
-            else pa.array([_json(words[term]) for term in range(len(words))], pa.large_string())
-        )
+        self._words = None
+        if (words := source.words) is not None:
+            escaped = [_json(words[term]) for term in range(len(words))]
+            self._words = pa.array(escaped, pa.large_string())
 
     def objects(self, vectors: SparseVectors, scale: float | None) -> list[str]:
         """Such as '"red": 1.5, "planet": 0.25' for each row."""
@@ -202,20 +200,32 @@ class _Tokens:
         impacts: npt.NDArray[Any] = vectors.weights
         if scale is not None:
             vectors, impacts = whole(vectors, scale)
-        terms = pa.array(vectors.terms)
         if self._words is None:
-            digits = pc.cast(terms, pa.large_string())
-            tokens = pc.binary_join_element_wise('"', digits, '"', "")
+            quote = _scalar('"')
+            digits = pc.cast(pa.array(vectors.terms), pa.large_string())
+            tokens = _joined(quote, digits, quote)
         else:
-            tokens = self._words.take(terms)
+            tokens = self._words.take(pa.array(vectors.terms))
         weights = pc.cast(pa.array(impacts), pa.large_string())
         if scale is None:
             bare = pc.invert(pc.match_substring_regex(weights, "[.e]"))
-            weights = pc.if_else(bare, pc.binary_join_element_wise(weights, ".0", ""), weights)
-        pairs = pc.binary_join_element_wise(tokens, weights, ": ")
+            weights = pc.if_else(bare, _joined(weights, _scalar(".0")), weights)
+        pairs = _joined(tokens, _scalar(": "), weights)
         rows = pa.LargeListArray.from_arrays(pa.array(vectors.indptr), pairs)
-        joined: list[str] = pc.binary_join(rows, ", ").to_pylist()
-        return joined
+        objects: list[str] = pc.binary_join(rows, _scalar(", ")).to_pylist()
+        return objects
+
+
+def _scalar(text: str) -> Any:
+    import pyarrow as pa
+
+    return pa.scalar(text, pa.large_string())
+
+
+def _joined(*parts: Any) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(*parts, _scalar(""))
 
 
 def _json(text: str) -> str:

@@ -20,7 +20,8 @@ import math
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +36,8 @@ from lsr.progress import Progress
 
 _MOST_PACKED = 1100  # deflate makes at most 1,032 bytes of one
 _NPY = np.lib.format
+# The last two stand for unknown compression and encryption.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 def write(
@@ -81,27 +84,25 @@ class Reader(MatrixReader):
 
     def __iter__(self) -> Iterator[Chunk]:
         try:
-            with zipfile.ZipFile(self._path) as archive:
-                yield from self._read(archive)
-        except (
-            *(zipfile.BadZipFile, zlib.error, EOFError),
-            *(NotImplementedError, RuntimeError),  # unknown compression, encryption
-        ) as error:
+            with zipfile.ZipFile(self._path) as archive, ExitStack() as closing:
+                yield from self._read(archive, closing)
+        except _UNREADABLE as error:
             damaged(self._path, f"is no readable npz file ({error})")
         except OSError as error:
             raise CorpusError(f"{self._path} cannot be read: {error.strerror}") from error
 
-    def _read(self, archive: zipfile.ZipFile) -> Iterator[Chunk]:
-        form = self._member(archive, "format", "S", 1).rest().tobytes()
+    def _read(self, archive: zipfile.ZipFile, closing: ExitStack) -> Iterator[Chunk]:
+        open_member = partial(self._member, archive, closing)
+        form = open_member("format", "S", 1).rest().tobytes()
         if form != b"csr":
             raise CorpusError(
                 f"{self._path} holds a matrix in the form {form.decode('latin-1')!r}; save its "
                 "tocsr() instead"
             )
-        rows, width = self._member(archive, "shape", "iu", 2).rest().tolist()
-        indptr = self._member(archive, "indptr", "iu", rows + 1).rest().astype(np.int64)
-        terms = self._member(archive, "indices", "iu")
-        weights = self._member(archive, "data", "fiu", terms.size)
+        rows, width = open_member("shape", "iu", 2).rest().tolist()
+        indptr = open_member("indptr", "iu", rows + 1).rest().astype(np.int64)
+        terms = open_member("indices", "iu")
+        weights = open_member("data", "fiu", terms.size)
         self._check_starts(indptr, terms.size)
         yield from self._chunks(
             indptr, width, lambda a, b: (terms.read(b - a), weights.read(b - a))
@@ -110,7 +111,12 @@ class Reader(MatrixReader):
             member.rest()  # at the end of a member its checksum is compared
 
     def _member(
-        self, archive: zipfile.ZipFile, name: str, kinds: str, size: int | None = None
+        self,
+        archive: zipfile.ZipFile,
+        closing: ExitStack,
+        name: str,
+        kinds: str,
+        size: int | None = None,
     ) -> _Member:
         try:
             info = archive.getinfo(f"{name}.npy")
@@ -119,9 +125,7 @@ class Reader(MatrixReader):
                 f"{self._path} has no {name}.npy, so it is no sparse matrix of SciPy; write one "
                 "with scipy.sparse.save_npz"
             ) from None
-        member = _Member(archive.open(info), info)
-        if member.problem is None and member.kind.kind not in kinds:
-            member.problem = f"is of {member.kind}"
+        member = _Member(closing.enter_context(archive.open(info)), info, kinds)
         if member.problem is None and size not in (None, member.size):
             member.problem = f"has {member.size:,} items instead of {size:,}"
         if member.problem is not None:
@@ -137,7 +141,7 @@ class _Member:
         problem: why it cannot be read; None when it can.
     """
 
-    def __init__(self, stream: IO[bytes], info: zipfile.ZipInfo) -> None:
+    def __init__(self, stream: IO[bytes], info: zipfile.ZipInfo, kinds: str) -> None:
         self._stream = stream
         self.kind, self.size = np.dtype(np.uint8), 0
         self.problem: str | None = None
@@ -149,7 +153,9 @@ class _Member:
             self.problem = f"has no header ({first_line(error)})"
             return
         self.size = math.prod(shape)
-        if len(shape) > 1:
+        if self.kind.kind not in kinds:
+            self.problem = f"is of {self.kind}"
+        elif len(shape) > 1:
             self.problem = f"has the shape {shape}"
         elif (
             self.kind.itemsize == 0

@@ -14,7 +14,7 @@ from lsr.data.streams import LineStream
 from lsr.data.token_vectors import term_of
 from lsr.errors import CorpusError
 
-_BREAKS = ("\n", "\r")
+_LINE_ENDS = ("\n", "\r")
 
 
 class Given:
@@ -95,5 +95,6 @@ def read_words(path: Path) -> Given:
 
 
 def holds_lines(words: Sequence[str]) -> bool:
-    """Whether each word fits one line of a text file."""
-    return not any(mark in word for word in words for mark in _BREAKS)
+    """Whether a text file of one word a line gives the same words back."""
+    marked = words[:1] and words[0].startswith("\ufeff")  # which is taken for a file's mark
+    return not marked and not any(end in word for word in words for end in _LINE_ENDS)

@@ -12,6 +12,8 @@ import click
 from lsr import __version__
 from lsr.cli.encode import encode
 from lsr.cli.evaluate import evaluate
+from lsr.cli.export import export
+from lsr.cli.import_ import import_
 from lsr.cli.index import index
 from lsr.cli.inspect import info, verify
 from lsr.cli.models import models
@@ -32,7 +34,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (index, search, evaluate, info, verify, encode, models):
+for command in (index, search, evaluate, info, verify, encode, models, export, import_):
     cli.add_command(command)
 
 
