@@ -54,6 +54,9 @@ def load_encoder(
     device: str | None = None,
     batch_size: int | None = None,
     weights: Mapping[str, float] | str | None = None,
+    threads: int | None = None,
+    precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    max_memory: int | None = None,
 ) -> Encoder:
     """The encoder of a name.
 
@@ -74,6 +77,9 @@ def load_encoder(
         batch_size: most documents a model sees at once; None goes by their tokens.
         weights: of the parts of an encoder of several, every one by its name, as a mapping or
             as text, "bm25=.6,splade-tiny=.4"; None weighs them alike.
+        threads: for a model's arithmetic; None chooses.
+        precision: of a model's arithmetic, "fp32", "bf16" or "int8".
+        max_memory: bytes the process may take at its peak; None sets no limit.
 
     Raises `EncoderError` when there is no such encoder or it cannot be loaded as asked.
     """
@@ -86,6 +92,9 @@ def load_encoder(
         device,
         batch_size,
         weights,
+        threads,
+        precision,
+        max_memory,
     )
     return load_with(name, settings)
 

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from lsr.errors import EncoderError, VectorError
 from lsr.vectors import SparseVectors
 
+OBSERVE_TEXTS = 256  # encoded at once by `Encoder.observe`, so that progress is seen
+
 
 class Vocabulary(Protocol):
     """The words behind term ids 0 to len - 1."""
@@ -66,9 +68,20 @@ class Encoder(ABC):
         """Whether what `observe` returns depends on the texts before, not on each alone."""
         return type(self).observe is not Encoder.observe
 
-    def observe(self, texts: Sequence[str]) -> SparseVectors:
-        """First step of building: encode what needs no statistics and gather statistics."""
-        return self.encode_documents(texts)
+    def observe(
+        self, texts: Sequence[str], advance: Callable[[int], object] | None = None
+    ) -> SparseVectors:
+        """First step of building: encode what needs no statistics and gather statistics.
+
+        `advance` is called with the number of texts done each time some are.
+        """
+        vectors = []
+        for start in range(0, len(texts), OBSERVE_TEXTS):
+            piece = texts[start : start + OBSERVE_TEXTS]
+            vectors.append(self.encode_documents(piece))
+            if advance is not None:
+                advance(len(piece))
+        return SparseVectors.concatenate(vectors)
 
     def recall(self, texts: Sequence[str]) -> None:
         """Gather the statistics of texts whose vectors are kept from an earlier run.
@@ -124,6 +137,9 @@ class Settings:
         device: where a model runs, such as "cpu" or "cuda:0"; None chooses.
         batch_size: most documents a model sees at once; None goes by their tokens.
         weights: of the parts of an encoder of several; None weighs them alike.
+        threads: for a model's arithmetic; None chooses.
+        precision: of a model's arithmetic, "fp32", "bf16" or "int8".
+        max_memory: bytes the process may take at its peak; None sets no limit.
 
     Raises `EncoderError` for a value that cannot be.
     """
@@ -136,9 +152,19 @@ class Settings:
     device: str | None = None
     batch_size: int | None = None
     weights: Mapping[str, float] | str | None = None
+    threads: int | None = None
+    precision: Literal["fp32", "bf16", "int8"] = "fp32"
+    max_memory: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("max_length", "document_terms", "query_terms", "batch_size"):
+        for name in (
+            "max_length",
+            "document_terms",
+            "query_terms",
+            "batch_size",
+            "threads",
+            "max_memory",
+        ):
             value = getattr(self, name)
             if value is None and name != "max_length":
                 continue
@@ -146,6 +172,10 @@ class Settings:
                 raise EncoderError(f"{name} must be a whole number of at least 1, not {value!r}")
         if self.pooling not in (None, "max", "sum"):
             raise EncoderError(f'pooling must be "max" or "sum", not {self.pooling!r}')
+        if self.precision not in ("fp32", "bf16", "int8"):
+            raise EncoderError(
+                f'precision must be "fp32", "bf16" or "int8", not {self.precision!r}'
+            )
 
 
 def check_texts(texts: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ are lower by the sum of its terms' `BM25Encoder.nonoccurrence`, and the ranking 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,7 +133,9 @@ class BM25Encoder(Encoder):
         """ "document_frequency": uint32, how many observed documents hold each term."""
         return {"document_frequency": self._frequency[: len(self.vocabulary)]}
 
-    def observe(self, texts: Sequence[str]) -> SparseVectors:
+    def observe(
+        self, texts: Sequence[str], advance: Callable[[int], object] | None = None
+    ) -> SparseVectors:
         """Count terms and grow vocabulary and statistics; the weights are counts.
 
         Raises `EncoderError` once the statistics are final: after `weigh`, and on a restored
@@ -155,6 +157,8 @@ class BM25Encoder(Encoder):
         self._documents += len(texts)
         self._total_length += int(lengths.sum())
         self._average_length = self._total_length / self._documents if self._documents else 0.0
+        if advance is not None:
+            advance(len(texts))
         return counts
 
     def weigh(self, vectors: SparseVectors) -> SparseVectors:

@@ -185,9 +185,16 @@ class CompositeEncoder(Encoder):
                 columns[f"{part.name}:{name}"] = column
         return columns
 
-    def observe(self, texts: Sequence[str]) -> SparseVectors:
+    def observe(
+        self, texts: Sequence[str], advance: Callable[[int], object] | None = None
+    ) -> SparseVectors:
         """What the parts return, side by side; also draws pseudo-queries."""
-        observed = [part.encoder.observe(texts) for part in self.parts]
+        # Progress is that of the last part: each goes over all texts.
+        last = len(self.parts) - 1
+        observed = [
+            part.encoder.observe(texts, advance if number == last else None)
+            for number, part in enumerate(self.parts)
+        ]
         self._queries.add(texts)
         return join(observed, [self._share * number for number in range(len(observed))])
 

@@ -1,53 +1,46 @@
-"""Building an index: documents are encoded into shards, shards become segments.
+"""Building an index: documents are encoded into a folder of vectors, that becomes segments.
 
-All happens in `INDEX.partial` (`lsr.workplace`).  A build that is interrupted leaves its sealed
-shards behind, and the next build of the same place with the same encoder takes them over where
-the collection still gives the same documents; statistics, such as BM25's, are gathered from the
-texts again, which is cheap.  The finished index is renamed into place; nothing unfinished ever
-has the name of an index.
+All happens in `INDEX.partial` (`lsr.workplace`).  A build that is interrupted leaves the folder
+behind, and the next build of the same place with the same encoder takes over its sealed shards
+where the collection still gives the same documents (`lsr.encoding`).  The finished index is
+renamed into place; nothing unfinished ever has the name of an index.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 import lsr
-from lsr.data.corpus import Corpus, Document, document_of
-from lsr.data.records import BadRecord
+from lsr.collection import Documents, Survey, distinct
 from lsr.encoders import DEFAULT_ENCODER, Encoder, load_encoder
-from lsr.errors import CorpusError, LsrError, VectorError
-from lsr.files import replacing, sync_directory
-from lsr.index.columns import write_arrow
+from lsr.encoding import encode
+from lsr.errors import LsrError, VectorError
+from lsr.files import sync_directory, write_atomically
 from lsr.index.format import SEGMENTS, VOCABULARY, FileEntry, Manifest
 from lsr.index.ordering import ORDERS, bisection
 from lsr.index.quantizer import step_for
-from lsr.index.searcher import MOST_DOCUMENTS
 from lsr.index.writer import SegmentWriter
 from lsr.progress import Progress, Silent
-from lsr.shards import chain, digest_of, groups
-from lsr.spool import Encoded, Shards, shard_digest, write_shard
+from lsr.spool import Encoded, InMemory, Spool
+from lsr.vector_folder import VectorFolder
+from lsr.vector_workplace import read_job
 from lsr.vectors import SparseVectors
-from lsr.workplace import publish, read_job, workplace
+from lsr.workplace import INDEX, SPOOL, VECTORS, publish, workplace
 
 DEFAULT_MEMORY = 1 << 30
-ENCODE_DOCUMENTS = 256  # given to the encoder at once, so that progress is seen
 _TAKEN = 4096  # documents brought together at once in the order of the index
 
 
 def build(
     path: Path,
-    documents: Iterable[Document | Mapping[str, Any]],
+    documents: Documents,
     encoder: str | Encoder = DEFAULT_ENCODER,
     *,
     bits: int = 8,
@@ -56,7 +49,7 @@ def build(
     threads: int | None = None,
     max_memory: int = DEFAULT_MEMORY,
     force: bool = False,
-    total: int | None = None,
+    survey: Survey | None = None,
     progress: type[Progress] = Silent,
     **settings: Any,
 ) -> None:
@@ -66,47 +59,63 @@ def build(
         path: the index directory; must not exist, or be an index and `force` given.
         documents: mappings with "id", optional "title", and "text"; read once, in a stream.
         encoder: an `Encoder`, or a name for `lsr.load_encoder`, which `settings` go to
-            (max_length, document_terms, query_terms, device, batch_size, pooling, weights).
+            (max_length, document_terms, query_terms, device, batch_size, pooling, precision,
+            weights).
         bits: of a stored weight, 8 or 16.
         keep_floats: also keep the weights as given, for `exact_floats` searches.
         order: how documents are stored: "bisection" puts similar ones next to each other,
             which makes search faster and the index smaller; "none" keeps the order given.
             Hits are the same.
-        threads: for the model, ordering and inverting; None leaves the model to torch and
-            takes the processors there are for the rest.
+        threads: for the model, ordering and inverting; None leaves the model to its encoder
+            and takes the processors there are for the rest.
         max_memory: bytes for the vectors being worked on; the model, external ids and the
             ordering (about 120 bytes a document each) and the vocabulary come on top.
-        total: how many documents there are, if known, for the time left.
+        survey: of the documents, if they were read before, for the time left.
         progress: how to report; silent by default.
 
     Raises `CorpusError` for a bad document or a repeated id, `IndexExists` when the place is
     taken or being written by another process, `LsrError` when it cannot be written.
     """
     path = path.absolute()
-    _check_options(bits, order, threads, max_memory)
+    how = _Options(
+        bits, keep_floats, order, processors() if threads is None else threads, max_memory, progress
+    )
     with workplace(path, force) as partial:
         if isinstance(encoder, str):
-            encoder = load_encoder(encoder, **settings)
-        if threads is not None and "torch" in sys.modules:  # only a model computes in torch
-            sys.modules["torch"].set_num_threads(threads)
-        shards = _encode(partial, documents, encoder, total, progress)
-        encoder.settle(Shards(shards, lambda observed: observed).vectors)
-        words = [encoder.vocabulary[term] for term in range(len(encoder.vocabulary))]
-
-        _write_index(
-            partial / "index",
-            Shards(shards, encoder.weigh),
-            bits=bits,
-            keep_floats=keep_floats,
-            keep_text=True,
-            order=order,
-            threads=threads or processors(),
-            max_memory=max_memory,
-            identity=encoder.identity,
-            words=words,
-            term_columns=encoder.term_columns(),
-            progress=progress,
+            encoder = load_encoder(encoder, threads=threads, **settings)
+        vectors = partial / VECTORS
+        if read_job(vectors) is None:  # nothing that could be used
+            shutil.rmtree(vectors, ignore_errors=True)
+        folder, _ = encode(
+            vectors, documents, encoder, progress=progress, alone=True, force=True, survey=survey
         )
+        _write_index(partial, Spool(partial / SPOOL, folder, progress), folder, how)
+        publish(partial, path)
+
+
+def build_folder(
+    path: Path,
+    folder: VectorFolder,
+    *,
+    bits: int = 8,
+    keep_floats: bool = False,
+    order: str = "bisection",
+    threads: int | None = None,
+    max_memory: int = DEFAULT_MEMORY,
+    force: bool = False,
+    progress: type[Progress] = Silent,
+) -> None:
+    """Write the documents of a folder of vectors as a new index.
+
+    The other arguments, and the index, are those of `build` with the encoder of the folder.
+    Raises `VectorFolderError` too, when the folder is damaged.
+    """
+    path = path.absolute()
+    how = _Options(
+        bits, keep_floats, order, processors() if threads is None else threads, max_memory, progress
+    )
+    with workplace(path, force) as partial:
+        _write_index(partial, Spool(partial / SPOOL, folder, progress), folder, how)
         publish(partial, path)
 
 
@@ -128,103 +137,69 @@ def build_vectors(
     The other arguments are those of `build`.
     """
     path = path.absolute()
-    _check_options(bits, order, threads, max_memory)
+    how = _Options(
+        bits, keep_floats, order, processors() if threads is None else threads, max_memory, progress
+    )
     if len(ids) != len(vectors):
         raise VectorError(f"there are {len(ids)} ids for {len(vectors)} vectors; give one each")
-    names = [document.id for document in _distinct({"id": name, "text": ""} for name in ids)]
+    names = [document.id for document in distinct({"id": name, "text": ""} for name in ids)]
 
     with workplace(path, force) as partial:
-        _write_index(
-            partial / "index",
-            Encoded(names, vectors),
-            bits=bits,
-            keep_floats=keep_floats,
-            keep_text=False,
-            order=order,
-            threads=threads or processors(),
-            max_memory=max_memory,
-            identity=None,
-            words=[],
-            term_columns={},
-            progress=progress,
-        )
+        _write_index(partial, InMemory(names, vectors), None, how)
         publish(partial, path)
 
 
-def _encode(
-    partial: Path,
-    documents: Iterable[Document | Mapping[str, Any]],
-    encoder: Encoder,
-    total: int | None,
-    progress: type[Progress],
-) -> list[Path]:
-    """Fill `partial` with sealed shards of all documents; return them in order."""
-    folder = partial / "shards"
-    job = {"encoder": encoder.identity}
-    if read_job(partial) != job:
-        shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(exist_ok=True)
-    with replacing(partial / "job.json") as file:
-        file.write(json.dumps(job).encode())
-    sealed = []
-    digest = ""
-    fraction = (lambda: documents.fraction) if isinstance(documents, Corpus) else None
-    with progress("Encoding", "documents", total, fraction) as bar:
-        for number, group in enumerate(groups(_distinct(documents))):
-            shard = folder / f"{number:06}.arrow"
-            # Term ids and statistics come from all documents so far, and so does the digest.
-            own = digest_of(group)
-            digest = chain(digest, own) if encoder.gathers_statistics else own
-            texts = [document.indexed_text for document in group]
-            if shard.exists() and shard_digest(shard) == digest:
-                encoder.recall(texts)
-                bar.advance(len(group), free=True)
-            else:
-                vectors = []
-                for start in range(0, len(group), ENCODE_DOCUMENTS):
-                    batch = texts[start : start + ENCODE_DOCUMENTS]
-                    vectors.append(encoder.observe(batch))
-                    bar.advance(len(batch))
-                write_shard(shard, group, SparseVectors.concatenate(vectors), digest)
-            sealed.append(shard)
-    return sealed
+@dataclass(frozen=True)
+class _Options:
+    """How an index is written; see `build`.  Raises `LsrError` for what cannot be."""
+
+    bits: int
+    keep_floats: bool
+    order: str
+    threads: int
+    max_memory: int
+    progress: type[Progress]
+
+    def __post_init__(self) -> None:
+        if self.bits not in (8, 16):
+            raise LsrError(f"weights are stored in 8 or 16 bits, not {self.bits}")
+        if self.order not in ORDERS:
+            raise LsrError(f"there is no order {self.order!r}; use {' or '.join(ORDERS)}")
+        if self.threads < 1:
+            raise LsrError(f"threads must be at least 1, not {self.threads}")
+        if self.max_memory < 1 << 26:
+            raise LsrError(f"max_memory must be at least 64 MB, not {self.max_memory:,} bytes")
 
 
 def _write_index(
-    directory: Path,
-    documents: Shards | Encoded,
-    *,
-    bits: int,
-    keep_floats: bool,
-    keep_text: bool,
-    order: str,
-    threads: int,
-    max_memory: int,
-    identity: dict[str, Any] | None,
-    words: list[str],
-    term_columns: dict[str, npt.NDArray[Any]],
-    progress: type[Progress],
+    partial: Path, documents: Encoded, folder: VectorFolder | None, how: _Options
 ) -> None:
-    """Write a complete index directory of one segment."""
+    """Write a complete index directory of one segment into `partial`.
+
+    `folder` is where the documents come from, if there is one: encoder, words, whether there is
+    text.
+    """
+    directory = partial / INDEX
+    keep_text = folder is not None and folder.keeps_text
     # The quantizer is global, so the largest weight comes first.
     largest = max((float(v.weights.max(initial=0)) for v in documents.vectors()), default=0.0)
-    step = step_for(largest, bits)
-    if order == "bisection":
-        rows = bisection(documents.vectors(), threads=threads, progress=progress)
+    step = step_for(largest, how.bits)
+    if how.order == "bisection":
+        rows = bisection(documents.vectors(), threads=how.threads, progress=how.progress)
     else:
         rows = np.arange(len(documents), dtype=np.uint32)
     files = []
     with (
         SegmentWriter(
             directory / SEGMENTS / "0",
-            bits=bits,
+            bits=how.bits,
             step=step,
-            keep_floats=keep_floats,
+            keep_floats=how.keep_floats,
             keep_text=keep_text,
-            max_memory=max_memory,
-            threads=threads,
+            max_memory=how.max_memory,
+            threads=how.threads,
         ) as writer,
-        progress("Writing", "documents", len(documents)) as bar,
+        how.progress("Writing", "documents", len(documents)) as bar,
     ):
         for start in range(0, rows.size, _TAKEN):
             positions = rows[start : start + _TAKEN]
@@ -233,70 +208,25 @@ def _write_index(
             bar.advance(positions.size)
         segment = writer.finish()
         files = sorted((directory / SEGMENTS / "0").iterdir())
-    if identity is not None:
-        column = pa.array(words, pa.large_string())
-        by_word = pc.sort_indices(column).cast(pa.uint32())
-        columns = {name: pa.array(values) for name, values in term_columns.items()}
-        write_arrow(directory / VOCABULARY, {"word": column, "by_word": by_word} | columns)
+    if folder is not None and folder.words is not None:
+        write_atomically(directory / VOCABULARY, (folder.path / VOCABULARY).read_bytes())
         files.append(directory / VOCABULARY)
-    kept = [name for name, keep in (("floats", keep_floats), ("text", keep_text)) if keep]
+    kept = [name for name, keep in (("floats", how.keep_floats), ("text", keep_text)) if keep]
     Manifest(
         segments=[segment],
-        bits=bits,
+        bits=how.bits,
         step=step,
         error=writer.error,
-        encoder=identity,
-        vocabulary=len(words),
+        encoder=folder.encoder if folder is not None else None,
+        vocabulary=len(folder.words) if folder is not None and folder.words is not None else 0,
         kept=kept,
         created_by=f"lsr-engine {lsr.__version__}",
         files={file.relative_to(directory).as_posix(): FileEntry.of(file) for file in files},
     ).write(directory)
-    for folder in (directory / SEGMENTS / "0", directory / SEGMENTS, directory):
-        sync_directory(folder)
+    for part in (directory / SEGMENTS / "0", directory / SEGMENTS, directory):
+        sync_directory(part)
 
 
 def processors() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _check_options(bits: int, order: str, threads: int | None, max_memory: int) -> None:
-    if bits not in (8, 16):
-        raise LsrError(f"weights are stored in 8 or 16 bits, not {bits}")
-    if order not in ORDERS:
-        raise LsrError(f"there is no order {order!r}; use {' or '.join(ORDERS)}")
-    if threads is not None and threads < 1:
-        raise LsrError(f"threads must be at least 1, not {threads}")
-    if max_memory < 1 << 26:
-        raise LsrError(f"max_memory must be at least 64 MB, not {max_memory:,} bytes")
-
-
-def _distinct(documents: Iterable[Document | Mapping[str, Any]]) -> Iterator[Document]:
-    """The documents, checked; a repeated id is an error."""
-    seen: set[str] = set()
-    for number, item in enumerate(_reading(documents), 1):
-        if not isinstance(item, Document | Mapping):
-            raise CorpusError(
-                f"document {number} is {type(item).__name__}, not a mapping; give each document "
-                'as {"id": ..., "text": ...}'
-            )
-        try:
-            document = item if isinstance(item, Document) else document_of(item)
-        except BadRecord as error:
-            raise CorpusError(f"document {number}: {error}") from None
-        if document.id in seen:
-            raise CorpusError(
-                f"document {number}: the id {document.id!r} was there before; ids must differ"
-            )
-        if number > MOST_DOCUMENTS:
-            raise CorpusError(f"an index holds at most {MOST_DOCUMENTS:,} documents")
-        seen.add(document.id)
-        yield document
-
-
-def _reading(documents: Iterable[Any]) -> Iterator[Any]:
-    """The documents; a source that cannot be read is no fault of the place written to."""
-    try:
-        yield from documents
-    except OSError as error:
-        raise CorpusError(f"the documents cannot be read: {error}") from error

@@ -1,77 +1,100 @@
-"""Shards: some thousand documents with their vectors, sealed in one file.
-
-A shard appears by a rename, complete or not at all, and carries a digest of its documents, so
-that a later build can tell whether it may take it over.
-"""
+"""Encoded documents in any order: what an index is written from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from lsr.data.corpus import Document
-from lsr.errors import LsrError, VectorError
-from lsr.files import replacing
+from lsr.errors import VectorFolderError
+from lsr.progress import Progress
 from lsr.shards import SHARD_DOCUMENTS, Chunk
+from lsr.vector_folder import VectorFolder
 from lsr.vectors import SparseVectors
 
-
-def write_shard(path: Path, group: list[Document], vectors: SparseVectors, digest: str) -> None:
-    """Seal a shard: one vector a document."""
-    offsets = pa.array(vectors.indptr)
-    batch = pa.record_batch(
-        {
-            "id": pa.array([document.id for document in group], pa.large_string()),
-            "title": pa.array([document.title for document in group], pa.large_string()),
-            "text": pa.array([document.text for document in group], pa.large_string()),
-            "terms": pa.LargeListArray.from_arrays(offsets, pa.array(vectors.terms)),
-            "weights": pa.LargeListArray.from_arrays(offsets, pa.array(vectors.weights)),
-        }
-    ).replace_schema_metadata({"documents": digest})
-    with replacing(path) as file, pa.ipc.new_file(file, batch.schema) as writer:
-        writer.write_batch(batch)
+_TEXTS = ["title", "text"]
 
 
-def shard_digest(path: Path) -> str | None:
-    """The digest of a sealed shard's documents; None when it cannot be read."""
-    try:
-        with pa.ipc.open_file(path) as file:
-            return bytes((file.schema.metadata or {}).get(b"documents", b"")).decode()
-    except (pa.ArrowException, OSError):
-        return None
+class Encoded(Protocol):
+    """Encoded documents by their place in the collection."""
+
+    def __len__(self) -> int: ...
+
+    def vectors(self) -> Iterator[SparseVectors]:
+        """The vectors in order, some thousand at a time."""
+        ...
+
+    def take(self, rows: npt.NDArray[np.uint32]) -> Chunk:
+        """The given documents, in the given order."""
+        ...
 
 
-class Shards:
-    """The documents of sealed shards, mapped: any rows of them, in any order.
+class InMemory:
+    """Encoded documents in memory, without texts."""
 
-    Args:
-        paths: in order.
-        weigh: gives the vectors to be indexed for those in the shards, row by row.
+    def __init__(self, ids: Sequence[str], vectors: SparseVectors) -> None:
+        self._ids, self._vectors = ids, vectors
 
-    Raises `LsrError` when a shard is damaged.
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def vectors(self) -> Iterator[SparseVectors]:
+        for start in range(0, len(self), SHARD_DOCUMENTS):
+            yield self._vectors[start : min(start + SHARD_DOCUMENTS, len(self))]
+
+    def take(self, rows: npt.NDArray[np.uint32]) -> Chunk:
+        ids = [self._ids[row] for row in rows.tolist()]
+        return Chunk(ids, None, None, self._vectors.take(rows))
+
+
+class Spool:
+    """The documents of a folder of vectors, unpacked into one mapped Arrow file.
+
+    Rows of compressed shards cannot be taken one by one, and the order of an index takes them
+    from everywhere.  The file is worth nothing to anybody else; the caller removes it.
+
+    Raises `VectorFolderError` when a shard is damaged, or an id is there twice.
     """
 
-    def __init__(
-        self, paths: Sequence[Path], weigh: Callable[[SparseVectors], SparseVectors]
-    ) -> None:
-        self._batches = [_read_shard(path) for path in paths]
-        self._weigh = weigh
+    def __init__(self, path: Path, folder: VectorFolder, progress: type[Progress]) -> None:
+        self._columns = ["id", *(_TEXTS if folder.keeps_text else [])]
+        fields = [(name, pa.large_string()) for name in self._columns]
+        fields += [
+            ("terms", pa.large_list(pa.uint32())),
+            ("weights", pa.large_list(pa.float32())),
+        ]
+        schema = pa.schema(fields)
+        ids = []
+        with (
+            path.open("wb") as file,
+            pa.ipc.new_file(file, schema) as writer,
+            progress("Reading", "documents", folder.documents) as bar,
+        ):
+            for chunk in folder.chunks():
+                batch = _batch(chunk, schema)
+                writer.write_batch(batch)
+                ids.append(batch.column("id"))
+                bar.advance(batch.num_rows)
+        if pc.count_distinct(pa.chunked_array(ids, pa.large_string())).as_py() < folder.documents:
+            raise VectorFolderError(f"{folder.path} has an id twice; write it again with one each")
+        del ids
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        self._batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
         self._firsts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
 
     def __len__(self) -> int:
         return int(self._firsts[-1])
 
     def vectors(self) -> Iterator[SparseVectors]:
-        """The vectors to be indexed, a shard at a time."""
         for batch in self._batches:
-            yield self._weigh(_vectors(batch))
+            yield _vectors(batch)
 
     def take(self, rows: npt.NDArray[np.uint32]) -> Chunk:
-        """The given documents, in the given order."""
         shards = np.searchsorted(self._firsts, rows, side="right") - 1
         by_shard = np.argsort(shards, kind="stable")
         back = np.empty_like(by_shard)
@@ -81,34 +104,26 @@ class Shards:
             wanted = rows[by_shard][shards[by_shard] == shard] - self._firsts[shard]
             batch = self._batches[shard]
             vectors.append(_vectors(batch).take(wanted))
-            texts.append(batch.select(["id", "title", "text"]).take(pa.array(wanted)))
-        table = pa.Table.from_batches(texts).take(pa.array(back))
+            texts.append(batch.select(self._columns).take(pa.array(wanted)))
+        table = pa.Table.from_batches(texts).take(pa.array(back)).to_pydict()
         return Chunk(
-            table["id"].to_pylist(),
-            table["title"].to_pylist(),
-            table["text"].to_pylist(),
-            self._weigh(SparseVectors.concatenate(vectors).take(back)),
+            table["id"],
+            table.get("title"),
+            table.get("text"),
+            SparseVectors.concatenate(vectors).take(back),
         )
 
 
-class Encoded:
-    """Encoded documents in memory, without texts; see `Shards`."""
-
-    def __init__(self, ids: Sequence[str], vectors: SparseVectors) -> None:
-        self._ids, self._vectors = ids, vectors
-
-    def __len__(self) -> int:
-        return len(self._vectors)
-
-    def vectors(self) -> Iterator[SparseVectors]:
-        """The vectors, some thousand at a time."""
-        for start in range(0, len(self), SHARD_DOCUMENTS):
-            yield self._vectors[start : min(start + SHARD_DOCUMENTS, len(self))]
-
-    def take(self, rows: npt.NDArray[np.uint32]) -> Chunk:
-        """The given documents, in the given order."""
-        ids = [self._ids[row] for row in rows.tolist()]
-        return Chunk(ids, None, None, self._vectors.take(rows))
+def _batch(chunk: Chunk, schema: pa.Schema) -> pa.RecordBatch:
+    offsets = pa.array(chunk.vectors.indptr)
+    columns = {
+        "id": chunk.ids,
+        "title": chunk.titles,
+        "text": chunk.texts,
+        "terms": pa.LargeListArray.from_arrays(offsets, pa.array(chunk.vectors.terms)),
+        "weights": pa.LargeListArray.from_arrays(offsets, pa.array(chunk.vectors.weights)),
+    }
+    return pa.record_batch([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
 
 
 def _vectors(batch: pa.RecordBatch) -> SparseVectors:
@@ -116,18 +131,3 @@ def _vectors(batch: pa.RecordBatch) -> SparseVectors:
     return SparseVectors.trusted(
         terms.offsets.to_numpy(), terms.values.to_numpy(), weights.values.to_numpy()
     )
-
-
-def _read_shard(path: Path) -> pa.RecordBatch:
-    """A sealed shard, mapped and checked."""
-    try:
-        batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
-        batch.validate(full=True)
-        vectors = _vectors(batch)
-        SparseVectors(vectors.indptr, vectors.terms, vectors.weights)
-        batch.select(["id", "title", "text"])
-    except (pa.ArrowException, KeyError, UnicodeDecodeError, VectorError) as error:
-        raise LsrError(
-            f"{path} is damaged ({str(error).partition(chr(10))[0]}); remove it and start again"
-        ) from None
-    return batch

@@ -28,7 +28,6 @@ are compared when a folder is opened, checksums and structures when a shard is r
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -51,15 +50,20 @@ from lsr.shards import (
     shard_name,
     write_shard,
 )
-from lsr.vector_manifest import MANIFEST, ShardEntry, VectorManifest, damaged, input_digest
+from lsr.vector_manifest import (
+    JOB,
+    MANIFEST,
+    ShardEntry,
+    VectorManifest,
+    damaged,
+    input_digest,
+    is_vector_folder,
+)
 from lsr.vectors import SparseVectors
 
 __all__ = ["Chunk", "VectorFolder", "commit", "write_vectors"]
 
-JOB = "job.json"
 SHARDS = "shards"
-# How a manifest or a job of ours begins.
-_MARK = re.compile(rb'\s*{\s*"format": "lsr-vectors"')
 
 
 class VectorFolder:
@@ -87,6 +91,8 @@ class VectorFolder:
         if manifest.vocabulary is not None and manifest.words is not None:
             file = path / VOCABULARY
             _check_size(file, manifest.vocabulary.size)
+            if FileEntry.of(file) != manifest.vocabulary:
+                raise damaged(file, "it does not match its checksum")
             try:
                 self.words, self.term_columns = read_vocabulary(
                     file, manifest.vocabulary.size, manifest.words
@@ -136,8 +142,8 @@ class VectorFolder:
 
 def commit(
     path: Path,
+    digests: Sequence[str],
     *,
-    shards: int,
     text: bool,
     job: str | None,
     encoder: dict[str, Any] | None,
@@ -147,17 +153,19 @@ def commit(
     """Check the sealed shards of a folder and finish it: vocabulary, then manifest.
 
     Args:
-        shards: how many there are.
-        text: whether they have titles and texts.
+        digests: of the documents of each shard.
+        text: whether the shards have titles and texts.
 
     The rest stands in the manifest and the vocabulary; see `VectorManifest`.
     Raises `VectorFolderError` naming the shard that is damaged.
     """
     entries = []
-    for number in range(shards):
+    for number, wanted in enumerate(digests):
         file = path / SHARDS / shard_name(number)
         data = file.read_bytes()
         chunk, digest = _decode(file, data, text, None if words is None else len(words))
+        if digest != wanted:
+            raise damaged(file, "it is of other documents")
         entries.append(
             ShardEntry(
                 len(chunk.ids), chunk.vectors.terms.size, digest, len(data), checksum_bytes(data)
@@ -203,15 +211,16 @@ def write_vectors(
     partial, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("new", "old"))
     try:
         (partial / SHARDS).mkdir(parents=True)
-        count, text = 0, False
+        digests: list[str] = []
+        text = False
         for chunk in regrouped(_checked(chunks, words)):
             text = chunk.texts is not None
-            origin = Origin(digest_of(chunk.documents()), "")
-            write_shard(partial / SHARDS / shard_name(count), chunk, origin)
-            count += 1
+            file = partial / SHARDS / shard_name(len(digests))
+            digests.append(digest_of(chunk.documents()))
+            write_shard(file, chunk, Origin(digests[-1], ""))
         if words is not None and len(set(words)) != len(words):
             raise VectorError("a word is in the vocabulary twice; words must differ")
-        commit(partial, shards=count, text=text, job=None, encoder=None, words=words)
+        commit(partial, digests, text=text, job=None, encoder=None, words=words)
         if path.exists():
             path.rename(old)
         partial.rename(path)
@@ -228,6 +237,14 @@ def write_vectors(
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def read_sealed(file: Path) -> Chunk:
+    """The documents of a shard of a folder that is being made, with their texts.
+
+    Raises `VectorFolderError` when it is damaged.
+    """
+    return _decode(file, file.read_bytes(), True, None)[0]
+
+
 def check_target(path: Path, force: bool) -> None:
     """Raise `VectorFolderError` when vectors must not be written at `path`."""
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
@@ -238,18 +255,6 @@ def check_target(path: Path, force: bool) -> None:
         )
     if not force:
         raise VectorFolderError(f"{path} holds encoded vectors already; add --force to replace it")
-
-
-def is_vector_folder(path: Path) -> bool:
-    """Whether a folder is one of encoded vectors, finished or not, sound or not."""
-    for name in (MANIFEST, JOB):
-        try:
-            with (path / name).open("rb") as file:
-                if _MARK.match(file.read(256)):
-                    return True
-        except OSError:
-            continue
-    return False
 
 
 def _checked(chunks: Iterable[Chunk], words: Sequence[str] | None) -> Iterator[Chunk]:

@@ -17,7 +17,10 @@ from lsr.shards import SHARD_POSTINGS, chain
 FORMAT = "lsr-vectors"
 VERSION = 1
 MANIFEST = "manifest.json"
+JOB = "job.json"
 
+# How a manifest or a job of ours begins.
+_MARK = re.compile(rb'\s*{\s*"format": "lsr-vectors"')
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
@@ -107,9 +110,20 @@ class VectorManifest:
 def damaged(path: Path, what: str) -> VectorFolderError:
     """The error about a file of a folder of vectors."""
     return VectorFolderError(
-        f"{path} is damaged: {what}; remove it and run the same `lsr encode` again, or import the "
-        "vectors again"
+        f"{path} is damaged: {what}; remove it and run the command that made it again"
     )
+
+
+def is_vector_folder(path: Path) -> bool:
+    """Whether a folder is one of encoded vectors, finished or not, sound or not."""
+    for name in (MANIFEST, JOB):
+        try:
+            with (path / name).open("rb") as file:
+                if _MARK.match(file.read(256)):
+                    return True
+        except OSError:
+            continue
+    return False
 
 
 def input_digest(digests: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""`lsr encode`."""
+"""`lsr encode`: a collection into a folder of vectors, or a look at one text."""
 
 from __future__ import annotations
 
@@ -9,14 +9,51 @@ from typing import Any
 
 import click
 
-from lsr.cli.options import encoder_options, write_json
+from lsr.cli.corpora import open_surveyed
+from lsr.cli.options import (
+    Bytes,
+    encoder_options,
+    given,
+    on_error_option,
+    precision_option,
+    write_json,
+)
+from lsr.errors import LsrError, VectorFolderError
 
 _COLOURS = {"literal": "green", "expansion": "yellow"}
-_OF_THE_INDEX = ("encoder", "max_length", "document_terms", "query_terms", "batch_size")
+_OF_A_TEXT = ("show", "query", "index", "top", "as_json")
+_OF_A_CORPUS = ("output", "max_memory", "on_error", "force")
+_OF_THE_INDEX = (
+    "encoder",
+    "max_length",
+    "document_terms",
+    "query_terms",
+    "batch_size",
+    "threads",
+    "precision",
+)
 
 
 @click.command()
-@click.option("--text", metavar="TEXT", help="The text to encode.")
+@click.argument("corpus", required=False)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="VECTORS",
+    help="The folder for the vectors of CORPUS.",
+)
+@encoder_options
+@precision_option
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="For the model.")
+@click.option("--max-memory", type=Bytes(), help="What the process may take, such as 2GB.")
+@on_error_option
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Start over where VECTORS is of another encoder; encode again what changed in CORPUS.",
+)
+@click.option("--text", metavar="TEXT", help="A text to encode and show.")
 @click.option("--show", is_flag=True, help="Show its terms as bars: what --text does anyway.")
 @click.option("--query", is_flag=True, help="Encode it as a query, not as a document.")
 @click.option(
@@ -25,7 +62,6 @@ _OF_THE_INDEX = ("encoder", "max_length", "document_terms", "query_terms", "batc
     metavar="DIR",
     help="Take the encoder of this index, with its settings and statistics.",
 )
-@encoder_options
 @click.option(
     "--top",
     type=click.IntRange(1),
@@ -37,30 +73,107 @@ _OF_THE_INDEX = ("encoder", "max_length", "document_terms", "query_terms", "batc
 def encode(
     context: click.Context,
     /,
+    corpus: str | None,
+    output: Path | None,
     text: str | None,
     show: bool,
     query: bool,
     index: Path | None,
-    encoder: str | None,
     top: int | None,
     as_json: bool,
-    device: str | None,
+    max_memory: int | None,
+    on_error: str,
+    force: bool,
     **settings: Any,
 ) -> None:
-    """Show the vector of a text: its own terms and those the encoder added.
+    """Encode the documents of CORPUS into VECTORS, or show the vector of a text.
+
+    CORPUS is what `lsr index` takes; VECTORS is a folder of Parquet files that it makes indexes
+    of.  Run the same command again after an interruption, and it goes on where it was; run it
+    several times at once, and the processes share the work (but not with bm25, whose
+    statistics are of the whole collection, nor from standard input).
+
+    \b
+    lsr encode docs.jsonl.gz -o vectors --encoder splade-tiny
+    lsr encode docs.jsonl.gz -o vectors --encoder naver/splade-v3 --precision bf16
+    lsr index vectors -o docs
+
+    With --text, its own terms and those the encoder added:
 
     \b
     lsr encode --text "robots that walk over rough ground" --show
     lsr encode --text "robots that walk" --query --encoder naver/splade-v3
     lsr encode --text "robots that walk" --index demo/arxiv-cs --json
     """
-    if text is None:
-        raise click.UsageError("Give the text to encode: --text TEXT.")
-    if index is not None:
-        for name in _OF_THE_INDEX:
-            if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-                option = name.replace("_", "-")
-                raise click.UsageError(f"--index has an encoder of its own; leave out --{option}.")
+    if corpus is not None and text is not None:
+        raise click.UsageError("Give a CORPUS or a --text, not both.")
+    if corpus is None and text is None:
+        raise click.UsageError("Give a CORPUS and -o VECTORS, or a text to show: --text TEXT.")
+    if corpus is not None:
+        if output is None:
+            raise click.UsageError("Say where the vectors of CORPUS go: -o VECTORS.")
+        if option := given(context, *_OF_A_TEXT):
+            raise click.UsageError(f"{option} is for a --text; leave it out.")
+        _encode_corpus(corpus, output, on_error, force, max_memory=max_memory, **settings)
+        return
+    if option := given(context, *_OF_A_CORPUS):
+        raise click.UsageError(f"{option} is for a CORPUS; leave it out.")
+    if index is not None and (option := given(context, *_OF_THE_INDEX)):
+        raise click.UsageError(f"--index has an encoder of its own; leave out {option}.")
+    assert text is not None
+    _show(text, index, query, top, as_json, **settings)
+
+
+def _encode_corpus(
+    corpus: str, output: Path, on_error: str, force: bool, *, encoder: str | None, **settings: Any
+) -> None:
+    from lsr.encoders import DEFAULT_ENCODER, load_encoder
+    from lsr.encoding import encode as encode_corpus
+    from lsr.progress import Progress
+    from lsr.vector_workplace import check_place, read_job
+    from lsr.workplace import writing
+
+    check_place(output)
+    documents, survey = open_surveyed(corpus, on_error)
+    loaded = load_encoder(encoder or DEFAULT_ENCODER, **settings)
+    try:
+        with writing(output):
+            folder, encoded = encode_corpus(
+                output,
+                documents,
+                loaded,
+                progress=Progress,
+                alone=corpus == "-",
+                force=force,
+                survey=survey,
+            )
+    except (LsrError, KeyboardInterrupt) as error:
+        if read_job(output) is not None and not isinstance(error, VectorFolderError):
+            click.echo(
+                f"Finished work is kept in {output}: the same command goes on from there.",
+                err=True,
+            )
+        raise
+    if documents.skipped:
+        click.echo(f"{documents.skipped:,} bad records were skipped.", err=True)
+    megabytes = sum(shard.size for shard in folder.manifest.shards) / 1e6
+    click.echo(
+        f"{output} is complete: {folder.documents:,} documents, {folder.postings:,} postings, "
+        f"{megabytes:,.1f} MB" + ("" if encoded else "; nothing was left to encode")
+    )
+
+
+def _show(
+    text: str,
+    index: Path | None,
+    query: bool,
+    top: int | None,
+    as_json: bool,
+    *,
+    encoder: str | None,
+    device: str | None,
+    **settings: Any,
+) -> None:
     from lsr.terms import SHOWN, look
 
     if index is None:

@@ -90,6 +90,33 @@ def encoder_options(function: F) -> F:
     return function
 
 
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Of a model's arithmetic.",
+)
+
+on_error_option = click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="What to do with a bad record.",
+)
+
+
+def given(context: click.Context, *names: str) -> str | None:
+    """The first of these options that stands on the command line, as it is written there."""
+    for option in context.command.params:
+        if option.name in names and (
+            context.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
+        ):
+            return option.opts[0]
+    return None
+
+
 def writable(context: click.Context, parameter: click.Parameter, file: Path | None) -> Path | None:
     """Refuse a file that cannot be written before the work for it, not after."""
     if file is not None:

@@ -109,10 +109,10 @@ def test_bm25_needs_a_collection(run: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Give the text to encode: --text TEXT."),
-        (["--show", "--json"], "Give the text to encode: --text TEXT."),
+        ([], "or a text to show: --text TEXT."),
+        (["--show", "--json"], "or a text to show: --text TEXT."),
         (["--text", "a", "--top", "0"], "Invalid value for '--top'"),
-        (["--text", "a", "more"], "Got unexpected extra argument (more)"),
+        (["--text", "a", "more"], "Give a CORPUS or a --text, not both."),
         (["--text", "a", "--index", "i", "--encoder", "bm25"], "leave out --encoder."),
         (["--text", "a", "--index", "i", "--max-length", "256"], "leave out --max-length."),
     ],
@@ -120,7 +120,7 @@ def test_bm25_needs_a_collection(run: Callable[..., Any]) -> None:
 def test_bad_usage(run: Callable[..., Any], arguments: list[str], message: str) -> None:
     answer = run("encode", *arguments)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith("Usage: lsr encode [OPTIONS]\n")
+    assert answer.err.startswith("Usage: lsr encode [OPTIONS] [CORPUS]\n")
     assert message in answer.err.splitlines()[-1]
 
 

@@ -26,6 +26,7 @@ def test_an_index_and_what_is_said_about_it(
     assert [line.split(" in ")[0] for line in answer.err.splitlines()] == [
         "Checking: 144 documents",
         "Encoding: 144 documents",
+        "Reading: 144 documents",
         "Ordering: 720 placements",
         "Writing: 144 documents",
     ]
@@ -94,7 +95,10 @@ def bad_corpora(place: Path) -> dict[str, tuple[Path | str, str]]:
         "missing": (place / "none.jsonl", "none.jsonl' does not exist; give a BEIR folder"),
         "zip": (written("no.zip", "this is no archive"), "no.zip is not a readable zip"),
         "late": (written("late.jsonl", late), "late.jsonl, line 70001 is not valid JSON"),
-        "twice": (written("twice.jsonl", good % 1 + good % 2 + good % 1), "has the id '1' of an"),
+        "twice": (
+            written("twice.jsonl", good % 1 + good % 2 + good % 1),
+            "document 3: the id '1' was there before",
+        ),
         "no text": (written("text.jsonl", good % 1 + '{"id": 2}\n'), "line 2 has no text"),
         "empty": (written("empty.jsonl", ""), "empty.jsonl holds no documents"),
         "cut": (written("cut.jsonl.gz", cut), "is truncated or damaged after line"),
@@ -131,7 +135,7 @@ def test_a_bad_corpus_leaves_nothing_behind(
 def test_bad_usage(run: Callable[..., Any], arguments: list[str]) -> None:
     answer = run("index", *arguments)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith("Usage: lsr index [OPTIONS] CORPUS\n")
+    assert answer.err.startswith("Usage: lsr index [OPTIONS] CORPUS|VECTORS\n")
 
 
 def test_sizes_have_units() -> None:

@@ -100,28 +100,13 @@ def test_a_table_on_a_terminal(
 def test_terms_and_texts_are_not_markup(
     run: Callable[..., Any], tmp_path: Path, terminal: Callable[..., Any]
 ) -> None:
-    from lsr.build import _write_index  # an index whose word looks like rich's markup
-    from lsr.data.corpus import Document
-    from lsr.progress import Silent
-    from lsr.spool import Shards, write_shard
+    from lsr.build import build_folder  # an index whose word looks like rich's markup
+    from lsr.vector_folder import Chunk, VectorFolder, write_vectors
 
     text = "[bold]loud[/bold] [/] [link=x]"
-    document = Document("[red]", text, text)
-    write_shard(tmp_path / "shard", [document], lsr.SparseVectors([0, 1], [0], [1]), "")
-    _write_index(
-        tmp_path / "i",
-        Shards([tmp_path / "shard"], lambda vectors: vectors),
-        bits=8,
-        keep_floats=False,
-        keep_text=True,
-        order="bisection",
-        threads=1,
-        max_memory=1 << 30,
-        identity=lsr.load_encoder("bm25").identity | {"documents": 1},
-        words=["[/red]"],
-        term_columns={"document_frequency": lsr.SparseVectors([0, 1], [1], [1]).terms},
-        progress=Silent,
-    )
+    chunk = Chunk(["[red]"], [text], [text], lsr.SparseVectors([0, 1], [0], [1]))
+    write_vectors(tmp_path / "v", [chunk], words=["[/red]"])
+    build_folder(tmp_path / "i", VectorFolder.open(tmp_path / "v"))
     index = lsr.open(tmp_path / "i")
     (hits,) = index.search_vectors(lsr.SparseVectors([0, 1], [0], [1]))
     screen = terminal(100)

@@ -288,7 +288,7 @@ def test_small_windows_and_shards_give_the_same_hits(
     files_of: Callable[[Path], dict[str, bytes]],
 ) -> None:
     monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", 10)
-    monkeypatch.setattr("lsr.build.ENCODE_DOCUMENTS", 3)
+    monkeypatch.setattr("lsr.encoders.base.OBSERVE_TEXTS", 3)
     lsr.Index.build(tmp_path / "i", documents, "bm25", keep_floats=True)
     assert files_of(tmp_path / "i") == files_of(bm25_index.path)
     monkeypatch.setattr("lsr.shards.SHARD_CHARACTERS", 200)
@@ -303,7 +303,7 @@ def test_small_windows_and_shards_give_the_same_hits(
 
 
 def test_too_many_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.build.MOST_DOCUMENTS", 2)
+    monkeypatch.setattr("lsr.collection.MOST_DOCUMENTS", 2)
     with pytest.raises(CorpusError, match="an index holds at most 2 documents"):
         lsr.Index.build(tmp_path / "i", [{"id": str(i), "text": ""} for i in range(3)], "bm25")
 

@@ -22,15 +22,15 @@ from lsr.errors import LsrError
 DOCUMENTS, SHARD, BATCH = 600, 100, 30
 STOP = 300 + 45  # the document at which a build is stopped: in the second batch of shard 3
 SIZES = (
-    f"import lsr.build, lsr.shards; lsr.shards.SHARD_DOCUMENTS = {SHARD}; "
-    f"lsr.build.ENCODE_DOCUMENTS = {BATCH}; "
+    f"import lsr.encoders.base, lsr.shards; lsr.shards.SHARD_DOCUMENTS = {SHARD}; "
+    f"lsr.encoders.base.OBSERVE_TEXTS = {BATCH}; "
 )
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", SHARD)
-    monkeypatch.setattr("lsr.build.ENCODE_DOCUMENTS", BATCH)
+    monkeypatch.setattr("lsr.encoders.base.OBSERVE_TEXTS", BATCH)
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +65,7 @@ def undisturbed(
     out = tmp_path_factory.mktemp("undisturbed") / "i"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lsr.shards.SHARD_DOCUMENTS", SHARD)
-        patch.setattr("lsr.build.ENCODE_DOCUMENTS", BATCH)
+        patch.setattr("lsr.encoders.base.OBSERVE_TEXTS", BATCH)
         lsr.Index.build(out, map(json.loads, many.read_text().splitlines()))
     found: dict[str, bytes] = files_of(out)
     return found
@@ -85,12 +85,16 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, signal_number: int) ->
 
 
 def shards(out: Path) -> list[str]:
+    """The sealed shards of an unfinished build, and nothing else is there."""
     partial = out.with_name(out.name + ".partial")
-    assert sorted(path.name for path in partial.iterdir()) == ["job.json", "lock", "shards"]
-    return sorted(path.name for path in (partial / "shards").iterdir())
+    assert sorted(path.name for path in partial.iterdir()) == ["lock", "vectors"]
+    left = sorted(path.name for path in (partial / "vectors").iterdir())
+    assert left == ["job.json", "observed", "shards"]
+    assert not any((partial / "vectors" / "shards").iterdir())
+    return sorted(path.name for path in (partial / "vectors" / "observed").iterdir())
 
 
-SEALED = ["000000.arrow", "000001.arrow", "000002.arrow"]
+SEALED = ["000000.parquet", "000001.parquet", "000002.parquet"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -141,11 +145,15 @@ def test_a_killed_build_goes_on_from_its_sealed_shards(
     done = subprocess.run([*python, code, "index", many, "-o", out], check=False)
     assert done.returncode == -signal.SIGKILL
     assert not out.exists()
-    assert shards(out) == SEALED
+    partial = tmp_path / "i.partial"
+    for lock in (partial / "vectors" / "locks", partial / "vectors" / "lock"):
+        assert lock.exists()
+    assert sorted(path.name for path in (partial / "vectors" / "observed").iterdir()) == SEALED
     # Half a shard and half a job as a crash leaves them.
-    (tmp_path / "i.partial" / "shards" / ".000003.arrow.77.tmp").write_bytes(b"ARROW1")
-    (tmp_path / "i.partial" / ".job.json.77.tmp").write_bytes(b"{")
-    (tmp_path / "i.partial" / "index" / "segments").mkdir(parents=True)
+    (partial / "vectors" / "observed" / ".000003.parquet.77.tmp").write_bytes(b"PAR1")
+    (partial / "vectors" / ".job.json.77.tmp").write_bytes(b"{")
+    (partial / "index" / "segments").mkdir(parents=True)
+    (partial / "spool.arrow").write_bytes(b"ARROW1")
     assert run("index", many, "-o", out).code == 0
     assert len(encoded) == DOCUMENTS - 300
     assert files_of(out) == undisturbed
@@ -211,11 +219,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     texts: list[str] = []
     observe = BM25Encoder.observe
 
-    def watched(self: BM25Encoder, batch: list[str]) -> lsr.SparseVectors:
+    def watched(self: BM25Encoder, batch: list[str], advance: Any = None) -> Any:
         texts.extend(batch)
         if os.environ.get("STOP_AT") in {text.split()[1] for text in batch}:
             raise KeyboardInterrupt
-        return observe(self, batch)
+        return observe(self, batch, advance)
 
     monkeypatch.setattr(BM25Encoder, "observe", watched)
     return texts
@@ -283,7 +291,7 @@ def test_damaged_remains(
     encoded: list[str],
     files_of: Callable[..., Any],
 ) -> None:
-    folder = interrupted.with_name("i.partial") / "shards"
+    folder = interrupted.with_name("i.partial") / "vectors" / "observed"
     (folder / SEALED[0]).write_bytes((folder / SEALED[0]).read_bytes()[:-100])
     (folder / SEALED[1]).write_bytes(b"")
     assert run("index", many, "-o", interrupted).code == 0
@@ -294,12 +302,14 @@ def test_damaged_remains(
 def test_a_shard_with_a_damaged_body_is_named(
     run: Callable[..., Any], many: Path, interrupted: Path
 ) -> None:
-    path = interrupted.with_name("i.partial") / "shards" / SEALED[1]
-    path.write_bytes(path.read_bytes().replace(b"d150", b"d\xff50", 1))  # not UTF-8 any more
+    path = interrupted.with_name("i.partial") / "vectors" / "observed" / SEALED[1]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
     answer = run("index", many, "-o", interrupted)
     assert answer.code == 1
-    assert f"Error: {path} is damaged (" in answer.err
-    assert answer.err.endswith("); remove it and start again\n")
+    assert f"Error: {path} is damaged: " in answer.err
+    assert answer.err.endswith("; remove it and run the command that made it again\n")
     assert not interrupted.exists()
     path.unlink()
     assert run("index", many, "-o", interrupted).code == 0
@@ -314,7 +324,7 @@ def test_two_builds_of_one_place(
     assert first.stdin is not None
     try:
         deadline = time.monotonic() + 60
-        while not (partial / "job.json").exists():
+        while not (partial / "vectors" / "job.json").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
         answer = run("index", corpus, "-o", out, "--encoder", "bm25", "--force")
@@ -322,7 +332,7 @@ def test_two_builds_of_one_place(
             1,
             f"{out} is being built by another process; wait for it or choose another place",
         )
-        assert (partial / "job.json").exists()
+        assert (partial / "vectors" / "job.json").exists()
     finally:
         first.kill()
         first.wait()

@@ -1,0 +1,24 @@
+"""Opening the collection that a command works on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast
+
+if TYPE_CHECKING:
+    from lsr.collection import Survey
+    from lsr.data.corpus import Corpus
+
+
+def open_surveyed(source: str, on_error: str) -> tuple[Corpus, Survey | None]:
+    """A collection, read once for its errors and its length where that is possible.
+
+    What can be read only once, or comes over a network, is not read ahead.
+    """
+    from lsr.collection import survey
+    from lsr.data.corpus import open_corpus
+    from lsr.progress import Progress
+
+    corpus = open_corpus(source, cast(Literal["stop", "skip"], on_error))
+    if source == "-" or source.startswith("irds:"):
+        return corpus, None
+    return corpus, survey(corpus, source, Progress)
