@@ -100,19 +100,26 @@ class Segment:
         """Title and text of a document, or None when the index keeps no text."""
         if self._stored is None:
             return None
-        record = self._stored.read(document // STORED_BATCH)
         row = document % STORED_BATCH
+        return self.stored_batch(document // STORED_BATCH, slice(row, row + 1))[0]
+
+    def stored_batch(self, number: int, rows: slice = slice(None)) -> list[tuple[str, str]]:
+        """Titles and texts of (some of) the `STORED_BATCH` documents that are stored together."""
+        assert self._stored is not None
+        record = self._stored.read(number)
+        if record.num_rows != min(STORED_BATCH, self.entry.documents - number * STORED_BATCH):
+            raise IndexCorrupt(self._stored.path, "a batch of texts has another length")
         try:
             # Values decompressed from the file: offsets and UTF-8 are checked before use.
             record.validate(full=True)
-            title, text = (record.column(name)[row].as_py() for name in ("title", "text"))
-        except (ValueError, IndexError, KeyError) as error:
+            titles, texts = (record.column(name)[rows].to_pylist() for name in ("title", "text"))
+        except (ValueError, KeyError) as error:
             raise IndexCorrupt(
                 self._stored.path, f"a batch of texts cannot be read ({error})"
             ) from None
-        if not isinstance(title, str) or not isinstance(text, str):
+        if not all(isinstance(text, str) for text in (*titles, *texts)):
             raise IndexCorrupt(self._stored.path, "a title or text is missing")
-        return title, text
+        return list(zip(titles, texts, strict=True))
 
     def _open(self, name: str, batches: int) -> ArrowFile:
         path = self.path / f"{name}.arrow"

@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from lsr.errors import VectorFolderError
 from lsr.progress import Progress
 from lsr.shards import SHARD_DOCUMENTS, Chunk
-from lsr.vector_folder import VectorFolder
 from lsr.vectors import SparseVectors
 
 _TEXTS = ["title", "text"]
@@ -52,6 +51,16 @@ class InMemory:
         return Chunk(ids, None, None, self._vectors.take(rows))
 
 
+class Documents(Protocol):
+    """Encoded documents in a place where only all of them can be had, in order."""
+
+    path: Path
+    documents: int
+    keeps_text: bool
+
+    def chunks(self) -> Iterator[Chunk]: ...
+
+
 class Spool:
     """The documents of a folder of vectors, unpacked into one mapped Arrow file.
 
@@ -61,7 +70,7 @@ class Spool:
     Raises `VectorFolderError` when a shard is damaged, or an id is there twice.
     """
 
-    def __init__(self, path: Path, folder: VectorFolder, progress: type[Progress]) -> None:
+    def __init__(self, path: Path, folder: Documents, progress: type[Progress]) -> None:
         self._columns = ["id", *(_TEXTS if folder.keeps_text else [])]
         fields = [(name, pa.large_string()) for name in self._columns]
         fields += [

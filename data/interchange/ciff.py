@@ -80,7 +80,7 @@ def write(
         for identifier in chunk.ids:
             file.write(_framed(_message(number, identifier.encode(), int(lengths[number]))))
             number += 1
-    return f"It holds no texts and no term ids, and whole impacts for weights: {STEP}{step:.6g}."
+    return f"It holds no texts and no term ids, and for weights whole impacts: {STEP}{step:.6g}."
 
 
 def eight_bits(source: Source, progress: type[Progress]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,16 +81,15 @@ def export(vectors: Path, output: Path, format: str | None, scale: float | None)
 def format_to_write(file: Path, format: str | None) -> str:
     """The format asked for, or what the name says; a usage error when that is not one."""
     names = named(file)
-    if format is not None:
-        check_name(file, format)
-        return format
-    if len(names) == 1:
-        return names[0]
-    raise click.UsageError(
-        f"{file.name} can be {', '.join(names)}; say which with --format."
-        if names
-        else f"The name {file.name} says no format; say which with --format."
-    )
+    if format is None and len(names) != 1:
+        raise click.UsageError(
+            f"{file.name} can be {', '.join(names)}; say which with --format."
+            if names
+            else f"The name {file.name} says no format; say which with --format."
+        )
+    chosen = format or names[0]
+    check_name(file, chosen)
+    return chosen
 
 
 def check_name(file: Path, format: str) -> None:
@@ -107,7 +107,10 @@ def check_name(file: Path, format: str) -> None:
 def open_source(vectors: Path, output: Path, closing: ExitStack) -> Source:
     """A folder of vectors, or an index, whose documents wait in order beside the output."""
     from lsr.errors import LsrError
-    from lsr.vector_folder import VectorFolder, is_vector_folder
+    from lsr.index_vectors import IndexVectors
+    from lsr.progress import Progress
+    from lsr.vector_folder import VectorFolder
+    from lsr.vector_manifest import is_vector_folder
 
     if is_vector_folder(vectors):
         return VectorFolder.open(vectors)
@@ -116,4 +119,5 @@ def open_source(vectors: Path, output: Path, closing: ExitStack) -> Source:
             f"{vectors} is neither a folder of encoded vectors nor an index: it has no "
             "manifest.json; make one with `lsr encode` or `lsr index`"
         )
-    raise NotImplementedError
+    scratch = tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.absolute().parent)
+    return IndexVectors(vectors, Path(closing.enter_context(scratch)) / "spool", Progress)

@@ -77,12 +77,11 @@ def import_(
 
 
 def _format_to_read(file: Path, format: str | None) -> str:
-    if not file.is_file():
-        raise LsrError(f"{file} {'is no file' if file.exists() else 'does not exist'}; check it")
-    if format is not None:
-        check_name(file, format)
-        return format
-    found = detect(file)
+    if not file.exists():
+        raise LsrError(f"{file} does not exist; check the path")
+    if file.is_dir():
+        raise LsrError(f"{file} is a folder; name a file")
+    found = format or detect(file)
     if found is None:
         raise click.UsageError(
             f"Neither the name nor the first record of {file.name} says its format; say it with "

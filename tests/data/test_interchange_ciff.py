@@ -77,7 +77,7 @@ def test_the_bytes_are_those_of_protobuf(tmp_path: Path) -> None:
     note = write("ciff", tmp_path / "v.ciff", Documents(IDS, rows, words), 1 / STEP)
     assert (tmp_path / "v.ciff").read_bytes() == (GOLDEN / "ciff-toolkit.ciff").read_bytes()
     assert note == (
-        "It holds no texts and no term ids, and whole impacts for weights: a weight is its impact "
+        "It holds no texts and no term ids, and for weights whole impacts: a weight is its impact "
         "times 0.25."
     )
 

@@ -1,0 +1,103 @@
+"""The vectors of an index as a folder of vectors gives its own: document by document, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lsr.data.corpus import Chunk
+from lsr.errors import IndexCorrupt, VectorError
+from lsr.index.columns import SortedStrings
+from lsr.index.decoding import decode
+from lsr.index.format import STORED_BATCH, Manifest
+from lsr.index.segment import Segment, open_vocabulary
+from lsr.progress import Progress
+from lsr.spool import Spool
+from lsr.vectors import SparseVectors
+
+_TAKEN = 2048  # documents given at a time
+
+
+class IndexVectors:
+    """The documents of an index in the order they were given to it.
+
+    Weights are those the index stores, or those given to it where it keeps them.
+
+    Args:
+        scratch: a file to be written, which the caller removes: an index is stored term by term and
+            in another order, so its documents are spooled there first, with 8 bytes a posting
+            and their texts.
+
+    Attributes:
+        documents, postings: how many there are.
+        words: the word of each term; None when they are not known.
+
+    Raises `IndexFormatError` or `IndexCorrupt` when the index cannot be read.
+    """
+
+    def __init__(self, path: Path, scratch: Path, progress: type[Progress]) -> None:
+        manifest = Manifest.read(path)
+        self.documents, self.postings = manifest.documents, manifest.postings
+        vocabulary = open_vocabulary(path, manifest)
+        self.words: SortedStrings | None = vocabulary[0] if vocabulary is not None else None
+        stored = _Stored(path, manifest)
+        self._order = np.argsort(stored.positions, kind="stable").astype(np.uint32)
+        self._spool = Spool(scratch, stored, progress)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The documents, some thousand at a time."""
+        for start in range(0, self.documents, _TAKEN):
+            yield self._spool.take(self._order[start : start + _TAKEN])
+
+
+class _Stored:
+    """The documents of an index in the order it stores them, a window at a time."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.documents = manifest.documents
+        self.keeps_text = "text" in manifest.kept
+        self._step = manifest.step
+        self._segments = [Segment(path, entry, manifest) for entry in manifest.segments]
+        self.positions = np.concatenate(
+            [np.empty(0, np.uint32), *(segment.positions for segment in self._segments)]
+        )
+
+    def chunks(self) -> Iterator[Chunk]:
+        for segment in self._segments:
+            texts = self._texts(segment)
+            first = 0
+            for number, count in enumerate(segment.entry.windows):
+                ids = [segment.ids[row] for row in range(first, first + count)]
+                both = [next(texts) for _ in ids] if self.keeps_text else []
+                yield Chunk(
+                    ids,
+                    [title for title, _ in both] if self.keeps_text else None,
+                    [text for _, text in both] if self.keeps_text else None,
+                    self._rows(segment, number, count),
+                )
+                first += count
+
+    def _rows(self, segment: Segment, window: int, count: int) -> SparseVectors:
+        """The postings of a window by document."""
+        try:
+            postings = decode(segment.window(window), count)
+            if postings.documents.max(initial=0) >= count:
+                raise ValueError("a posting is of a document beyond its end")
+            lengths = np.bincount(postings.documents, minlength=count)
+            terms = np.repeat(postings.terms, np.diff(postings.starts))
+            weights = postings.floats
+            if weights is None:
+                weights = (postings.weights * self._step).astype(np.float32)
+            by_document = np.argsort(postings.documents.astype(np.uint16), kind="stable")
+            return SparseVectors(
+                np.concatenate([[0], np.cumsum(lengths)]), terms[by_document], weights[by_document]
+            )
+        except (ValueError, VectorError) as error:
+            raise IndexCorrupt(segment.path, f"window {window}: {error}") from None
+
+    def _texts(self, segment: Segment) -> Iterator[tuple[str, str]]:
+        for batch in range(-(-segment.entry.documents // STORED_BATCH)):
+            yield from segment.stored_batch(batch)

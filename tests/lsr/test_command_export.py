@@ -1,0 +1,237 @@
+"""`lsr export`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lsr
+from lsr.data.corpus import Chunk
+from lsr.index_vectors import IndexVectors
+from lsr.progress import Silent
+from lsr.vector_folder import VectorFolder, write_vectors
+
+
+@pytest.fixture
+def vectors(tmp_path: Path) -> Path:
+    """A folder of three documents."""
+    rows = lsr.SparseVectors([0, 2, 2, 3], [0, 2, 1], [0.5, 1.25, 2])
+    chunk = Chunk(["a", "b", "c"], ["", "T", ""], ["x", "y", ""], rows)
+    write_vectors(tmp_path / "vectors", [chunk], words=["red", "blue", "é"])
+    return tmp_path / "vectors"
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def in_words(index: lsr.Index, identifier: str) -> dict[str, float]:
+    vector = index.get(identifier).vector
+    pairs = zip(vector.terms.tolist(), vector.weights.tolist(), strict=True)
+    return {index.word(term): weight for term, weight in pairs}
+
+
+def test_a_folder_of_vectors(run: Callable[..., Any], vectors: Path, tmp_path: Path) -> None:
+    out = tmp_path / "v.jsonl"
+    answer = run("export", vectors, "-o", out, "--format", "pyterrier")
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err.splitlines()[-1] == (
+        f"{out}: 3 documents, 3 postings. It holds no term ids; Terrier itself reads whole weights "
+        "only (--scale 100 makes them)."
+    )
+    assert lines(out) == [
+        {"docno": "a", "text": "x", "toks": {"red": 0.5, "é": 1.25}},
+        {"docno": "b", "title": "T", "text": "y", "toks": {}},
+        {"docno": "c", "text": "", "toks": {"blue": 2.0}},
+    ]
+    assert run("export", vectors, "-o", out, "--format", "seismic", "--scale", 10).code == 0
+    assert [line["vector"] for line in lines(out)] == [{"red": 5, "é": 12}, {}, {"blue": 20}]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["v.jsonl", "vectors"]
+
+
+@pytest.mark.parametrize("which", ["bm25_index", "splade_index", "composite_index"])
+def test_an_index_in_the_order_given(
+    run: Callable[..., Any],
+    request: pytest.FixtureRequest,
+    documents: list[dict[str, str]],
+    tmp_path: Path,
+    which: str,
+) -> None:
+    index: lsr.Index = request.getfixturevalue(which)
+    given = documents if which == "bm25_index" else documents[::6]
+    out = tmp_path / "v.jsonl"
+    assert run("export", index.path, "-o", out, "--format", "jsonvectors").code == 0
+    assert lines(out) == [
+        {
+            "id": document["id"],
+            **({"title": document["title"]} if document["title"] else {}),
+            "contents": document["text"],
+            "vector": pytest.approx(in_words(index, document["id"]), rel=1e-7),
+        }
+        for document in given
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["v.jsonl"]  # no scratch is left
+
+
+def test_floats_are_those_given_and_others_those_stored(
+    bm25_index: lsr.Index, splade_index: lsr.Index, tmp_path: Path
+) -> None:
+    """The very floats, not only near ones."""
+    for number, index in enumerate((bm25_index, splade_index)):
+        source = IndexVectors(index.path, tmp_path / str(number), Silent)
+        assert (source.documents, source.postings) == (len(index), index.manifest.postings)
+        for chunk in source.chunks():
+            for identifier, row in zip(chunk.ids, chunk.vectors, strict=True):
+                assert row == index.get(identifier).vector
+
+
+def test_eight_bits_survive_ciff(
+    run: Callable[..., Any], splade_index: lsr.Index, tmp_path: Path
+) -> None:
+    """The integers of an index are the impacts of its CIFF, and the other way round."""
+    out, back = tmp_path / "v.ciff", tmp_path / "back"
+    answer = run("export", splade_index.path, "-o", out)
+    assert f"a weight is its impact times {splade_index.manifest.step:.6g}." in answer.err
+    assert run("import", out, "-o", back, "--vocabulary", "splade-tiny").code == 0
+    again = IndexVectors(splade_index.path, tmp_path / "scratch", Silent)
+    for one, other in zip(VectorFolder.open(back).chunks(), again.chunks(), strict=True):
+        assert (one.ids, one.vectors) == (other.ids, other.vectors)
+
+
+def test_an_index_of_several_windows_without_words_and_texts(
+    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lsr.index.writer.WINDOW", 300)
+    monkeypatch.setattr("lsr.index_vectors._TAKEN", 77)
+    generator = np.random.default_rng(5)
+    rows = [
+        (np.sort(generator.choice(40, size, replace=False)), generator.random(size) + 0.5)
+        for size in generator.integers(0, 12, 1000)
+    ]
+    vectors = lsr.SparseVectors.from_rows(rows)
+    ids = [f"d{number}" for number in range(1000)]
+    index = lsr.Index.from_vectors(tmp_path / "index", ids, vectors, keep_floats=True)
+    assert len(index.manifest.segments[0].windows) > 2
+    assert run("export", index.path, "-o", tmp_path / "v.csr").code == 0
+    assert not (tmp_path / "v.csr.words").exists()
+    assert (tmp_path / "v.csr.ids").read_text().split() == ids
+    assert run("import", tmp_path / "v.csr", "-o", tmp_path / "back").code == 0
+    chunks = list(VectorFolder.open(tmp_path / "back").chunks())
+    assert lsr.SparseVectors.concatenate(chunk.vectors for chunk in chunks) == vectors
+    assert [identifier for chunk in chunks for identifier in chunk.ids] == ids
+    assert chunks[0].texts is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["v.jsonl"], "v.jsonl can be jsonvectors, seismic, pyterrier; say which with --format."),
+        (["v.jsonl.gz"], "v.jsonl.gz can be jsonvectors, seismic, pyterrier; say which"),
+        (["v.tsv"], "The name v.tsv says no format; say which with --format."),
+        (["v.csr", "--format", "npz"], "v.csr is the name of another format than npz; rename"),
+        (["v.jsonl", "--format", "csr"], "v.jsonl is the name of another format than csr"),
+        (["v.csr.gz"], "csr files are not compressed; unpack or rename v.csr.gz."),
+        (["v.gz", "--format", "ciff"], "ciff files are not compressed; unpack or rename v.gz."),
+        (["v.npz", "--scale", "2"], "npz holds weights as they are; leave out --scale."),
+        (["v.csr", "--scale", "2"], "csr holds weights as they are; leave out --scale."),
+        (["v.ciff", "--scale", "0"], "--scale must be above 0, not 0."),
+        (["v.ciff", "--scale", "-1"], "--scale must be above 0, not -1."),
+        (["v.ciff", "--scale", "nan"], "--scale must be above 0, not nan."),
+        (["v.ciff", "--scale", "inf"], "--scale must be above 0, not inf."),
+        (["v.ciff", "--scale", "x"], "'x' is not a valid float"),
+        (["v.x", "--format", "parquet"], "'parquet' is not one of"),
+    ],
+)
+def test_bad_usage(
+    run: Callable[..., Any], vectors: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    answer = run("export", vectors, "-o", tmp_path / arguments[0], *arguments[1:])
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err
+    assert [path.name for path in tmp_path.iterdir()] == ["vectors"]
+
+
+def test_sources_that_cannot_be_read(
+    run: Callable[..., Any], vectors: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "v.npz"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("x")
+    for name in ("none", "folder", "file"):
+        answer = run("export", tmp_path / name, "-o", out)
+        assert answer.code == 1
+        assert answer.error.startswith(
+            f"{tmp_path / name} is neither a folder of encoded vectors nor an index"
+        )
+    shard = vectors / "shards" / "000000.parquet"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    answer = run("export", vectors, "-o", out)
+    assert answer.code == 1
+    assert "000000.parquet is damaged" in answer.error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "vectors"]
+
+
+def test_outputs_that_cannot_be_written(
+    run: Callable[..., Any], vectors: Path, tmp_path: Path
+) -> None:
+    for place, why in (
+        (tmp_path / "no" / "v.csr", "its folder does not exist; create it first"),
+        (vectors, "it is a folder; name a file"),
+    ):
+        answer = run("export", vectors, "-o", place, "--format", "csr")
+        assert (answer.code, answer.error) == (1, f"{place} cannot be written: {why}")
+
+
+@pytest.mark.parametrize("name", ["stored", "rare_postings", "payload", "documents", "ranks"])
+def test_a_damaged_index_is_no_traceback(
+    run: Callable[..., Any],
+    bm25_index: lsr.Index,
+    copy: Callable[[lsr.Index], Path],
+    tmp_path: Path,
+    name: str,
+) -> None:
+    """Bytes changed anywhere: a complete file, or an error and no file."""
+    path = copy(bm25_index)
+    file = path / "segments" / "0" / f"{name}.arrow"
+    whole = file.read_bytes()
+    generator = np.random.default_rng(1)
+    for at in generator.integers(0, len(whole), 12).tolist():
+        data = bytearray(whole)
+        data[at : at + 4] = b"\xff" * len(data[at : at + 4])
+        file.write_bytes(data)
+        answer = run("export", path, "-o", tmp_path / "v.ciff")
+        assert answer.code in (0, 1)
+        assert (tmp_path / "v.ciff").exists() == (answer.code == 0)
+        (tmp_path / "v.ciff").unlink(missing_ok=True)
+        assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    file.write_bytes(whole[:-5])
+    assert "is damaged" in run("export", path, "-o", tmp_path / "v.ciff").error
+    shutil.rmtree(path)
+
+
+def test_an_interruption_leaves_nothing(
+    run: Callable[..., Any],
+    bm25_index: lsr.Index,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = IndexVectors.chunks
+
+    def interrupted(self: IndexVectors) -> Iterator[Chunk]:
+        yield next(original(self))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(IndexVectors, "chunks", interrupted)
+    (tmp_path / "v.csr").write_text("old")
+    answer = run("export", bm25_index.path, "-o", tmp_path / "v.csr")
+    assert (answer.code, answer.err.splitlines()[-1]) == (130, "Interrupted.")
+    assert [path.name for path in tmp_path.iterdir()] == ["v.csr"]
+    assert (tmp_path / "v.csr").read_text() == "old"
