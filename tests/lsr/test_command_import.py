@@ -122,9 +122,8 @@ def test_there_and_back(
     assert run("import", one, "-o", out, "--format", format).code == 0
     assert run("export", out, "-o", two, "--format", format).code == 0
     if suffix == "jsonl":  # the words have other ids, and so stand in another order
-        assert [json.loads(line) for line in one.open()] == [
-            json.loads(line) for line in two.open()
-        ]
+        before, after = (path.read_text().splitlines() for path in (one, two))
+        assert list(map(json.loads, before)) == list(map(json.loads, after))
     else:
         assert one.read_bytes() == two.read_bytes()
 
