@@ -16,7 +16,9 @@ Memory: a chunk, and 8 bytes a row; written in two passes.
 
 from __future__ import annotations
 
+import lzma
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -36,8 +38,12 @@ from lsr.progress import Progress
 
 _MOST_PACKED = 1100  # deflate makes at most 1,032 bytes of one
 _NPY = np.lib.format
-# The last two stand for unknown compression and encryption.
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+# What zipfile and the compressions it knows raise over foreign bytes; the last two stand for
+# unknown compression and encryption.
+_UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError),
+    *(NotImplementedError, RuntimeError),
+)
 
 
 def write(
@@ -86,10 +92,12 @@ class Reader(MatrixReader):
         try:
             with zipfile.ZipFile(self._path) as archive, ExitStack() as closing:
                 yield from self._read(archive, closing)
+        except OSError as error:
+            if error.strerror is None:  # bz2's
+                damaged(self._path, f"is no readable npz file ({error})")
+            raise CorpusError(f"{self._path} cannot be read: {error.strerror}") from error
         except _UNREADABLE as error:
             damaged(self._path, f"is no readable npz file ({error})")
-        except OSError as error:
-            raise CorpusError(f"{self._path} cannot be read: {error.strerror}") from error
 
     def _read(self, archive: zipfile.ZipFile, closing: ExitStack) -> Iterator[Chunk]:
         open_member = partial(self._member, archive, closing)

@@ -274,6 +274,36 @@ def test_encrypted_and_strangely_packed_members(tmp_path: Path) -> None:
             read("npz", path)
 
 
+def test_a_member_whose_name_is_no_text(tmp_path: Path) -> None:
+    """Flags say UTF-8 in the header before the member."""
+    path = save(tmp_path / "v.npz")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"indptr.npy") - 30
+    data[at + 7] |= 8
+    data[at + 30] = 0xFF
+    path.write_bytes(data)
+    with pytest.raises(CorpusError, match=r"is no readable npz file \('utf-8' codec"):
+        read("npz", path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressed_members(tmp_path: Path, method: int) -> None:
+    """Each compression reads, and is an error or harmless wherever a byte is changed."""
+    path = tmp_path / "v.npz"
+    save(tmp_path / "plain.npz")
+    with zipfile.ZipFile(tmp_path / "plain.npz") as plain, zipfile.ZipFile(path, "w", method) as to:
+        for name in plain.namelist():
+            to.writestr(name, plain.read(name))
+    assert read("npz", path).rows == ROWS
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 3):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        try:
+            assert read("npz", path).rows == ROWS
+        except CorpusError:
+            continue
+
+
 def test_a_changed_weight_does_not_match_its_checksum(tmp_path: Path) -> None:
     path = tmp_path / "v.npz"
     write("npz", path, GIVEN)

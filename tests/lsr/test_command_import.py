@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import lsr
+from lsr.data.corpus import Chunk
+from lsr.data.interchange.lines import LineReader
 from lsr.vector_folder import VectorFolder
 
 LINES = (
@@ -190,6 +192,21 @@ def test_places(run: Callable[..., Any], jsonl: Path, tmp_path: Path) -> None:
     assert run("import", jsonl, "-o", jsonl).code == 1
     assert jsonl.read_text() == LINES
     assert run("import", jsonl, "-o", tmp_path / "out", "--force").code == 0
+
+
+def test_an_interruption_leaves_nothing(
+    run: Callable[..., Any], jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = LineReader.__iter__
+
+    def interrupted(self: LineReader) -> Iterator[Chunk]:
+        yield from original(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LineReader, "__iter__", interrupted)
+    answer = run("import", jsonl, "-o", tmp_path / "out")
+    assert (answer.code, answer.err.splitlines()[-1]) == (130, "Interrupted.")
+    assert [path.name for path in tmp_path.iterdir()] == [jsonl.name]
 
 
 def test_an_index_beyond_the_vocabulary(run: Callable[..., Any], tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ HEAVY = {
 }
 
 
+COMMANDS = ("index", "search", "eval", "info", "encode", "models", "export", "import")
+
+
 def imported(python: list[str], *arguments: str | Path) -> set[str]:
     """The heavy packages in memory after a command, run in a process of its own."""
     code = (
@@ -46,7 +49,7 @@ def imported(python: list[str], *arguments: str | Path) -> set[str]:
     [
         ["--help"],
         ["--version"],
-        *([c, "--help"] for c in ("index", "search", "eval", "info", "encode", "models")),
+        *([c, "--help"] for c in COMMANDS),
     ],
     ids=" ".join,
 )
