@@ -28,7 +28,7 @@ def term_of(token: str, find: Callable[[str], int | None], vocabulary: str) -> i
     raise BadRecord(f"weighs {token[:80]!r}, which is no word of {vocabulary}")
 
 
-def numbers(weights: Iterable[Any]) -> npt.NDArray[np.float32]:
+def as_floats(weights: Iterable[Any]) -> npt.NDArray[np.float32]:
     """Weights as floats; those beyond float32 become infinite, which `SparseVectors` refuses."""
     listed = list(weights)
     kinds = set(map(type, listed))
@@ -43,7 +43,7 @@ def numbers(weights: Iterable[Any]) -> npt.NDArray[np.float32]:
 
 def one_row(terms: list[int], weights: Iterable[Any]) -> SparseVectors:
     """One vector, its terms put in ascending order; `BadRecord` when it breaks the rules."""
-    floats = numbers(weights)
+    floats = as_floats(weights)
     if floats.size != len(terms):
         raise BadRecord(f"has {len(terms)} terms and {floats.size} weights; give one each")
     try:

@@ -42,7 +42,7 @@ class IndexVectors:
         self.documents, self.postings = manifest.documents, manifest.postings
         vocabulary = open_vocabulary(path, manifest)
         self.words: SortedStrings | None = vocabulary[0] if vocabulary is not None else None
-        stored = _Stored(path, manifest)
+        stored = _Stored(path, manifest, None if self.words is None else len(self.words))
         self._order = np.argsort(stored.positions, kind="stable").astype(np.uint32)
         self._spool = Spool(scratch, stored, progress)
 
@@ -55,8 +55,8 @@ class IndexVectors:
 class _Stored:
     """The documents of an index in the order it stores them, a window at a time."""
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
-        self.path = path
+    def __init__(self, path: Path, manifest: Manifest, words: int | None) -> None:
+        self.path, self._words = path, words
         self.documents = manifest.documents
         self.keeps_text = "text" in manifest.kept
         self._step = manifest.step
@@ -86,6 +86,8 @@ class _Stored:
             postings = decode(segment.window(window), count)
             if postings.documents.max(initial=0) >= count:
                 raise ValueError("a posting is of a document beyond its end")
+            if self._words is not None and postings.terms.max(initial=0) >= max(self._words, 1):
+                raise ValueError(f"it has the term {postings.terms.max()}, which has no word")
             lengths = np.bincount(postings.documents, minlength=count)
             terms = np.repeat(postings.terms, np.diff(postings.starts))
             weights = postings.floats

@@ -1,6 +1,6 @@
 """Encoded vectors in the file formats of other projects, written and read as streams.
 
-A format is a module with its grammar for a docstring and
+A format is a line of `FORMATS` and a module of its name with its grammar for a docstring and
 
 - `write(file, path, source, scale, progress)`: write the documents of a `base.Source` to `file`,
   which is going to be `path`, weights times `scale` as integers if it is not None; return what
@@ -25,33 +25,32 @@ _LINES = (".jsonl", ".json", ".ndjson")
 
 @dataclass(frozen=True)
 class Format:
-    """One format.
+    """What to know of a format before its module is imported.
 
     Attributes:
-        module: its name in this package.
         suffixes: of its files.
         lines: whether it is JSON lines, which several formats are, and which may be compressed.
         integers: whether it can have integers for weights.
     """
 
-    module: str
     suffixes: tuple[str, ...]
     lines: bool
     integers: bool
 
-    def load(self) -> Any:
-        """The module, imported when the format is used."""
-        return import_module(f"lsr.data.interchange.{self.module}")
-
 
 FORMATS = {
-    "jsonvectors": Format("jsonvectors", _LINES, lines=True, integers=True),
-    "seismic": Format("seismic", _LINES, lines=True, integers=True),
-    "pyterrier": Format("pyterrier", _LINES, lines=True, integers=True),
-    "npz": Format("npz", (".npz",), lines=False, integers=False),
-    "csr": Format("csr", (".csr",), lines=False, integers=False),
-    "ciff": Format("ciff", (".ciff",), lines=False, integers=True),
+    "jsonvectors": Format(_LINES, lines=True, integers=True),
+    "seismic": Format(_LINES, lines=True, integers=True),
+    "pyterrier": Format(_LINES, lines=True, integers=True),
+    "npz": Format((".npz",), lines=False, integers=False),
+    "csr": Format((".csr",), lines=False, integers=False),
+    "ciff": Format((".ciff",), lines=False, integers=True),
 }
+
+
+def load(name: str) -> Any:
+    """The module of a format, imported when it is used."""
+    return import_module(f"lsr.data.interchange.{name}")
 
 
 def is_compressed(path: Path) -> bool:

@@ -120,7 +120,8 @@ def whole(vectors: SparseVectors, scale: float) -> tuple[SparseVectors, npt.NDAr
         vectors = SparseVectors.trusted(
             before[vectors.indptr], vectors.terms[kept], vectors.weights[kept]
         )
-    scaled = np.rint(vectors.weights.astype(np.float64) * scale)
+    with np.errstate(over="ignore"):  # it becomes infinite, which is refused
+        scaled = np.rint(vectors.weights.astype(np.float64) * scale)
     if scaled.max(initial=0) > MOST_IMPACT:
         raise LsrError(
             f"the weight {vectors.weights.max()} times {scale:g} is more than the {MOST_IMPACT:,} "

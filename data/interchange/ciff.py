@@ -21,8 +21,8 @@ Impacts are whole numbers: weights times a scale, rounded, at least 1.  The scal
 largest weight when none is given: 8 bits, as BMP needs them.  The description ends in "a weight is
 its impact times STEP"; where that is read, impacts become weights again, else weights are impacts.
 
-Memory: 8 bytes a posting for up to `PASS_POSTINGS` of them, 537 MB, and more passes beyond;
-12 bytes a document, the ids or the terms.
+Memory: 8 bytes a posting for up to `base.PASS_POSTINGS` of them, 537 MB, and more passes beyond; 8
+bytes a document and the terms for writing, 24 bytes a document and the ids for reading.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def write(
     file: IO[bytes], path: Path, source: Source, scale: float | None, progress: type[Progress]
 ) -> str:
     """Write all documents; `LsrError` when impacts do not fit the format's integers."""
-    step = 1 / scale if scale is not None else eight_bits(source, progress)
+    step = 1 / scale if scale is not None else _eight_bits(source, progress)
     scale = scale if scale is not None else 1 / step
     terms, frequencies, lengths = _survey(source, scale, progress)
     tokens = [token(source.words, term).encode() for term in terms.tolist()]
@@ -83,7 +83,7 @@ def write(
     return f"It holds no texts and no term ids, and for weights whole impacts: {STEP}{step:.6g}."
 
 
-def eight_bits(source: Source, progress: type[Progress]) -> float:
+def _eight_bits(source: Source, progress: type[Progress]) -> float:
     """The step by which the largest weight is 255."""
     largest = 0.0
     for chunk in walk(source, "Looking for the largest weight", progress):

@@ -35,7 +35,7 @@ from lsr.data.records import (
 )
 from lsr.data.sources import TextSource, read, stop
 from lsr.data.streams import LineStream, compressed
-from lsr.data.token_vectors import numbers
+from lsr.data.token_vectors import as_floats
 from lsr.errors import CorpusError
 from lsr.progress import Progress
 from lsr.vectors import SparseVectors
@@ -106,79 +106,64 @@ class LineReader:
 
     def __iter__(self) -> Iterator[Chunk]:
         seen: set[str] = set()
-        group = _Group()
-        texts: bool | None = None
-        for number, (identifier, title, text, terms, weights) in read(
-            self._source, self._document, stop
-        ):
-            if identifier in seen:
+        group: list[_Document] = []
+        lines: list[int] = []
+        texts = False
+        for line, document in read(self._source, self._document, stop):
+            if document.id in seen:
                 raise CorpusError(
-                    f"{self._source.where}, line {number} repeats the id {identifier!r}; give each "
+                    f"{self._source.where}, line {line} repeats the id {document.id!r}; give each "
                     "document an id of its own"
                 )
-            seen.add(identifier)
-            if texts is None:
-                texts = text is not None or title != ""
-            group.add(number, identifier, title, text or "", terms, weights)
-            if len(group.ids) == CHUNK_DOCUMENTS:
-                yield group.chunk(self._source.where, texts)
-                group = _Group()
-        if group.ids:
-            yield group.chunk(self._source.where, bool(texts))
+            if not seen:
+                texts = document.text is not None or document.title != ""
+            seen.add(document.id)
+            group.append(document)
+            lines.append(line)
+            if len(group) == CHUNK_DOCUMENTS:
+                yield self._chunk(lines, group, texts)
+                group, lines = [], []
+        if group:
+            yield self._chunk(lines, group, texts)
 
-    def _document(
-        self, record: Record
-    ) -> tuple[str, str, str | None, list[int], npt.NDArray[np.float32]]:
+    def _document(self, record: Record) -> _Document:
         vector = record.get(self._fields.vector)
         if not isinstance(vector, dict):
             raise BadRecord(
                 f'has no vector; give each document a "{self._fields.vector}" of {{token: weight}}'
             )
         text = record.get(self._fields.text)
-        return (
+        return _Document(
             record_id(record, (self._fields.id,)),
             record_title(record),
             None if text is None else checked_text(text, "text"),
             [self._vocabulary.term(token) for token in vector],
-            numbers(vector.values()),
+            as_floats(vector.values()),
+        )
+
+    def _chunk(self, lines: list[int], group: list[_Document], texts: bool) -> Chunk:
+        vectors = checked(
+            f"{self._source.where}, line",
+            lines,
+            np.cumsum([0, *(document.weights.size for document in group)]),
+            np.array([term for document in group for term in document.terms], np.int64),
+            np.concatenate([document.weights for document in group]),
+        )
+        return Chunk(
+            [document.id for document in group],
+            [document.title for document in group] if texts else None,
+            [document.text or "" for document in group] if texts else None,
+            vectors,
         )
 
 
-class _Group:
-    """Documents on their way to a chunk."""
-
-    def __init__(self) -> None:
-        self.ids: list[str] = []
-        self._lines: list[int] = []
-        self._titles: list[str] = []
-        self._texts: list[str] = []
-        self._terms: list[int] = []
-        self._weights: list[npt.NDArray[np.float32]] = [np.empty(0, np.float32)]
-
-    def add(
-        self,
-        line: int,
-        identifier: str,
-        title: str,
-        text: str,
-        terms: list[int],
-        weights: npt.NDArray[np.float32],
-    ) -> None:
-        self.ids.append(identifier)
-        self._lines.append(line)
-        self._titles.append(title)
-        self._texts.append(text)
-        self._terms += terms
-        self._weights.append(weights)
-
-    def chunk(self, where: str, texts: bool) -> Chunk:
-        indptr = np.cumsum([weights.size for weights in self._weights])
-        weights = np.concatenate(self._weights)
-        terms = np.array(self._terms, np.int64)
-        vectors = checked(f"{where}, line", self._lines, indptr, terms, weights)
-        if not texts:
-            return Chunk(self.ids, None, None, vectors)
-        return Chunk(self.ids, self._titles, self._texts, vectors)
+@dataclass(frozen=True, slots=True)
+class _Document:
+    id: str
+    title: str
+    text: str | None
+    terms: list[int]
+    weights: npt.NDArray[np.float32]
 
 
 class _Tokens:

@@ -16,7 +16,6 @@ Memory: a chunk, and 8 bytes a row; written in two passes.
 
 from __future__ import annotations
 
-import lzma
 import math
 import struct
 import zipfile
@@ -36,12 +35,12 @@ from lsr.data.interchange.matrix import MatrixReader, ids_beside
 from lsr.errors import CorpusError, first_line
 from lsr.progress import Progress
 
-_MOST_PACKED = 1100  # deflate makes at most 1,032 bytes of one
 _NPY = np.lib.format
-# What zipfile and the compressions it knows raise over foreign bytes; the last two stand for
-# unknown compression and encryption.
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes
+_MOST_PACKED = 1100  # deflate makes at most 1,032 bytes of one
+# What zipfile raises over foreign bytes; the last two stand for encryption and the like.
 _UNREADABLE = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError),
     *(NotImplementedError, RuntimeError),
 )
 
@@ -93,8 +92,6 @@ class Reader(MatrixReader):
             with zipfile.ZipFile(self._path) as archive, ExitStack() as closing:
                 yield from self._read(archive, closing)
         except OSError as error:
-            if error.strerror is None:  # bz2's
-                damaged(self._path, f"is no readable npz file ({error})")
             raise CorpusError(f"{self._path} cannot be read: {error.strerror}") from error
         except _UNREADABLE as error:
             damaged(self._path, f"is no readable npz file ({error})")
@@ -133,6 +130,11 @@ class Reader(MatrixReader):
                 f"{self._path} has no {name}.npy, so it is no sparse matrix of SciPy; write one "
                 "with scipy.sparse.save_npz"
             ) from None
+        if info.compress_type not in _PACKED:
+            raise CorpusError(
+                f"{self._path} is compressed in a way that SciPy does not write; write it again "
+                "with scipy.sparse.save_npz"
+            )
         member = _Member(closing.enter_context(archive.open(info)), info, kinds)
         if member.problem is None and size not in (None, member.size):
             member.problem = f"has {member.size:,} items instead of {size:,}"

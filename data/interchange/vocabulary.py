@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,19 +18,11 @@ _LINE_ENDS = ("\n", "\r")
 
 
 class Given:
-    """The words of term ids 0 to len(words) - 1.
+    """The words of term ids 0 to len(words) - 1, all different; `name` is for messages."""
 
-    Args:
-        name: of the vocabulary, for messages.
-        words: by term id.
-        ids: term ids by word; None when `words` has no word twice.
-    """
-
-    def __init__(
-        self, name: str, words: Sequence[str], ids: Mapping[str, int] | None = None
-    ) -> None:
+    def __init__(self, name: str, words: Sequence[str]) -> None:
         self.name, self.words = name, words
-        self._find = ({word: term for term, word in enumerate(words)} if ids is None else ids).get
+        self._find = {word: term for term, word in enumerate(words)}.get
 
     def term(self, token: str) -> int:
         """The id of a token, or of an id in digits; `BadRecord` when it is neither."""
@@ -91,7 +83,7 @@ def read_words(path: Path) -> Given:
             raise CorpusError(
                 f"{path}, line {number} repeats the token {word[:80]!r}; give each token one line"
             )
-    return Given(str(path), list(ids), ids)
+    return Given(str(path), list(ids))
 
 
 def holds_lines(words: Sequence[str]) -> bool:

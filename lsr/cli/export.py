@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lsr.cli.options import writable
-from lsr.data.interchange import FORMATS, is_compressed, named
+from lsr.data.interchange import FORMATS, is_compressed, load, named
 
 if TYPE_CHECKING:
     from lsr.data.interchange.base import Source
@@ -72,7 +72,7 @@ def export(vectors: Path, output: Path, format: str | None, scale: float | None)
     with ExitStack() as closing:
         source = open_source(vectors, output, closing)
         file = closing.enter_context(replacing(output))
-        note = FORMATS[name].load().write(file, output, source, scale, Progress)
+        note = load(name).write(file, output, source, scale, Progress)
     click.echo(
         f"{output}: {source.documents:,} documents, {source.postings:,} postings. {note}", err=True
     )

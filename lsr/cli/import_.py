@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lsr.cli.export import check_name, format_option
-from lsr.data.interchange import FORMATS, detect
+from lsr.data.interchange import detect, load
 from lsr.errors import CorpusError, LsrError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def import_(
     check_target(output.absolute(), force)
     name = _format_to_read(file, format)
     given = None if vocabulary is None else _vocabulary(vocabulary)
-    reader = FORMATS[name].load().reader(file, given)
+    reader = load(name).reader(file, given)
     with Progress("Importing", "documents", fraction=lambda: reader.fraction) as bar:
 
         def chunks() -> Iterator[Chunk]:
@@ -113,4 +113,4 @@ def _vocabulary(name: str) -> Given:
         if isinstance(terms, int) and terms < size + _MOST_UNUSED:
             size = max(size, terms)
     words = TokenVocabulary(tokens.vocabulary, size)
-    return Given(name, [words[term] for term in range(size)], tokens.vocabulary)
+    return Given(name, [words[term] for term in range(size)])

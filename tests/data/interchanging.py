@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lsr.data.corpus import Chunk
-from lsr.data.interchange import FORMATS
+from lsr.data.interchange import load
 from lsr.data.interchange.vocabulary import Given
 from lsr.files import replacing
 from lsr.progress import Silent
@@ -64,13 +64,13 @@ class Documents:
 def write(format: str, path: Path, documents: Documents, scale: float | None = None) -> str:
     """Write documents as `lsr export` does; returns the note for the user."""
     with replacing(path) as file:
-        note: str = FORMATS[format].load().write(file, path, documents, scale, Silent)
+        note: str = load(format).write(file, path, documents, scale, Silent)
     return note
 
 
 def read(format: str, path: Path, given: Given | None = None) -> Documents:
     """Read documents as `lsr import` does."""
-    reader = FORMATS[format].load().reader(path, given)
+    reader = load(format).reader(path, given)
     read = Documents([], [])
     for chunk in reader:
         read.ids += chunk.ids

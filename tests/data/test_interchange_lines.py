@@ -57,6 +57,8 @@ def test_an_impact_that_no_reader_takes(tmp_path: Path) -> None:
     for format in ("jsonvectors", "ciff"):
         with pytest.raises(LsrError, match=r"30\.0 times 1e\+08 is more than the 2,147,483,647 "):
             write(format, tmp_path / "v", Documents(["1"], [{0: 30}]), 1e8)
+        with pytest.raises(LsrError, match=r"times 1e\+308 is more than"):
+            write(format, tmp_path / "v", Documents(["1"], [{0: 3e38}]), 1e308)
     write("jsonvectors", tmp_path / "v", Documents(["1"], [{0: 2**31 - 128}]), 1)
     assert list(tmp_path.iterdir()) == [tmp_path / "v"]
 

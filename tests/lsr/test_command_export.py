@@ -217,6 +217,19 @@ def test_a_damaged_index_is_no_traceback(
     shutil.rmtree(path)
 
 
+def test_an_index_with_terms_beyond_its_words(
+    run: Callable[..., Any],
+    bm25_index: lsr.Index,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lsr.index_vectors.open_vocabulary", lambda *_: (["a", "b"], {}))
+    answer = run("export", bm25_index.path, "-o", tmp_path / "v.csr")
+    assert answer.code == 1
+    assert "window 0: it has the term 27, which has no word" in answer.error
+    assert not any(tmp_path.iterdir())
+
+
 def test_an_interruption_leaves_nothing(
     run: Callable[..., Any],
     bm25_index: lsr.Index,

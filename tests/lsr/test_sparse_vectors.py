@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr import SparseVectors
-from lsr.errors import VectorError
+from lsr.errors import RowError, VectorError
 
 Row = list[tuple[int, float]]
 
@@ -154,3 +154,29 @@ def test_equality_is_by_value() -> None:
     with pytest.raises(TypeError, match="unhashable"):
         hash(one)
     assert repr(one) == "SparseVectors(2 rows, 1 entries)"
+
+
+@given(collection=collections, data=st.data())
+def test_rows_in_any_order_are_sorted(collection: list[Row], data: st.DataObject) -> None:
+    shuffled = [data.draw(st.permutations(row)) for row in collection]
+    flat = [entry for row in shuffled for entry in row]
+    indptr = np.cumsum([0, *map(len, shuffled)])
+    made = SparseVectors.from_unsorted(indptr, [t for t, _ in flat], [w for _, w in flat])
+    assert made == make(collection)
+
+
+@pytest.mark.parametrize("case", [name for name in WRONG if not name.startswith("descending")])
+def test_from_unsorted_refuses_the_same(case: str) -> None:
+    indptr, terms, values, message = WRONG[case]
+    with pytest.raises(VectorError, match=message):
+        SparseVectors.from_unsorted(indptr, terms, values)
+
+
+def test_a_bad_row_is_named() -> None:
+    with pytest.raises(RowError) as caught:
+        SparseVectors.from_unsorted([0, 2, 4], [9, 1, 5, 5], [1, 1, 1, 1])
+    assert (caught.value.row, caught.value.what) == (
+        1,
+        "has term 5 twice; terms of a row must ascend strictly",
+    )
+    assert str(caught.value).startswith("row 1 has term 5 twice")
