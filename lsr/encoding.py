@@ -215,14 +215,15 @@ class _Run:
         self._none_beyond(OBSERVED, len(places))
         files = [observed / shard_name(place.number) for place in places]
         self.encoder.settle(lambda: (read_sealed(file).vectors for file in files))
-        for place, file in zip(places, files, strict=True):
-            final = self.path / SHARDS / file.name
-            origin = Origin(place.digest, chain(self.job, before))
-            if shard_origin(final) != origin:
-                chunk = read_sealed(file)
-                write_shard(
-                    final, replace(chunk, vectors=self.encoder.weigh(chunk.vectors)), origin
-                )
+        with self.progress("Weighing", "documents", places[-1].last if places else 0) as bar:
+            for place, file in zip(places, files, strict=True):
+                final = self.path / SHARDS / file.name
+                origin = Origin(place.digest, chain(self.job, before))
+                if shard_origin(final) != origin:
+                    chunk = read_sealed(file)
+                    weighed = replace(chunk, vectors=self.encoder.weigh(chunk.vectors))
+                    _write(final, weighed, origin)
+                bar.advance(place.last - place.first + 1)
         for number, final in sealed(self.path / SHARDS).items():
             if number >= len(places):
                 final.unlink()
@@ -236,9 +237,7 @@ class _Run:
             [document.text for document in group],
             vectors,
         )
-        for stale in file.parent.glob(f".{file.name}.*.tmp"):  # of a process that was killed
-            stale.unlink(missing_ok=True)
-        write_shard(file, chunk, origin)
+        _write(file, chunk, origin)
         self.encoded += len(group)
 
     def _is_kept(self, file: Path, origin: Origin, place: Place) -> bool:
@@ -294,3 +293,10 @@ class _Run:
             f"{self.path} holds vectors of other documents: {what}; add --force to encode again "
             "what has changed, or choose another place"
         )
+
+
+def _write(file: Path, chunk: Chunk, origin: Origin) -> None:
+    """Seal a shard; what a process that was killed at it left behind goes."""
+    for stale in file.parent.glob(f".{file.name}.*.tmp"):
+        stale.unlink(missing_ok=True)
+    write_shard(file, chunk, origin)

@@ -211,6 +211,8 @@ def _check_header(file: pq.ParquetFile) -> None:
 
 
 def _chunk(table: pa.Table) -> Chunk:
+    if any(column.num_chunks > 1 for column in table.columns):
+        raise ValueError("its texts are too long")
     columns = {
         name: column.chunk(0) if column.num_chunks else pa.array([], column.type)
         for name, column in zip(table.column_names, table.columns, strict=True)

@@ -30,16 +30,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lsr
-from lsr.data.records import BadRecord, checked_id, well_formed
-from lsr.errors import IndexCorrupt, VectorError, VectorFolderError
+from lsr.errors import IndexCorrupt, VectorFolderError
 from lsr.files import checksum_bytes, sync_directory
+from lsr.imported import check_words, checked
 from lsr.index.columns import Columns, SortedStrings
 from lsr.index.format import VOCABULARY, FileEntry
 from lsr.index.vocabulary import read_vocabulary, write_vocabulary
+from lsr.locks import Lock
 from lsr.shards import (
     Chunk,
     Origin,
@@ -59,11 +61,11 @@ from lsr.vector_manifest import (
     input_digest,
     is_vector_folder,
 )
-from lsr.vectors import SparseVectors
 
 __all__ = ["Chunk", "VectorFolder", "commit", "write_vectors"]
 
 SHARDS = "shards"
+LOCK = "lock"
 
 
 class VectorFolder:
@@ -210,21 +212,22 @@ def write_vectors(
     check_target(path, force)
     partial, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("new", "old"))
     try:
-        (partial / SHARDS).mkdir(parents=True)
-        digests: list[str] = []
-        text = False
-        for chunk in regrouped(_checked(chunks, words)):
-            text = chunk.texts is not None
-            file = partial / SHARDS / shard_name(len(digests))
-            digests.append(digest_of(chunk.documents()))
-            write_shard(file, chunk, Origin(digests[-1], ""))
-        if words is not None and len(set(words)) != len(words):
-            raise VectorError("a word is in the vocabulary twice; words must differ")
-        commit(partial, digests, text=text, job=None, encoder=None, words=words)
-        if path.exists():
-            path.rename(old)
-        partial.rename(path)
-        sync_directory(path.parent)
+        with _alone(path):
+            (partial / SHARDS).mkdir(parents=True)
+            digests: list[str] = []
+            text = False
+            for chunk in regrouped(checked(chunks, words)):
+                text = chunk.texts is not None
+                file = partial / SHARDS / shard_name(len(digests))
+                digests.append(digest_of(chunk.documents()))
+                write_shard(file, chunk, Origin(digests[-1], ""))
+            if words is not None:  # complete only now
+                check_words(words)
+            commit(partial, digests, text=text, job=None, encoder=None, words=words)
+            if path.exists():
+                path.rename(old)
+            partial.rename(path)
+            sync_directory(path.parent)
     except OSError as error:
         raise VectorFolderError(
             f"{path} cannot be written: {error.strerror or error}; make room or choose another "
@@ -235,6 +238,24 @@ def write_vectors(
             old.rename(path)
         for folder in (partial, old):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep processes that encode into a folder, if it is there, out of it."""
+    if not path.exists():
+        yield
+        return
+    lock = Lock(path / LOCK)
+    if not lock.take():
+        raise VectorFolderError(
+            f"{path} is being written by another process; wait for it or choose another place"
+        )
+    try:
+        yield
+    finally:
+        (path / LOCK).unlink(missing_ok=True)
+        lock.release()
 
 
 def read_sealed(file: Path) -> Chunk:
@@ -255,49 +276,6 @@ def check_target(path: Path, force: bool) -> None:
         )
     if not force:
         raise VectorFolderError(f"{path} holds encoded vectors already; add --force to replace it")
-
-
-def _checked(chunks: Iterable[Chunk], words: Sequence[str] | None) -> Iterator[Chunk]:
-    """The chunks of an importer, held to the rules of a folder."""
-    seen: set[str] = set()
-    text: bool | None = None
-    for chunk in chunks:
-        vectors = chunk.vectors
-        if len(vectors) != len(chunk.ids):
-            raise VectorError(
-                f"there are {len(chunk.ids)} ids for {len(vectors)} vectors; give one each"
-            )
-        if chunk.ids and text is None:
-            text = chunk.texts is not None
-        for row, document in enumerate(chunk.documents()):
-            place = f"document {len(seen) + 1:,}"
-            try:
-                checked_id(document.id)
-                well_formed(document.title, "title")
-                well_formed(document.text, "text")
-            except BadRecord as error:
-                raise VectorError(f"{place} {error}") from None
-            if document.id in seen:
-                raise VectorError(
-                    f"{place} has the id {document.id!r} of an earlier one; ids must differ"
-                )
-            if (chunk.texts is not None) != text:
-                raise VectorError(
-                    f"{place}, {document.id!r}, has {'a' if chunk.texts else 'no'} text and those "
-                    "before are not so; give all documents a text, or none"
-                )
-            last = vectors.terms[vectors.indptr[row] : vectors.indptr[row + 1]].max(initial=0)
-            if words is not None and last >= max(len(words), 1):
-                raise VectorError(
-                    f"{place}, {document.id!r}, has the term {last}, and there are {len(words):,} "
-                    "words"
-                )
-            seen.add(document.id)
-        try:
-            SparseVectors(vectors.indptr, vectors.terms, vectors.weights)
-        except VectorError as error:
-            raise VectorError(f"the documents from {chunk.ids[0]!r} on: {error}") from None
-        yield chunk
 
 
 def _check_size(file: Path, size: int) -> None:

@@ -79,7 +79,7 @@ class VectorManifest:
             return None
         except OSError as error:
             raise VectorFolderError(f"{path} cannot be read: {error.strerror or error}") from error
-        except ValueError:
+        except (ValueError, RecursionError):
             raise damaged(path, "it is not JSON") from None
         if not isinstance(body, dict) or body.get("format") != FORMAT:
             raise VectorFolderError(

@@ -24,7 +24,7 @@ from lsr.errors import VectorFolderError
 from lsr.files import checksum_bytes, sync_directory, write_atomically
 from lsr.index.format import VOCABULARY
 from lsr.locks import Lock
-from lsr.vector_folder import SHARDS
+from lsr.vector_folder import LOCK, SHARDS
 from lsr.vector_manifest import (
     FORMAT,
     JOB,
@@ -35,7 +35,6 @@ from lsr.vector_manifest import (
 
 OBSERVED = "observed"
 LOCKS = "locks"
-_LOCK = "lock"
 _PATIENCE = 2.0  # seconds in which another process may be starting or leaving
 
 
@@ -59,7 +58,7 @@ def read_job(path: Path) -> dict[str, Any] | None:
     """The job of a folder; None when there is none or it cannot be read."""
     try:
         job = json.loads((path / JOB).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return job if isinstance(job, dict) else None
 
@@ -91,7 +90,7 @@ def check_place(path: Path) -> None:
     if not path.exists():
         return
     if path.is_dir():
-        ours = {_LOCK, LOCKS, *(file.name for file in _temporary(path))}
+        ours = {LOCK, LOCKS, *(file.name for file in _temporary(path))}
         if is_vector_folder(path) or all(file.name in ours for file in path.iterdir()):
             return
     raise VectorFolderError(
@@ -100,7 +99,7 @@ def check_place(path: Path) -> None:
 
 
 def _join(path: Path, job: dict[str, Any], alone: bool, force: bool, made: bool) -> Lock:
-    lock = Lock(path / _LOCK)
+    lock = Lock(path / LOCK)
     deadline = time.monotonic() + _PATIENCE
     while True:
         check_place(path)
@@ -140,7 +139,7 @@ def _leave(path: Path, lock: Lock, made: bool) -> None:
             file.unlink(missing_ok=True)
         if _is_empty(path):
             _remove_work(path)
-        (path / _LOCK).unlink(missing_ok=True)
+        (path / LOCK).unlink(missing_ok=True)
         if made and not any(path.iterdir()):
             path.rmdir()
     finally:
