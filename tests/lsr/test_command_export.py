@@ -230,6 +230,21 @@ def test_an_index_with_terms_beyond_its_words(
     assert not any(tmp_path.iterdir())
 
 
+def test_an_index_with_texts_cut_otherwise(
+    run: Callable[..., Any],
+    documents: list[dict[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lsr.index.writer.STORED_BATCH", 100)
+    for reader in ("lsr.index.segment", "lsr.index_vectors"):
+        monkeypatch.setattr(f"{reader}.STORED_BATCH", 128)
+    index = lsr.Index.build(tmp_path / "index", documents, "bm25")
+    answer = run("export", index.path, "-o", tmp_path / "v.ciff")
+    assert answer.code == 1
+    assert "stored.arrow is damaged: a batch of texts has another length" in answer.error
+
+
 def test_an_interruption_leaves_nothing(
     run: Callable[..., Any],
     bm25_index: lsr.Index,
