@@ -122,19 +122,22 @@ def test_many_chunks_and_passes(
         for size in generator.integers(0, 30, 41)
     ]
     rows[7][49] = 255.0
-    given = Documents([f"d{n}" for n in range(41)], rows, [f"w{n}" for n in range(50)])
+    ids, texts = [f"d{n}" for n in range(41)], [f"text {n}" for n in range(41)]
+    given = Documents(ids, rows, [f"w{n}" for n in range(50)], texts[::-1], texts)
     path = tmp_path / name_of(format)
     write(format, path, given)
     whole, back = path.read_bytes(), read(format, path)
     assert back.by_word == given.by_word
-    for limit, value in (("CHUNK_DOCUMENTS", 3), ("CHUNK_POSTINGS", 20), ("PASS_POSTINGS", 64)):
+    for limit, value in (("CHUNK_DOCUMENTS", 3), ("CHUNK_POSTINGS", 20), ("PASS_POSTINGS", 16)):
         monkeypatch.setattr(base, limit, value)
     monkeypatch.setattr("lsr.data.interchange.ciff._MERGED", 10)
     monkeypatch.setattr("lsr.data.interchange.lines.CHUNK_DOCUMENTS", 3)
     given.chunk_size = 1000
     write(format, path, given)
     assert path.read_bytes() == whole
-    assert read(format, path).by_word == given.by_word
+    assert read(format, path) == back
+    if format in LINES:
+        assert (back.ids, back.titles, back.texts) == (ids, texts[::-1], texts)
 
 
 @pytest.mark.parametrize("format", FORMATS)

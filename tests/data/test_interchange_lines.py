@@ -140,7 +140,11 @@ BAD = {
 
 
 @pytest.mark.parametrize("line", BAD)
-def test_a_bad_line_is_named(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize("chunk", [1, 2048])
+def test_a_bad_line_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, chunk: int
+) -> None:
+    monkeypatch.setattr("lsr.data.interchange.lines.CHUNK_DOCUMENTS", chunk)
     path = tmp_path / "v.jsonl"
     path.write_text(LINE + "\n" + line + "\n" + LINE.replace('"a"', '"z"'))
     with pytest.raises(CorpusError) as caught:

@@ -136,7 +136,8 @@ class TestBeside:
         with pytest.raises(CorpusError, match=message):
             read(format, tmp_path / "v")
 
-    def test_bad_words(self, tmp_path: Path, format: str) -> None:
+    def test_bad_words(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str) -> None:
+        monkeypatch.setattr("lsr.data.interchange.base.CHUNK_DOCUMENTS", 2)
         write(format, tmp_path / "v", GIVEN)
         (tmp_path / "v.words").write_text("a\nb\nc\nd\ne\nf\n")
         with pytest.raises(CorpusError, match=r"row 3 has the term 6, beyond the 6 words of .*v\."):
@@ -239,27 +240,47 @@ def test_forged_arrays(tmp_path: Path, member: bytes, message: str) -> None:
 
 
 def test_forged_sizes_of_members(tmp_path: Path) -> None:
-    """The directory of a zip says that a member of 88 bytes unpacks to four billion."""
+    """The directory of a zip says that a member of a few bytes unpacks to billions."""
     path = save(tmp_path / "v.npz")
-    data = path.read_bytes()
-    at = data.rindex(b"data.npy") - 46
-    size = int.from_bytes(data[at + 24 : at + 28], "little")
-    packed = data[: at + 24] + (2**32 - 2).to_bytes(4, "little") + data[at + 28 :]
-    path.write_bytes(packed)
-    with pytest.raises(CorpusError, match="fetch or write the file again"):
+    unpacks_to(path, 2**32 - 2)
+    with pytest.raises(CorpusError, match=r"its data\.npy has not the 5 items"):
         read("npz", path)
     # The same with a header to match: compression does not reach so far.
-    items = (2**32 - 2 - 64) // 4
-    head = forged("'<f4'", f"({items},)").ljust(64)
     path = save(tmp_path / "w.npz", data=None)
+    head = forged("'<f4'", "(1000000000,)")
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("data.npy", head + b"\0" * 20)
-    data = path.read_bytes()
-    at = data.rindex(b"data.npy") - 46
-    path.write_bytes(data[: at + 24] + (2**32 - 2).to_bytes(4, "little") + data[at + 28 :])
-    with pytest.raises(CorpusError, match="fetch or write the file again"):
+    unpacks_to(path, len(head) + 4_000_000_000)
+    with pytest.raises(CorpusError, match=r"its data\.npy has not the 1,000,000,000 items"):
         read("npz", path)
-    assert size < 200
+
+
+def unpacks_to(path: Path, size: int) -> None:
+    """Forge the size of data.npy in the directory of a zip."""
+    data = path.read_bytes()
+    at = data.rindex(b"data.npy") - 46 + 24
+    path.write_bytes(data[:at] + size.to_bytes(4, "little") + data[at + 4 :])
+
+
+def test_a_checksum_is_compared_at_the_end(tmp_path: Path) -> None:
+    """A compressed member may have all its items read and yet not be at its end."""
+    values = np.random.default_rng(1).random(300_000).astype(np.float32)
+    path = tmp_path / "v.npz"
+    np.savez_compressed(
+        path,
+        indices=np.tile(np.arange(3, dtype=np.int32), 100_000),
+        indptr=np.arange(0, 300_001, 3, dtype=np.int32),
+        format=np.array(b"csr"),
+        shape=np.array([100_000, 3]),
+        data=values,
+    )
+    assert len(read("npz", path).rows) == 100_000
+    for member in (b"data.npy", b"indices.npy"):
+        data = bytearray(path.read_bytes())
+        data[data.rindex(member) - 46 + 16] ^= 1
+        path.with_name("w.npz").write_bytes(data)
+        with pytest.raises(CorpusError, match="Bad CRC-32"):
+            read("npz", path.with_name("w.npz"))
 
 
 def test_encrypted_and_strangely_packed_members(tmp_path: Path) -> None:
@@ -348,7 +369,8 @@ def csr(
         ([1, 5, 10**12], [0, 2], [1, 2], [1, 1], "and 1,000,000,000,000 entries"),
         ([2**62, 5, -(2**62)], [0, 2], [1, 2], [1, 1], "is no csr file"),
         ([-1, 5, 2], [], [1, 2], [1, 1], "speaks of -1 rows"),
-        ([1, -5, 2], [0, 2], [1, 2], [1, 1], "-5 columns"),
+        ([1, -5, 2], [0, 2], [1, 2], [1, 1], "speaks of 1 rows, -5 columns"),
+        ([2, 5, -1], [0, 0], [], [], "speaks of 2 rows, 5 columns and -1 entries"),
         ([1, 2**31 + 1, 2], [0, 2], [1, 2], [1, 1], "2,147,483,649 columns"),
         ([1, 5, 2], [0, 1], [1, 2], [1, 1], "rows that do not add up to its 2 entries"),
         ([2, 5, 2], [0, 3, 2], [1, 2], [1, 1], "rows that do not add up"),

@@ -84,16 +84,20 @@ def test_a_model_of_more_terms_than_tokens(
 def test_a_sentence_transformers_folder(
     run: Callable[..., Any], tmp_path: Path, jsonl: Path
 ) -> None:
-    """Its tokenizer is in the folder of the document's module."""
-    saved = tmp_path / "saved"
-    encoder = lsr.load_encoder("splade-tiny")
-    encoder.save(saved)  # type: ignore[attr-defined]
-    assert (saved / "modules.json").exists()
-    assert run("import", jsonl, "-o", tmp_path / "out", "--vocabulary", saved).code == 0
-    assert rows(tmp_path / "out")[0] == {
-        encoder.vocabulary.find("robot"): 1.5,
-        encoder.vocabulary.find("walk"): 0.25,
-    }
+    """Its tokenizer is in the folder of a module."""
+    model = Path(lsr.__file__).parent / "data" / "models" / "splade-tiny"
+    for name, files in (("0_MLM", ("tokenizer.json", "config.json")), ("1_Pooling", ())):
+        (tmp_path / "model" / name).mkdir(parents=True)
+        for file in files:
+            (tmp_path / "model" / name / file).symlink_to(model / file)
+    (tmp_path / "model" / "1_Pooling" / "config.json").write_text("{}")
+    kinds = [("0_MLM", "MLMTransformer"), ("1_Pooling", "SpladePooling")]
+    modules = [{"path": path, "type": f"sentence_transformers.{kind}"} for path, kind in kinds]
+    (tmp_path / "model" / "modules.json").write_text(json.dumps(modules))
+    out = tmp_path / "out"
+    assert run("import", jsonl, "-o", out, "--vocabulary", tmp_path / "model").code == 0
+    words = lsr.load_encoder("splade-tiny").vocabulary
+    assert rows(out) == [{words.find("robot"): 1.5, words.find("walk"): 0.25}, {}]
 
 
 def test_a_file_of_words(run: Callable[..., Any], jsonl: Path, tmp_path: Path) -> None:
