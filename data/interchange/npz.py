@@ -112,8 +112,7 @@ class Reader(MatrixReader):
         yield from self._chunks(
             indptr, width, lambda a, b: (terms.read(b - a), weights.read(b - a))
         )
-        for member in (terms, weights):
-            member.rest()  # at the end of a member its checksum is compared
+        # With its last item read, the checksum of a member has been compared.
 
     def _member(
         self,

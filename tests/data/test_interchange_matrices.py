@@ -263,7 +263,7 @@ def unpacks_to(path: Path, size: int) -> None:
 
 
 def test_a_checksum_is_compared_at_the_end(tmp_path: Path) -> None:
-    """A compressed member may have all its items read and yet not be at its end."""
+    """Of members that take many reads, too."""
     values = np.random.default_rng(1).random(300_000).astype(np.float32)
     path = tmp_path / "v.npz"
     np.savez_compressed(
