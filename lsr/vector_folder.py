@@ -226,7 +226,12 @@ def write_vectors(
             commit(partial, digests, text=text, job=None, encoder=None, words=words)
             if path.exists():
                 path.rename(old)
-            partial.rename(path)
+            try:
+                partial.rename(path)
+            except BaseException:
+                if old.exists():
+                    old.rename(path)
+                raise
             sync_directory(path.parent)
     except OSError as error:
         raise VectorFolderError(
@@ -234,8 +239,6 @@ def write_vectors(
             "place"
         ) from error
     finally:
-        if old.exists() and not path.exists():
-            old.rename(path)
         for folder in (partial, old):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -102,7 +102,7 @@ class VectorManifest:
         except (KeyError, TypeError) as error:
             raise damaged(path, f"a field is missing or of the wrong kind ({error})") from None
         # A checksum is no signature: nothing below it is believed either.
-        if not _possible(manifest):
+        if version != VERSION or not _possible(manifest):
             raise damaged(path, "a field has an impossible value")
         return manifest
 

@@ -144,3 +144,39 @@ def files_of() -> Callable[[Path], dict[str, bytes]]:
 def python() -> list[str]:
     """The start of a command that runs Python code in a process of its own."""
     return [sys.executable, "-W", "error", "-c"]
+
+
+TOY = Path(__file__).parent
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
+    """The encoder "toy" is known; toy() gives the texts it has encoded since it was last asked."""
+    from lsr.encoders import _MODULES
+
+    log = tmp_path.parent / f"{tmp_path.name}.log"
+    monkeypatch.setattr("sys.path", [str(TOY), *sys.path])
+    monkeypatch.setitem(_MODULES, "toy", "toy_encoder")
+    monkeypatch.setenv("TOY_LOG", str(log))
+
+    def texts() -> list[str]:
+        lines = log.read_text().splitlines() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return [line.partition(" ")[2] for line in lines]
+
+    yield texts
+    log.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="session")
+def lsr_command(python: list[str]) -> Callable[..., list[str]]:
+    """lsr_command(10, "encode", …): a command with shards of 10 documents that knows "toy"."""
+
+    def command(shard: int, *arguments: str | Path) -> list[str]:
+        code = (
+            f"import sys; sys.path.insert(0, {str(TOY)!r}); import toy_encoder, lsr.shards; "
+            f"lsr.shards.SHARD_DOCUMENTS = {shard}; from lsr.cli import main; main()"
+        )
+        return [*python, code, *map(str, arguments)]
+
+    return command

@@ -76,6 +76,30 @@ def test_lexical_indexing_needs_no_model(python: list[str], corpus: Path, tmp_pa
     assert found == {"numpy", "pyarrow", "numba"}
 
 
+@pytest.mark.parametrize(
+    ("encoder", "wanted"),
+    [
+        ("bm25", {"numpy", "pyarrow"}),
+        ("splade-tiny", {"numpy", "pyarrow", "tokenizers", "torch", "transformers"}),
+    ],
+)
+def test_encoding_needs_no_compiler(
+    python: list[str], corpus: Path, tmp_path: Path, encoder: str, wanted: set[str]
+) -> None:
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(corpus.read_text().splitlines(keepends=True)[:3]))
+    vectors = tmp_path / "v"
+    assert imported(python, "encode", few, "-o", vectors, "--encoder", encoder) == wanted
+    found = imported(python, "index", vectors, "-o", tmp_path / "i")
+    assert found == {"numpy", "pyarrow", "numba"}
+
+
+def test_importing_what_encodes_is_light(python: list[str]) -> None:
+    code = "import sys, lsr.encoding, lsr.vector_folder; print(*sys.modules)"
+    done = subprocess.run([*python, code], capture_output=True, text=True, check=True)
+    assert {"numba", "torch", "transformers"} & set(done.stdout.split()) == set()
+
+
 def test_importing_the_package_imports_nothing(python: list[str]) -> None:
     code = "import sys, lsr; lsr.__version__; print(*sys.modules)"
     done = subprocess.run([*python, code], capture_output=True, text=True, check=True)

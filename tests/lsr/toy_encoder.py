@@ -26,6 +26,10 @@ def load(name: str, settings: Settings) -> ToyEncoder:
     return ToyEncoder(name, settings)
 
 
+def restore(identity: Any, vocabulary: Any, columns: Any, *_: Any) -> ToyEncoder:
+    return ToyEncoder(identity["name"], Settings(identity["max_length"]))
+
+
 class Words:
     def __len__(self) -> int:
         return WORDS
