@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import open_searcher, stored_integers, write_index
 
-from lsr.index import blocks, jit, writer
+from lsr import jit
+from lsr.index import blocks, writer
 from lsr.index.format import SEGMENTS, Manifest
 from lsr.index.inversion import sort_by_term
 from lsr.index.segment import Segment
