@@ -41,6 +41,14 @@ class Bert:
     def hidden(
         self, ids: npt.NDArray[np.uint32], lengths: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float32]: ...
+    def rows(
+        self,
+        head: Head,
+        ids: npt.NDArray[np.uint32],
+        lengths: npt.NDArray[np.int64],
+        pooling: int,
+        activation: int,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
 
 class Head:
     """Hidden states to pooled term weights."""

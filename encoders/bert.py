@@ -151,6 +151,8 @@ class BertModel:
 
     def rows(self, side: Side, ids: Sequence[Ids]) -> list[Row]:
         """The rows of some texts, each given by its ids as the model reads them."""
+        if isinstance(self._head, TermHead):
+            return self._head.rows_of(side, ids, self._body)
         lengths = np.array([own.size for own in ids], np.int64)
         together = np.concatenate([np.empty(0, np.uint32), *ids])
         return self._head.rows(side, ids, self._body.hidden(together, lengths))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -72,20 +73,31 @@ class TermHead:
         self._kernel = _kernels.Head(isa(), *layer)
 
     def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
+        return self._rows(side, ids, lambda *how: self._kernel.pool(hidden, *how))
+
+    def rows_of(self, side: Side, ids: Sequence[Ids], body: _kernels.Bert) -> list[Row]:
+        """As `rows`, of the hidden states of a body, which stay in the kernels."""
+        together = np.concatenate([np.empty(0, np.uint32), *ids])
+        return self._rows(side, ids, lambda *how: body.rows(self._kernel, together, *how))
+
+    def _rows(
+        self,
+        side: Side,
+        ids: Sequence[Ids],
+        kernel: Callable[[npt.NDArray[np.int64], int, int], tuple[Any, Ids, Weights]],
+    ) -> list[Row]:
         lengths = np.array([own.size for own in ids], np.int64)
+        pooling, activation = get_args(Pooling), get_args(Activation)
         try:
-            ends, terms, weights = self._kernel.pool(
-                hidden,
-                lengths,
-                get_args(Pooling).index(side.pooling),
-                get_args(Activation).index(side.activation),
+            ends, terms, weights = kernel(
+                lengths, pooling.index(side.pooling), activation.index(side.activation)
             )
         except _kernels.NotFinite:
             raise not_finite(self._folder) from None
         if not np.isfinite(weights).all():
             raise not_finite(self._folder)
-        cuts = ends[:-1]
-        return list(zip(np.split(terms, cuts), np.split(weights, cuts), strict=True))
+        cuts = [0, *ends.tolist()]
+        return [(terms[start:stop], weights[start:stop]) for start, stop in pairwise(cuts)]
 
 
 class TokenHead:

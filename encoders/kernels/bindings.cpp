@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 
 #include "bert.h"
@@ -93,6 +94,59 @@ class Tensors {
   const nb::dict& arrays_;
 };
 
+class HeadModel {
+ public:
+  HeadModel(const std::string& isa, Matrix weight, Array<float> bias)
+      : weight_(weight),
+        head_(loops_for(isa), weight.data(), checked(weight, bias), weight.shape(0),
+              weight.shape(1)) {}
+
+  // Rows of some texts: (ends, terms, weights).
+  nb::tuple pool(Matrix hidden, Array<int64_t> lengths, int pooling, int activation,
+                 bool screened) const {
+    require(hidden.shape(1) == weight_.shape(1), "hidden states have another width");
+    check_lengths(lengths, hidden.shape(0), hidden.shape(0));
+    Rows rows;
+    {
+      nb::gil_scoped_release released;
+      rows = pooled(hidden.data(), lengths, pooling, activation, screened);
+    }
+    return to_tuple(std::move(rows));
+  }
+
+  // The same without Python: hidden states of as many positions as the lengths say.
+  Rows pooled(const float* hidden, const Array<int64_t>& lengths, int pooling, int activation,
+              bool screened) const {
+    Rows rows;
+    const auto positions = static_cast<size_t>(
+        std::accumulate(lengths.data(), lengths.data() + lengths.size(), int64_t{0}));
+    if (!std::all_of(hidden, hidden + positions * width(),
+                     [](float value) { return std::isfinite(value); }))
+      throw NotFinite("hidden states are not finite");
+    head_.pool(hidden, lengths.data(), lengths.size(), static_cast<Pooling>(pooling),
+               static_cast<Activation>(activation), screened, rows);
+    return rows;
+  }
+
+  static nb::tuple to_tuple(Rows&& rows) {
+    return nb::make_tuple(to_numpy(std::move(rows.ends)), to_numpy(std::move(rows.terms)),
+                          to_numpy(std::move(rows.weights)));
+  }
+
+  size_t width() const { return weight_.shape(1); }
+
+ private:
+  static const float* checked(const Matrix& weight, const Array<float>& bias) {
+    require(weight.shape(0) > 0 && weight.shape(1) > 0 && weight.shape(1) <= (1 << 16) &&
+                weight.shape(0) <= (size_t{1} << 32) && bias.size() == weight.shape(0),
+            "the head's shapes do not fit each other");
+    return bias.data();
+  }
+
+  Matrix weight_;  // held while the head points into it
+  Head head_;
+};
+
 class BertModel {
  public:
   BertModel(const std::string& isa, int precision, size_t layers, size_t heads, float epsilon,
@@ -132,9 +186,7 @@ class BertModel {
   // Hidden states, a row a position.
   nb::ndarray<nb::numpy, float, nb::ndim<2>, nb::c_contig> hidden(Array<uint32_t> ids,
                                                                   Array<int64_t> lengths) const {
-    check_lengths(lengths, ids.size(), bert_->position_count);
-    for (size_t i = 0; i < ids.size(); ++i)
-      require(ids.data()[i] < bert_->word_count, "a token id is beyond the model's words");
+    check(ids, lengths);
     std::vector<float> states(ids.size() * bert_->width);
     {
       nb::gil_scoped_release released;
@@ -144,49 +196,36 @@ class BertModel {
     return to_numpy(std::move(states), shape);
   }
 
+  // Rows of some texts by a head on top: (ends, terms, weights).  What `hidden` gives goes to
+  // `pool` in memory that is kept between calls, one a thread.
+  nb::tuple rows(const HeadModel& head, Array<uint32_t> ids, Array<int64_t> lengths, int pooling,
+                 int activation) const {
+    check(ids, lengths);
+    require(head.width() == bert_->width, "the head is of another width");
+    Rows rows;
+    {
+      nb::gil_scoped_release released;
+      thread_local std::vector<float> states;
+      states.resize(ids.size() * bert_->width);
+      bert_->run(ids.data(), lengths.data(), lengths.size(), states.data());
+      rows = head.pooled(states.data(), lengths, pooling, activation, true);
+    }
+    return HeadModel::to_tuple(std::move(rows));
+  }
+
  private:
+  // Throws unless these are ids of the model and the lengths of texts that it can read.
+  void check(const Array<uint32_t>& ids, const Array<int64_t>& lengths) const {
+    check_lengths(lengths, ids.size(), bert_->position_count);
+    for (size_t i = 0; i < ids.size(); ++i)
+      require(ids.data()[i] < bert_->word_count, "a token id is beyond the model's words");
+  }
+
   // Sums of products of bytes stay within 32 bits up to here.
   static constexpr size_t kMostWidth = 1 << 16;
 
   Matrix words_, positions_;  // held while the model points into them
   std::unique_ptr<Bert> bert_;
-};
-
-class HeadModel {
- public:
-  HeadModel(const std::string& isa, Matrix weight, Array<float> bias)
-      : weight_(weight),
-        head_(loops_for(isa), weight.data(), checked(weight, bias), weight.shape(0),
-              weight.shape(1)) {}
-
-  // Rows of some texts: (ends, terms, weights).
-  nb::tuple pool(Matrix hidden, Array<int64_t> lengths, int pooling, int activation,
-                 bool screened) const {
-    require(hidden.shape(1) == weight_.shape(1), "hidden states have another width");
-    check_lengths(lengths, hidden.shape(0), hidden.shape(0));
-    Rows rows;
-    {
-      nb::gil_scoped_release released;
-      if (!std::all_of(hidden.data(), hidden.data() + hidden.size(),
-                       [](float value) { return std::isfinite(value); }))
-        throw NotFinite("hidden states are not finite");
-      head_.pool(hidden.data(), lengths.data(), lengths.size(), static_cast<Pooling>(pooling),
-                 static_cast<Activation>(activation), screened, rows);
-    }
-    return nb::make_tuple(to_numpy(std::move(rows.ends)), to_numpy(std::move(rows.terms)),
-                          to_numpy(std::move(rows.weights)));
-  }
-
- private:
-  static const float* checked(const Matrix& weight, const Array<float>& bias) {
-    require(weight.shape(0) > 0 && weight.shape(1) > 0 && weight.shape(1) <= (1 << 16) &&
-                weight.shape(0) <= (size_t{1} << 32) && bias.size() == weight.shape(0),
-            "the head's shapes do not fit each other");
-    return bias.data();
-  }
-
-  Matrix weight_;  // held while the head points into it
-  Head head_;
 };
 
 class WordPieceModel {
@@ -282,10 +321,6 @@ NB_MODULE(_kernels, m) {
   m.def("available_isas", &available_isas, "Instruction sets usable on this machine, best last.");
   m.def("multiply_adds", &multiply_adds, "isa"_a, "precision"_a, "seconds"_a,
         "Multiply-adds a second of one core on registers alone: what a machine can do at most.");
-  nb::class_<BertModel>(m, "Bert", "Token ids to hidden states.")
-      .def(nb::init<const std::string&, int, size_t, size_t, float, const nb::dict&>(), "isa"_a,
-           "precision"_a, "layers"_a, "heads"_a, "epsilon"_a, "arrays"_a)
-      .def("hidden", &BertModel::hidden, "ids"_a, "lengths"_a);
   nb::class_<WordPieceModel>(m, "WordPiece", "Text to token ids.")
       .def(nb::init<const nb::dict&, const std::string&,
                     const std::vector<std::pair<int, std::string>>&, std::vector<std::string>,
@@ -296,4 +331,10 @@ NB_MODULE(_kernels, m) {
       .def(nb::init<const std::string&, Matrix, Array<float>>(), "isa"_a, "weight"_a, "bias"_a)
       .def("pool", &HeadModel::pool, "hidden"_a, "lengths"_a, "pooling"_a, "activation"_a,
            "screened"_a = true);
+  nb::class_<BertModel>(m, "Bert", "Token ids to hidden states.")
+      .def(nb::init<const std::string&, int, size_t, size_t, float, const nb::dict&>(), "isa"_a,
+           "precision"_a, "layers"_a, "heads"_a, "epsilon"_a, "arrays"_a)
+      .def("hidden", &BertModel::hidden, "ids"_a, "lengths"_a)
+      .def("rows", &BertModel::rows, "head"_a, "ids"_a, "lengths"_a, "pooling"_a,
+           "activation"_a);
 }

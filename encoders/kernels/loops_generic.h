@@ -43,10 +43,20 @@ inline Ints larger(Ints a, Ints b) { return a > b ? a : b; }
 inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 inline Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
 
+// Halves are put onto each other until one lane is left: few steps that wait for one another.
+template <class Join>
+inline float folded(Vec v, Join join) {
+  float lanes[kLanes];
+  store(lanes, v);
+  for (size_t half = kLanes / 2; half > 0; half /= 2)
+    for (size_t i = 0; i < half; ++i) lanes[i] = join(lanes[i], lanes[i + half]);
+  return lanes[0];
+}
 inline float sum(Vec v) {
-  float total = 0;
-  for (size_t i = 0; i < kLanes; ++i) total += v[i];
-  return total;
+  return folded(v, [](float a, float b) { return a + b; });
+}
+inline float largest_lane(Vec v) {
+  return folded(v, [](float a, float b) { return a < b ? b : a; });
 }
 
 #ifndef __AVX512BF16__
@@ -387,7 +397,7 @@ float maximum(const float* values, size_t count) {
   if (count >= kLanes) {
     Vec best = load(values);
     for (i = kLanes; i + kLanes <= count; i += kLanes) best = larger(best, load(values + i));
-    for (size_t lane = 0; lane < kLanes; ++lane) most = most < best[lane] ? best[lane] : most;
+    most = largest_lane(best);
   }
   for (; i < count; ++i) most = most < values[i] ? values[i] : most;
   return most;
