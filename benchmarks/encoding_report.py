@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from statistics import median
 from typing import Any
 
-from benchmarks.encoding_speed import PEER
+from benchmarks.encoding_speed import PEER, TUNED
 
 Row = dict[str, Any]
 
@@ -68,13 +68,14 @@ def speed_tables(model: Row, peaks: Row, threads: int) -> Iterable[str]:
     for encoder, passes in model["passes"].items():
         slowest, typical, fastest = spread(passes)
         _, peer_typical, peer_fastest = spread(model["passes"][PEER])
-        kind = "fp32" if encoder == PEER else encoder
-        name = f"{PEER}, fp32" if encoder == PEER else f"**lsr, {encoder}**"
+        theirs = encoder in (PEER, TUNED)
+        kind = "fp32" if theirs else encoder
+        name = encoder if theirs else f"**lsr, {encoder}**"
         speed, share = "-", "-"
         if work is not None:
             speed = f"{sum(work) / typical / 1e9:,.0f}"
             # lsr screens the head in bytes, whatever the precision of the body.
-            body, head = peaks[kind], peaks[kind if encoder == PEER else "int8"]
+            body, head = peaks[kind], peaks[kind if theirs else "int8"]
             at_best = (work[0] / body + work[1] / head) / threads
             share = f"{100 * at_best / typical:.0f} %"
         rates = " | ".join(f"{texts / seconds:,.1f}" for seconds in (typical, slowest, fastest))
@@ -95,7 +96,11 @@ def speed_tables(model: Row, peaks: Row, threads: int) -> Iterable[str]:
             )
     tried = model["peer"]["tried"]
     batches = list(dict.fromkeys(row["batch"] for row in tried))
-    yield f"\nTexts a second of {PEER} by batch size, of which the best was taken:\n"
+    peer = model["peer"]
+    yield (
+        f"\nTexts a second of {PEER} by batch size, dense rows: {peer['plain_batch']} was taken, "
+        f"and tuned {peer['batch']} with {peer['chunk'] or 'all'}:\n"
+    )
     yield f"| positions pooled at a time | {' | '.join(map(str, batches))} |"
     yield "|---|" + "---:|" * len(batches)
     for chunk in dict.fromkeys(row["chunk"] for row in tried):
