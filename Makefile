@@ -91,7 +91,8 @@ sanitize: .venv/.dev
 	LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
 	  $(SANITIZE)/venv/bin/python .venv/bin/pytest --capture=sys \
 	  tests/index tests/lsr/test_damaged_index.py \
-	  tests/encoders/test_kernels.py tests/encoders/test_bert.py tests/encoders/test_heads.py
+	  tests/encoders/test_kernels.py tests/encoders/test_bert.py tests/encoders/test_heads.py \
+	  tests/encoders/test_wordpiece.py
 
 clean:
 	rm -rf .venv build dist demo

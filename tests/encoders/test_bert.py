@@ -275,3 +275,38 @@ def test_no_texts_have_no_states(isa: str, arrays: Arrays) -> None:
     model = _kernels.Bert(isa, FP32, 1, 2, EPSILON, arrays)
     for lengths in ([], [0], [0, 0]):
         assert run(model, np.empty(0, np.uint32), lengths).shape == (0, 12)
+
+
+@pytest.mark.parametrize("precision", [FP32, BF16, INT8])
+def test_rows_are_a_heads_of_the_hidden_states(isa: str, precision: int) -> None:
+    random = np.random.default_rng(9)
+    arrays = random_arrays(random, 36, 50, 2, True, WORDS)
+    weight = random.normal(size=(150, 36)).astype(np.float32)
+    head = _kernels.Head(isa, weight, random.normal(size=150).astype(np.float32) - 4)
+    model = _kernels.Bert(isa, precision, 2, 3, EPSILON, arrays)
+    for sizes in ([70, 0, 33], [1], [], [0], [100] * 3, [5]):  # memory is kept between calls
+        ids, lengths = some_ids(sum(sizes), sizes), np.array(sizes, np.int64)
+        for how in ((0, 1), (1, 2)):
+            found = model.rows(head, ids, lengths, *how)
+            expected = head.pool(model.hidden(ids, lengths), lengths, *how)
+            assert [part.tobytes() for part in found] == [part.tobytes() for part in expected]
+            assert sum(sizes) < 5 or 0 < found[1].size < 150 * len(sizes)
+
+
+def test_rows_that_cannot_be_are_refused(isa: str, arrays: Arrays) -> None:
+    model = _kernels.Bert(isa, FP32, 1, 2, EPSILON, arrays)
+    head = _kernels.Head(isa, np.ones((3, 12), np.float32), np.zeros(3, np.float32))
+    other = _kernels.Head(isa, np.ones((3, 11), np.float32), np.zeros(3, np.float32))
+    ids = np.array([1, 2], np.uint32)
+    with pytest.raises(ValueError, match="another width"):
+        model.rows(other, ids, np.array([2]), 0, 0)
+    for lengths in ([1], [3], [-1, 3], [1 << 62, 2]):
+        with pytest.raises(ValueError, match="length"):
+            model.rows(head, ids, np.array(lengths), 0, 0)
+    with pytest.raises(ValueError, match="beyond"):
+        model.rows(head, ids + WORDS, np.array([2]), 0, 0)
+    with pytest.raises(TypeError):
+        model.rows(None, ids, np.array([2]), 0, 0)  # type: ignore[arg-type]
+    arrays["transform.bias"][3] = np.inf
+    with pytest.raises(_kernels.NotFinite):
+        _kernels.Bert(isa, FP32, 1, 2, EPSILON, arrays).rows(head, ids, np.array([2]), 0, 0)
