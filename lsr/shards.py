@@ -25,7 +25,7 @@ from lsr.files import checksum_bytes, replacing
 from lsr.vectors import SparseVectors
 
 SHARD_DOCUMENTS = 2048
-SHARD_CHARACTERS = 1 << 25
+SHARD_CHARACTERS = 1 << 23  # also what a shard's texts take in memory, or a few times it
 SHARD_POSTINGS = 1 << 28  # the most a shard can hold; 2,048 documents have 131,072 each
 
 _OPEN_POSTINGS = 1 << 24  # taken into a shard of imported vectors; a single longer row is one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -224,21 +225,25 @@ def test_too_little_memory_makes_smaller_batches(
 
 def test_max_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "memory_in_use", lambda: 1_000_000)
+    monkeypatch.setattr(batches, "_BESIDES", 500_000)
     monkeypatch.setattr(batches, "_PIECE", 100)
     fake = Fake()
     fake.position_bytes = 1000
     # Twice what batches of both threads take: 30 positions, so three texts.
-    Batches([fake] * 2, None, 1_000_000 + 30 * 1000 * 2 * 2).rows(
+    Batches([fake] * 2, None, 1_500_000 + 30 * 1000 * 2 * 2).rows(
         SIDE,
         Letters(),  # type: ignore[arg-type]
         ["a" * 9] * 20,
     )
     assert max(map(len, fake.seen)) == 3
-    for limit in (1, 999_999, 1_000_000 + 3999):
+    for limit in (1, 999_999, 1_500_000 + 3999):
         with pytest.raises(
             EncoderError, match=r"^max_memory of . MB is too little: .* 1 MB already"
-        ):
+        ) as raised:
             Batches([fake] * 2, None, limit)
+        enough = re.search(r"at least (\d+) MB", str(raised.value))
+        assert enough is not None
+        Batches([fake] * 2, None, int(enough[1]) * 1_000_000)
 
 
 def test_max_memory_of_an_encoder() -> None:
