@@ -20,7 +20,7 @@ from lsr.encoders.methods import Activation, Pooling, Side
 from lsr.encoders.rows import Ids, Row, Weights, nonzero
 from lsr.errors import EncoderError
 
-ISA_VARIABLE = "LSR_ISA"
+ISA_VARIABLE = "LSR_ENCODING_ISA"
 ISAS = tuple(_kernels.available_isas())  # worst first
 
 Hidden = npt.NDArray[np.float32]
@@ -36,7 +36,7 @@ _ACTIVATIONS: dict[str, Callable[[Weights], Weights]] = {
 
 
 def isa() -> str:
-    """The kernels in use: the best this machine has, or the one `LSR_ISA` names."""
+    """The kernels in use: the best this machine has, or the one `LSR_ENCODING_ISA` names."""
     wanted = os.environ.get(ISA_VARIABLE)
     if not wanted:
         return ISAS[-1]

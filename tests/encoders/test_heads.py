@@ -47,7 +47,7 @@ def test_without_it_the_best_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_instruction_set_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ISA_VARIABLE, "mmx")
-    with pytest.raises(EncoderError, match=r"LSR_ISA=mmx cannot .* machine has scalar"):
+    with pytest.raises(EncoderError, match=r"LSR_ENCODING_ISA=mmx cannot .* machine has scalar"):
         TermHead(FOLDER, (np.ones((2, 2), np.float32), np.ones(2, np.float32)))
 
 
