@@ -20,6 +20,7 @@ from benchmarks.checkpoints import RANDOM, provide
 from benchmarks.machine import circumstances
 from lsr import Index, LsrError, load_encoder
 from lsr.data.corpus import open_corpus
+from lsr.encoders.heads import isa
 from lsr.errors import EncoderError
 from lsr.eval.dataset import evaluate_index, load_dataset
 
@@ -91,7 +92,7 @@ def main(
     python -m benchmarks.encoding --cold nfcorpus "does vitamin D prevent falls"
     """
     try:
-        run = circumstances("encoding", *PACKAGES)
+        run = circumstances("encoding", *PACKAGES) | {"lsr_isa": isa()}
         run |= {"packages": ["numpy", *PACKAGES], "threads": threads}
         found: Row = {"run": run}
         with tempfile.TemporaryDirectory(prefix="lsr-encoding-") as place:
