@@ -288,7 +288,11 @@ class _Run:
         )
 
     def _changed(self, number: int, place: Place | None) -> VectorFolderError:
-        what = f"{place} is not as it was" if place else f"the corpus ends before shard {number}"
+        what = (
+            f"{place} is not what was encoded"
+            if place
+            else f"the corpus ends before shard {number}"
+        )
         return VectorFolderError(
             f"{self.path} holds vectors of other documents: {what}; add --force to encode again "
             "what has changed, or choose another place"

@@ -231,8 +231,8 @@ def test_stopped_at_every_write(
         assert answer.code == 0
         assert len(toy()) == DOCUMENTS - min(sealed * SHARD, DOCUMENTS)
         after = stamps(out)
-        if "manifest.json" not in kept and encoder == "toy":
-            assert {path: after[path] for path in kept} == kept
+        final = {path: stamp for path, stamp in kept.items() if path.startswith("shards")}
+        assert {path: after[path] for path in final} == final
         assert files_of(out) == whole
         shutil.rmtree(out)
     assert writes > 2 * len(SHARDS)
@@ -298,7 +298,8 @@ def test_a_changed_corpus(
     assert (answer.code, answer.error) == (
         1,
         f"{out} holds vectors of other documents: shard 3 (documents 31 to 40, 'd30' to 'd39') is "
-        "not as it was; add --force to encode again what has changed, or choose another place",
+        "not what was encoded; add --force to encode again what has changed, or choose another "
+        "place",
     )
     assert (stamps(out), toy()) == (before, [])
     assert run("encode", changed, *command, "--force").code == 0
@@ -364,6 +365,182 @@ def test_a_corpus_of_another_length(
     assert files_of(out) == files_of(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("encoder", ["toy", "bm25"])
+@pytest.mark.parametrize("old", [20, 50, DOCUMENTS])
+@pytest.mark.parametrize("new", [20, 50, 61])
+def test_documents_more_and_fewer(
+    run: Callable[..., Any],
+    tmp_path: Path,
+    out: Path,
+    write_jsonl: Callable[..., Path],
+    files_of: Callable[[Path], dict[str, bytes]],
+    encoder: str,
+    old: int,
+    new: int,
+) -> None:
+    """Shards that appear, disappear or are no longer full."""
+    before = write_jsonl(tmp_path / "in" / "before.jsonl", map(record, range(old)))
+    after = write_jsonl(tmp_path / "in" / "after.jsonl", map(record, range(new)))
+    command = ["-o", out, "--encoder", encoder]
+    assert run("encode", before, *command).code == 0
+    answer = run("encode", after, *command)
+    assert answer.code == (0 if old == new else 1)
+    if old < new:
+        assert f"shard {old // SHARD} (documents {old // SHARD * SHARD + 1} to " in answer.err
+        assert "is not what was encoded; add --force" in answer.err
+    elif new < old:
+        assert f"the corpus ends before shard {new // SHARD}; add --force" in answer.err
+    assert run("encode", after, *command, "--force").code == 0
+    assert run("encode", after, "-o", tmp_path / "whole", "--encoder", encoder).code == 0
+    assert files_of(out) == files_of(tmp_path / "whole")
+
+
+def test_a_shorter_corpus_is_found_before_a_gap_is_filled(
+    run: Callable[..., Any], corpus: Path, tmp_path: Path, out: Path, toy: Callable[[], list[str]]
+) -> None:
+    assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
+    unfinished(out, [0, 5])
+    shorter = tmp_path / "in" / "shorter.jsonl"
+    shorter.write_text("".join(corpus.read_text().splitlines(keepends=True)[:40]))
+    before = stamps(out)
+    toy()
+    answer = run("encode", shorter, "-o", out, "--encoder", "toy")
+    assert (answer.code, "the corpus ends before shard 5; add --force" in answer.err) == (1, True)
+    assert (stamps(out), toy()) == (before, [])
+
+
+def stop_in_observed(
+    run: Callable[..., Any],
+    corpus: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shards: int,
+    *options: str,
+) -> None:
+    """Encode with statistics until so many shards are observed; the job is written as well."""
+    sync = os.fsync
+    written = 0 if options else 2
+    fail_at_sync(monkeypatch, written + 2 * shards + 1, KeyboardInterrupt())
+    command = ["encode", corpus, "-o", out, "--encoder", "bm25+toy", *options]
+    assert run(*command).code == 130
+    monkeypatch.setattr(os, "fsync", sync)
+    assert sorted(path.name for path in (out / "observed").iterdir()) == SHARDS[:shards]
+
+
+def test_work_that_was_forced_goes_on_without(
+    run: Callable[..., Any],
+    corpus: Path,
+    changed: Path,
+    tmp_path: Path,
+    out: Path,
+    toy: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    files_of: Callable[[Path], dict[str, bytes]],
+) -> None:
+    """Stopped while the shards of the older documents are still there."""
+    assert run("encode", corpus, "-o", out, "--encoder", "bm25+toy").code == 0
+    stop_in_observed(run, changed, out, monkeypatch, 4, "--force")
+    assert not (out / "manifest.json").exists()
+    assert sorted(path.name for path in (out / "shards").iterdir()) == SHARDS
+    toy()
+    assert run("encode", changed, "-o", out, "--encoder", "bm25+toy").code == 0
+    assert numbers(toy()) == [*range(40, DOCUMENTS)]
+    assert run("encode", changed, "-o", tmp_path / "whole", "--encoder", "bm25+toy").code == 0
+    assert files_of(out) == files_of(tmp_path / "whole")
+
+
+def test_a_gap_in_what_was_observed(
+    run: Callable[..., Any],
+    corpus: Path,
+    changed: Path,
+    out: Path,
+    toy: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop_in_observed(run, corpus, out, monkeypatch, 5)
+    (out / "observed" / SHARDS[1]).unlink()
+    before = stamps(out)
+    toy()
+    assert "shard 3 (documents" in run("encode", changed, "-o", out, "--encoder", "bm25+toy").err
+    assert (stamps(out), toy()) == (before, [])
+    assert run("encode", corpus, "-o", out, "--encoder", "bm25+toy").code == 0
+    assert numbers(toy()) == [*range(10, 20), *range(50, DOCUMENTS)]
+
+
+def test_standard_input_that_ends_before_what_was_observed(
+    run: Callable[..., Any], corpus: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_in_observed(run, corpus, out, monkeypatch, 5)
+    shorter = corpus.with_name("shorter.jsonl")
+    shorter.write_text("".join(corpus.read_text().splitlines(keepends=True)[:30]))
+    with shorter.open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        answer = run("encode", "-", "-o", out, "--encoder", "bm25+toy")
+    assert "the corpus ends before shard 3; add --force" in answer.err
+    assert not (out / "manifest.json").exists()
+
+
+def test_a_shard_sealed_while_its_lock_was_free(
+    run: Callable[..., Any],
+    corpus: Path,
+    tmp_path: Path,
+    out: Path,
+    toy: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another process seals shard 3 between the first look at it and the lock."""
+    from lsr.locks import Lock
+
+    assert run("encode", corpus, "-o", tmp_path / "whole", "--encoder", "toy").code == 0
+    take = Lock.take
+
+    def sealing(self: Lock, *, shared: bool = False) -> bool:
+        if self._path.name == "3":
+            shutil.copy(tmp_path / "whole" / "shards" / SHARDS[3], out / "shards")
+        return take(self, shared=shared)
+
+    monkeypatch.setattr(Lock, "take", sealing)
+    toy()
+    assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
+    assert numbers(toy()) == [*range(30), *range(40, DOCUMENTS)]
+
+
+def test_a_folder_is_finished_with_its_own_documents_only(
+    run: Callable[..., Any], corpus: Path, out: Path
+) -> None:
+    from lsr.errors import VectorFolderError
+    from lsr.vector_folder import commit
+
+    assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
+    digests = [shard.digest for shard in VectorFolder.open(out).manifest.shards]
+    digests[2] = digests[1]
+    (out / "manifest.json").unlink()
+    with pytest.raises(VectorFolderError, match=r"000002.parquet is damaged: it is of other doc"):
+        commit(out, digests, text=True, job=None, encoder=None, words=None)
+    assert not (out / "manifest.json").exists()
+
+
+def test_from_python(out: Path, toy: Callable[[], list[str]]) -> None:
+    from lsr.encoding import encode
+    from lsr.errors import VectorFolderError
+    from lsr.progress import Silent
+
+    def encoded(path: Path, **options: Any) -> tuple[VectorFolder, int]:
+        encoder = lsr.load_encoder("toy")
+        records = [record(number) for number in range(12)]
+        return encode(path, records, encoder, progress=Silent, alone=False, **options)
+
+    folder, count = encoded(out)
+    assert (folder.documents, folder.path, count) == (12, out, 12)
+    assert encoded(out)[1] == 0
+    foreign = out.with_name("foreign")
+    foreign.mkdir()
+    (foreign / "letter").write_text("dear")
+    with pytest.raises(VectorFolderError, match="is not a folder of encoded vectors"):
+        encoded(foreign, force=True)
+    assert [path.name for path in foreign.iterdir()] == ["letter"]
+
+
 def test_observed_documents_that_have_changed(
     run: Callable[..., Any],
     corpus: Path,
@@ -376,16 +553,12 @@ def test_observed_documents_that_have_changed(
 ) -> None:
     """Statistics depend on all documents before, so all from the change on is observed again."""
     command = ["-o", out, "--encoder", "bm25+toy"]
-    sync = os.fsync
-    fail_at_sync(monkeypatch, 2 + 2 * 5 + 1, KeyboardInterrupt())  # in the sixth shard
-    assert run("encode", corpus, *command).code == 130
-    monkeypatch.setattr(os, "fsync", sync)
-    assert sorted(path.name for path in (out / "observed").iterdir()) == SHARDS[:5]
+    stop_in_observed(run, corpus, out, monkeypatch, 5)
     before = stamps(out)
     toy()
     answer = run("encode", changed, *command)
     assert answer.code == 1
-    assert "shard 3 (documents 31 to 40, 'd30' to 'd39') is not as it was" in answer.error
+    assert "shard 3 (documents 31 to 40, 'd30' to 'd39') is not what was encoded" in answer.error
     assert (stamps(out), toy()) == (before, [])
     assert run("encode", changed, *command, "--force").code == 0
     assert numbers(toy()) == [*range(30, DOCUMENTS)]
@@ -489,10 +662,15 @@ def test_files_of_others_in_a_folder_of_vectors_stay(
     assert (out / "README").read_text() == "dear"
 
 
-def test_an_empty_folder_is_a_place(run: Callable[..., Any], corpus: Path, out: Path) -> None:
+def test_an_empty_folder_is_a_place(
+    run: Callable[..., Any], corpus: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out.mkdir()
-    (corpus.parent / "bad.jsonl").write_text("not json\n")
-    assert run("encode", corpus.parent / "bad.jsonl", "-o", out, "--encoder", "toy").code == 1
+    bad = corpus.parent / "bad.jsonl"
+    bad.write_text("not json\n")
+    with bad.open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert run("encode", "-", "-o", out, "--encoder", "toy").code == 1
     assert list(out.iterdir()) == []
     assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
 

@@ -315,6 +315,49 @@ def test_a_shard_with_a_damaged_body_is_named(
     assert run("index", many, "-o", interrupted).code == 0
 
 
+def test_interrupted_while_it_is_ordered(
+    run: Callable[..., Any],
+    many: Path,
+    tmp_path: Path,
+    undisturbed: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    encoded: list[str],
+    files_of: Callable[..., Any],
+) -> None:
+    """All is encoded, and stays so; what was unpacked goes."""
+    import lsr.build
+
+    bisection = lsr.build.bisection
+
+    def stopping(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lsr.build.bisection", stopping)
+    assert run("index", many, "-o", tmp_path / "i").code == 130
+    partial = tmp_path / "i.partial"
+    assert sorted(path.name for path in partial.iterdir()) == ["lock", "vectors"]
+    assert (partial / "vectors" / "manifest.json").exists()
+    monkeypatch.setattr("lsr.build.bisection", bisection)
+    encoded.clear()
+    assert run("index", many, "-o", tmp_path / "i").code == 0
+    assert encoded == []
+    assert files_of(tmp_path / "i") == undisturbed
+
+
+def test_a_job_that_cannot_be_read_starts_again(
+    run: Callable[..., Any],
+    many: Path,
+    interrupted: Path,
+    undisturbed: dict[str, bytes],
+    encoded: list[str],
+    files_of: Callable[..., Any],
+) -> None:
+    (interrupted.with_name("i.partial") / "vectors" / "job.json").write_bytes(b"{")
+    assert run("index", many, "-o", interrupted).code == 0
+    assert len(encoded) == DOCUMENTS
+    assert files_of(interrupted) == undisturbed
+
+
 def test_two_builds_of_one_place(
     run: Callable[..., Any], corpus: Path, tmp_path: Path, python: list[str]
 ) -> None:

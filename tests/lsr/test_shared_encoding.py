@@ -260,7 +260,7 @@ def test_a_process_at_another_corpus_does_not_join(
     other = corpus.with_name("other.jsonl")
     other.write_text(corpus.read_text().replace("item 13 ", "item 1313 "))
     _, err = start(source=other).communicate(timeout=60)
-    assert "shard 1 (documents 11 to 20, 'd10' to 'd19') is not as it was" in err
+    assert "shard 1 (documents 11 to 20, 'd10' to 'd19') is not what was encoded" in err
     done(first)
     assert {process for process, _ in encoded(log)} == {first.pid}
 

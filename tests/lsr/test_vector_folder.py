@@ -355,6 +355,13 @@ def test_a_forged_manifest(folder: Path, number: int) -> None:
         assert message in damage(folder)
 
 
+def test_more_postings_than_a_shard_can_hold(folder: Path) -> None:
+    shards = json.loads((folder / "manifest.json").read_text())["shards"]
+    shards[0]["postings"] += 1 << 40
+    forge(folder, shards=shards, postings=10 + (1 << 40))
+    assert "a field has an impossible value" in damage(folder)
+
+
 @pytest.mark.parametrize("field", ["documents", "postings", "digest", "size", "checksum"])
 def test_a_shard_is_held_to_its_entry(folder: Path, field: str) -> None:
     body = json.loads((folder / "manifest.json").read_text())
@@ -468,6 +475,39 @@ def test_columns_that_are_wrong(folder: Path, case: str) -> None:
     assert "shards/000000.parquet is damaged: " in damage(folder)
 
 
+def test_no_byte_of_a_shard_changes_its_documents_unseen(tmp_path: Path) -> None:
+    """Pages have checksums: what is sealed is sound before there is a manifest, too."""
+    from lsr.shards import ShardDamaged, read_shard
+
+    good = chunk("a", "b", "c", row={n: n / 7 for n in range(40)})
+    write_shard(tmp_path / "s", good, Origin("d" * 32, "j" * 32))
+    data = (tmp_path / "s").read_bytes()
+    refused = 0
+    for place in range(len(data)):
+        for bit in (1, 64):
+            try:
+                found, _ = read_shard(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :])
+            except ShardDamaged:
+                refused += 1
+            else:
+                assert same([found], [good]), place
+    assert refused > len(data)
+
+
+def test_the_digest_of_documents() -> None:
+    from hashlib import blake2b
+
+    from lsr.data.corpus import Document
+    from lsr.shards import digest_of
+
+    documents = [Document("ab", "", "ü"), Document("c", "d", "")]
+    data = b"".join(
+        len(part.encode()).to_bytes(8, "little") + part.encode()
+        for part in ("ab", "", "ü", "c", "d", "")
+    )
+    assert digest_of(documents) == blake2b(data, digest_size=16).hexdigest()
+
+
 def test_a_shard_without_its_digest(folder: Path) -> None:
     table = pq.read_table(folder / "shards" / "000000.parquet")
     replace_shard(folder, parquet(table.replace_schema_metadata({"job": ""})))
@@ -488,8 +528,11 @@ def test_rewritten_by_another_program(folder: Path) -> None:
 
 
 def test_a_header_with_impossible_sizes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.shards._MOST_BYTES", 100)
-    assert "its header has impossible sizes" in damage(folder)
+    for name, most in (("_MOST_BYTES", 100), ("_MOST_ROWS", 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"lsr.shards.{name}", most)
+            assert "its header has impossible sizes" in damage(folder)
+    read_all(folder)
 
 
 def test_more_than_a_shard_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
