@@ -64,3 +64,11 @@ class Head:
         activation: int,
         screened: bool = True,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
+    def fit(
+        self,
+        turn: npt.NDArray[np.float32],
+        back: npt.NDArray[np.float32],
+        centre: npt.NDArray[np.float32],
+        hidden: npt.NDArray[np.float32],
+        lengths: npt.NDArray[np.int64],
+    ) -> None: ...

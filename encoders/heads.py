@@ -18,6 +18,7 @@ import numpy.typing as npt
 from lsr.encoders import _kernels
 from lsr.encoders.methods import Activation, Pooling, Side
 from lsr.encoders.rows import Ids, Row, Weights, nonzero
+from lsr.encoders.screening import Fitting
 from lsr.errors import EncoderError
 
 ISA_VARIABLE = "LSR_ENCODING_ISA"
@@ -71,14 +72,20 @@ class TermHead:
     def __init__(self, folder: Path, layer: Linear) -> None:
         self._folder = folder
         self._kernel = _kernels.Head(isa(), *layer)
+        self._fitting = Fitting(self._kernel, layer[0])
 
     def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
-        return self._rows(side, ids, lambda *how: self._kernel.pool(hidden, *how))
+        found = self._rows(side, ids, lambda *how: self._kernel.pool(hidden, *how))
+        self._fitting.see(_lengths(ids), lambda: hidden)
+        return found
 
     def rows_of(self, side: Side, ids: Sequence[Ids], body: _kernels.Bert) -> list[Row]:
         """As `rows`, of the hidden states of a body, which stay in the kernels."""
         together = np.concatenate([np.empty(0, np.uint32), *ids])
-        return self._rows(side, ids, lambda *how: body.rows(self._kernel, together, *how))
+        lengths = _lengths(ids)
+        found = self._rows(side, ids, lambda *how: body.rows(self._kernel, together, *how))
+        self._fitting.see(lengths, lambda: body.hidden(together, lengths))
+        return found
 
     def _rows(
         self,
@@ -86,11 +93,10 @@ class TermHead:
         ids: Sequence[Ids],
         kernel: Callable[[npt.NDArray[np.int64], int, int], tuple[Any, Ids, Weights]],
     ) -> list[Row]:
-        lengths = np.array([own.size for own in ids], np.int64)
         pooling, activation = get_args(Pooling), get_args(Activation)
         try:
             ends, terms, weights = kernel(
-                lengths, pooling.index(side.pooling), activation.index(side.activation)
+                _lengths(ids), pooling.index(side.pooling), activation.index(side.activation)
             )
         except _kernels.NotFinite:
             raise not_finite(self._folder) from None
@@ -135,6 +141,10 @@ class TokenHead:
         pooled = together.reduceat(weights[order], first)
         pooled[np.isin(terms, self._special)] = 0
         return nonzero(terms, pooled)
+
+
+def _lengths(ids: Sequence[Ids]) -> npt.NDArray[np.int64]:
+    return np.array([own.size for own in ids], np.int64)
 
 
 def not_finite(folder: Path) -> EncoderError:

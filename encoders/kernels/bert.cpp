@@ -8,6 +8,9 @@ namespace lsr::encoding {
 namespace {
 
 constexpr size_t kQueries = 48;  // whose scores are held at a time
+// Positions of texts that go through all layers together: few enough that their states stay in the
+// second cache, and enough that weights, which may not, are seldom read again.
+constexpr size_t kTogether = 256;
 
 // Working memory worth keeping between calls; one a thread, so no lock.
 struct Scratch {
@@ -67,9 +70,24 @@ void attend(const Bert& bert, const float* from, size_t from_stride, size_t leng
 }  // namespace
 
 void Bert::run(const uint32_t* ids, const int64_t* lengths, size_t texts, float* hidden) const {
+  size_t first = 0, count = 0;
+  for (size_t text = 0; text < texts; ++text) {
+    const auto length = static_cast<size_t>(lengths[text]);
+    if (count > 0 && count + length > kTogether) {
+      run_together(ids, lengths + first, text - first, count, hidden);
+      ids += count;
+      hidden += count * width;
+      first = text;
+      count = 0;
+    }
+    count += length;
+  }
+  run_together(ids, lengths + first, texts - first, count, hidden);
+}
+
+void Bert::run_together(const uint32_t* ids, const int64_t* lengths, size_t texts, size_t count,
+                        float* hidden) const {
   thread_local Scratch scratch;
-  size_t count = 0;
-  for (size_t text = 0; text < texts; ++text) count += static_cast<size_t>(lengths[text]);
   const size_t stride = row_room(width);
   const size_t wide_stride = std::max(row_room(3 * width), row_room(inner));
   scratch.states.resize(count * stride);

@@ -41,6 +41,11 @@ struct Bert {
   // Hidden states of the positions of all texts, width values each.  Ids and lengths are within
   // the counts above.
   void run(const uint32_t* ids, const int64_t* lengths, size_t texts, float* hidden) const;
+
+ private:
+  // The same of texts with so many positions, all at once.
+  void run_together(const uint32_t* ids, const int64_t* lengths, size_t texts, size_t count,
+                    float* hidden) const;
 };
 
 }  // namespace lsr::encoding

@@ -133,6 +133,19 @@ class HeadModel {
                           to_numpy(std::move(rows.weights)));
   }
 
+  // Fits the screen to hidden states of some texts; see screen.h.
+  void fit(Matrix turn, Matrix back, Array<float> centre, Matrix hidden, Array<int64_t> lengths) {
+    require(turn.shape(0) == width() && turn.shape(1) == width() && back.shape(0) == width() &&
+                back.shape(1) == width() && centre.size() == width(),
+            "the basis has another width");
+    require(hidden.shape(1) == width(), "hidden states have another width");
+    require(hidden.shape(0) > 0, "no positions to fit to");
+    check_lengths(lengths, hidden.shape(0), hidden.shape(0));
+    nb::gil_scoped_release released;
+    head_.fit({turn.data(), back.data(), centre.data()}, hidden.data(), lengths.data(),
+              lengths.size());
+  }
+
   size_t width() const { return weight_.shape(1); }
 
  private:
@@ -330,7 +343,8 @@ NB_MODULE(_kernels, m) {
   nb::class_<HeadModel>(m, "Head", "Hidden states to pooled term weights.")
       .def(nb::init<const std::string&, Matrix, Array<float>>(), "isa"_a, "weight"_a, "bias"_a)
       .def("pool", &HeadModel::pool, "hidden"_a, "lengths"_a, "pooling"_a, "activation"_a,
-           "screened"_a = true);
+           "screened"_a = true)
+      .def("fit", &HeadModel::fit, "turn"_a, "back"_a, "centre"_a, "hidden"_a, "lengths"_a);
   nb::class_<BertModel>(m, "Bert", "Token ids to hidden states.")
       .def(nb::init<const std::string&, int, size_t, size_t, float, const nb::dict&>(), "isa"_a,
            "precision"_a, "layers"_a, "heads"_a, "epsilon"_a, "arrays"_a)

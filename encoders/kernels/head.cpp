@@ -3,19 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 namespace lsr::encoding {
 
-// The positions of a text.
-struct Head::Text {
-  const float* hidden;
-  size_t first, length;  // counted in the rows of all texts that are screened together
-};
-
 namespace {
 
-constexpr size_t kMostMasks = size_t{1} << 20;  // of texts screened together
+constexpr size_t kMostWords = size_t{1} << 20;  // of texts screened together
 constexpr size_t kTogether = 96;  // terms computed at once: their weights stay in the cache
 
 float activated(float logit, Activation activation) {
@@ -23,30 +16,6 @@ float activated(float logit, Activation activation) {
   if (activation == Activation::kRelu) return logit;
   const float once = std::log1p(logit);
   return activation == Activation::kLog1p ? once : std::log1p(once);
-}
-
-struct Norms {
-  double kept = 0, lost = 0;  // |scale * rounded| and |exact - scale * rounded|
-};
-
-Norms norms_of(const float* exact, const int8_t* rounded, float scale, size_t width) {
-  double kept = 0, lost = 0;
-  for (size_t k = 0; k < width; ++k) {
-    const double value = static_cast<double>(scale) * rounded[k];
-    kept += value * value;
-    lost += (exact[k] - value) * (exact[k] - value);
-  }
-  return {std::sqrt(kept), std::sqrt(lost)};
-}
-
-// Twice the relative error of a float32 sum of `width` products and a few more operations, of
-// the logit as of its bound: what is screened out is so however the logit is rounded.
-double slack(size_t width) { return 2.0 * static_cast<double>(width + 16) / (1 << 24); }
-
-// Whether errors are relative: products of what is so neither overflow nor lose bits at the lower
-// end of the range of floats.  What is not so is never screened out.
-bool ordinary(float scale, const Norms& norms) {
-  return scale >= 1e-17f && norms.kept + norms.lost <= 1e18;
 }
 
 }  // namespace
@@ -57,85 +26,47 @@ Head::Head(const Loops& loops, const float* weight, const float* bias, size_t te
       terms_(terms),
       width_(width),
       bias_(bias, bias + terms),
-      bytes_(loops, weight, terms, width),
-      limits_(bytes_.scales.size(), -std::numeric_limits<float>::infinity()),
-      norms_(bytes_.scales.size(), 0.0f),
-      errors_(bytes_.scales.size(), 0.0f) {
-  std::vector<int8_t> rounded(width);
-  for (size_t term = 0; term < terms; ++term) {
-    const float* row = weight + term * width;
-    loops.to_bytes(row, width, bytes_.scales[term], rounded.data());
-    const Norms norms = norms_of(row, rounded.data(), bytes_.scales[term], width);
-    limits_[term] = ordinary(bytes_.scales[term], norms)
-                        ? static_cast<float>(bias[term] + slack(width) * std::fabs(bias[term]))
-                        : std::numeric_limits<float>::infinity();
-    norms_[term] = static_cast<float>(norms.kept + norms.lost);  // at least |w|
-    errors_[term] = static_cast<float>(norms.lost);
+      screen_(std::make_shared<Screen>(loops, weight, bias, terms, width)) {}
+
+void Head::fit(const Basis& basis, const float* hidden, const int64_t* lengths, size_t texts) {
+  auto fitted = std::make_shared<const Screen>(loops_, weight_, bias_.data(), terms_, width_, basis,
+                                               texts_of(hidden, lengths, texts));
+  const std::lock_guard<std::mutex> held(lock_);
+  screen_ = std::move(fitted);
+}
+
+std::vector<Text> Head::texts_of(const float* hidden, const int64_t* lengths,
+                                 size_t texts) const {
+  std::vector<Text> all;
+  for (size_t i = 0; i < texts; ++i) {
+    all.push_back({hidden, static_cast<size_t>(lengths[i])});
+    hidden += all.back().length * width_;
   }
+  return all;
 }
 
 void Head::pool(const float* hidden, const int64_t* lengths, size_t texts, Pooling pooling,
                 Activation activation, bool screened, Rows& rows) const {
-  const size_t panels = limits_.size() / kBytePanel;
-  const size_t together = std::max<size_t>(1, kMostMasks / panels);
-  thread_local std::vector<uint64_t> masks;
-  std::vector<Text> group;
+  std::shared_ptr<const Screen> screen;
+  {
+    const std::lock_guard<std::mutex> held(lock_);
+    screen = screen_;
+  }
+  const size_t words = screen->words();
+  const size_t together = std::max<size_t>(1, kMostWords / words);
+  thread_local std::vector<uint64_t> found;
   for (size_t begin = 0; begin < texts; begin += together) {
-    group.clear();
-    size_t first = 0;
-    for (size_t i = begin; i < std::min(texts, begin + together); ++i) {
-      const auto length = static_cast<size_t>(lengths[i]);
-      group.push_back({hidden, first, length});
-      hidden += length * width_;
-      first += length;
-    }
-    masks.assign(group.size() * panels, screened ? 0 : ~uint64_t{0});
-    if (screened) screen(group, masks);
+    const std::vector<Text> group =
+        texts_of(hidden, lengths + begin, std::min(together, texts - begin));
+    found.assign(group.size() * words, screened ? 0 : ~uint64_t{0});
+    if (screened) screen->find(group, found.data());
     for (size_t i = 0; i < group.size(); ++i)
-      compute(group[i], masks.data() + i * panels, pooling, activation, rows);
+      compute(group[i], found.data() + i * words, pooling, activation, rows);
+    hidden = group.back().hidden + group.back().length * width_;
   }
 }
 
-void Head::screen(const std::vector<Text>& texts, std::vector<uint64_t>& masks) const {
-  struct Rounding {
-    float scale, error, norm;
-  };
-  thread_local QuantizedRows rows;
-  rows.resize(texts.back().first + texts.back().length, width_);
-  std::vector<Rounding> roundings;
-  for (const Text& text : texts) {
-    // One scale a text, so that the integers of its positions can be compared.
-    const float scale = byte_scale(text.hidden, text.length * width_);
-    double error = 0, norm = 0;
-    for (size_t i = 0; i < text.length; ++i) {
-      const float* row = text.hidden + i * width_;
-      rows.set(loops_, text.first + i, row, scale);
-      const Norms norms = norms_of(row, rows.bytes(text.first + i), scale, width_);
-      error = std::max(error, ordinary(scale, norms)
-                                  ? norms.lost + slack(width_) * (norms.kept + norms.lost)
-                                  : std::numeric_limits<double>::infinity());
-      norm = std::max(norm, norms.kept);
-    }
-    roundings.push_back({scale, static_cast<float>(error), static_cast<float>(norm)});
-  }
-  const size_t panels = limits_.size() / kBytePanel;
-  int32_t best[kBytePanel];
-  for (size_t panel = 0; panel < panels; ++panel) {
-    const size_t term = panel * kBytePanel;
-    const Bounds bounds = {bytes_.scales.data() + term, limits_.data() + term,
-                           norms_.data() + term, errors_.data() + term};
-    for (size_t i = 0; i < texts.size(); ++i) {
-      if (texts[i].length == 0) continue;
-      loops_.largest(rows.from(texts[i].first), texts[i].length, bytes_.inner, bytes_.panel(term),
-                     best);
-      const Rounding& rounding = roundings[i];
-      masks[i * panels + panel] =
-          loops_.reaching(best, rounding.scale, rounding.error, rounding.norm, bounds);
-    }
-  }
-}
-
-void Head::compute(const Text& text, const uint64_t* masks, Pooling pooling,
+void Head::compute(const Text& text, const uint64_t* found, Pooling pooling,
                    Activation activation, Rows& rows) const {
   thread_local std::vector<float> positions, weights, logits;
   thread_local std::vector<uint32_t> terms;
@@ -172,11 +103,11 @@ void Head::compute(const Text& text, const uint64_t* masks, Pooling pooling,
     }
     terms.clear();
   };
-  for (size_t term = 0; term < terms_ && text.length > 0; term += kBytePanel) {
-    for (uint64_t mask = masks[term / kBytePanel]; mask != 0; mask &= mask - 1) {
-      const size_t found = term + static_cast<size_t>(__builtin_ctzll(mask));
-      if (found >= terms_) break;
-      terms.push_back(static_cast<uint32_t>(found));
+  for (size_t first = 0; first < terms_ && text.length > 0; first += 64) {
+    for (uint64_t word = found[first / 64]; word != 0; word &= word - 1) {
+      const size_t term = first + static_cast<size_t>(__builtin_ctzll(word));
+      if (term >= terms_) break;
+      terms.push_back(static_cast<uint32_t>(term));
       if (terms.size() == kTogether) flush();
     }
   }

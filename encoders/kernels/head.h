@@ -1,22 +1,18 @@
 // The head of SPLADE: logits of every position for every term, pooled, never whole.
 //
-// Only some hundred of a text's pooled logits end above zero, and products of bytes tell which
-// ones may.  With h a hidden state, w a term's weights, and h', w' what they are rounded to, the
-// Cauchy-Schwarz inequality bounds what the rounding did to a logit:
-//
-//     |h w - h' w'|  =  |(h - h') w + h' (w - w')|  <=  |h - h'| |w| + |h'| |w - w'|
-//
-// A term whose largest rounded logit stays below zero by more than that is not in the vector.
-// The others are computed in float32, so the vector is that of float32 throughout: bit by bit what
-// the same loop gives on all terms.
+// Only some hundred of a text's pooled logits end above zero, and a Screen tells which ones may.
+// Those are computed in float32, so the vector is that of float32 throughout: bit by bit what the
+// same loop gives on all terms.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <vector>
 
 #include "loops.h"
-#include "matrix.h"
+#include "screen.h"
 
 namespace lsr::encoding {
 
@@ -40,18 +36,21 @@ class Head {
   void pool(const float* hidden, const int64_t* lengths, size_t texts, Pooling pooling,
             Activation activation, bool screened, Rows& rows) const;
 
+  // Screens from now on in the coordinates and to the depths that pay on some texts like the ones
+  // to come: it changes how long `pool` takes, not what it gives.  May be called while others pool.
+  void fit(const Basis& basis, const float* hidden, const int64_t* lengths, size_t texts);
+
  private:
-  struct Text;
-  void screen(const std::vector<Text>& texts, std::vector<uint64_t>& masks) const;
-  void compute(const Text& text, const uint64_t* masks, Pooling pooling, Activation activation,
+  std::vector<Text> texts_of(const float* hidden, const int64_t* lengths, size_t texts) const;
+  void compute(const Text& text, const uint64_t* found, Pooling pooling, Activation activation,
                Rows& rows) const;
 
   const Loops& loops_;
   const float* weight_;
   size_t terms_, width_;
   std::vector<float> bias_;
-  PackedBytes bytes_;
-  std::vector<float> limits_, norms_, errors_;  // see Bounds
+  mutable std::mutex lock_;
+  std::shared_ptr<const Screen> screen_;  // never null, read and replaced under the lock
 };
 
 }  // namespace lsr::encoding

@@ -26,17 +26,27 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 using Bytes = __m512i;
 using Byte = __m512i;
 
-inline Bytes bytes_at(const uint8_t* from) { return _mm512_loadu_si512(from); }
-inline Byte byte_at(const int8_t* from) {
+inline Bytes bytes_at(const int8_t* from) { return _mm512_loadu_si512(from); }
+inline Byte byte_at(const uint8_t* from) {
   int32_t quad;
   std::memcpy(&quad, from, sizeof quad);
   return _mm512_set1_epi32(quad);
 }
 inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
-  return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), w, x));
+  return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), x, w));
 }
 inline uint32_t signs(Ints v) { return _mm512_movepi32_mask(reinterpret_cast<__m512i>(v)); }
 inline void opaque(Bytes& value) { LSR_OPAQUE(value); }
+
+inline __mmask16 first_lanes(size_t count) {
+  return static_cast<__mmask16>(count >= kLanes ? 0xffffu : (1u << count) - 1);
+}
+inline Vec load_part(const float* from, size_t count) {
+  return _mm512_maskz_loadu_ps(first_lanes(count), from);
+}
+inline void store_part(float* to, Vec v, size_t count) {
+  _mm512_mask_storeu_ps(to, first_lanes(count), v);
+}
 
 #ifdef __AVX512BF16__
 

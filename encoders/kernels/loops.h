@@ -22,9 +22,10 @@ constexpr size_t kQuad = 4;        // bytes of the inner dimension that are mult
 // Weights of one panel, `inner` x kPanel:
 //   floats: [inner][kPanel];
 //   bfloat16: [ceil(inner / 2)][kPanel][2];
-//   bytes, kBytePanel wide: [ceil(inner / 4)][kBytePanel][4], each weight w as w + 128.
-// Rows of a product are floats; bfloat16 (an even number of them); or signed bytes (a multiple of
-// four).  What fills up an inner dimension is zero.
+//   signed bytes, kBytePanel wide: [ceil(inner / 4)][kBytePanel][4].
+// Rows of a product are floats; bfloat16 (an even number of them); or bytes (a multiple of four),
+// each x as x + 128: the instructions multiply unsigned with signed.  What fills up the inner
+// dimension of a panel is zero.
 
 enum class Finish { kNone, kGelu };
 enum class Precision { kFp32, kBf16, kInt8 };
@@ -35,16 +36,28 @@ struct Epilogue {
   Finish finish;
 };
 
-// Signed bytes for the rows of a product.
+// Rows of bytes for a product, each x as x + 128.
 struct ByteRows {
-  const int8_t* values;   // rows x inner
-  const int32_t* starts;  // of each row: -128 x the sum of its bytes, which undoes the + 128
-  const float* scales;    // of each row
+  const uint8_t* values;
+  size_t stride;
 };
 
-// What bounds the logits of a panel's columns: arrays of kBytePanel values.
+// What makes real numbers of a panel's integers: arrays of kBytePanel values.
+struct ByteColumns {
+  const int32_t* shifts;  // 128 x the sum of a column's bytes: what the + 128 added
+  const float* scales;
+};
+
+// A logit is at most the product of the bytes + limit + the product of `mine` with `its`, number by
+// number.  See screen.h.
+constexpr size_t kSlacks = 3;
 struct Bounds {
-  const float *scales, *limits, *norms, *errors;
+  ByteColumns columns;
+  const float* limits;
+  const float* its[kSlacks];
+};
+struct Slacks {
+  float mine[kSlacks];
 };
 
 struct Loops {
@@ -55,17 +68,17 @@ struct Loops {
   void (*product_bf16)(const uint16_t* rows, size_t stride, size_t count, size_t inner,
                        const uint16_t* panel, const Epilogue& epilogue, float* out,
                        size_t out_stride);
-  // The same of bytes: out = epilogue(integer * row's scale * column's scale), for kBytePanel
-  // columns.
-  void (*product_bytes)(const ByteRows& rows, size_t count, size_t inner, const uint8_t* panel,
-                        const float* column_scales, const Epilogue& epilogue, float* out,
-                        size_t out_stride);
+  // The same of bytes: out = epilogue((integer - shift) * row's scale * column's scale), for
+  // kBytePanel columns.
+  void (*product_bytes)(const ByteRows& rows, const float* row_scales, size_t count, size_t inner,
+                        const int8_t* panel, const ByteColumns& columns, const Epilogue& epilogue,
+                        float* out, size_t out_stride);
   // best[c] = the largest integer of column c over all rows (at least one), kBytePanel columns.
-  void (*largest)(const ByteRows& rows, size_t count, size_t inner, const uint8_t* panel,
+  void (*largest)(const ByteRows& rows, size_t count, size_t inner, const int8_t* panel,
                   int32_t* best);
-  // Bit c tells that best[c] * scale * scales[c] + limits[c] + error * norms[c] + norm * errors[c]
-  // is above zero or not a number, for kBytePanel columns.  See head.h.
-  uint64_t (*reaching)(const int32_t* best, float scale, float error, float norm,
+  // Bit c tells that (best[c] - shift) * scale * column's scale + limits[c] + mine . its[c] is above
+  // zero or not a number, for kBytePanel columns.
+  uint64_t (*reaching)(const int32_t* best, float scale, const Slacks& slacks,
                        const Bounds& bounds);
   // Rounds a row to signed bytes: round(value / scale), within 127.
   void (*to_bytes)(const float* row, size_t width, float scale, int8_t* bytes);

@@ -26,15 +26,15 @@ struct Bytes {
 };
 using Byte = Bytes;
 
-inline Bytes bytes_at(const uint8_t* from) {
+inline Bytes bytes_at(const int8_t* from) {
   const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-  return {_mm256_and_si256(v, _mm256_set1_epi16(255)), _mm256_srli_epi16(v, 8)};
+  return {_mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8), _mm256_srai_epi16(v, 8)};
 }
-inline Byte byte_at(const int8_t* from) {
+inline Byte byte_at(const uint8_t* from) {
   int32_t quad;
   std::memcpy(&quad, from, sizeof quad);
   const __m256i v = _mm256_set1_epi32(quad);
-  return {_mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8), _mm256_srai_epi16(v, 8)};
+  return {_mm256_and_si256(v, _mm256_set1_epi16(255)), _mm256_srli_epi16(v, 8)};
 }
 inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
   return sum + reinterpret_cast<Ints>(_mm256_madd_epi16(w.even, x.even)) +
@@ -46,6 +46,18 @@ inline uint32_t signs(Ints v) {
 inline void opaque(Bytes& value) {
   LSR_OPAQUE(value.even);
   LSR_OPAQUE(value.odd);
+}
+
+inline __m256i first_lanes(size_t count) {
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count < kLanes ? count : kLanes)),
+                            lanes);
+}
+inline Vec load_part(const float* from, size_t count) {
+  return _mm256_maskload_ps(from, first_lanes(count));
+}
+inline void store_part(float* to, Vec v, size_t count) {
+  _mm256_maskstore_ps(to, first_lanes(count), v);
 }
 
 }  // namespace

@@ -6,9 +6,11 @@
 //   kRows, kByteRows                rows that the registers hold accumulators for
 //   Vec fma(Vec a, Vec b, Vec c)    a * b + c
 //   Bytes, Byte                     kLanes quads of weights, one quad of a row, made ready by
-//   Bytes bytes_at(const uint8_t*), Byte byte_at(const int8_t*)
+//   Bytes bytes_at(const int8_t*), Byte byte_at(const uint8_t*)
 //   Ints dot(Ints sum, const Bytes&, const Byte&)   sum + the products of the quads
 //   uint32_t signs(Ints)            bit i is the sign of lane i
+//   Vec load_part(const float*, size_t count), void store_part(float*, Vec, size_t count)
+//                                   the first so many lanes, or all: others are zero, or not stored
 //   kByteVectors                    how many Bytes the registers hold at once
 //   LSR_OPAQUE, opaque              see burst
 //
@@ -243,16 +245,16 @@ void product_bf16(const uint16_t* rows, size_t stride, size_t count, size_t inne
 
 // The integers of some rows for kByteVectors x kLanes columns of a panel.
 template <size_t rows>
-inline void integers(const ByteRows& from, size_t first, size_t inner, const uint8_t* weights,
+inline void integers(const ByteRows& from, size_t first, size_t inner, const int8_t* weights,
                      Ints (&sums)[rows][kByteVectors]) {
-  for (size_t r = 0; r < rows; ++r)
-    for (size_t v = 0; v < kByteVectors; ++v) sums[r][v] = all(from.starts[first + r]);
-  const int8_t* row = from.values + first * inner;
+  for (auto& row_sums : sums)
+    for (Ints& value : row_sums) value = Ints{};
+  const uint8_t* row = from.values + first * from.stride;
   for (size_t k = 0; k < inner; k += kQuad, weights += kBytePanel * kQuad) {
     Bytes w[kByteVectors];
     for (size_t v = 0; v < kByteVectors; ++v) w[v] = bytes_at(weights + v * kLanes * kQuad);
     for (size_t r = 0; r < rows; ++r) {
-      const Byte x = byte_at(row + r * inner + k);
+      const Byte x = byte_at(row + r * from.stride + k);
       for (size_t v = 0; v < kByteVectors; ++v) sums[r][v] = dot(sums[r][v], w[v], x);
     }
   }
@@ -260,7 +262,7 @@ inline void integers(const ByteRows& from, size_t first, size_t inner, const uin
 
 template <size_t rows>
 struct LargestLoop {
-  static void run(size_t first, const ByteRows& from, size_t inner, const uint8_t* weights,
+  static void run(size_t first, const ByteRows& from, size_t inner, const int8_t* weights,
                   Ints* const& best) {
     Ints sums[rows][kByteVectors];
     integers<rows>(from, first, inner, weights, sums);
@@ -272,7 +274,7 @@ struct LargestLoop {
   }
 };
 
-void largest(const ByteRows& rows, size_t count, size_t inner, const uint8_t* panel,
+void largest(const ByteRows& rows, size_t count, size_t inner, const int8_t* panel,
              int32_t* best) {
   for (size_t column = 0; column < kBytePanel; column += kByteVectors * kLanes) {
     Ints most[kByteVectors];
@@ -283,15 +285,20 @@ void largest(const ByteRows& rows, size_t count, size_t inner, const uint8_t* pa
   }
 }
 
-uint64_t reaching(const int32_t* best, float scale, float error, float norm,
-                  const Bounds& bounds) {
+inline Vec unshifted(Ints value, const ByteColumns& columns, size_t at) {
+  Ints shift;
+  std::memcpy(&shift, columns.shifts + at, sizeof shift);
+  return __builtin_convertvector(value - shift, Vec);
+}
+
+uint64_t reaching(const int32_t* best, float scale, const Slacks& slacks, const Bounds& bounds) {
   uint64_t mask = 0;
   for (size_t i = 0; i < kBytePanel; i += kLanes) {
     Ints integers;
     std::memcpy(&integers, best + i, sizeof integers);
-    Vec value = __builtin_convertvector(integers, Vec) * (scale * load(bounds.scales + i));
-    value += load(bounds.limits + i) + error * load(bounds.norms + i) +
-             norm * load(bounds.errors + i);
+    Vec value = unshifted(integers, bounds.columns, i) * (scale * load(bounds.columns.scales + i));
+    value += load(bounds.limits + i);
+    for (size_t s = 0; s < kSlacks; ++s) value += slacks.mine[s] * load(bounds.its[s] + i);
     mask |= static_cast<uint64_t>(signs(~(value <= 0.0f))) << i;
   }
   return mask;
@@ -299,9 +306,10 @@ uint64_t reaching(const int32_t* best, float scale, float error, float norm,
 
 struct ByteProduct {
   const ByteRows& rows;
+  const float* row_scales;
   size_t inner;
-  const uint8_t* panel;
-  const float* column_scales;
+  const int8_t* panel;
+  const ByteColumns& columns;
   const Epilogue& epilogue;
   float* out;
   size_t out_stride;
@@ -315,31 +323,21 @@ struct ByteLoop {
     for (size_t r = 0; r < rows; ++r)
       for (size_t v = 0; v < kByteVectors; ++v) {
         const size_t at = column + v * kLanes;
-        const Vec value = __builtin_convertvector(sums[r][v], Vec) *
-                          (product.rows.scales[first + r] * load(product.column_scales + at));
+        const Vec value = unshifted(sums[r][v], product.columns, at) *
+                          (product.row_scales[first + r] * load(product.columns.scales + at));
         store(product.out + (first + r) * product.out_stride + at,
               finished(value, product.epilogue, at));
       }
   }
 };
 
-void product_bytes(const ByteRows& rows, size_t count, size_t inner, const uint8_t* panel,
-                   const float* column_scales, const Epilogue& epilogue, float* out,
-                   size_t out_stride) {
-  const ByteProduct all_rows = {rows, inner, panel, column_scales, epilogue, out, out_stride};
+void product_bytes(const ByteRows& rows, const float* row_scales, size_t count, size_t inner,
+                   const int8_t* panel, const ByteColumns& columns, const Epilogue& epilogue,
+                   float* out, size_t out_stride) {
+  const ByteProduct all_rows = {rows,    row_scales, inner, panel,
+                                columns, epilogue,   out,   out_stride};
   for (size_t column = 0; column < kBytePanel; column += kByteVectors * kLanes)
     over_rows<ByteLoop, kByteRows>(count, all_rows, column);
-}
-
-// Rows may end inside a vector: the rest of it is zeros, and is not stored.
-inline Vec load_part(const float* from, size_t count) {
-  if (count >= kLanes) return load(from);
-  Vec v = {};
-  std::memcpy(&v, from, count * sizeof(float));
-  return v;
-}
-inline void store_part(float* to, Vec v, size_t count) {
-  std::memcpy(to, &v, (count < kLanes ? count : kLanes) * sizeof(float));
 }
 
 void to_bytes(const float* row, size_t width, float scale, int8_t* bytes) {
@@ -435,8 +433,8 @@ size_t burst(Precision precision, size_t steps) {
   Vec a = load(ones), b = a;
   Pairs w = pairs_at(reinterpret_cast<const uint16_t*>(ones));
   Pair x = pair_at(reinterpret_cast<const uint16_t*>(ones));
-  Bytes u = bytes_at(reinterpret_cast<const uint8_t*>(ones));
-  Byte s = byte_at(reinterpret_cast<const int8_t*>(ones));
+  Bytes s = bytes_at(reinterpret_cast<const int8_t*>(ones));
+  const Byte u = byte_at(reinterpret_cast<const uint8_t*>(ones));
   size_t each = 1;
   for (size_t step = 0; step < steps; ++step) {
     switch (precision) {
@@ -450,8 +448,8 @@ size_t burst(Precision precision, size_t steps) {
         each = 2;
         break;
       case Precision::kInt8:
-        opaque(u);
-        for (Ints& value : counts) value = dot(value, u, s);
+        opaque(s);
+        for (Ints& value : counts) value = dot(value, s, u);
         each = 4;
         break;
     }

@@ -25,12 +25,12 @@ struct Byte {
   int32_t values[4];
 };
 
-inline Bytes bytes_at(const uint8_t* from) {
+inline Bytes bytes_at(const int8_t* from) {
   Ints quads;
   std::memcpy(&quads, from, sizeof quads);
-  return {{quads & 255, quads >> 8 & 255, quads >> 16 & 255, quads >> 24 & 255}};
+  return {{quads << 24 >> 24, quads << 16 >> 24, quads << 8 >> 24, quads >> 24}};
 }
-inline Byte byte_at(const int8_t* from) { return {{from[0], from[1], from[2], from[3]}}; }
+inline Byte byte_at(const uint8_t* from) { return {{from[0], from[1], from[2], from[3]}}; }
 inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
   for (size_t i = 0; i < 4; ++i) sum += w.values[i] * x.values[i];
   return sum;
@@ -41,6 +41,14 @@ inline uint32_t signs(Ints v) {
   return bits;
 }
 inline void opaque(Bytes& value) { LSR_OPAQUE(value); }
+inline Vec load_part(const float* from, size_t count) {
+  Vec v = {};
+  for (size_t i = 0; i < (count < kLanes ? count : kLanes); ++i) v[i] = from[i];
+  return v;
+}
+inline void store_part(float* to, Vec v, size_t count) {
+  for (size_t i = 0; i < (count < kLanes ? count : kLanes); ++i) to[i] = v[i];
+}
 
 }  // namespace
 }  // namespace lsr::encoding

@@ -5,7 +5,7 @@
 
 namespace lsr::encoding {
 
-float byte_scale(const float* values, size_t count) {
+float magnitude(const float* values, size_t count) {
   // Magnitudes are in the order of their bits, where what is not a number comes last.
   uint32_t most = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -16,37 +16,44 @@ float byte_scale(const float* values, size_t count) {
   }
   float size;
   std::memcpy(&size, &most, sizeof size);
-  return most > 0 ? size / 127.0f : 1.0f;
+  return size;
 }
+
+float byte_scale(float magnitude) { return magnitude == 0 ? 1.0f : magnitude / 127.0f; }
 
 void QuantizedRows::resize(size_t count, size_t width) {
   width_ = width;
   inner_ = rounded_up(width, kQuad);
-  values_.assign(count * inner_, 0);
-  starts_.resize(count);
-  scales_.resize(count);
+  values_.resize(count * inner_);
+  row_.assign(inner_, 0);
 }
 
-void QuantizedRows::set(const Loops& loops, size_t row, const float* values, float scale) {
-  int8_t* to = values_.data() + row * inner_;
-  loops.to_bytes(values, width_, scale, to);
-  starts_[row] = -128 * std::accumulate(to, to + inner_, int32_t{0});
-  scales_[row] = scale;
+const int8_t* QuantizedRows::set(const Loops& loops, size_t row, const float* values,
+                                 float scale) {
+  loops.to_bytes(values, width_, scale, row_.data());
+  uint8_t* to = values_.data() + row * inner_;
+  for (size_t k = 0; k < inner_; ++k) to[k] = static_cast<uint8_t>(row_[k] + 128);
+  return row_.data();
+}
+
+void pack_bytes(const int8_t* row, size_t depth, size_t column, int8_t* panel) {
+  for (size_t k = 0; k < depth; k += kQuad)
+    std::memcpy(panel + k * kBytePanel + column * kQuad, row + k, kQuad);
 }
 
 PackedBytes::PackedBytes(const Loops& loops, const float* weight, size_t columns, size_t width)
-    : panels(rounded_up(columns, kBytePanel) * rounded_up(width, kQuad), 128),
+    : panels(rounded_up(columns, kBytePanel) * rounded_up(width, kQuad), 0),
+      shifts(rounded_up(columns, kBytePanel), 0),
       scales(rounded_up(columns, kBytePanel), 0.0f),
       inner(rounded_up(width, kQuad)) {
-  std::vector<int8_t> bytes(width);
+  std::vector<int8_t> bytes(inner, 0);
   for (size_t column = 0; column < columns; ++column) {
     const float* from = weight + column * width;
-    scales[column] = byte_scale(from, width);
+    scales[column] = byte_scale(magnitude(from, width));
     loops.to_bytes(from, width, scales[column], bytes.data());
-    uint8_t* to = panels.data() + column / kBytePanel * kBytePanel * inner +
-                  column % kBytePanel * kQuad;
-    for (size_t k = 0; k < width; ++k)
-      to[k / kQuad * kBytePanel * kQuad + k % kQuad] = static_cast<uint8_t>(bytes[k] + 128);
+    shifts[column] = 128 * std::accumulate(bytes.begin(), bytes.end(), int32_t{0});
+    const size_t place = column % kBytePanel;
+    pack_bytes(bytes.data(), inner, place, panels.data() + (column - place) * inner);
   }
 }
 
@@ -89,15 +96,18 @@ void Linear::apply(const Loops& loops, const float* rows, size_t stride, size_t 
   // are read from memory once.
   if (precision_ == Precision::kInt8) {
     thread_local QuantizedRows quantized;
+    thread_local std::vector<float> scales;
     quantized.resize(count, width_);
+    scales.resize(count);
     for (size_t row = 0; row < count; ++row) {
       const float* values = rows + row * stride;
-      quantized.set(loops, row, values, byte_scale(values, width_));
+      scales[row] = byte_scale(magnitude(values, width_));
+      quantized.set(loops, row, values, scales[row]);
     }
     for (size_t first = 0; first < columns_; first += kBytePanel)
-      loops.product_bytes(quantized.from(0), count, bytes_.inner, bytes_.panel(first),
-                          bytes_.scales.data() + first, {bias_.data() + first, finish},
-                          out + first, out_stride);
+      loops.product_bytes(quantized.from(0), scales.data(), count, bytes_.inner,
+                          bytes_.panel(first), bytes_.from(first),
+                          {bias_.data() + first, finish}, out + first, out_stride);
   } else if (precision_ == Precision::kFp32) {
     for (size_t first = 0; first < columns_; first += kPanel)
       loops.product(rows, stride, count, width_, floats_.data() + first * width_,

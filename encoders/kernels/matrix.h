@@ -16,36 +16,41 @@ inline size_t rounded_up(size_t value, size_t multiple) {
 // Rows that a Linear writes have room for whole panels of either kind.
 inline size_t row_room(size_t columns) { return rounded_up(columns, kBytePanel); }
 
-// The scale that makes the largest magnitude of some values 127; 1 where all are zero, and not a
-// number where one is none, so that no product hides it.
-float byte_scale(const float* values, size_t count);
+// The largest magnitude of some values; not a number where one is none.
+float magnitude(const float* values, size_t count);
 
-// Rows as signed bytes, each by a scale of its own.
+// The scale that makes such a magnitude 127; 1 where it is zero, and not a number where it is none,
+// so that no product hides it.
+float byte_scale(float magnitude);
+
+// Rows as bytes for a product: round(value / scale) + 128.
 class QuantizedRows {
  public:
   void resize(size_t count, size_t width);
-  void set(const Loops& loops, size_t row, const float* values, float scale);
-  ByteRows from(size_t row) const {
-    return {bytes(row), starts_.data() + row, scales_.data() + row};
-  }
-  const int8_t* bytes(size_t row) const { return values_.data() + row * inner_; }
+  // Returns the bytes, still signed, until the next call.
+  const int8_t* set(const Loops& loops, size_t row, const float* values, float scale);
+  ByteRows from(size_t row) const { return {values_.data() + row * inner_, inner_}; }
 
  private:
   size_t width_ = 0, inner_ = 0;
-  std::vector<int8_t> values_;
-  std::vector<int32_t> starts_;
-  std::vector<float> scales_;
+  std::vector<uint8_t> values_;
+  std::vector<int8_t> row_;
 };
 
-// A matrix as panels of bytes, and the scale of each of its rows: the columns of the product.
+// Puts `depth` bytes (whole quads) of a row of weights into a column of a panel.
+void pack_bytes(const int8_t* row, size_t depth, size_t column, int8_t* panel);
+
+// A matrix as panels of bytes, each of its rows by a scale of its own: the columns of the product.
 struct PackedBytes {
   PackedBytes() = default;
   PackedBytes(const Loops& loops, const float* weight, size_t columns, size_t width);
-  const uint8_t* panel(size_t column) const { return panels.data() + column * inner; }
+  const int8_t* panel(size_t column) const { return panels.data() + column * inner; }
+  ByteColumns from(size_t column) const { return {shifts.data() + column, scales.data() + column}; }
 
-  std::vector<uint8_t> panels;
-  std::vector<float> scales;  // padded to whole panels
-  size_t inner = 0;           // the width, padded to whole quads
+  std::vector<int8_t> panels;
+  std::vector<int32_t> shifts;  // as the scales, padded to whole panels
+  std::vector<float> scales;
+  size_t inner = 0;  // the width, padded to whole quads
 };
 
 // Packs `columns` rows of a matrix, `stride` apart, as panels of floats.

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from lsr.encoders import _kernels
 from lsr.encoders.methods import Activation, Pooling
+from lsr.encoders.screening import balanced
 
 ISAS = _kernels.available_isas()
 MAX, SUM = range(2)
@@ -122,6 +123,64 @@ def test_screening_changes_no_bit(isa: str, case: Case) -> None:
     for how in ((MAX, RELU), (MAX, DOUBLE), (SUM, LOG1P)):
         every = pooled(head, hidden, lengths, *how, False)
         assert same(pooled(head, hidden, lengths, *how), every)
+
+
+@given(cases(powers=(-40, -30, -20, -10, 0, 0, 0, 10, 20, 30, 36)), st.sampled_from(KINDS))
+def test_fitting_changes_no_bit(isa: str, case: Case, kind: str) -> None:
+    """Fitted to what is pooled, or to something of the same size that is unlike it."""
+    hidden, lengths, weight, bias = case
+    if not hidden.size:
+        return
+    random = np.random.default_rng(lengths.sum())
+    other = floats(values(random, kind, 40, weight.shape[1]) * np.abs(hidden).max())
+    head = _kernels.Head(isa, weight, bias)
+    every = pooled(head, hidden, lengths, MAX, LOG1P, False)
+    for sample, own in ((hidden, lengths), (other, np.array([30, 0, 10]))):
+        head.fit(*balanced(weight, sample), sample, own)
+        assert same(pooled(head, hidden, lengths, MAX, LOG1P), every)
+
+
+@given(st.integers(0, 1 << 32))
+def test_fitted_depths_lose_no_term(isa: str, seed: int) -> None:
+    """Coordinates and texts where few dimensions are enough for most terms, and not for some."""
+    random = np.random.default_rng(seed)
+    width, terms = int(random.integers(30, 150)), 400
+    mixed = random.normal(size=(width, width)) * np.geomspace(1, 0.01, width)[:, None]
+    lengths = random.integers(1, 160, 6)
+    hidden = floats(random.normal(size=(lengths.sum(), width)) @ mixed + random.normal(size=width))
+    weight = floats(random.normal(size=(terms, width)) @ mixed)
+    logits = hidden.astype(float) @ weight.T.astype(float)
+    bias = floats(-np.quantile(logits, random.uniform(0.9, 1, terms), axis=0).diagonal())
+    head = _kernels.Head(isa, weight, bias)
+    head.fit(*balanced(weight, hidden), hidden, lengths)
+    every = pooled(head, hidden, lengths, MAX, RELU, False)
+    assert 0 < sum(own.size for own, _ in every) < 6 * terms
+    assert same(pooled(head, hidden, lengths, MAX, RELU), every)
+
+
+def test_what_a_screen_cannot_be_fitted_to_is_refused(isa: str) -> None:
+    weight, hidden = np.ones((3, 5), np.float32), np.ones((7, 5), np.float32)
+    head = _kernels.Head(isa, weight, np.zeros(3, np.float32))
+    good = {
+        "turn": np.eye(5, dtype=np.float32),
+        "back": np.eye(5, dtype=np.float32),
+        "centre": np.zeros(5, np.float32),
+        "hidden": hidden,
+        "lengths": np.array([7]),
+    }
+    head.fit(**good)
+    for name, value, what in (
+        ("turn", np.eye(4, dtype=np.float32), "another width"),
+        ("back", np.eye(5, 4, dtype=np.float32), "another width"),
+        ("centre", np.zeros(4, np.float32), "another width"),
+        ("hidden", np.ones((7, 4), np.float32), "another width"),
+        ("hidden", np.ones((0, 5), np.float32), "no positions"),
+        ("lengths", np.array([6]), "lengths"),
+        ("back", 1.1 * np.eye(5, dtype=np.float32), "does not undo itself"),
+        ("turn", np.full((5, 5), np.nan, np.float32), "does not undo itself"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            head.fit(**good | {name: value})
 
 
 @given(cases(powers=(-10, 0, 5)), st.sampled_from([MAX, SUM]), st.sampled_from(range(3)))

@@ -1,0 +1,378 @@
+#include "screen.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <stdexcept>
+
+namespace lsr::encoding {
+namespace {
+
+constexpr size_t kDepths = 16;          // that a fitted panel has to choose from
+constexpr double kSecondTry = 2.5;      // what a term left over costs, in products of all its bytes
+constexpr size_t kBlock = 256;          // terms turned at once
+constexpr size_t kTogether = 32;        // panels; see find()
+constexpr size_t kParts = 2;            // of a text; see round()
+constexpr size_t kOutliers = 6;         // positions of a text's first part are a multiple of this
+constexpr size_t kOutliersEvery = 72;   // of its positions
+
+double length_of(const float* values, size_t count) {
+  double squares = 0;
+  for (size_t k = 0; k < count; ++k) squares += static_cast<double>(values[k]) * values[k];
+  return std::sqrt(squares);
+}
+
+// Twice the relative error of a float32 sum of `width` products and a few more operations, of
+// the logit as of its bound: what is screened out is so however the logit is rounded.
+double slack(size_t width) { return 2.0 * static_cast<double>(width + 16) / (1 << 24); }
+
+// Whether errors are relative: products of what is so neither overflow nor lose bits at the lower
+// end of the range of floats.  What is not so, or not a number, is never screened out.
+bool ordinary(double scale, double length) { return scale >= 1e-17 && length <= 1e18; }
+
+constexpr float kAlways = std::numeric_limits<float>::infinity();
+
+// The length of (turn' back - 1): how far a product of turned vectors is from that of the vectors,
+// as a share of their lengths.
+double mismatch(const Basis& basis, size_t width) {
+  std::vector<double> row(width);
+  double squares = 0;
+  for (size_t i = 0; i < width; ++i) {
+    std::fill(row.begin(), row.end(), 0.0);
+    for (size_t k = 0; k < width; ++k) {
+      const double turn = basis.turn[k * width + i];
+      for (size_t j = 0; j < width; ++j) row[j] += turn * basis.back[k * width + j];
+    }
+    row[i] -= 1;
+    for (const double value : row) squares += value * value;
+  }
+  return std::sqrt(squares);
+}
+
+}  // namespace
+
+// Texts in the screen's coordinates.
+struct Screen::Rounded {
+  struct Part {
+    size_t first, count;  // rows
+  };
+  QuantizedRows rows;
+  std::vector<float> scales;   // a text
+  std::vector<Part> parts;     // kParts a text
+  std::vector<Slacks> slacks;  // a part and depth
+};
+
+Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_t terms,
+               size_t width)
+    : loops_(loops), width_(width), inner_(rounded_up(width, kQuad)), depths_({inner_}) {
+  terms_.reserve(terms);
+  bytes_.reserve(terms * inner_);
+  for (size_t term = 0; term < terms; ++term) add_term(weight + term * width, bias[term], 0);
+  add_panels([](size_t, size_t) { return 0; });
+  bytes_ = {};  // nothing is tried twice
+}
+
+Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_t terms,
+               size_t width, const Basis& basis, const std::vector<Text>& sample)
+    : loops_(loops), width_(width), inner_(rounded_up(width, kQuad)), turned_(true) {
+  const double turned = length_of(basis.turn, width * width);
+  const double wrong = mismatch(basis, width);
+  if (!(wrong < 0.1)) throw std::invalid_argument("the basis does not undo itself");
+  // What the rounding of turned states, of the logit, and a basis that undoes itself only nearly can
+  // make of a product, as a share of |h| |turned w|: w = turn' (turned w), nearly, so |w| is at most
+  // |turn| |turned w| / (1 - wrong).
+  uncertain_ = 1.2 * turned * (2 * slack(width) + wrong);
+  centre_ = length_of(basis.centre, width);
+  std::vector<float> origin(width);
+  for (size_t i = 0; i < width; ++i)
+    origin[i] = static_cast<float>(
+        -std::inner_product(basis.centre, basis.centre + width, basis.turn + i * width, 0.0));
+  turn_ = Linear(loops, Precision::kFp32, basis.turn, origin.data(), width, width);
+
+  const Linear back(loops, Precision::kFp32, basis.back, std::vector<float>(width).data(), width,
+                    width);
+  const double uncertain = slack(width) * length_of(basis.back, width * width);
+  const size_t stride = row_room(width);
+  std::vector<float> block(kBlock * stride);
+  terms_.reserve(terms);
+  bytes_.reserve(terms * inner_);
+  for (size_t first = 0; first < terms; first += kBlock) {
+    const size_t count = std::min(kBlock, terms - first);
+    const float* rows = weight + first * width;
+    back.apply(loops, rows, width, count, Finish::kNone, block.data(), stride);
+    for (size_t i = 0; i < count; ++i, rows += width) {
+      const double middle = std::inner_product(basis.centre, basis.centre + width, rows, 0.0);
+      add_term(block.data() + i * stride, bias[first + i] + middle,
+               uncertain * length_of(rows, width));
+      // The logit itself is summed from what the centre is still a part of.
+      Term& term = terms_.back();
+      term.limit += static_cast<float>(slack(width) *
+                                       (std::fabs(middle) + 2 * std::fabs(bias[first + i])));
+    }
+  }
+  choose_depths(sample);
+}
+
+// Depths for panels, an order that puts terms of like needs into the same panel, and the panels.
+void Screen::choose_depths(const std::vector<Text>& sample) {
+  const size_t terms = terms_.size();
+  const size_t step = rounded_up(std::max<size_t>(1, inner_ / kDepths), kQuad);
+  for (size_t depth = step; depth < inner_; depth += step) depths_.push_back(depth);
+  depths_.push_back(inner_);
+
+  // What each term costs at each depth.
+  Rounded rounded;
+  round(sample, rounded);
+  const auto texts = static_cast<double>(sample.size());
+  std::vector<std::vector<float>> costs;
+  for (size_t depth = 0; depth < depths_.size(); ++depth) {
+    costs.emplace_back(terms, static_cast<float>(depths_[depth]));
+    if (depths_[depth] == inner_) break;
+    const auto again = static_cast<float>(kSecondTry * static_cast<double>(inner_) / texts);
+    panels_.clear();
+    add_panels([depth](size_t, size_t) { return depth; });
+    for (size_t p = 0; p < panels_.size(); ++p)
+      for (size_t text = 0; text < sample.size(); ++text)
+        for (uint64_t mask = reached(panels_[p], rounded, text); mask != 0; mask &= mask - 1)
+          costs[depth][p * kBytePanel + static_cast<size_t>(__builtin_ctzll(mask))] += again;
+  }
+  // The best depth for some terms of the order that they come to be in.
+  const auto cheapest = [&](size_t first, size_t count) {
+    size_t best = 0;
+    double least = std::numeric_limits<double>::infinity();
+    for (size_t depth = 0; depth < depths_.size(); ++depth) {
+      double cost = 0;
+      for (size_t i = first; i < first + count; ++i) cost += costs[depth][order_[i]];
+      if (cost < least) {
+        least = cost;
+        best = depth;
+      }
+    }
+    return best;
+  };
+  std::vector<size_t> best(terms);
+  for (size_t term = 0; term < terms; ++term) best[term] = cheapest(term, 1);
+  std::stable_sort(order_.begin(), order_.end(),
+                   [&](uint32_t a, uint32_t b) { return best[a] < best[b]; });
+  std::vector<Term> sorted;
+  std::vector<int8_t> bytes;
+  for (const uint32_t term : order_) {
+    sorted.push_back(terms_[term]);
+    bytes.insert(bytes.end(), bytes_.begin() + static_cast<ptrdiff_t>(term * inner_),
+                 bytes_.begin() + static_cast<ptrdiff_t>((term + 1) * inner_));
+  }
+  terms_ = std::move(sorted);
+  bytes_ = std::move(bytes);
+  panels_.clear();
+  add_panels(cheapest);
+}
+
+// `uncertain`: how far these weights may be from the exact ones.
+void Screen::add_term(const float* weights, double bias, double uncertain) {
+  const float scale = byte_scale(magnitude(weights, width_));
+  const size_t start = bytes_.size();
+  bytes_.resize(start + inner_, 0);
+  int8_t* bytes = bytes_.data() + start;
+  loops_.to_bytes(weights, width_, scale, bytes);
+  double kept = 0, lost = 0;
+  for (size_t k = 0; k < width_; ++k) {
+    const double value = static_cast<double>(scale) * bytes[k];
+    kept += value * value;
+    lost += (weights[k] - value) * (weights[k] - value);
+  }
+  order_.push_back(static_cast<uint32_t>(terms_.size()));
+  lost = std::sqrt(lost) + uncertain;
+  const double norm = std::sqrt(kept) + lost;  // at least |w|
+  terms_.push_back({scale,
+                    ordinary(scale, norm)
+                        ? static_cast<float>(bias + slack(width_) * std::fabs(bias))
+                        : kAlways,
+                    static_cast<float>(norm), static_cast<float>(lost),
+                    128 * std::accumulate(bytes, bytes + inner_, int32_t{0})});
+}
+
+// Panels of all terms, each of the depth for (its first place, how many terms it has).
+template <class Depth>
+void Screen::add_panels(const Depth& depth) {
+  uint32_t places[kBytePanel];
+  for (size_t first = 0; first < terms_.size(); first += kBytePanel) {
+    const size_t count = std::min(kBytePanel, terms_.size() - first);
+    std::iota(places, places + count, static_cast<uint32_t>(first));
+    panels_.emplace_back();
+    fill(panels_.back(), places, count, depth(first, count));
+  }
+}
+
+void Screen::fill(Panel& panel, const uint32_t* places, size_t count, size_t depth) const {
+  const size_t taken = depths_[depth];
+  panel.depth = depth;
+  panel.count = count;
+  panel.bytes.resize(taken * kBytePanel);
+  for (size_t i = 0; i < count; ++i) {
+    const Term& term = terms_[places[i]];
+    const int8_t* bytes = bytes_.data() + places[i] * inner_;
+    pack_bytes(bytes, taken, i, panel.bytes.data());
+    int32_t sum = 0, squares = 0;
+    for (size_t k = taken; k < inner_; ++k) {
+      sum += bytes[k];
+      squares += bytes[k] * bytes[k];
+    }
+    panel.shifts[i] = term.shift - 128 * sum;
+    panel.scales[i] = term.scale;
+    panel.limits[i] = term.limit;
+    panel.its[0][i] = term.norm;
+    panel.its[1][i] = term.lost;
+    panel.its[2][i] =
+        term.scale * std::sqrt(static_cast<float>(squares)) * 1.000001f + term.lost;
+  }
+}
+
+void Screen::round(const std::vector<Text>& texts, Rounded& rounded) const {
+  struct Squares {
+    double kept = 0, lost = 0, rest = 0;  // the most of any position
+  };
+  thread_local std::vector<float> turned, rests;
+  thread_local std::vector<size_t> order;
+  thread_local std::vector<Squares> squares;
+  const size_t stride = turned_ ? row_room(width_) : width_;
+  size_t positions = 0;
+  for (const Text& text : texts) positions += text.length;
+  rounded.rows.resize(positions, width_);
+  rounded.scales.assign(texts.size(), 1.0f);
+  rounded.parts.assign(texts.size() * kParts, {0, 0});
+  rounded.slacks.assign(texts.size() * kParts * depths_.size(), {});
+  size_t row = 0;
+  for (size_t t = 0; t < texts.size(); ++t) {
+    const Text& text = texts[t];
+    if (text.length == 0) continue;
+    const float* states = text.hidden;
+    order.resize(text.length);
+    std::iota(order.begin(), order.end(), size_t{0});
+    size_t outliers = 0;
+    if (turned_) {
+      turned.resize(text.length * stride);
+      turn_.apply(loops_, text.hidden, width_, text.length, Finish::kNone, turned.data(), stride);
+      states = turned.data();
+      // A few positions have by far the most in the last dimensions; apart from the others, they do
+      // not spoil those' bounds.
+      rests.resize(text.length);
+      for (size_t i = 0; i < text.length; ++i) {
+        const double rest = length_of(states + i * stride + width_ / 2, width_ - width_ / 2);
+        rests[i] = rest <= 1e18 ? static_cast<float>(rest) : kAlways;  // also when it is no number
+      }
+      outliers = std::min(text.length, (text.length / kOutliersEvery + 1) * kOutliers);
+      std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(outliers) - 1,
+                       order.end(), [&](size_t a, size_t b) { return rests[a] > rests[b]; });
+    }
+    // One scale a text, so that the integers of its positions can be compared.
+    float most = 0;
+    for (size_t i = 0; i < text.length; ++i) {
+      const float size = magnitude(states + i * stride, width_);
+      most = size <= most ? most : size;
+    }
+    const float scale = byte_scale(most);
+    rounded.scales[t] = scale;
+    const size_t ends[kParts] = {outliers, text.length};
+    for (size_t part = 0, i = 0; part < kParts; ++part) {
+      rounded.parts[t * kParts + part] = {row, ends[part] - i};
+      squares.assign(depths_.size(), {});
+      double longest = 0, turned_longest = 0;
+      bool usual = true;
+      for (; i < ends[part]; ++i, ++row) {
+        const float* values = states + order[i] * stride;
+        const int8_t* bytes = rounded.rows.set(loops_, row, values, scale);
+        const double length = turned_ ? length_of(text.hidden + order[i] * width_, width_) : 0;
+        const double whole = length_of(values, width_);
+        usual &= ordinary(scale, 2 * whole) && (!turned_ || ordinary(length, length + centre_));
+        longest = std::max(longest, length);
+        turned_longest = std::max(turned_longest, whole);
+        double kept = 0, lost = 0, taken = 0;
+        size_t k = 0;
+        for (size_t depth = 0; depth < depths_.size(); ++depth) {
+          for (const size_t end = std::min(width_, depths_[depth]); k < end; ++k) {
+            const double value = static_cast<double>(scale) * bytes[k];
+            const double away = values[k] - value;
+            kept += value * value;
+            lost += away * away;
+            taken += static_cast<double>(values[k]) * values[k];
+          }
+          Squares& most = squares[depth];
+          most.kept = std::max(most.kept, kept);
+          most.lost = std::max(most.lost, lost);
+          most.rest = std::max(most.rest, whole * whole - taken);
+        }
+      }
+      for (size_t depth = 0; depth < depths_.size(); ++depth) {
+        const double norm = std::sqrt(squares[depth].kept), error = std::sqrt(squares[depth].lost);
+        const double off = slack(width_) * (norm + error + turned_longest) +
+                           uncertain_ * (longest + centre_);
+        rounded.slacks[(t * kParts + part) * depths_.size() + depth] = {
+            {usual ? static_cast<float>(error + off) : kAlways, static_cast<float>(norm),
+             static_cast<float>(std::sqrt(squares[depth].rest) + 1e-6 * turned_longest)}};
+      }
+    }
+  }
+}
+
+uint64_t Screen::reached(const Panel& panel, const Rounded& rounded, size_t text) const {
+  const Bounds bounds = {{panel.shifts, panel.scales},
+                         panel.limits,
+                         {panel.its[0], panel.its[1], panel.its[2]}};
+  uint64_t mask = 0;
+  int32_t best[kBytePanel];
+  for (size_t part = text * kParts; part < (text + 1) * kParts; ++part) {
+    const auto& [first, count] = rounded.parts[part];
+    if (count == 0) continue;
+    loops_.largest(rounded.rows.from(first), count, depths_[panel.depth], panel.bytes.data(),
+                   best);
+    mask |= loops_.reaching(best, rounded.scales[text],
+                            rounded.slacks[part * depths_.size() + panel.depth], bounds);
+  }
+  return panel.count == kBytePanel ? mask : mask & ((uint64_t{1} << panel.count) - 1);
+}
+
+void Screen::find(const std::vector<Text>& texts, uint64_t* found) const {
+  thread_local Rounded rounded;
+  thread_local Panel again;
+  thread_local std::vector<std::vector<uint32_t>> left;  // places to try again, a text
+  round(texts, rounded);
+  left.resize(std::max(left.size(), texts.size()));
+
+  const size_t whole = depths_.size() - 1;
+  const auto set = [&](size_t text, uint32_t term) {
+    found[text * words() + term / 64] |= uint64_t{1} << term % 64;
+  };
+  const auto settle = [&](size_t text, size_t least) {
+    std::vector<uint32_t>& places = left[text];
+    while (places.size() >= least) {
+      const size_t count = std::min(kBytePanel, places.size());
+      const uint32_t* last = places.data() + places.size() - count;
+      fill(again, last, count, whole);
+      for (uint64_t mask = reached(again, rounded, text); mask != 0; mask &= mask - 1)
+        set(text, order_[last[__builtin_ctzll(mask)]]);
+      places.resize(places.size() - count);
+    }
+  };
+  // Some panels at a time for all texts, so that they and the rows that are tried again stay in the
+  // second cache.
+  for (size_t first = 0; first < panels_.size(); first += kTogether)
+    for (size_t text = 0; text < texts.size(); ++text) {
+      for (size_t p = first; p < std::min(first + kTogether, panels_.size()); ++p)
+        for (uint64_t mask = reached(panels_[p], rounded, text); mask != 0; mask &= mask - 1) {
+          const auto place = static_cast<uint32_t>(p * kBytePanel) +
+                             static_cast<uint32_t>(__builtin_ctzll(mask));
+          if (panels_[p].depth == whole) {
+            set(text, order_[place]);
+            continue;
+          }
+          for (size_t k = 0; k < inner_; k += 64)
+            __builtin_prefetch(&bytes_[place * inner_ + k]);
+          left[text].push_back(place);
+        }
+      settle(text, kBytePanel);
+    }
+  for (size_t text = 0; text < texts.size(); ++text) settle(text, 1);
+}
+
+}  // namespace lsr::encoding
