@@ -158,6 +158,52 @@ def test_fitted_depths_lose_no_term(isa: str, seed: int) -> None:
     assert same(pooled(head, hidden, lengths, MAX, RELU), every)
 
 
+def test_a_basis_that_undoes_itself_only_nearly_loses_no_term(isa: str) -> None:
+    """Bytes are exact here, and every product in the basis is a hundredth too small."""
+    random = np.random.default_rng(5)
+    width, terms = 64, 100
+    hidden, weight = (floats(values(random, "bytes", rows, width)) for rows in (7, terms))
+    products = hidden.astype(np.int64) @ weight.T.astype(np.int64)
+    bias = floats(1 - products.max(0))
+    weight[products.max(0) <= 0] *= -1  # whose products are negative, and so become too large
+    head = _kernels.Head(isa, weight, bias)
+    every = pooled(head, hidden, np.array([7]), MAX, RELU, False)
+    assert every[0][0].size > terms / 2
+    one = floats(np.eye(width))
+    head.fit(one, floats(0.99 * one), np.zeros(width, np.float32), hidden, np.array([7]))
+    assert same(pooled(head, hidden, np.array([7]), MAX, RELU), every)
+
+
+@pytest.mark.parametrize("positions", [1, 6, 20, 100])
+def test_one_position_that_is_unlike_the_sample_is_found(isa: str, positions: int) -> None:
+    """What the sample has nothing of lies beyond every depth, and makes a logit all by itself."""
+    width, terms = 64, 70
+    weight = np.full((terms, width), 0.01, np.float32)
+    weight[::7, -1] = 1
+    head = _kernels.Head(isa, weight, np.full(terms, -1, np.float32))
+    one, sample = np.eye(width, dtype=np.float32), np.zeros((5, width), np.float32)
+    sample[:, 0] = 1
+    head.fit(one, one, np.zeros(width, np.float32), sample, np.array([5]))
+    for place in range(0, positions, 5):
+        hidden = np.zeros((positions, width), np.float32)
+        hidden[:, 0] = 1
+        hidden[place, -1] = 5
+        ((found, _),) = pooled(head, hidden, np.array([positions]), MAX, RELU)
+        assert found.tolist() == list(range(0, terms, 7))
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_logits_where_floats_lose_bits_are_found(isa: str, fitted: bool) -> None:
+    """A logit of .57 of the least float is rounded up to it, the product of the scales to zero."""
+    hidden, weight = np.full((1, 1), 1e-30, np.float32), np.full((1, 1), 8e-16, np.float32)
+    head = _kernels.Head(isa, weight, np.zeros(1, np.float32))
+    if fitted:
+        one = np.ones((1, 1), np.float32)
+        head.fit(one, one, np.zeros(1, np.float32), hidden, np.array([1]))
+    ((terms, weights),) = pooled(head, hidden, np.array([1]), MAX, RELU)
+    assert (terms.tolist(), weights.tolist()) == ([0], [2.0**-149])
+
+
 def test_what_a_screen_cannot_be_fitted_to_is_refused(isa: str) -> None:
     weight, hidden = np.ones((3, 5), np.float32), np.ones((7, 5), np.float32)
     head = _kernels.Head(isa, weight, np.zeros(3, np.float32))
