@@ -250,9 +250,26 @@ class Searching {
       for (uint64_t left = reaching(at, cut); left != 0; left &= left - 1)
         groups.push_back(static_cast<uint32_t>(at) + static_cast<uint32_t>(__builtin_ctzll(left)));
     for (size_t i = 0; i < groups.size(); ++i) {
+      if (i + 1 < groups.size()) fetch_group(groups[i + 1]);
       const uint64_t wanted = survivors(groups[i], least_bound());
       s_.peaks[groups[i]] = 0;  // visited
       if (wanted != 0) score_group(groups[i], wanted);
+    }
+  }
+
+  // Asks for the records of the group that is scored next: those of a large index are in no cache.
+  void fetch_group(size_t group) const {
+    const uint64_t wanted = survivors(group, least_bound());
+    if (wanted == 0) return;
+    const uint32_t w = index_.window_of_group[group];
+    const size_t rows = s_.rows.size(), record = 2 * (group - index_.windows[w].first_group);
+    for (size_t half = 0; half < 2; ++half) {
+      if (static_cast<uint32_t>(wanted >> (kRecord * half)) == 0) continue;
+      for (size_t row = 0; row < rows; ++row) {
+        const uint8_t* at = record_at(s_.runs[w * rows + row], record + half, planes_);
+        __builtin_prefetch(at);
+        __builtin_prefetch(at + 64);
+      }
     }
   }
 
