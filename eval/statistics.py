@@ -161,8 +161,8 @@ def randomization_test(differences: Values, *, draws: int = DRAWS, seed: int = 0
     # Patterns of signs are as likely whatever the signs were, so sizes are enough; sorted, they
     # give the same p for every order of queries, and for a against b as for b against a.
     sizes = np.sort(np.abs(differences[differences != 0]))
-    # Sums of the same numbers in another order differ in their last bits: they are ties.
-    threshold = abs(math.fsum(differences)) - 1e-12 * math.fsum(sizes)
+    # A third and a third are two thirds, also where digits end: such sums are ties.
+    threshold = abs(math.fsum(differences)) - len(sizes) * 10.0**-_DIGITS
     if len(sizes) <= EXACT_QUERIES:
         sums = np.zeros(1)
         for size in sizes[1:]:  # the first sign stays: negating a pattern changes no distance
