@@ -162,7 +162,7 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for number, row in enumerate((header, *rows)):
         cells = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
         line = "  ".join([f"{row[0]:<{widths[0]}}", *cells]).rstrip()
-        click.secho(line, bold=number == 0 or None)
+        click.echo(line if number else click.style(line, bold=True))
 
 
 def _figure(value: float, sign: str = "-") -> str:
