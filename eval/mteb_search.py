@@ -34,8 +34,8 @@ class LsrSearch:
 
     Args:
         encoder: an `Encoder`, or a name or folder for `lsr.load_encoder`, which `settings` go
-            to.  An encoder that gathers statistics (bm25) serves one corpus: given by name,
-            each corpus gets a new one; an object is refused for the second.
+            to.  An encoder that a corpus leaves its statistics in (bm25) serves no other: given
+            by name, each corpus gets a new one; an object is refused for the second.
         folder: where the index of each task is kept, as TASK-SUBSET-SPLIT; one that is there is
             replaced.  None keeps one index at a time, in a temporary folder.
 
@@ -56,6 +56,7 @@ class LsrSearch:
         self._name = None if isinstance(encoder, Encoder) else fspath(encoder)
         self._settings = settings
         self._encoder = encoder if isinstance(encoder, Encoder) else self._load()
+        self._spent = False
         self._index: Index | None = None
         self.mteb_model_meta = _meta(self._encoder)
         self._keeps = folder is not None
@@ -77,11 +78,13 @@ class LsrSearch:
         MTEB's other arguments are for models that embed batches: `encode_kwargs`, `num_proc`.
         Raises `CorpusError` for a row that cannot be indexed.
         """
-        if self._index is not None and self._encoder.gathers_statistics:
+        if self._spent:
             self._encoder = self._load()
         name = f"{task_metadata.name}-{hf_subset}-{hf_split}" if self._keeps else "index"
         place = self._folder / _file_name(name)
+        before, self._spent = self._encoder.identity, True  # also by a build that fails
         self._index = Index.build(place, corpus, self._encoder, force=True)
+        self._spent = self._encoder.identity != before
 
     def search(
         self,
@@ -110,9 +113,9 @@ class LsrSearch:
             return {q: _scores(hits) for q, hits in zip(ids, found, strict=True)}
         results = {}
         for query, text in zip(ids, texts, strict=True):  # one by one: any document may be a hit
-            found_scores = _scores(self._index.search(text, max(1, len(self._index))))
             if query not in top_ranked:
                 raise QueryError(f"the task names no documents to rank for its query {query!r}")
+            found_scores = _scores(self._index.search(text, max(1, len(self._index))))
             scores = {document: found_scores.get(document, 0.0) for document in top_ranked[query]}
             best = sorted(scores.items(), key=lambda item: item[1], reverse=True)
             results[query] = dict(best[:top_k])
@@ -121,8 +124,8 @@ class LsrSearch:
     def _load(self) -> Encoder:
         if self._name is None:
             raise EncoderError(
-                f"the encoder {self._encoder.name!r} has the statistics of one corpus; give its "
-                "name instead, so that each task gets an encoder of its own"
+                f"the encoder {self._encoder.name!r} has the statistics of another corpus; give "
+                "its name instead, so that each task gets an encoder of its own"
             )
         return load_encoder(self._name, **self._settings)
 
@@ -157,7 +160,7 @@ def _meta(encoder: Encoder) -> Any:
         from mteb.models import ModelMeta
     except ImportError as error:
         raise LsrError(
-            f'MTEB needs the package {error.name}; install it with pip install "lsr-engine[mteb]"'
+            f'MTEB cannot be imported ({error}); install it with pip install "lsr-engine[mteb]"'
         ) from error
     identity = encoder.identity
     about = known(encoder.name)
