@@ -1,4 +1,7 @@
-"""A small judged collection, and what `lsr eval` says about it."""
+"""A small judged collection, and what `lsr eval` says about it.
+
+Makes `documented` importable from the test modules of this folder.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from lsr.data.corpus import Document, open_corpus
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from documented import documented, run
 
 import lsr
 from lsr.encoders import _MODULES, Encoder
@@ -304,3 +305,17 @@ def test_indexes_go_where_they_should(tmp_path: Path) -> None:
     gc.collect()
     assert [file.name for file in tmp_path.iterdir()] == ["SmallTask-default-test"]
     assert len(lsr.Index.open(tmp_path / "SmallTask-default-test")) == 3
+
+
+def test_the_documented_program(
+    judged: Any, lsr_eval: Callable[..., dict[str, float]], tmp_path: Path
+) -> None:
+    """The figures in the document are those of NFCorpus, which is not here."""
+    program, output = documented("MTEB")
+    (tmp_path / "nfcorpus.zip").symlink_to(judged.folder)
+    printed = [line.split() for line in run(program, tmp_path).splitlines()]
+    assert [line[0] for line in printed] == [line.split()[0] for line in output.splitlines()]
+    for encoder, *figures in printed:
+        values = lsr_eval(encoder, " ".join(NAMES))
+        expected = [values["nDCG@10"], values["R@100"]]
+        assert [float(figure) for figure in figures] == pytest.approx(expected, abs=5.001e-6)

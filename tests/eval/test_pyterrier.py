@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documented import documented, run
 
 import lsr
 from lsr.errors import CorpusError, IndexExists, IndexFormatError, QueryError
@@ -171,3 +172,8 @@ def test_bad_records(tmp_path: Path, record: dict[str, str], message: str) -> No
     with pytest.raises(CorpusError, match=message):
         LsrIndexer(tmp_path / "index", "bm25").index([RECORDS[0], record])
     assert not (tmp_path / "index").exists()
+
+
+def test_the_documented_program(tmp_path: Path) -> None:
+    program, output = documented("PyTerrier")
+    assert run(program, tmp_path) == output
