@@ -14,13 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike, fspath
 from typing import Any
 
+import numpy as np
+
 from lsr.encoders import DEFAULT_ENCODER, Encoder
 from lsr.errors import CorpusError, LsrError, QueryError
 from lsr.retrieval import Index
 from lsr.vectors import SparseVectors
 
 try:
-    import pandas as pd
     import pyterrier as pt
 except ImportError as error:
     raise LsrError(
@@ -102,13 +103,9 @@ class LsrRetriever(pt.Transformer):  # type: ignore[misc]  # pyterrier may be ab
         queries = inp.drop(columns=["score", "rank"], errors="ignore").reset_index(drop=True)
         results = queries.loc[queries.index.repeat([len(found) for found in hits])]
         return results.assign(
-            docno=pd.Series(
-                [id for found in hits for id in found.ids.tolist()], dtype=object
-            ).array,
-            score=pd.Series(
-                [s for found in hits for s in found.scores.tolist()], dtype=float
-            ).array,
-            rank=pd.Series([r for found in hits for r in range(len(found))], dtype=int).array,
+            docno=[document for found in hits for document in found.ids.tolist()],
+            score=np.array([score for found in hits for score in found.scores], np.float64),
+            rank=np.array([rank for found in hits for rank in range(len(found))], np.int64),
         ).reset_index(drop=True)
 
     def fuse_rank_cutoff(self, k: int) -> LsrRetriever:

@@ -24,7 +24,6 @@ def test_they_are_not_imported_unasked(module: str) -> None:
     ("package", "extra", "use"),
     [
         ("mteb", "mteb", "from lsr.eval.mteb_search import LsrSearch; LsrSearch('bm25')"),
-        ("pandas", "pyterrier", "import lsr.eval.pyterrier"),
         ("pyterrier", "pyterrier", "import lsr.eval.pyterrier"),
     ],
 )
