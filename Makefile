@@ -1,5 +1,6 @@
 # make demo         index the shipped collection and search it
 # make test         the whole test suite (a part of it: make test ARGS=tests/index)
+# make interop      the tests beside MTEB and PyTerrier, which it installs into the same environment
 # make lint types   what ruff, import-linter and mypy say
 # make wheel-check  build the sdist, from it the wheel, install that alone and use it
 # make sanitize     the tests of the kernels, and of damage, with address and UB sanitizers (Linux, GCC)
@@ -21,7 +22,7 @@ TORCH := --no-deps --retries 0 --timeout 15 --extra-index-url $(TORCH_INDEX) tor
 SEARCH := .venv/bin/lsr search demo/arxiv-cs
 SANITIZE := build/sanitize
 
-.PHONY: demo test lint types wheel-check sanitize clean
+.PHONY: demo test interop lint types wheel-check sanitize clean
 
 demo: .venv/.installed demo/arxiv-cs/manifest.json
 	$(SEARCH) "why do language models make up facts" -k 3
@@ -33,6 +34,9 @@ demo/arxiv-cs/manifest.json: | .venv/.installed
 
 test: .venv/.dev
 	.venv/bin/pytest $(ARGS)
+
+interop: .venv/.interop
+	.venv/bin/pytest tests/eval/test_mteb_search.py tests/eval/test_pyterrier.py
 
 lint: .venv/.dev
 	.venv/bin/ruff check
@@ -60,6 +64,11 @@ types: .venv/.dev
 .venv/.dev: .venv/.installed
 	@echo "environment: the dev group"
 	@.venv/bin/pip $(INSTALL) --group dev
+	@touch $@
+
+.venv/.interop: .venv/.dev
+	@echo "environment: the interop group"
+	@.venv/bin/pip $(INSTALL) --group interop
 	@touch $@
 
 # The wheel is built from the sdist, so the sdist is known to be complete.
