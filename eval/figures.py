@@ -9,8 +9,7 @@ from lsr.eval.statistics import Interval
 
 def figure(value: float) -> str:
     """A value of a measure: .335, 1.000, 12.3."""
-    text = f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
-    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+    return _no_zero(f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}")
 
 
 def signed(value: float) -> str:
@@ -25,8 +24,13 @@ def probability(value: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Three digits: 0.0821, 1.53, 24.1, 1,250."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    """At least three digits: .0821, 1.50, 24.1, 1,250."""
+    return f"{value:,.0f}" if value >= 99.95 else _no_zero(f"{value:#.3g}")
+
+
+def tick(value: float) -> str:
+    """A round number on an axis: .1, 3, 1,000."""
+    return _no_zero(f"{value:,.10g}")
 
 
 def span(interval: Interval, write: Callable[[float], str] = figure) -> str:
@@ -46,3 +50,7 @@ def shortened(text: str, length: int) -> str:
         return text
     head = (length - 1) * 3 // 5
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def _no_zero(text: str) -> str:
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text

@@ -6,7 +6,7 @@ every request besides, so that a mistake here could still fetch nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -14,13 +14,13 @@ from pathlib import Path
 from lsr.eval import plots
 from lsr.eval.figures import counted, figure, milliseconds, probability, signed, span
 from lsr.eval.statistics import Comparison
-from lsr.eval.summary import SIGNIFICANT, Cell, Change, Duel, Reference, Summary, Table, legend
+from lsr.eval.summary import SIGNIFICANT, Cell, Change, Reference, Summary, Table, legend
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _LONGEST_TEXT = 400  # characters of a query
 _MARKS = {
-    1: ' <span class="mark up" title="significantly above {}">▲</span>',
-    -1: ' <span class="mark down" title="significantly below {}">▼</span>',
+    1: '<span class="mark up" title="significantly above {}">▲</span> ',
+    -1: '<span class="mark down" title="significantly below {}">▼</span> ',
     0: "",
 }
 
@@ -70,7 +70,9 @@ def page(summary: Summary) -> str:
 
 def _title(summary: Summary) -> str:
     names = list(summary.datasets)
-    return ", ".join(names) if len(names) < 5 else f"{names[0]}, {names[1]} … {names[-1]}"
+    if len(names) > 5:
+        return f"{names[0]}, {names[1]} and {len(names) - 2} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
 def _measures(summary: Summary) -> str:
@@ -102,16 +104,19 @@ def _cell(cell: Cell | None, first: str) -> str:
         return '<td class="none">not measured</td>'
     value = f"<b>{figure(cell.value)}</b>" if cell.best else figure(cell.value)
     interval = "" if cell.interval is None else f"<small>{span(cell.interval)}</small>"
-    return f"<td>{value}{_MARKS[cell.sign].format(escape(first))}{interval}</td>"
+    return f"<td>{_MARKS[cell.sign].format(escape(first))}{value}{interval}</td>"
 
 
 def _bars(table: Table, summary: Summary) -> str:
     cells = [cell for row in table.rows.values() for cell in row if cell is not None]
     top = max((cell.interval.high if cell.interval else cell.value for cell in cells), default=1)
     return _grid(
-        _figure(f"{name}, {table.measure}", plots.bars(summary.encoders, row, max(top, 0)))
-        for name, row in table.rows.items()
-        if any(row)
+        (
+            _figure(f"{name}, {table.measure}", plots.bars(summary.encoders, row, max(top, 0)))
+            for name, row in table.rows.items()
+            if any(row)
+        ),
+        "bars",
     )
 
 
@@ -121,9 +126,12 @@ def _latency(summary: Summary) -> str:
         return ""
     limits = min(point.median for point in known), max(point.p99 for point in known)
     drawings = _grid(
-        _figure(name, plots.latency(summary.encoders, row, summary.recall, limits))
-        for name, row in summary.latencies.items()
-        if any(row)
+        (
+            _figure(name, plots.latency(summary.encoders, row, summary.recall, limits))
+            for name, row in summary.latencies.items()
+            if any(row)
+        ),
+        "curves",
     )
     heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in summary.encoders)
     rows = "".join(
@@ -151,21 +159,19 @@ def _scatter(summary: Summary) -> str:
     measure = escape(summary.measures[0])
     values = [value for duel in summary.duels for point in duel.points for value in point]
     top = max(1.0, *values)
-    parts = [
+    introduction = (
         f"<p>{measure} of each query: <b>{escape(summary.first)}</b> to the right, the other "
         "encoder upwards. Dots above the diagonal are queries that it answers better; larger dots "
         "are several queries. The counts are of queries on either side.</p>"
-    ]
-    for dataset, duels in _by_dataset(summary.duels):
-        drawings = "".join(
-            _figure(
-                duel.encoder,
-                plots.scatter(duel, summary.first, summary.encoders.index(duel.encoder), top),
-            )
-            for duel in duels
+    )
+    drawings = (
+        _figure(
+            f"{duel.dataset}, {duel.encoder}",
+            plots.scatter(duel, summary.first, summary.encoders.index(duel.encoder), top),
         )
-        parts.append(f'<h3>{escape(dataset)}</h3><div class="grid squares">{drawings}</div>')
-    return "".join(parts)
+        for duel in summary.duels
+    )
+    return introduction + _grid(drawings, "squares")
 
 
 def _tests(summary: Summary) -> str:
@@ -213,11 +219,12 @@ def _queries(summary: Summary) -> str:
         f"<p>The queries whose {escape(summary.measures[0])} rose and fell most against "
         f"<b>{escape(summary.first)}</b>.</p>"
     ]
-    for dataset, duels in _by_dataset(summary.duels):
+    for dataset, duels in groupby(summary.duels, key=lambda duel: duel.dataset):
         content = "".join(
             f'<h4><i class="key" style="background:'
             f'{plots.colour(summary.encoders.index(duel.encoder))}"></i>{escape(duel.encoder)}</h4>'
-            f'<ul class="changes">{"".join(map(_change, duel.won + duel.lost))}</ul>'
+            f'<div class="changes"><ul>{"".join(map(_change, duel.won))}</ul>'
+            f"<ul>{''.join(map(_change, duel.lost))}</ul></div>"
             for duel in duels
             if duel.won or duel.lost
         )
@@ -277,12 +284,8 @@ def _provenance(summary: Summary) -> str:
     )
 
 
-def _by_dataset(duels: Sequence[Duel]) -> Iterable[tuple[str, Iterable[Duel]]]:
-    return groupby(duels, key=lambda duel: duel.dataset)
-
-
-def _grid(figures: Iterable[str]) -> str:
-    return f'<div class="grid">{"".join(figures)}</div>'
+def _grid(figures: Iterable[str], kind: str) -> str:
+    return f'<div class="grid {kind}">{"".join(figures)}</div>'
 
 
 def _figure(caption: str, drawing: str) -> str:

@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
-from lsr.eval.figures import figure, milliseconds, shortened
+from lsr.eval.figures import figure, shortened, tick
 from lsr.eval.summary import Cell, Duel, Latency
 
 COLOURS = 8  # beside the first encoder's; more encoders take them again
-WIDTH = 340
+_BAR = 264  # units of a plot's own, about a pixel each
 _DOTS = 100  # a scatter plot's points are drawn on a raster of so many a side
 
 
@@ -35,12 +35,12 @@ def bars(encoders: Sequence[str], cells: Sequence[Cell | None], top: float) -> s
     parts = []
     for row, (place, name, cell) in enumerate(rows):
         y = 34 * row
-        mark = {1: " ▲", -1: " ▼", 0: ""}[cell.sign]
+        mark = {1: "▲ ", -1: "▼ ", 0: ""}[cell.sign]
         parts.append(
-            f'<text x="0" y="{y + 12}">{_name(name, 40)}</text>'
-            f'<text x="{WIDTH}" y="{y + 12}" class="end{" best" if cell.best else ""}">'
-            f"{figure(cell.value)}{mark}</text>"
-            f'<rect x="0" y="{y + 18}" width="{WIDTH}" height="8" rx="2" class="track"/>'
+            f'<text x="0" y="{y + 12}">{_name(name, 28)}</text>'
+            f'<text x="{_BAR}" y="{y + 12}" class="end{" best" if cell.best else ""}">'
+            f"{mark}{figure(cell.value)}</text>"
+            f'<rect x="0" y="{y + 18}" width="{_BAR}" height="8" rx="2" class="track"/>'
             f'<rect x="0" y="{y + 18}" width="{_n(_share(cell.value, top))}" height="8" rx="2" '
             f'fill="{colour(place)}"/>'
         )
@@ -50,7 +50,7 @@ def bars(encoders: Sequence[str], cells: Sequence[Cell | None], top: float) -> s
                 f'<path class="whisker" d="M{_n(low)} {y + 22}H{_n(high)}'
                 f'M{_n(low)} {y + 18}v8M{_n(high)} {y + 18}v8"/>'
             )
-    return _svg(34 * len(rows), "".join(parts), "Means with 95 % intervals")
+    return _svg(34 * len(rows), "".join(parts), "Means with 95 % intervals", _BAR)
 
 
 def scatter(duel: Duel, first: str, place: int, top: float) -> str:
@@ -98,7 +98,7 @@ def latency(
     `limits` are the shortest and longest time of all plots of a page, which share an axis.
     """
     known = [(place, point) for place, point in enumerate(points) if point is not None]
-    left, right, bottom = 36, 218, max(150, 18 * len(known) + 10)
+    left, right, bottom = 36, 258, max(150, 18 * len(known) + 10)
     ticks_x = decades(*limits)
     start, stop = math.log(ticks_x[0]), math.log(ticks_x[-1])
     ticks_y = steps(min(p.recall for _, p in known), max(p.recall for _, p in known))
@@ -117,7 +117,7 @@ def latency(
     ]
     parts += [
         f'<path class="grid" d="M{_n(x(t))} 12V{bottom}"/>'
-        f'<text x="{_n(x(t))}" y="{bottom + 15}" class="middle tick">{milliseconds(t)}</text>'
+        f'<text x="{_n(x(t))}" y="{bottom + 15}" class="middle tick">{tick(t)}</text>'
         for t in ticks_x
     ]
     rows = _apart([y(point.recall) for _, point in known], 15, 8, bottom)
@@ -136,6 +136,7 @@ def latency(
         + f'<text x="{right}" y="{bottom + 30}" class="end tick">milliseconds a query</text>'
         + f'<text x="0" y="{bottom + 30}" class="tick">{escape(recall)} ↑</text>',
         f"{recall} against milliseconds a query",
+        right + 132,
     )
 
 
@@ -176,7 +177,7 @@ def _apart(wanted: Sequence[float], gap: float, top: float, bottom: float) -> li
 
 
 def _share(value: float, top: float) -> float:
-    return min(max(value / top, 0), 1) * WIDTH if top > 0 else 0
+    return min(max(value / top, 0), 1) * _BAR if top > 0 else 0
 
 
 def _n(value: float) -> str:
@@ -189,7 +190,7 @@ def _name(name: str, length: int) -> str:
     return escape(short) if short == name else f"{escape(short)}<title>{escape(name)}</title>"
 
 
-def _svg(height: int, content: str, label: str, width: int = WIDTH) -> str:
+def _svg(height: int, content: str, label: str, width: int) -> str:
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
         f"{content}</svg>"
