@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lsr.errors import QueryError
+from lsr.eval.results import Qrels, Run, Scores
 
 if TYPE_CHECKING:
     from ir_measures import Measure
@@ -37,16 +38,17 @@ def parse_measures(names: Sequence[str]) -> list[Measure]:
     return [_parse(name) for name in names]
 
 
-def evaluate(
-    qrels: Mapping[str, Mapping[str, int]],
-    run: Mapping[str, Mapping[str, float]],
-    measures: Sequence[str],
-) -> dict[str, float]:
-    """The mean of each measure over all judged queries.
+def evaluate(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[str, float]:
+    """The mean of each measure over all judged queries, as of `scores`."""
+    return dict(scores(qrels, run, measures).means)
 
-    A judged query that the run does not answer counts 0; answers to queries without
-    judgments are ignored.  Documents are ranked as trec_eval ranks them (`_ranked`), so the
-    file `write_run` makes of the run gets the same values there.
+
+def scores(qrels: Qrels, run: Run, measures: Sequence[str]) -> Scores:
+    """Measures of a run, query by query and on average over all judged queries.
+
+    A judged query that the run does not answer counts as one that retrieved nothing, mostly 0;
+    answers to queries without judgments are ignored.  Documents are ranked as trec_eval ranks
+    them (`_ranked`), so the file `write_run` makes of the run gets the same values there.
 
     Args:
         qrels: query id -> document id -> grade; 1 and more is relevant.
@@ -54,20 +56,31 @@ def evaluate(
         measures: names for `parse_measures`.
 
     Returns:
-        ir-measures' name -> value, in the order of `measures`.
+        values by ir-measures' names, in the order of `measures`; queries in the order of `qrels`.
+
+    Raises `QueryError` for a name that is no measure or cannot be computed here, and for a score
+    that is not finite.
     """
     import ir_measures
 
     parsed = parse_measures(measures)
     ranked = {query: _ranked(run[query]) for query in qrels if run.get(query)}
+    aggregators = {measure: measure.aggregator() for measure in parsed}
+    per_query: dict[str, dict[str, float]] = {
+        str(measure): dict.fromkeys(qrels, 0.0) for measure in parsed
+    }
     try:
-        values = ir_measures.calc_aggregate(
+        found = ir_measures.iter_calc(
             parsed, {query: dict(judged) for query, judged in qrels.items()}, ranked
         )
+        for metric in found:
+            aggregators[metric.measure].add(metric.value)
+            per_query[str(metric.measure)][metric.query_id] = float(metric.value)
     except (ValueError, RuntimeError) as error:
         # Measures whose implementation is a package of its own.
         raise QueryError(f"ir_measures cannot compute {', '.join(measures)}: {error}") from error
-    return {str(measure): float(values[measure]) for measure in parsed}
+    means = {str(measure): float(aggregators[measure].result()) for measure in parsed}
+    return Scores(means, per_query)
 
 
 def _ranked(scores: Mapping[str, float]) -> dict[str, float]:

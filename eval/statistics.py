@@ -123,12 +123,12 @@ def paired_differences(a: Mapping[str, float], b: Mapping[str, float]) -> Values
             f"systems scored on different queries cannot be compared ({len(a)} and {len(b)} "
             f"queries, {len(a.keys() & b.keys())} of them in both); score both on one set"
         )
-    differences = np.round(np.array([b[query] - a[query] for query in a], np.float64), _DIGITS)
-    if not np.isfinite(differences).all():
-        wrong = list(a)[int(np.flatnonzero(~np.isfinite(differences))[0])]
-        raise QueryError(f"query {wrong!r} has no finite value; choose another measure")
-    # -0.0 + 0 is 0: a tie has no sign
-    return differences + 0.0
+    # + 0: a tie has no sign
+    values = [round(b[query] - value, _DIGITS) + 0.0 for query, value in a.items()]
+    for query, value in zip(a, values, strict=True):
+        if not math.isfinite(value):
+            raise QueryError(f"query {query!r} has no finite value; choose another measure")
+    return np.array(values, np.float64)
 
 
 def t_test(differences: Values) -> float:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from lsr import __version__
+from lsr.cli.compare import compare
 from lsr.cli.encode import encode
 from lsr.cli.evaluate import evaluate
 from lsr.cli.export import export
@@ -34,7 +35,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (index, search, evaluate, info, verify, encode, models, export, import_):
+for command in (index, search, evaluate, compare, info, verify, encode, models, export, import_):
     cli.add_command(command)
 
 

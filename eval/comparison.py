@@ -1,0 +1,205 @@
+"""Runs beside each other: means, tests between them, queries that make the difference."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lsr.data.queries import read_queries
+from lsr.data.streams import locate
+from lsr.errors import CorpusError, QueryError
+from lsr.eval.measures import parse_measures, scores
+from lsr.eval.published import published
+from lsr.eval.qrels import read_qrels
+from lsr.eval.results import Scores
+from lsr.eval.runs import read_run
+from lsr.eval.statistics import Comparison, Interval, bootstrap_interval, compare
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRun:
+    """A run file and what it is worth.
+
+    Attributes:
+        file: its path.
+        scores: over all judged queries.
+        intervals: measure -> 95 % bootstrap interval of its mean.
+        missing: judged queries that the run does not answer.
+        unjudged: queries of the run without judgments, which count nowhere.
+    """
+
+    file: Path
+    scores: Scores
+    intervals: Mapping[str, Interval]
+    missing: int
+    unjudged: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """Runs on the same judgments.
+
+    Attributes:
+        dataset: its name, "" where nothing tells it.
+        texts: query id -> text, empty where the judgments come without queries.
+        queries: number of judged queries.
+        runs: name -> run, in the order given.
+        tests: every pair, measure by measure.
+    """
+
+    dataset: str
+    texts: Mapping[str, str]
+    queries: int
+    runs: Mapping[str, JudgedRun]
+    tests: Sequence[Comparison]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryDifference:
+    """What one query is worth to two runs."""
+
+    query: str
+    text: str
+    a: float
+    b: float
+
+
+def compare_runs(
+    files: Sequence[Path],
+    judgments: str,
+    measures: Sequence[str],
+    *,
+    split: str = "test",
+    dataset: str | None = None,
+) -> RunComparison:
+    """Score runs against judgments and test every pair of them.
+
+    Args:
+        files: two runs or more, in TREC's form.
+        judgments: a BEIR folder or zip, or a file of judgments.
+        measures: names for `parse_measures`.
+        split: which judgments of a folder or zip.
+        dataset: the name of the dataset; else that of the folder or zip.
+
+    Raises `QueryError` for wrong measures and fewer than two runs, `CorpusError` for files that
+    cannot be read and for a run without any of the judged queries.
+    """
+    if len(files) < 2:
+        raise QueryError("a comparison needs two runs or more; name another")
+    wanted = list(dict.fromkeys(str(measure) for measure in parse_measures(measures)))
+    qrels = read_qrels(judgments, split)
+    runs: dict[str, JudgedRun] = {}
+    for name, file in zip(run_names(files), files, strict=True):
+        run = read_run(file)
+        missing = sum(query not in run for query in qrels)
+        if missing == len(qrels):
+            raise CorpusError(
+                f"{file} answers none of the {len(qrels):,} queries judged in {judgments}; "
+                "check that they belong together"
+            )
+        values = scores(qrels, run, wanted)
+        intervals = {
+            measure: bootstrap_interval(list(values.per_query[measure].values()))
+            for measure in wanted
+        }
+        unjudged = sum(query not in qrels for query in run)
+        runs[name] = JudgedRun(file, values, intervals, missing, unjudged)
+    source = Path(judgments)
+    whole = source.is_dir() or source.suffix.lower() == ".zip"
+    return RunComparison(
+        dataset=dataset or (source.resolve().stem if whole else ""),
+        texts=_texts(source) if whole else {},
+        queries=len(qrels),
+        runs=runs,
+        tests=compare({name: run.scores for name, run in runs.items()}, wanted),
+    )
+
+
+def run_names(files: Sequence[Path]) -> list[str]:
+    """The stems of files; equal ones with their folder; those still equal numbered."""
+    stems = [_stem(file) for file in files]
+    names = [
+        stem if stems.count(stem) == 1 else f"{file.resolve().parent.name}/{stem}"
+        for stem, file in zip(stems, files, strict=True)
+    ]
+    repeated, seen = Counter(names), Counter[str]()
+    for place, name in enumerate(names):
+        if repeated[name] > 1:
+            seen[name] += 1
+            names[place] = f"{name} ({seen[name]})"
+    return names
+
+
+def largest_differences(
+    comparison: RunComparison, measure: str, count: int
+) -> tuple[list[QueryDifference], list[QueryDifference]]:
+    """The queries that the second run wins and loses by most against the first, largest first."""
+    first, second = list(comparison.runs.values())[:2]
+    a, b = first.scores.per_query[measure], second.scores.per_query[measure]
+    rows = [
+        QueryDifference(query, comparison.texts.get(query, ""), a[query], b[query]) for query in a
+    ]
+    rows.sort(key=lambda row: row.b - row.a)  # stable: equal ones in the order of the judgments
+    lost = [row for row in rows if row.b < row.a][:count]
+    rows.sort(key=lambda row: row.a - row.b)
+    return [row for row in rows if row.b > row.a][:count], lost
+
+
+def as_json(comparison: RunComparison, count: int) -> dict[str, Any]:
+    """The comparison as JSON values, with `count` queries won and lost most by each measure."""
+    measures = list(next(iter(comparison.runs.values())).intervals)
+    differences = {measure: largest_differences(comparison, measure, count) for measure in measures}
+    return {
+        "dataset": comparison.dataset,
+        "queries": comparison.queries,
+        "runs": [
+            {"run": name, "file": str(run.file), "missing": run.missing, "unjudged": run.unjudged}
+            for name, run in comparison.runs.items()
+        ],
+        "measures": {
+            measure: [
+                {
+                    "run": name,
+                    "mean": run.scores.means[measure],
+                    "ci": _pair(run.intervals[measure]),
+                }
+                for name, run in comparison.runs.items()
+            ]
+            for measure in measures
+        },
+        "tests": [_test(test) for test in comparison.tests],
+        "won": {m: [asdict(row) for row in won] for m, (won, _) in differences.items()},
+        "lost": {m: [asdict(row) for row in lost] for m, (_, lost) in differences.items()},
+        "published": {
+            measure: [asdict(reference) for reference in published(comparison.dataset, measure)]
+            for measure in measures
+        },
+    }
+
+
+def _test(test: Comparison) -> dict[str, Any]:
+    values = asdict(test)
+    del values["interval"]
+    return {**values, "ci": _pair(test.interval)}
+
+
+def _pair(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]
+
+
+def _stem(file: Path) -> str:
+    name = file.name
+    for suffix in (".gz", ".zst"):
+        name = name.removesuffix(suffix)
+    return Path(name).stem
+
+
+def _texts(source: Path) -> dict[str, str]:
+    try:
+        locate(source, "queries.jsonl")
+    except CorpusError:  # judgments alone are enough
+        return {}
+    return {query.id: query.text for query in read_queries(str(source))}
