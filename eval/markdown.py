@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from lsr.eval.comparison import QueryDifference
 from lsr.eval.figures import counted, figure, milliseconds, probability, signed, span
 from lsr.eval.statistics import Comparison
-from lsr.eval.summary import SIGNIFICANT, Cell, Change, Summary, Table, legend
+from lsr.eval.summary import SIGNIFICANT, Cell, Summary, Table, legend
 
 _LONGEST_TEXT = 200  # characters of a query
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#|~$&!])")
@@ -126,29 +127,29 @@ def _queries(summary: Summary) -> list[str]:
     return parts if len(parts) > 2 else []
 
 
-def _change(change: Change) -> list[str]:
+def _change(change: QueryDifference) -> list[str]:
     text = " ".join(change.text.split())
     text = text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT].rstrip() + " …"
     return [
-        signed(change.other - change.first),
-        figure(change.first),
-        figure(change.other),
+        signed(change.b - change.a),
+        figure(change.a),
+        figure(change.b),
         _text(text),
         _text(change.query),
     ]
 
 
 def _published(summary: Summary) -> list[str]:
-    if not summary.references:
+    if not summary.published:
         return []
     rows = [
         [
-            f"{_text(reference.dataset)}, {_text(reference.measure)}",
-            figure(reference.value),
-            *("" if delta is None else signed(delta) for delta in reference.deltas),
-            f"{_text(reference.system)}: {_text(reference.source)}",
+            f"{_text(one.dataset)}, {_text(one.measure)}",
+            figure(one.value),
+            *("" if delta is None else signed(delta) for delta in one.deltas),
+            f"{_text(one.system)}: {_text(one.source)}",
         ]
-        for reference in summary.references
+        for one in summary.published
     ]
     return [
         "## Published figures",

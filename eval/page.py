@@ -12,11 +12,15 @@ from itertools import groupby
 from pathlib import Path
 
 from lsr.eval import plots
-from lsr.eval.figures import counted, figure, milliseconds, probability, signed, span
+from lsr.eval.comparison import QueryDifference
+from lsr.eval.figures import counted, figure, milliseconds, probability, shortened, signed, span
+from lsr.eval.references import Difference
 from lsr.eval.statistics import Comparison
-from lsr.eval.summary import SIGNIFICANT, Cell, Change, Reference, Summary, Table, legend
+from lsr.eval.summary import SIGNIFICANT, Cell, Summary, Table, legend
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_NONE = '<td class="none">&ndash;</td>'
+_LONGEST_HEAD = 36  # characters of an encoder's name above a column
 _LONGEST_TEXT = 400  # characters of a query
 _MARKS = {
     1: '<span class="mark up" title="significantly above {}">▲</span> ',
@@ -83,11 +87,7 @@ def _measures(summary: Summary) -> str:
 
 
 def _table(table: Table, summary: Summary) -> str:
-    heads = "".join(
-        f'<th scope="col"><i class="key" style="background:{plots.colour(place)}"></i>'
-        f"{escape(name)}</th>"
-        for place, name in enumerate(summary.encoders)
-    )
+    heads = _heads(summary)
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}<small>{counted(summary.datasets[name], "query")}'
         f"</small></th>{''.join(_cell(cell, summary.first) for cell in cells)}</tr>"
@@ -99,9 +99,21 @@ def _table(table: Table, summary: Summary) -> str:
     return _scrolling(f"<thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody>", "figures")
 
 
+def _heads(summary: Summary) -> str:
+    return "".join(
+        f'<th scope="col" title="{escape(name)}">{_key(place)}'
+        f"{escape(shortened(name, _LONGEST_HEAD))}</th>"
+        for place, name in enumerate(summary.encoders)
+    )
+
+
+def _key(place: int) -> str:
+    return f'<i class="key" style="background:{plots.colour(place)}"></i>'
+
+
 def _cell(cell: Cell | None, first: str) -> str:
     if cell is None:
-        return '<td class="none">not measured</td>'
+        return _NONE
     value = f"<b>{figure(cell.value)}</b>" if cell.best else figure(cell.value)
     interval = "" if cell.interval is None else f"<small>{span(cell.interval)}</small>"
     return f"<td>{_MARKS[cell.sign].format(escape(first))}{value}{interval}</td>"
@@ -133,11 +145,11 @@ def _latency(summary: Summary) -> str:
         ),
         "curves",
     )
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in summary.encoders)
+    heads = _heads(summary)
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th>'
         + "".join(
-            '<td class="none">not timed</td>'
+            _NONE
             if point is None
             else f"<td>{milliseconds(point.median)}<small>{milliseconds(point.p99)}</small></td>"
             for point in row
@@ -221,8 +233,7 @@ def _queries(summary: Summary) -> str:
     ]
     for dataset, duels in groupby(summary.duels, key=lambda duel: duel.dataset):
         content = "".join(
-            f'<h4><i class="key" style="background:'
-            f'{plots.colour(summary.encoders.index(duel.encoder))}"></i>{escape(duel.encoder)}</h4>'
+            f"<h4>{_key(summary.encoders.index(duel.encoder))}{escape(duel.encoder)}</h4>"
             f'<div class="changes"><ul>{"".join(map(_change, duel.won))}</ul>'
             f"<ul>{''.join(map(_change, duel.lost))}</ul></div>"
             for duel in duels
@@ -233,23 +244,23 @@ def _queries(summary: Summary) -> str:
     return "".join(parts) if len(parts) > 1 else ""
 
 
-def _change(change: Change) -> str:
+def _change(change: QueryDifference) -> str:
     text = " ".join(change.text.split())
     text = text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT].rstrip() + " …"
-    up = change.other > change.first
+    up = change.b > change.a
     return (
-        f'<li><span class="delta {"up" if up else "down"}">{signed(change.other - change.first)}'
-        f"<small>{figure(change.first)} → {figure(change.other)}</small></span>"
+        f'<li><span class="delta {"up" if up else "down"}">{signed(change.b - change.a)}'
+        f"<small>{figure(change.a)} → {figure(change.b)}</small></span>"
         f'<span class="text"><bdi>{escape(text)}</bdi> <code>{escape(change.query)}</code></span>'
         "</li>"
     )
 
 
 def _published(summary: Summary) -> str:
-    if not summary.references:
+    if not summary.published:
         return ""
-    heads = "".join(f'<th scope="col">{escape(name)}</th>' for name in summary.encoders)
-    rows = "".join(_reference(reference) for reference in summary.references)
+    heads = _heads(summary)
+    rows = "".join(map(_reference, summary.published))
     return "<p>What others report, and how far each encoder is from it.</p>" + _scrolling(
         '<thead><tr><th></th><th scope="col" class="left">system</th>'
         f'<th scope="col">published</th>{heads}</tr></thead><tbody>{rows}</tbody>',
@@ -257,18 +268,17 @@ def _published(summary: Summary) -> str:
     )
 
 
-def _reference(reference: Reference) -> str:
-    source = escape(reference.source)
-    if reference.source.startswith(("https://", "http://")):
-        source = f'<a href="{source}" rel="noreferrer">{source}</a>'
+def _reference(one: Difference) -> str:
+    source = escape(one.source)
+    if one.url.startswith("https://"):
+        source = f'<a href="{escape(one.url)}" rel="noreferrer">{source}</a>'
     deltas = "".join(
-        '<td class="none">not measured</td>' if delta is None else f"<td>{signed(delta)}</td>"
-        for delta in reference.deltas
+        _NONE if delta is None else f"<td>{signed(delta)}</td>" for delta in one.deltas
     )
     return (
-        f'<tr><th scope="row">{escape(reference.dataset)}<small>{escape(reference.measure)}</small>'
-        f'</th><td class="left">{escape(reference.system)}<small>{source}</small></td>'
-        f"<td>{figure(reference.value)}</td>{deltas}</tr>"
+        f'<tr><th scope="row">{escape(one.dataset)}<small>{escape(one.measure)}</small></th>'
+        f'<td class="left">{escape(one.system)}<small>{source}</small></td>'
+        f"<td>{figure(one.value)}</td>{deltas}</tr>"
     )
 
 

@@ -17,11 +17,14 @@ from lsr.eval.results import Result
 from lsr.eval.runs import RunRow, write_run
 from lsr.eval.summary import Summary, summarize
 from lsr.files import write_atomically
+from lsr.progress import Progress, Silent
 
 _LONGEST_NAME = 60  # of a dataset or encoder in a file's name
 
 
-def write_report(place: Path, results: Sequence[Result], command: str) -> None:
+def write_report(
+    place: Path, results: Sequence[Result], command: str, *, progress: type[Progress] = Silent
+) -> None:
     """Write the report of any mix of datasets and encoders into the directory `place`.
 
     `report.html` (one page that needs no other file), `report.md`, `results.json`,
@@ -34,11 +37,12 @@ def write_report(place: Path, results: Sequence[Result], command: str) -> None:
         results: datasets, encoders and measures keep the order in which they first appear; others
             are compared with the first encoder, and queries by the first measure.
         command: what to type to repeat it.
+        progress: how to report; silent by default.
 
     Raises `LsrError` when there are no results, two of one encoder on one dataset, or a file
     cannot be written; `QueryError` when encoders were scored on different queries of a dataset.
     """
-    summary = summarize(results, command)
+    summary = summarize(results, command, progress)
     files = {
         "per_query.parquet": _per_query(results),
         "results.json": _json(summary, results),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from lsr.errors import LsrError
 from lsr.eval.cards import Card, cards
+from lsr.eval.comparison import QueryDifference
 from lsr.eval.figures import figure
+from lsr.eval.references import Difference, differences
 from lsr.eval.results import Result
 from lsr.eval.statistics import (
     Comparison,
@@ -19,6 +20,7 @@ from lsr.eval.statistics import (
     compare,
     paired_differences,
 )
+from lsr.progress import Progress, Silent
 
 SIGNIFICANT = 0.05
 CHANGES = 5  # queries shown that won most, and that lost most
@@ -65,16 +67,6 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One query whose value went from `first` to `other`."""
-
-    query: str
-    text: str
-    first: float
-    other: float
-
-
-@dataclass(frozen=True, slots=True)
 class Duel:
     """One encoder against the first on one dataset, query by query, by the first measure.
 
@@ -87,25 +79,13 @@ class Duel:
     dataset: str
     encoder: str
     points: list[tuple[float, float]]
-    won: list[Change]
-    lost: list[Change]
+    won: list[QueryDifference]
+    lost: list[QueryDifference]
 
     def counts(self) -> tuple[int, int, int]:
         """Queries above, equal to and below the first."""
         signs = [np.sign(round(other - first, 12)) for first, other in self.points]
         return signs.count(1), signs.count(0), signs.count(-1)
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """What others published for a measure on a dataset, and each encoder's difference to it."""
-
-    dataset: str
-    measure: str
-    system: str
-    value: float
-    source: str
-    deltas: list[float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +101,7 @@ class Summary:
     recall: str  # the measure that latency is drawn against
     latencies: dict[str, list[Latency | None]]  # dataset -> one an encoder
     duels: list[Duel]
-    references: list[Reference]
+    published: list[Difference]
     cards: list[Card]
 
     @property
@@ -130,7 +110,9 @@ class Summary:
         return self.encoders[0]
 
 
-def summarize(results: Sequence[Result], command: str) -> Summary:
+def summarize(
+    results: Sequence[Result], command: str, progress: type[Progress] = Silent
+) -> Summary:
     """Compute everything; datasets, encoders and measures keep the order they first appear in.
 
     Raises `LsrError` when there are no results, or two of one encoder on one dataset;
@@ -150,13 +132,18 @@ def summarize(results: Sequence[Result], command: str) -> Summary:
     measures = list(dict.fromkeys(name for result in results for name in result.scores.means))
     recall = next((name for name in measures if name.startswith(("R@", "R("))), measures[0])
     rows = {name: [grid.get((name, encoder)) for encoder in encoders] for name in datasets}
-    tests = {name: _tests(row, measures) for name, row in rows.items()}
+    tests = {}
+    with progress("Comparing", "datasets", len(rows)) as bar:
+        for name, row in rows.items():
+            tests[name] = _tests(row, measures)
+            bar.advance(1)
+    tables = [_table(measure, rows, tests, encoders[0]) for measure in measures]
     return Summary(
         command,
         datasets,
         encoders,
         measures,
-        [_table(measure, rows, tests, encoders[0]) for measure in measures],
+        tables,
         tests,
         recall,
         {name: [_latency(result, recall) for result in row] for name, row in rows.items()},
@@ -166,7 +153,7 @@ def summarize(results: Sequence[Result], command: str) -> Summary:
             for other in row[1:]
             if row[0] and other and _has(row[0], measures[0]) and _has(other, measures[0])
         ],
-        [reference for name, row in rows.items() for reference in _references(name, row, measures)],
+        [difference for table in tables for difference in _published(table)],
         cards(results),
     )
 
@@ -183,11 +170,6 @@ def legend(summary: Summary) -> str:
     if len(summary.datasets) > 1:
         words.append("The last row is the mean of all datasets, for encoders that have them all.")
     return " ".join(words)
-
-
-def published(dataset: str, measure: str) -> Sequence[Any]:
-    """What others published (`.system`, `.value`, `.source`); none when nothing is known."""
-    return []
 
 
 def _has(result: Result, measure: str) -> bool:
@@ -264,9 +246,9 @@ def _duel(first: Result, other: Result, measure: str) -> Duel:
     differences = dict(zip(a, paired_differences(a, b).tolist(), strict=True))
     order = sorted(differences, key=lambda query: -abs(differences[query]))  # stable
 
-    def most(queries: Iterable[str]) -> list[Change]:
+    def most(queries: Iterable[str]) -> list[QueryDifference]:
         texts = other.queries
-        return [Change(q, texts.get(q, ""), a[q], b[q]) for q in list(queries)[:CHANGES]]
+        return [QueryDifference(q, texts.get(q, ""), a[q], b[q]) for q in list(queries)[:CHANGES]]
 
     return Duel(
         other.dataset,
@@ -277,23 +259,9 @@ def _duel(first: Result, other: Result, measure: str) -> Duel:
     )
 
 
-def _references(
-    dataset: str, row: Sequence[Result | None], measures: Sequence[str]
-) -> list[Reference]:
-    return [
-        Reference(
-            dataset,
-            measure,
-            reference.system,
-            reference.value,
-            reference.source,
-            [
-                r.scores.means[measure] - reference.value
-                if r is not None and measure in r.scores.means
-                else None
-                for r in row
-            ],
-        )
-        for measure in measures
-        for reference in published(dataset, measure)
-    ]
+def _published(table: Table) -> list[Difference]:
+    def values(row: Sequence[Cell | None]) -> list[float | None]:
+        return [None if cell is None else cell.value for cell in row]
+
+    rows = {dataset: values(row) for dataset, row in table.rows.items()}
+    return differences(table.measure, rows, values(table.mean))
