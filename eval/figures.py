@@ -44,6 +44,12 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural}"
 
 
+def excerpt(text: str, length: int) -> str:
+    """The first `length` characters of a text, on one line."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[:length].rstrip() + " …"
+
+
 def shortened(text: str, length: int) -> str:
     """A name with its middle left out where it is longer than `length` characters."""
     if len(text) <= length:

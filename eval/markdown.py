@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from lsr.eval.comparison import QueryDifference
-from lsr.eval.figures import counted, figure, milliseconds, probability, signed, span
+from lsr.eval.figures import counted, excerpt, figure, milliseconds, probability, signed, span
 from lsr.eval.statistics import Comparison
 from lsr.eval.summary import SIGNIFICANT, Cell, Summary, Table, legend
 
@@ -128,13 +128,11 @@ def _queries(summary: Summary) -> list[str]:
 
 
 def _change(change: QueryDifference) -> list[str]:
-    text = " ".join(change.text.split())
-    text = text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT].rstrip() + " …"
     return [
         signed(change.b - change.a),
         figure(change.a),
         figure(change.b),
-        _text(text),
+        _text(excerpt(change.text, _LONGEST_TEXT)),
         _text(change.query),
     ]
 

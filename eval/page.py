@@ -13,7 +13,16 @@ from pathlib import Path
 
 from lsr.eval import plots
 from lsr.eval.comparison import QueryDifference
-from lsr.eval.figures import counted, figure, milliseconds, probability, shortened, signed, span
+from lsr.eval.figures import (
+    counted,
+    excerpt,
+    figure,
+    milliseconds,
+    probability,
+    shortened,
+    signed,
+    span,
+)
 from lsr.eval.references import Difference
 from lsr.eval.statistics import Comparison
 from lsr.eval.summary import SIGNIFICANT, Cell, Summary, Table, legend
@@ -245,13 +254,12 @@ def _queries(summary: Summary) -> str:
 
 
 def _change(change: QueryDifference) -> str:
-    text = " ".join(change.text.split())
-    text = text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT].rstrip() + " …"
     up = change.b > change.a
     return (
         f'<li><span class="delta {"up" if up else "down"}">{signed(change.b - change.a)}'
         f"<small>{figure(change.a)} → {figure(change.b)}</small></span>"
-        f'<span class="text"><bdi>{escape(text)}</bdi> <code>{escape(change.query)}</code></span>'
+        f'<span class="text"><bdi>{escape(excerpt(change.text, _LONGEST_TEXT))}</bdi> '
+        f"<code>{escape(change.query)}</code></span>"
         "</li>"
     )
 

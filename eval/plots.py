@@ -120,7 +120,7 @@ def latency(
         f'<text x="{_n(x(t))}" y="{bottom + 15}" class="middle tick">{tick(t)}</text>'
         for t in ticks_x
     ]
-    rows = _apart([y(point.recall) for _, point in known], 15, 8, bottom)
+    rows = spread([y(point.recall) for _, point in known], 15, 8, bottom)
     for (place, point), row in zip(known, rows, strict=True):
         height, median, p99 = _n(y(point.recall)), x(point.median), x(point.p99)
         parts.append(
@@ -161,7 +161,7 @@ def steps(low: float, high: float) -> list[float]:
     return [step * count for count in range(first, max(last, first + 2) + 1)]
 
 
-def _apart(wanted: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:
+def spread(wanted: Sequence[float], gap: float, top: float, bottom: float) -> list[float]:
     """Places as near to the wanted ones as labels a `gap` apart allow, in the same order."""
     order = sorted(range(len(wanted)), key=wanted.__getitem__)
     placed = [0.0] * len(wanted)
