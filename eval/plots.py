@@ -63,7 +63,7 @@ def scatter(duel: Duel, first: str, place: int, top: float) -> str:
 
     dots = Counter((at(first_value), at(value)) for first_value, value in duel.points)
     sizes: dict[int, list[tuple[int, int]]] = {}
-    for dot, count in sorted(dots.items()):
+    for dot, count in dots.items():
         sizes.setdefault(min(int(math.log2(count)), 4), []).append(dot)
     paths = []
     for step, of_one_size in sorted(sizes.items()):

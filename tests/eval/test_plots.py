@@ -50,6 +50,14 @@ def test_bars_of_nothing() -> None:
     assert [bar.attrib["width"] for bar in svg.iter("rect")] == ["264", "0"]
 
 
+def test_values_off_the_scale_stay_inside() -> None:
+    svg = parsed(plots.bars(["a", "b"], [Cell(-0.2, Interval(-0.3, 0.9), False, 0),
+                                         Cell(1.5, None, False, 0)], 0.8))  # fmt: skip
+    widths = [bar.attrib["width"] for bar in svg.iter("rect") if bar.get("class") != "track"]
+    assert widths == ["0", "264"]
+    assert next(svg.iter("path")).attrib["d"] == "M0 22H264M0 18v8M264 18v8"
+
+
 def test_scatter_puts_queries_together() -> None:
     points = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (0.5, 0.25), (0.501, 0.251), (0.499, 0.25)]
     svg = parsed(plots.scatter(Duel("one", "b", points, [], []), "a", 1, 1.0))

@@ -200,13 +200,25 @@ def test_best_is_what_prints_highest() -> None:
     assert alone.mean == []
 
 
-def test_marks_follow_the_corrected_tests() -> None:
+def test_marks_follow_the_corrected_tests(tmp_path: Path) -> None:
     """6 equal differences have p = 2 / 2**6 = .031, which Holm over three pairs takes above .05."""
     pair = [result(encoder=e, values=higher(by, 6)) for e, by in [("a", 0), ("b", 0.1)]]
     third = result(encoder="c", values=higher(0, 6))
     assert [c.sign for c in summarize(pair, "").tables[0].rows["one"] if c] == [0, 1]
     cells = summarize([*pair, third], "").tables[0].rows["one"]
     assert [cell.sign for cell in cells if cell] == [0, 0, 0]
+    page, markdown, _ = written(tmp_path, [*pair, third])
+    assert "| b against a | +.100 [+.100, +.100] | .000 | \\<.001 | .031 | .094 |" in markdown
+    assert "<b>.094" not in (tmp_path / "report.html").read_text()
+    assert "▲" not in "".join(cell for row in page.rows for cell in row)
+
+
+def test_marks_are_against_the_first_encoder_only() -> None:
+    """c is surely above b, and no different from a, whose values go up and down."""
+    values = {"a": [0.0, 0.8] * 4, "b": higher(0), "c": higher(0.1)}
+    summary = summarize([result(encoder=e, values=v) for e, v in values.items()], "")
+    assert [test.b for test in summary.tests["one"] if test.p_holm < 0.05] == ["c"]
+    assert [cell.sign for cell in summary.tables[0].rows["one"] if cell] == [0, 0, 0]
 
 
 def test_tests_are_those_of_statistics(tmp_path: Path) -> None:
@@ -296,23 +308,29 @@ def test_long_texts_are_cut(tmp_path: Path) -> None:
 
 
 HOSTILE = "<script>alert('\"1\"')</script>&amp; 🦊 | *b* `c` [d](e) </svg> --> {x}"
+HOSTILE_ID = '<img"src=x>'
 
 
 def test_text_from_data_is_text(tmp_path: Path) -> None:
+    ids = [HOSTILE_ID, *"abcdefg"]
     provenance = {HOSTILE: HOSTILE, "list": ["```", None], "half": "\ud800"}
     results = [
         replace(
-            result(HOSTILE, f"{HOSTILE}{place}", [value], provenance=provenance),
-            queries={"q0": HOSTILE},
+            result(HOSTILE, f"{HOSTILE}{place}", provenance=provenance),
+            queries={HOSTILE_ID: HOSTILE},
+            run={},
+            scores=Scores({"nDCG@10": 0.3}, {"nDCG@10": dict(zip(ids, higher(by), strict=True))}),
         )
-        for place, value in enumerate([0.0, 1.0])
+        for place, by in enumerate([0.0, 0.5])
     ]
     write_report(tmp_path, results, f"lsr eval ``` {HOSTILE}")
     html = (tmp_path / "report.html").read_text("utf-8")
     page = Page(html)
     assert_self_contained(html, page)
     assert HOSTILE in page.texts  # the query, and the value in the card
+    assert HOSTILE_ID in page.texts
     assert f"{HOSTILE}, nDCG@10" in page.texts
+    assert ("span", "title", f"significantly above {HOSTILE}0") in page.attributes
     assert any(f"{HOSTILE}1" in text for text in page.texts)
     assert f"lsr eval ``` {HOSTILE}" in page.texts
     markdown = (tmp_path / "report.md").read_text("utf-8")
@@ -415,10 +433,10 @@ def test_latency_is_drawn_against_the_first_recall(tmp_path: Path) -> None:
 def test_published_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = {
         ("one", "nDCG@10"): [
-            Reference("S", 0.3, "a <paper>", "https://example.org/?a=1&b"),
+            Reference("S", 0.3, "a <paper>", 'https://example.org/?a=1&b%22">'),
             Reference("T", 0.4, "hearsay", "javascript:alert(1)"),
         ],
-        ("two", "nDCG@10"): [Reference("S", 0.4, "a <paper>", "https://example.org/?a=1&b")],
+        ("two", "nDCG@10"): [Reference("S", 0.4, "a <paper>", 'https://example.org/?a=1&b%22">')],
     }
     monkeypatch.setattr(references, "published", lambda *key: known.get(key, []))
     page, markdown, _ = written(tmp_path, three())
@@ -430,7 +448,10 @@ def test_published_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert [row[0] for row in page.rows if row[1:] and row[1].startswith("Thearsay")] == [
         "onenDCG@10"
     ]
-    assert ("a", "href", "https://example.org/?a=1&b") in page.attributes
+    assert ["meannDCG@10"] not in [
+        row[:1] for row in written(tmp_path / "one", three()[:3])[0].rows
+    ]
+    assert ("a", "href", 'https://example.org/?a=1&b%22">') in page.attributes
     assert f"| one, nDCG@10 | .300 | +.035 | +.135 | {signed(-0.065)} | S: a \\<paper\\> |" in (
         markdown
     )
