@@ -28,7 +28,8 @@ class Card:
 def cards(results: Sequence[Result]) -> list[Card]:
     """The entries common to all results, then those of an encoder, a dataset, a single result.
 
-    Keys of nested provenance are joined by points, {"index": {"bits": 8}} is ("index.bits", "8").
+    Keys of nested provenance are joined by points, {"index": {"bits": 8}} is ("index.bits", "8"),
+    and so are the places, from 0, in lists of more than plain values.
     An entry missing from a result is a value of its own: it is not common to all.
     """
     left = [dict(_flat(result.provenance)) for result in results]
@@ -54,12 +55,12 @@ def cards(results: Sequence[Result]) -> list[Card]:
 
 
 def _flat(value: object, path: str = "") -> list[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, list) and any(isinstance(item, list | Mapping) for item in value):
+        value = dict(enumerate(value))
+    if isinstance(value, Mapping) and (value or not path):
         return [
             entry
             for key, inner in value.items()
             for entry in _flat(inner, f"{path}.{key}" if path else str(key))
         ]
-    if not path:
-        return []
     return [(path, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))]

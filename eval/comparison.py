@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from lsr.errors import CorpusError, QueryError
 from lsr.eval.measures import parse_measures, scores
 from lsr.eval.published import published
 from lsr.eval.qrels import read_qrels
-from lsr.eval.results import Scores
+from lsr.eval.results import Qrels, Run, Scores
 from lsr.eval.runs import read_run
 from lsr.eval.statistics import Comparison, Interval, bootstrap_interval, compare
 
@@ -25,7 +26,8 @@ class JudgedRun:
 
     Attributes:
         file: its path.
-        scores: over all judged queries.
+        scores: for all judged queries.
+        means: measure -> mean over these queries.
         intervals: measure -> 95 % bootstrap interval of its mean.
         missing: judged queries that the run does not answer.
         unjudged: queries of the run without judgments, which count nowhere.
@@ -33,6 +35,7 @@ class JudgedRun:
 
     file: Path
     scores: Scores
+    means: Mapping[str, float]
     intervals: Mapping[str, Interval]
     missing: int
     unjudged: int
@@ -46,6 +49,7 @@ class RunComparison:
         dataset: its name, "" where nothing tells it.
         texts: query id -> text, empty where the judgments come without queries.
         queries: number of judged queries.
+        measures: ir-measures' names.
         runs: name -> run, in the order given.
         tests: every pair, measure by measure.
     """
@@ -53,6 +57,7 @@ class RunComparison:
     dataset: str
     texts: Mapping[str, str]
     queries: int
+    measures: Sequence[str]
     runs: Mapping[str, JudgedRun]
     tests: Sequence[Comparison]
 
@@ -90,31 +95,43 @@ def compare_runs(
     if len(files) < 2:
         raise QueryError("a comparison needs two runs or more; name another")
     wanted = list(dict.fromkeys(str(measure) for measure in parse_measures(measures)))
+    if not wanted:
+        raise QueryError("no measure to compare by; name some, such as nDCG@10")
     qrels = read_qrels(judgments, split)
-    runs: dict[str, JudgedRun] = {}
-    for name, file in zip(run_names(files), files, strict=True):
-        run = read_run(file)
-        missing = sum(query not in run for query in qrels)
-        if missing == len(qrels):
+    runs = dict(zip(run_names(files), map(read_run, files), strict=True))
+    for file, run in zip(files, runs.values(), strict=True):
+        if qrels.keys().isdisjoint(run):
             raise CorpusError(
                 f"{file} answers none of the {len(qrels):,} queries judged in {judgments}; "
                 "check that they belong together"
             )
-        values = scores(qrels, run, wanted)
-        intervals = {
-            measure: bootstrap_interval(list(values.per_query[measure].values()))
-            for measure in wanted
-        }
-        unjudged = sum(query not in qrels for query in run)
-        runs[name] = JudgedRun(file, values, intervals, missing, unjudged)
+    values = {name: scores(qrels, run, wanted) for name, run in runs.items()}
+    tests = compare(values, wanted)
     source = Path(judgments)
     whole = source.is_dir() or source.suffix.lower() == ".zip"
     return RunComparison(
         dataset=dataset or (source.resolve().stem if whole else ""),
         texts=_texts(source) if whole else {},
         queries=len(qrels),
-        runs=runs,
-        tests=compare({name: run.scores for name, run in runs.items()}, wanted),
+        measures=wanted,
+        runs={
+            name: _judged(file, qrels, run, values[name])
+            for file, (name, run) in zip(files, runs.items(), strict=True)
+        },
+        tests=tests,
+    )
+
+
+def _judged(file: Path, qrels: Qrels, run: Run, values: Scores) -> JudgedRun:
+    by_measure = {name: list(row.values()) for name, row in values.per_query.items()}
+    return JudgedRun(
+        file,
+        values,
+        # Not values.means: ir-measures adds up counts such as NumRet.
+        means={name: math.fsum(row) / len(row) for name, row in by_measure.items()},
+        intervals={name: bootstrap_interval(row) for name, row in by_measure.items()},
+        missing=sum(query not in run for query in qrels),
+        unjudged=sum(query not in qrels for query in run),
     )
 
 
@@ -150,7 +167,7 @@ def largest_differences(
 
 def as_json(comparison: RunComparison, count: int) -> dict[str, Any]:
     """The comparison as JSON values, with `count` queries won and lost most by each measure."""
-    measures = list(next(iter(comparison.runs.values())).intervals)
+    measures = comparison.measures
     differences = {measure: largest_differences(comparison, measure, count) for measure in measures}
     return {
         "dataset": comparison.dataset,
@@ -163,7 +180,7 @@ def as_json(comparison: RunComparison, count: int) -> dict[str, Any]:
             measure: [
                 {
                     "run": name,
-                    "mean": run.scores.means[measure],
+                    "mean": run.means[measure],
                     "ci": _pair(run.intervals[measure]),
                 }
                 for name, run in comparison.runs.items()

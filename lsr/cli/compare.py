@@ -74,7 +74,7 @@ def compare(
         if run.missing:
             click.echo(
                 f"{name}: {run.missing:,} of {found.queries:,} judged queries have no line "
-                "in the run and count as if nothing was found",
+                "in the run and count as finding nothing",
                 err=True,
             )
         if run.unjudged:
@@ -85,10 +85,10 @@ def compare(
     if as_json:
         write_json(comparison.as_json(found, count))
         return
-    first, *others = next(iter(found.runs.values())).intervals
-    for measure in (first, *others):
+    for measure in found.measures:
         _print_measure(found, measure)
     if count:
+        first = found.measures[0]
         won, lost = comparison.largest_differences(found, first, count)
         _print_queries(f"{first}: queries that [2] wins most over [1]", won)
         _print_queries(f"{first}: queries that [2] loses most to [1]", lost)
@@ -99,7 +99,7 @@ def _print_measure(found: RunComparison, measure: str) -> None:
 
     numbers = {name: f"[{number}]" for number, name in enumerate(found.runs, 1)}
     of = f" of {found.dataset}" if found.dataset else ""
-    means = {name: run.scores.means[measure] for name, run in found.runs.items()}
+    means = {name: run.means[measure] for name, run in found.runs.items()}
     _print_table(
         [f"{measure}, {found.queries:,} queries{of}", "mean", "95 % interval"],
         [
@@ -112,7 +112,7 @@ def _print_measure(found: RunComparison, measure: str) -> None:
         ],
     )
     _print_table(
-        ["", "diff.", "95 % interval", "d", "p t", "p rand.", "p Holm", "won/tied/lost"],
+        ["", "diff.", "95 % interval", "d", "p t", "p rand", "p Holm", "won/tied/lost"],
         [
             [
                 f"  {numbers[test.b]}-{numbers[test.a]}",
@@ -162,16 +162,17 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for number, row in enumerate((header, *rows)):
         cells = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
         line = "  ".join([f"{row[0]:<{widths[0]}}", *cells]).rstrip()
-        click.secho(line, bold=number == 0)
+        click.echo(line if number else click.style(line, bold=True))
 
 
 def _figure(value: float, sign: str = "-") -> str:
     """Four digits after the point, none before it where that is 0."""
-    return f"{value:{sign}.4f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:{sign}.4f}"
+    text = f"{round(value, 4) + 0.0:{sign}.4f}"  # + 0: no -.0000
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
 def _between(low: float, high: float, sign: str = "-") -> str:
-    return f"{_figure(low, sign)} to {_figure(high, sign)}"
+    return f"{_figure(low, sign)} {_figure(high, sign)}"
 
 
 def _chance(p: float) -> str:

@@ -472,8 +472,12 @@ def test_each_entry_of_the_card_is_said_once() -> None:
         ("b on x", [("seed", "7")]),
         ("b on y", [("seed", "[8]")]),
     ]
-    (card,) = cards([result(provenance={"a": {"b": None, "c": {}}, "d": True})])
-    assert card.entries == [("a.b", "null"), ("a.c", "{}"), ("d", "true")]
+    nested = {"a": {"b": None, "c": {}}, "d": True, "parts": [{"k": 1}, ["x"]], "plain": ["ä", 2]}
+    (card,) = cards([result(provenance=nested)])
+    assert card.entries == [
+        ("a.b", "null"), ("a.c", "{}"), ("d", "true"), ("parts.0.k", "1"), ("parts.1", '["x"]'),
+        ("plain", '["ä", 2]'),
+    ]  # fmt: skip
     assert cards([result()]) == []
 
 

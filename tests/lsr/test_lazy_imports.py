@@ -23,7 +23,7 @@ HEAVY = {
 }
 
 
-COMMANDS = ("index", "search", "eval", "info", "encode", "models", "export", "import")
+COMMANDS = ("index", "search", "eval", "compare", "info", "encode", "models", "export", "import")
 
 
 def imported(python: list[str], *arguments: str | Path) -> set[str]:
