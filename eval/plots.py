@@ -124,7 +124,8 @@ def latency(
     for (place, point), row in zip(known, rows, strict=True):
         height, median, p99 = _n(y(point.recall)), x(point.median), x(point.p99)
         parts.append(
-            f'<path class="leader" d="M{_n(p99 + 3)} {height}L{right + 8} {_n(row)}"/>'
+            f'<path class="leader" d="M{_n(p99 + 3)} {height}L{right + 8} {_n(row)}" '
+            f'stroke="{colour(place)}"/>'
             f'<path d="M{_n(median)} {height}H{_n(p99)}m0 -3v6" class="tail" '
             f'stroke="{colour(place)}"/>'
             f'<circle cx="{_n(median)}" cy="{height}" r="5" fill="{colour(place)}"/>'
