@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
 import re
+import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,11 +181,14 @@ def test_an_interrupt_leaves_no_thread(threads: int, where: str) -> None:
         if where == "consumer":
             raise KeyboardInterrupt
 
-    interrupts = iter([_thread.interrupt_main] if where == "waiting" else [])
+    main = threading.get_ident()
+    left = [signal.SIGINT] if where == "waiting" else []
 
     def interrupt_waiting(ids: Any) -> None:
-        if ids[0].size == 5:
-            next(interrupts, lambda: None)()
+        if ids[0].size == 5 and left:
+            signal.pthread_kill(main, left.pop())
+        if where == "waiting":
+            time.sleep(0.01)  # so that the work outlasts the signal, however busy the machine is
 
     before = workers()
     fake = Fake(interrupt_waiting)
