@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lsr.errors import QueryError
+from lsr.eval.results import Qrels, Run, Scores
 
 if TYPE_CHECKING:
     from ir_measures import Measure
@@ -37,12 +38,8 @@ def parse_measures(names: Sequence[str]) -> list[Measure]:
     return [_parse(name) for name in names]
 
 
-def evaluate(
-    qrels: Mapping[str, Mapping[str, int]],
-    run: Mapping[str, Mapping[str, float]],
-    measures: Sequence[str],
-) -> dict[str, float]:
-    """The mean of each measure over all judged queries.
+def scores(qrels: Qrels, run: Run, measures: Sequence[str]) -> Scores:
+    """Each measure for every judged query, and over all of them.
 
     A judged query that the run does not answer counts 0; answers to queries without
     judgments are ignored.  Documents are ranked as trec_eval ranks them (`_ranked`), so the
@@ -54,20 +51,25 @@ def evaluate(
         measures: names for `parse_measures`.
 
     Returns:
-        ir-measures' name -> value, in the order of `measures`.
+        `Scores` by ir-measures' names, in the order of `measures`.
+
+    Raises `QueryError` for a name that is no measure, and for scores that are not finite.
     """
     import ir_measures
 
     parsed = parse_measures(measures)
     ranked = {query: _ranked(run[query]) for query in qrels if run.get(query)}
     try:
-        values = ir_measures.calc_aggregate(
+        found = ir_measures.calc(
             parsed, {query: dict(judged) for query, judged in qrels.items()}, ranked
         )
     except (ValueError, RuntimeError) as error:
         # Measures whose implementation is a package of its own.
         raise QueryError(f"ir_measures cannot compute {', '.join(measures)}: {error}") from error
-    return {str(measure): float(values[measure]) for measure in parsed}
+    per_query: dict[str, dict[str, float]] = {str(m): dict.fromkeys(qrels, 0.0) for m in parsed}
+    for metric in found.per_query:
+        per_query[str(metric.measure)][metric.query_id] = float(metric.value)
+    return Scores({str(m): float(found.aggregated[m]) for m in parsed}, per_query)
 
 
 def _ranked(scores: Mapping[str, float]) -> dict[str, float]:

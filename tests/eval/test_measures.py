@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from math import log2
 from pathlib import Path
 
@@ -12,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsr.errors import QueryError
-from lsr.eval.measures import evaluate, parse_measures
+from lsr.eval.measures import parse_measures, scores
+from lsr.eval.results import Qrels, Run
+
+
+def evaluate(qrels: Qrels, run: Run, measures: list[str]) -> Mapping[str, float]:
+    return scores(qrels, run, measures).means
+
 
 QRELS = {
     "q1": {"d1": 2, "d2": 1, "d3": 0, "d4": 1},
@@ -43,6 +50,18 @@ def test_by_hand() -> None:
         }
     )
     assert list(values) == ["nDCG@10", "RR@10", "R@2", "R@100", "AP", "P@1", "P(rel=2)@4"]
+
+
+def test_by_query() -> None:
+    found = scores(QRELS, RUN, ["RR", "R@2", "P(rel=2)@4"])
+    assert found.per_query == {
+        "RR": {"q1": 1 / 2, "q2": 1.0, "q3": 0.0},
+        "R@2": {"q1": pytest.approx(1 / 3), "q2": 1.0, "q3": 0.0},
+        "P(rel=2)@4": {"q1": 1 / 4, "q2": 0.0, "q3": 0.0},
+    }
+    assert [list(values) for values in found.per_query.values()] == [list(QRELS)] * 3
+    for name, mean in found.means.items():
+        assert mean == pytest.approx(sum(found.per_query[name].values()) / 3)
 
 
 def test_nothing_retrieved_counts_zero() -> None:
