@@ -77,14 +77,15 @@ def parts_of(source: str, data: Path | None, progress: type[Progress]) -> dict[s
 
     Raises `CorpusError` when there is no such dataset, and it cannot be downloaded.
     """
-    name = source
+    name = source.removeprefix(IRDS)
     if source in CATALOGUE and not (Path(source) / "qrels").is_dir():
         source = str(find_dataset(source, data, progress))
     elif not source.startswith(IRDS):
         if not (Path(source).exists() or in_zip(Path(source)) or source in COLLECTIONS):
+            unknown = f", and is none of the known names ({', '.join(CATALOGUE)})"
+            is_path = Path(source).name != source
             raise CorpusError(
-                f"{source} does not exist, and is no dataset known by name "
-                f"({', '.join(CATALOGUE)}); check the path"
+                f"{source} does not exist{'' if is_path else unknown}; check the path"
             )
         name = _name(source)
     parts = entry_of(name).parts

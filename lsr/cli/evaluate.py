@@ -143,7 +143,11 @@ def evaluate(
             for name in _SETTINGS
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         }
+        if report is not None:
+            report.mkdir(parents=True, exist_ok=True)
         results = _Experiments(asked, settings, report, command).results()
+    if report is not None:
+        write_per_query(report / "per_query.parquet", results)
     if per_query is not None:
         write_per_query(per_query, results)
     if as_json:
