@@ -63,6 +63,8 @@ def test_the_own_document_is_left_out(index: lsr.Index, dataset: Dataset) -> Non
     asked = replace(dataset, queries={own: text}, qrels={own: {own: 1}}, leaves_out_own=True)
     run = run_queries(index, asked, Options(k=5), Silent).run
     assert set(run[own]) == set(index.search(text, 6).ids.tolist()[1:])
+    other = replace(asked, queries={"q": text}, qrels={"q": {own: 1}})
+    assert len(run_queries(index, other, Options(k=5), Silent).run["q"]) == 5
     kept_in = run_queries(index, replace(asked, leaves_out_own=False), Options(k=5), Silent).run
     assert set(kept_in[own]) == set(index.search(text, 5).ids.tolist())
 
@@ -84,7 +86,11 @@ def test_every_query_is_timed_alone_after_a_warm_up(
 
 
 def change_run(file: Path) -> None:
-    file.with_suffix("").with_suffix(".trec.gz").write_bytes(b"other")
+    file.with_suffix(".trec.gz").write_bytes(b"other")
+
+
+def other_run(file: Path) -> None:
+    write_run(file.with_suffix(".trec.gz"), [("q0", ["d1"], [1.0])], "lsr")
 
 
 def cut_run(file: Path) -> None:
@@ -108,7 +114,9 @@ def no_json(file: Path) -> None:
     file.unlink()
 
 
-@pytest.mark.parametrize("damage", [change_run, cut_run, no_run, change_value, cut_json, no_json])
+@pytest.mark.parametrize(
+    "damage", [change_run, other_run, cut_run, no_run, change_value, cut_json, no_json]
+)
 def test_a_damaged_kept_run_is_made_again(
     index: lsr.Index, dataset: Dataset, damage: Callable[[Path], None]
 ) -> None:
@@ -206,6 +214,8 @@ def test_digests_of_models() -> None:
 def test_the_official_files(
     dataset: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert provenance.of_dataset(dataset)["official"] is False
+    monkeypatch.setitem(CATALOGUE, "words", Entry("0" * 32))
     assert provenance.of_dataset(dataset)["official"] is False
     monkeypatch.setitem(CATALOGUE, "words", Entry(dataset.checksums["corpus.jsonl"]))
     assert provenance.of_dataset(dataset)["official"] is True

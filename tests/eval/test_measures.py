@@ -62,6 +62,8 @@ def test_by_query() -> None:
     assert [list(values) for values in found.per_query.values()] == [list(QRELS)] * 3
     for name, mean in found.means.items():
         assert mean == pytest.approx(sum(found.per_query[name].values()) / 3)
+    later = scores({"none": {"d1": 1}, **QRELS}, RUN, ["RR"])
+    assert list(later.per_query["RR"].items())[:2] == [("none", 0.0), ("q1", 0.5)]
 
 
 def test_nothing_retrieved_counts_zero() -> None:

@@ -84,6 +84,7 @@ def test_fresh_does_all_again(
     assert len(toy()) == 144
     again = run(*command, "--fresh")
     assert len(toy()) == 144
+    assert "Searching: 2 queries" in again.err
     assert again.json["measures"] == first.json["measures"]
     assert run(*command).json == {**again.json, "provenance": run(*command).json["provenance"]}
     assert toy() == []
@@ -144,6 +145,10 @@ def test_an_index_made_by_lsr_index(run: Callable[..., Any], beir: Path) -> None
     place = beir.parent / "index"
     assert run("index", beir, "-o", place, "--encoder", "bm25").code == 0
     assert run("eval", beir, "--index", place).code == 0
+    lines = (beir / "corpus.jsonl").read_text().splitlines(keepends=True)
+    (beir / "corpus.jsonl").write_text("".join(lines[1:]))
+    assert run("index", beir, "-o", place, "--encoder", "bm25", "--force").code == 0
+    assert "Searching: 2 queries" in run("eval", beir, "--index", place).err
     answer = run("eval", beir, "--index", place, "--max-length", 9)
     assert (answer.code, answer.error.partition(",")[0]) == (
         1,
