@@ -147,7 +147,10 @@ def evaluate(
             report.mkdir(parents=True, exist_ok=True)
         results = _Experiments(asked, settings, report, command).results()
     if report is not None:
+        from lsr.eval.report import write_report
+
         write_per_query(report / "per_query.parquet", results)
+        write_report(report, results, command)
     if per_query is not None:
         write_per_query(per_query, results)
     if as_json:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import types
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +335,32 @@ def test_per_query_values(
             assert sum(values) / 3 == pytest.approx(mean)
     answer = run(*command, "--per-query", tmp_path / "no" / "values.parquet")
     assert (answer.code, "its folder does not exist" in answer.error) == (1, True)
+
+
+def test_a_report(
+    run: Callable[..., Any],
+    data: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[tuple[Path, Sequence[Any], str]] = []
+    module = types.ModuleType("lsr.eval.report")
+    vars(module)["write_report"] = lambda *arguments: written.append(arguments)
+    monkeypatch.setitem(sys.modules, "lsr.eval.report", module)
+    place = tmp_path / "report"
+    command = ["eval", "vaswani", "--data", data("vaswani"), "--encoder", "bm25"]
+    answer = run(*command, "--report", place)
+    assert answer.code == 0
+    ((where, results, told),) = written
+    assert where == place
+    assert [result.encoder for result in results] == ["bm25"]
+    assert told == f"lsr {' '.join(map(str, command))} --report {place}"
+    assert results[0].provenance["command"] == told
+    assert len(lsr.open(place / "indexes" / "vaswani" / "bm25")) == 144
+    assert len(pq.read_table(place / "per_query.parquet")) == 9
+    (tmp_path / "file").touch()
+    answer = run(*command, "--report", tmp_path / "file")
+    assert (answer.code, answer.err.count("\n")) == (1, 1)
 
 
 @pytest.mark.parametrize(
