@@ -29,7 +29,7 @@ PASSES = 5
 @click.option("-k", default=10, show_default=True)
 def main(dataset: str, indexes: tuple[str, ...], k: int) -> None:
     """Print median and p99 microseconds a query for INDEXES with the judged queries of DATASET."""
-    texts = [query.text for query in load_dataset(dataset, "test", ["nDCG@10"]).queries]
+    texts = list(load_dataset(dataset).queries.values())
     opened = [lsr.open(path) for path in indexes]
     rows = [list(index.encoder.encode_queries(texts)) for index in opened]
     best: list[npt.NDArray[np.float64] | None] = [None] * len(opened)

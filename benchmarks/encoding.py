@@ -22,7 +22,9 @@ from lsr import Index, LsrError, load_encoder
 from lsr.data.corpus import open_corpus
 from lsr.encoders.heads import isa
 from lsr.errors import EncoderError
-from lsr.eval.dataset import evaluate_index, load_dataset
+from lsr.eval.dataset import load_dataset
+from lsr.eval.experiment import evaluate
+from lsr.eval.kept_indexes import Options
 
 Row = dict[str, Any]
 
@@ -150,7 +152,7 @@ def qualities(
             try:
                 encoder = load_encoder(name, threads=threads, precision=precision)
                 index = Index.build(scratch / "index", open_corpus(source), encoder, force=True)
-                row["value"] = evaluate_index(index, dataset, k=100)["nDCG@10"]
+                row["value"] = evaluate(index, dataset, Options(100)).scores.means["nDCG@10"]
             except EncoderError as error:
                 row["failed"] = str(error)
             rows.append(row)

@@ -9,7 +9,8 @@ from typing import Literal
 
 from lsr.data.builtin import COLLECTIONS, collection_path
 from lsr.data.records import BadRecord, Record, record_id, record_text, record_title
-from lsr.data.sources import IrDatasetsSource, RecordSource, open_records, read, stop
+from lsr.data.sources import IRDS, IrDatasetsSource, RecordSource, open_records, read, stop
+from lsr.data.streams import in_zip
 from lsr.errors import CorpusError
 from lsr.vectors import SparseVectors
 
@@ -18,7 +19,6 @@ ACCEPTED = (
     f"irds:<dataset id>, - for standard input, or a built-in one ({', '.join(COLLECTIONS)})"
 )
 
-_IRDS = "irds:"
 _TSV_LAYOUTS = (("id", "text"), ("id", "title", "text"))
 
 
@@ -62,11 +62,13 @@ class Corpus:
     Attributes:
         name: what to call the collection: "nfcorpus" for beir/nfcorpus.zip.
         skipped: how many bad records were left out so far, with `on_error` "skip".
+        place: of the document read last, such as "docs.jsonl, line 7".
     """
 
     def __init__(self, name: str, source: RecordSource, on_error: Literal["stop", "skip"]) -> None:
         self.name = name
         self.skipped = 0
+        self._number = 0
         self._source = source
         self._refuse = stop if on_error == "stop" else self._skip
 
@@ -75,10 +77,15 @@ class Corpus:
         """The share of the source read so far, 0 to 1; None when unknown (standard input)."""
         return self._source.fraction
 
+    @property
+    def place(self) -> str:
+        return f"{self._source.where}, {self._source.unit} {self._number}"
+
     def __iter__(self) -> Iterator[Document]:
         self.skipped = 0
         any_good = False
-        for _, document in read(self._source, document_of, self._refuse):
+        for number, document in read(self._source, document_of, self._refuse):
+            self._number = number
             any_good = True
             yield document
         if not any_good:
@@ -111,12 +118,12 @@ def open_corpus(source: str, on_error: Literal["stop", "skip"] = "stop") -> Corp
         raise CorpusError(f'on_error is "stop" or "skip", not {on_error!r}')
     if source == "-":
         return Corpus("stdin", _open(None), on_error)
-    if source.startswith(_IRDS):
-        dataset = source.removeprefix(_IRDS)
+    if source.startswith(IRDS):
+        dataset = source.removeprefix(IRDS)
         return Corpus(dataset, IrDatasetsSource(dataset), on_error)
     path = Path(source)
     try:
-        missing = not path.exists()
+        missing = not (path.exists() or in_zip(path))
     except OSError:  # opening it says why
         missing = False
     if missing:

@@ -23,6 +23,7 @@ from lsr.errors import CorpusError
 
 T = TypeVar("T")
 
+IRDS = "irds:"
 PARQUET = ".parquet"
 _JSON_LINES = (".jsonl", ".json", ".ndjson")
 _PARQUET_BATCH = 1024  # rows made into Python objects at a time
@@ -189,17 +190,10 @@ class IrDatasetsSource(RecordSource):
     unit = "document"
 
     def __init__(self, name: str) -> None:
-        import ir_datasets
-
-        self.where = f"irds:{name}"
+        self.where = f"{IRDS}{name}"
         self._read = 0
         self._count = 0
-        try:
-            self._dataset = ir_datasets.load(name)
-        except KeyError:
-            raise CorpusError(
-                f"ir_datasets knows no dataset {name!r}; see https://ir-datasets.com for their ids"
-            ) from None
+        self._dataset = irds_dataset(self.where)
         if not self._dataset.has_docs():
             raise CorpusError(f"{self.where} has no documents of its own; name its collection")
 
@@ -209,19 +203,38 @@ class IrDatasetsSource(RecordSource):
 
     def raw(self) -> Iterator[tuple[int, Any]]:
         self._read = 0
-        try:
+        with reading_irds(self.where, lambda: f" after document {self._read}"):
             self._count = self._dataset.docs_count() or 0
             for document in self._dataset.docs_iter():
                 self._read += 1
                 yield self._read, document
-        except (OSError, RuntimeError, ValueError) as error:  # downloads, checksums, formats
-            raise CorpusError(
-                f"{self.where} cannot be read after document {self._read} ({error}); "
-                "fetch the dataset again"
-            ) from error
 
     def parser(self) -> Callable[[int, Any], Record]:
         return _irds_record
+
+
+def irds_dataset(source: str) -> Any:
+    """The dataset of an ir_datasets id with `IRDS` before it."""
+    import ir_datasets
+
+    name = source.removeprefix(IRDS)
+    try:
+        return ir_datasets.load(name)
+    except KeyError:
+        raise CorpusError(
+            f"ir_datasets knows no dataset {name!r}; see https://ir-datasets.com for their ids"
+        ) from None
+
+
+@contextmanager
+def reading_irds(where: str, after: Callable[[], str] = str) -> Iterator[None]:
+    """What ir_datasets raises while it reads, as one sentence; `after` says how far it came."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:  # downloads, checksums, formats
+        raise CorpusError(
+            f"{where} cannot be read{after()} ({error}); fetch the dataset again"
+        ) from error
 
 
 def _irds_record(number: int, document: Any) -> Record:

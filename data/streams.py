@@ -115,10 +115,13 @@ class LineStream:
 def locate(path: Path, member: str) -> LineStream:
     """The stream of `path`, or, for a BEIR folder or zip, of its file `member`.
 
-    The file inside may be compressed (.gz, .zst); a zip may keep it in one top folder.
+    The file inside may be compressed (.gz, .zst); a zip may keep it in one top folder, and
+    `path` may go on inside the zip: set.zip/android is a folder of it.
     Raises `CorpusError` when there is no such file.
     """
     try:
+        if in_zip(path):
+            return locate(path.parent, f"{path.name}/{member}")
         if path.is_dir():
             return _in_folder(path, member)
         if not path.exists():
@@ -128,6 +131,11 @@ def locate(path: Path, member: str) -> LineStream:
     if path.suffix.lower() == ".zip":
         return LineStream(path, _in_zip(path, member))
     return LineStream(path)
+
+
+def in_zip(path: Path) -> bool:
+    """Whether a path is that of a folder inside a zip."""
+    return path.parent.suffix.lower() == ".zip" and path.parent.is_file()
 
 
 def _in_folder(path: Path, member: str) -> LineStream:

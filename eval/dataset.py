@@ -1,53 +1,224 @@
-"""A judged dataset, and an index measured on it."""
+"""A judged dataset: queries, judgments, and where its documents are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+from lsr.data.builtin import COLLECTIONS
 from lsr.data.corpus import open_corpus
-from lsr.data.queries import Query, read_queries
+from lsr.data.datasets import CATALOGUE, entry_of, find_dataset
+from lsr.data.download import md5_of
+from lsr.data.queries import read_queries
+from lsr.data.sources import IRDS, irds_dataset, reading_irds
+from lsr.data.streams import in_zip, locate
 from lsr.errors import CorpusError
-from lsr.eval.measures import evaluate, parse_measures
-from lsr.eval.qrels import read_qrels
-from lsr.eval.runs import write_run
-from lsr.retrieval import Index
+from lsr.eval.measures import parse_measures
+from lsr.eval.qrels import place_of, read_qrels
+from lsr.eval.results import Qrels
+from lsr.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The judged queries of a collection and what to measure on them."""
+    """The judged queries of a collection and what to measure on them.
+
+    Attributes:
+        name: such as "nfcorpus".
+        documents: where they are, for `open_corpus`.
+        queries: id -> text of those that are judged.
+        qrels: of these queries.
+        measures: ir-measures names.
+        split: of the judgments; "" where they come without.
+        leaves_out_own: whether the document with a query's own id is left out (BEIR's protocol
+            for ArguAna and Quora).
+        judgments: where they are, for messages.
+        checksums: file name -> MD5 of what was read; none for ir_datasets, which checks itself.
+        counts: what there is and what does not fit together.
+        remarks: the latter, a sentence each.
+    """
 
     name: str
-    queries: list[Query]
-    qrels: dict[str, dict[str, int]]
+    documents: str
+    queries: Mapping[str, str]
+    qrels: Qrels
     measures: Sequence[str]
+    split: str
+    leaves_out_own: bool
+    judgments: str
+    checksums: Mapping[str, str]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
+
+    @property
+    def collection(self) -> str:
+        """What tells its documents from others: the MD5 of their file, or their id."""
+        return next(iter(self.checksums.values())) if self.checksums else self.documents
+
+    def place_of(self, query: str, document: str | None = None) -> str:
+        """Where a judgment stands, as "FILE, line 7"."""
+        if self.judgments.startswith(IRDS):
+            return self.judgments
+        return place_of(self.judgments, query, document, self.split)
 
 
-def load_dataset(source: str, split: str, measures: Sequence[str]) -> Dataset:
-    """Queries and judgments of a BEIR folder or zip; only judged queries are kept.
+def parts_of(source: str, data: Path | None, progress: type[Progress]) -> dict[str, str]:
+    """The datasets that a user names: name -> source for `load_dataset`.
+
+    One, but for those that are several in one zip, as CQADupStack is.
+
+    Args:
+        source: a name of `lsr.data.datasets.CATALOGUE`, unless a BEIR folder of that name is
+            here; a BEIR folder or zip; a file of documents; or an id with "irds:" before it.
+        data: the folder of zips where names are looked up first.
+
+    Raises `CorpusError` when there is no such dataset, and it cannot be downloaded.
+    """
+    name = source.removeprefix(IRDS)
+    if source in CATALOGUE and not (Path(source) / "qrels").is_dir():
+        source = str(find_dataset(source, data, progress))
+    elif not source.startswith(IRDS):
+        if not (Path(source).exists() or in_zip(Path(source)) or source in COLLECTIONS):
+            unknown = f", and is none of the known names ({', '.join(CATALOGUE)})"
+            is_path = Path(source).name != source
+            raise CorpusError(
+                f"{source} does not exist{'' if is_path else unknown}; check the path"
+            )
+        name = _name(source)
+    parts = entry_of(name).parts
+    return {f"{name}/{part}": f"{source}/{part}" for part in parts} if parts else {name: source}
+
+
+def load_dataset(
+    source: str,
+    split: str | None = None,
+    measures: Sequence[str] = (),
+    *,
+    name: str | None = None,
+    queries: str | None = None,
+    qrels: str | None = None,
+) -> Dataset:
+    """Queries and judgments of a BEIR folder or zip or of ir_datasets, or from two files.
+
+    Only judged queries are kept.
+
+    Args:
+        source: where the documents are, and the rest unless it is given apart.
+        split: of the judgments; None for the usual one.
+        measures: None for the usual ones.
+        name: None for that of the source.
+        queries, qrels: files for `read_queries` and `read_qrels`.
 
     Raises `CorpusError` when they cannot be read or no query is judged, `QueryError` for a
     name that is no measure.
     """
+    name = name or (source.removeprefix(IRDS) if source.startswith(IRDS) else _name(source))
+    entry = entry_of(source if source.startswith(IRDS) else name.partition("/")[0])
+    split = split or entry.split
+    measures = list(measures) or list(entry.measures)
     parse_measures(measures)  # a wrong name must not be found after an hour of encoding
-    qrels = read_qrels(source, split)
-    queries = [query for query in read_queries(source) if query.id in qrels]
-    if not queries:
-        raise CorpusError(f"{source}: no query of it is judged in qrels/{split}.tsv")
-    return Dataset(open_corpus(source).name, queries, qrels, measures)
+    asked: dict[str, str]
+    if queries is None and source.startswith(IRDS):
+        asked = _irds_queries(source)
+    else:
+        asked = {query.id: query.text for query in read_queries(queries or source)}
+    judgments = qrels or source
+    if judgments.startswith(IRDS):
+        split = ""
+    judged = read_judgments(judgments, split)
+    dataset = Dataset(
+        name,
+        source,
+        {query: text for query, text in asked.items() if query in judged},
+        {query: judged[query] for query in asked if query in judged},
+        [str(measure) for measure in parse_measures(measures)],
+        split,
+        entry.leaves_out_own,
+        judgments,
+        _checksums(source, queries, qrels, split),
+    )
+    if not dataset.queries:
+        where = qrels or (f"qrels/{split}.tsv" if split else "its judgments")
+        raise CorpusError(f"{source}: no query of it is judged in {where}")
+    return _compared(dataset, asked, judged)
 
 
-def evaluate_index(
-    index: Index, dataset: Dataset, *, k: int, threads: int = 1, run_file: Path | None = None
-) -> dict[str, float]:
-    """Search every query of a dataset and return its measures by ir-measures name."""
-    hits = index.search([query.text for query in dataset.queries], k, threads=threads)
-    run = {
-        query.id: dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
-        for query, found in zip(dataset.queries, hits, strict=True)
+def read_judgments(source: str, split: str) -> dict[str, dict[str, int]]:
+    """The judgments of an ir_datasets id, or of what `read_qrels` reads."""
+    return _irds_qrels(source) if source.startswith(IRDS) else read_qrels(source, split)
+
+
+def _compared(dataset: Dataset, asked: Mapping[str, str], judged: Qrels) -> Dataset:
+    """The dataset with what of its queries and judgments does not fit together."""
+    unjudged = len(asked) - len(dataset.queries)
+    unknown = [query for query in judged if query not in asked]
+    counts = {
+        "queries": len(dataset.queries),
+        "judgments": sum(map(len, dataset.qrels.values())),
+        "queries_without_judgments": unjudged,
+        "judged_queries_missing": len(unknown),
     }
-    if run_file is not None:
-        write_run(run_file, ((q, list(row), row.values()) for q, row in run.items()), "lsr")
-    return evaluate(dataset.qrels, run, dataset.measures)
+    remarks = []
+    if unjudged:
+        remarks.append(f"{unjudged:,} of {len(asked):,} queries have no judgments and are left out")
+    if unknown:
+        remarks.append(
+            f"{len(unknown):,} of {len(judged):,} judged queries are not among the queries and "
+            f"are left out, the first {unknown[0]!r} ({dataset.place_of(unknown[0])})"
+        )
+    return replace(dataset, counts=counts, remarks=remarks)
+
+
+def _name(source: str) -> str:
+    return open_corpus(source).name
+
+
+def _checksums(source: str, queries: str | None, qrels: str | None, split: str) -> dict[str, str]:
+    files = [queries, qrels] if queries or qrels else []
+    if not source.startswith(IRDS):
+        path = Path(source)
+        zipped = path.parent if in_zip(path) else path
+        if zipped.is_dir():
+            members = ["corpus.jsonl"]
+            members += [] if queries else ["queries.jsonl"]
+            members += [] if qrels else [f"qrels/{split}.tsv"]
+            files = [*(locate(zipped, member).where for member in members), *files]
+        else:
+            files = [str(zipped), *files]
+    found = {}
+    for file in map(Path, filter(None, files)):
+        status = file.stat()
+        found[file.name] = _md5(file, status.st_size, status.st_mtime_ns)
+    return found
+
+
+@cache
+def _md5(file: Path, size: int, modified: int) -> str:
+    """Once, where the parts of a dataset come from one large zip."""
+    return md5_of(file)
+
+
+def _irds_queries(source: str) -> dict[str, str]:
+    dataset = irds_dataset(source)
+    if not dataset.has_queries():
+        raise CorpusError(f"{source} has no queries; name one of its subsets, or give --queries")
+    with reading_irds(source):
+        return {query.query_id: _text(query) for query in dataset.queries_iter()}
+
+
+def _text(query: Any) -> str:
+    return str(query.text if hasattr(query, "text") else query.default_text())
+
+
+def _irds_qrels(source: str) -> dict[str, dict[str, int]]:
+    dataset = irds_dataset(source)
+    if not dataset.has_qrels():
+        raise CorpusError(f"{source} has no judgments; name one of its subsets, or give --qrels")
+    found: dict[str, dict[str, int]] = {}
+    with reading_irds(source):
+        for judgment in dataset.qrels_iter():
+            found.setdefault(judgment.query_id, {})[judgment.doc_id] = int(judgment.relevance)
+    return found

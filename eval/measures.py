@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ _TREC_NAMES = {
 }
 # name, (parameters), then @cutoff or trec_eval's .cutoff or _cutoff
 _NAME = re.compile(r"([^\W\d]\w*?)(?:\((.*)\))?(?:[@._]([0-9]+(?:\.[0-9]+)?))?")
+_LARGEST = float(np.finfo(np.float32).max)
 _EXAMPLES = "use names such as nDCG@10, R@100, RR@10, AP, P(rel=2)@5 or ndcg_cut_10"
 
 
@@ -38,17 +39,13 @@ def parse_measures(names: Sequence[str]) -> list[Measure]:
     return [_parse(name) for name in names]
 
 
-def evaluate(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[str, float]:
-    """The mean of each measure over all judged queries, as of `scores`."""
-    return dict(scores(qrels, run, measures).means)
-
-
 def scores(qrels: Qrels, run: Run, measures: Sequence[str]) -> Scores:
-    """Measures of a run, query by query and on average over all judged queries.
+    """Each measure for every judged query, and over all of them.
 
-    A judged query that the run does not answer counts as one that retrieved nothing, mostly 0;
-    answers to queries without judgments are ignored.  Documents are ranked as trec_eval ranks
-    them (`_ranked`), so the file `write_run` makes of the run gets the same values there.
+    A judged query that the run does not answer counts 0; answers to queries without
+    judgments are ignored.  Values are those that ir-measures computes from the run's file:
+    most measures rank by score as float32, then id descending, as trec_eval does; RR with a
+    cutoff, id ascending, as MS MARCO's script does.
 
     Args:
         qrels: query id -> document id -> grade; 1 and more is relevant.
@@ -56,51 +53,39 @@ def scores(qrels: Qrels, run: Run, measures: Sequence[str]) -> Scores:
         measures: names for `parse_measures`.
 
     Returns:
-        values by ir-measures' names, in the order of `measures`; queries in the order of `qrels`.
+        `Scores` by ir-measures' names, in the order of `measures`.
 
-    Raises `QueryError` for a name that is no measure or cannot be computed here, and for a score
-    that is not finite.
+    Raises `QueryError` for a name that is no measure, and for scores that are not finite.
     """
     import ir_measures
 
     parsed = parse_measures(measures)
-    ranked = {query: _ranked(run[query]) for query in qrels if run.get(query)}
-    aggregators = {measure: measure.aggregator() for measure in parsed}
-    per_query: dict[str, dict[str, float]] = {
-        str(measure): dict.fromkeys(qrels, 0.0) for measure in parsed
-    }
+    answers = {query: dict(run[query]) for query in qrels if run.get(query)}
+    _check_finite(answers)
     try:
-        found = ir_measures.iter_calc(
-            parsed, {query: dict(judged) for query, judged in qrels.items()}, ranked
+        found = ir_measures.calc(
+            parsed, {query: dict(judged) for query, judged in qrels.items()}, answers
         )
-        for metric in found:
-            aggregators[metric.measure].add(metric.value)
-            per_query[str(metric.measure)][metric.query_id] = float(metric.value)
     except (ValueError, RuntimeError) as error:
         # Measures whose implementation is a package of its own.
         raise QueryError(f"ir_measures cannot compute {', '.join(measures)}: {error}") from error
-    means = {str(measure): float(aggregators[measure].result()) for measure in parsed}
-    return Scores(means, per_query)
+    per_query: dict[str, dict[str, float]] = {str(m): dict.fromkeys(qrels, 0.0) for m in parsed}
+    for metric in found.per_query:
+        per_query[str(metric.measure)][metric.query_id] = float(metric.value)
+    return Scores({str(m): float(found.aggregated[m]) for m in parsed}, per_query)
 
 
-def _ranked(scores: Mapping[str, float]) -> dict[str, float]:
-    """Distinct scores in trec_eval's order: score as float32, then document id, descending.
-
-    trec_eval ignores the order of a run's lines and breaks ties by the id; float64 scores
-    that agree as float32 are ties to it.  ir-measures has several implementations, and some
-    (RR@10) keep the order given among ties where others (RR) do as trec_eval.  With ties
-    resolved here, all see one ranking.
-    """
-    with np.errstate(over="ignore"):  # infinite then, which is refused
-        single = np.fromiter(scores.values(), np.float64, len(scores)).astype(np.float32)
-    if not np.isfinite(single).all():
-        wrong = list(scores)[int(np.flatnonzero(~np.isfinite(single))[0])]
-        raise QueryError(
-            f"the run gives document {wrong!r} the score {scores[wrong]}; "
-            "scores of a run must be finite and fit float32"
-        )
-    order = sorted(zip(single.tolist(), scores, strict=True), reverse=True)
-    return {document: float(len(order) - rank) for rank, (_, document) in enumerate(order)}
+def _check_finite(run: Run) -> None:
+    """Scores must fit the float32 that trec_eval makes of them."""
+    for query, row in run.items():
+        values = np.fromiter(row.values(), np.float64, len(row))
+        wrong = np.flatnonzero(~(np.abs(values) <= _LARGEST))
+        if wrong.size:
+            document = list(row)[int(wrong[0])]
+            raise QueryError(
+                f"the run gives document {document!r} of query {query!r} the score "
+                f"{row[document]}; scores of a run must be finite and fit float32"
+            )
 
 
 def _parse(name: str) -> Measure:

@@ -56,6 +56,16 @@ def read_qrels(path: str, split: str = "test") -> dict[str, dict[str, int]]:
     return qrels
 
 
+def place_of(path: str, query: str, document: str | None = None, split: str = "test") -> str:
+    """Where the first judgment of a query, or of a document for it, stands: "FILE, line 7"."""
+    stream = locate(Path(path), f"qrels/{split}.tsv")
+    for number, line in stream.lines():
+        cells = decode(line).split()
+        if len(cells) > 2 and cells[0] == query and document in (None, cells[-2]):
+            return f"{stream.where}, line {number}"
+    return stream.where
+
+
 def _judgment(text: str, beir: bool) -> tuple[str, str, int]:
     cells = text.split("\t") if beir else text.split()
     if len(cells) != (3 if beir else 4):

@@ -4,61 +4,26 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from io import TextIOWrapper
 from pathlib import Path
 from typing import SupportsFloat, TextIO, TypeAlias
 
-from lsr.data.records import BadRecord, decode
-from lsr.data.streams import locate
+from lsr.data.records import BadRecord, checked_id, decode
+from lsr.data.streams import LineStream, compressed
 from lsr.errors import CorpusError, LsrError, QueryError
 
 # (query id, document ids best first, their scores)
 RunRow: TypeAlias = tuple[str, Sequence[str], Iterable[SupportsFloat]]
 
 
-def read_run(path: str | Path) -> dict[str, dict[str, float]]:
-    """A run in TREC's six columns, apart by any white space; .gz and .zst are read too.
-
-    The order of lines and the column of ranks mean nothing: scores decide, as in trec_eval.
-
-    Returns:
-        query id -> document id -> score, in the order of the file.
-
-    Raises `CorpusError` naming the line of a wrong number of columns, a score that is no finite
-    number, or a document given twice for one query; and when the file holds no line.
-    """
-    stream = locate(Path(path), "run.trec")
-    run: dict[str, dict[str, float]] = {}
-    for number, line in stream.lines():
-        try:
-            cells = decode(line).split()
-            if not cells:
-                continue
-            if len(cells) != 6:
-                raise BadRecord(
-                    f"has {len(cells)} columns instead of query, Q0, document, rank, score, tag; "
-                    "write a run in TREC's form"
-                )
-            query, document, score = cells[0], sys.intern(cells[2]), _score(cells[4])
-            found = run.setdefault(query, {})
-            if document in found:
-                raise BadRecord(
-                    f"has document {document!r} for query {query!r} a second time; keep one"
-                )
-            found[document] = score
-        except BadRecord as error:
-            raise CorpusError(f"{stream.where}, line {number} {error}") from None
-    if not run:
-        raise CorpusError(f"{stream.where} holds no line of a run; check that it is the right file")
-    return run
-
-
 def write_run(path: str | Path, rows: Iterable[RunRow], tag: str) -> None:
     """Write a run in TREC's six columns: query, Q0, document, rank from 1, score, tag.
 
     Rows are written as they come.  The file appears complete or not at all: it is written
-    under a temporary name beside `path`, flushed to disk and renamed.  Scores are written as
+    under a temporary name beside `path`, flushed to disk and renamed; compressed where its
+    name ends in .gz or .zst.  Scores are written as
     the shortest decimals that read back as the same float64.
 
     Raises `QueryError` for ids or a tag with white space and for scores that are not finite;
@@ -74,15 +39,64 @@ def write_run(path: str | Path, rows: Iterable[RunRow], tag: str) -> None:
         target = path.resolve()  # renaming over a link would replace the link
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         try:
-            with partial.open("w", encoding="utf-8", newline="\n") as out:
-                _write(out, rows, tag)
-                out.flush()
-                os.fsync(out.fileno())
+            with partial.open("wb") as file:
+                with ExitStack() as closing:
+                    stream = compressed(file, target.name, closing)
+                    out = TextIOWrapper(stream, "utf-8", newline="\n")
+                    closing.callback(out.detach)  # flushes; its end would close the file too
+                    _write(out, rows, tag)
+                os.fsync(file.fileno())
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise LsrError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def read_run(path: str | Path) -> dict[str, dict[str, float]]:
+    """The run of a file in TREC's six columns, which may be compressed (.gz, .zst).
+
+    Returns:
+        query id -> document id -> score.  Ranks are not read: measures rank by score, and
+        equal scores by id, as trec_eval does.
+
+    Raises `CorpusError` naming the line of other columns, of a score that is no finite number,
+    and of a document that a query has already; and when there are no lines.
+    """
+    stream = LineStream(Path(path))
+    run: dict[str, dict[str, float]] = {}
+    for number, line in stream.lines():
+        try:
+            cells = decode(line).split()
+            if not cells:
+                continue
+            if len(cells) != 6:
+                raise BadRecord(
+                    f"has {len(cells)} columns instead of query, Q0, document, rank, score, tag; "
+                    "complete the line"
+                )
+            query, document = checked_id(cells[0]), checked_id(cells[2])
+            found = run.setdefault(query, {})
+            if document in found:
+                raise BadRecord(
+                    f"repeats the document {document!r} for query {query!r}; keep one of its lines"
+                )
+            found[document] = _score(cells[4])
+        except BadRecord as error:
+            raise CorpusError(f"{stream.where}, line {number} {error}") from None
+    if not run:
+        raise CorpusError(f"{stream.where} holds no run; check that it is the right file")
+    return run
+
+
+def _score(text: str) -> float:
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score) or "_" in text:
+        raise BadRecord(f"has the score {text[:40]!r}; scores are finite numbers")
+    return score
 
 
 def _write(out: TextIO, rows: Iterable[RunRow], tag: str) -> None:
@@ -102,16 +116,6 @@ def _write(out: TextIO, rows: Iterable[RunRow], tag: str) -> None:
                     "scores of a run must be finite"
                 )
             out.write(f"{query} Q0 {document} {rank} {score!r} {tag}\n")
-
-
-def _score(text: str) -> float:
-    try:
-        score = float(text)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score) or "_" in text:  # Python reads 1_0 as 10
-        raise BadRecord(f"has the score {text[:40]!r}; scores are finite numbers")
-    return score
 
 
 def _check_word(what: str, value: str) -> None:

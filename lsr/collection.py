@@ -43,15 +43,15 @@ class Survey:
     places: list[Place]
 
 
-def survey(corpus: Corpus, where: str, progress: type[Progress]) -> Survey:
+def survey(corpus: Corpus, progress: type[Progress]) -> Survey:
     """Read a collection once before the work, for its errors and its length.
 
     Encoding takes hours where reading takes seconds, so a bad record must not be found late.
-    Raises `CorpusError` at one, and for a repeated id in `where`.
+    Raises `CorpusError` at one, and for a repeated id.
     """
     places = []
     with progress("Checking", "documents", None, lambda: corpus.fraction) as bar:
-        for place, group in placed(groups(distinct(corpus, f"{where}: "))):
+        for place, group in placed(groups(distinct(corpus))):
             places.append(place)
             bar.advance(len(group))
     return Survey(places[-1].last if places else 0, places)
@@ -67,7 +67,7 @@ def placed(batches: Iterable[list[Document]]) -> Iterator[tuple[Place, list[Docu
         before = last
 
 
-def distinct(documents: Documents, where: str = "") -> Iterator[Document]:
+def distinct(documents: Documents) -> Iterator[Document]:
     """The documents, checked; raises `CorpusError` for a bad one or a repeated id."""
     seen: set[str] = set()
     for number, item in enumerate(_reading(documents), 1):
@@ -81,10 +81,8 @@ def distinct(documents: Documents, where: str = "") -> Iterator[Document]:
         except BadRecord as error:
             raise CorpusError(f"document {number}: {error}") from None
         if document.id in seen:
-            raise CorpusError(
-                f"{where}document {number}: the id {document.id!r} was there before; "
-                "ids must differ"
-            )
+            place = documents.place if isinstance(documents, Corpus) else f"document {number}"
+            raise CorpusError(f"{place}: the id {document.id!r} was there before; ids must differ")
         if number > MOST_DOCUMENTS:
             raise CorpusError(f"an index holds at most {MOST_DOCUMENTS:,} documents")
         seen.add(document.id)

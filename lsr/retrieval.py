@@ -84,6 +84,10 @@ class Index:
     def __len__(self) -> int:
         return self.manifest.documents
 
+    def __contains__(self, id: object) -> bool:
+        """Whether there is a document with this external id."""
+        return isinstance(id, str) and any(s.ids.find(id) is not None for s in self._segments)
+
     def __enter__(self) -> Index:
         return self
 

@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)  # a polite kill cleans up as Ctrl-C does
     debug = "--debug" in arguments[:1]
     try:
-        cli.main(arguments, prog_name="lsr", standalone_mode=False)
+        # Reports tell the command to repeat.
+        cli.main(arguments, prog_name="lsr", standalone_mode=False, obj=arguments)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

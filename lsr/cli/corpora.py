@@ -21,4 +21,4 @@ def open_surveyed(source: str, on_error: str) -> tuple[Corpus, Survey | None]:
     corpus = open_corpus(source, cast(Literal["stop", "skip"], on_error))
     if source == "-" or source.startswith("irds:"):
         return corpus, None
-    return corpus, survey(corpus, source, Progress)
+    return corpus, survey(corpus, Progress)

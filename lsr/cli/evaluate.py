@@ -2,111 +2,288 @@
 
 from __future__ import annotations
 
-import tempfile
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from lsr.cli.options import encoder_options, writable, write_json
+from lsr.cli.options import (
+    encoder_option,
+    encoding_options,
+    given,
+    precision_option,
+    writable,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from lsr.eval.dataset import Dataset
+    from lsr.eval.kept_indexes import Options
+    from lsr.eval.results import Result
+
+_SETTINGS = (
+    "max_length",
+    "document_terms",
+    "query_terms",
+    "prune_ratio",
+    "device",
+    "batch_size",
+    "precision",
+    "threads",
+)
+# What decides a run, and so has no place where there is one already.
+_OF_SEARCHING = (
+    "suite",
+    "data",
+    "encoder",
+    "weights",
+    *_SETTINGS,
+    "index_path",
+    "queries",
+    "k",
+    "run_out",
+    "report",
+    "fresh",
+)
+_FILE = click.Path(path_type=Path)
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command("eval")
-@click.argument("corpus")
+@click.argument("datasets", metavar="DATASET…", nargs=-1)
+@click.option(
+    "--suite", type=click.Choice(["small", "beir13"]), help="Several datasets, by one name."
+)
+@click.option(
+    "--data", type=_FOLDER, metavar="DIR", help="Where the zips of named datasets are looked up."
+)
+@encoder_option(multiple=True)
 @click.option(
     "--index",
     "index_path",
-    type=click.Path(path_type=Path),
-    help="Use this index, or build it here and keep it.",
+    type=_FILE,
+    metavar="DIR",
+    help="Use this index, or build it here and keep it; of several, in DIR/DATASET/ENCODER.",
 )
-@encoder_options
-@click.option("--split", metavar="NAME", default="test", show_default=True, help="Which judgments.")
+@encoding_options
+@precision_option
+@click.option("--split", metavar="NAME", help="Which judgments (default: the usual ones).")
+@click.option("--queries", metavar="FILE", help="Queries, where DATASET holds documents alone.")
+@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, where they are not in DATASET.")
 @click.option(
     "--measures",
     metavar="NAMES",
-    default="nDCG@10 R@100 RR@10",
-    show_default=True,
-    help="ir-measures names.",
+    default="",
+    help='ir-measures names (default: the usual ones, mostly "nDCG@10 R@100 RR@10").',
 )
 @click.option(
     "-k", default=1000, show_default=True, type=click.IntRange(1), metavar="N", help="Hits a query."
 )
 @click.option(
     "--run",
-    "run_file",
-    type=click.Path(path_type=Path),
-    callback=writable,
+    "run_out",
+    type=_FILE,
     metavar="OUT.trec",
-    help="Also write the TREC run.",
+    help="Also write the TREC run; of several, the folder OUT/DATASET.",
 )
+@click.option("--run-file", type=_FILE, metavar="RUN.trec", help="Measure this run (--qrels).")
 @click.option(
-    "--threads",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="N",
-    help="Queries are spread over so many.",
+    "--per-query",
+    type=_FILE,
+    callback=writable,
+    metavar="OUT.parquet",
+    help="Also write the value of each query.",
+)
+@click.option("--report", type=_FILE, metavar="DIR", help="Also write a report, with its indexes.")
+@click.option("--fresh", is_flag=True, help="Do again what is there already.")
+@click.option(
+    "--threads", type=click.IntRange(1), metavar="N", help="For building; queries are run on one."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
 def evaluate(
-    corpus: str,
-    index_path: Path | None,
-    encoder: str | None,
-    split: str,
-    measures: str,
-    k: int,
+    context: click.Context,
+    /,
     run_file: Path | None,
-    threads: int,
+    per_query: Path | None,
+    report: Path | None,
     as_json: bool,
-    **settings: Any,
+    **asked: Any,
 ) -> None:
-    """Measure an encoder on a BEIR dataset, given as its folder or zip.
+    """Measure encoders on judged datasets.
+
+    DATASET is a name of BEIR (downloaded unless --data DIR has its zip), a BEIR folder or zip,
+    irds:ID, or a collection with --queries and --qrels.  Indexes and runs are kept: the same
+    command goes on where it was interrupted, and does nothing twice.
 
     \b
     lsr eval nfcorpus.zip
-    lsr eval scifact.zip --encoder bm25 --measures "nDCG@10 R@100"
+    lsr eval scifact --encoder bm25 --measures "nDCG@10 R@100"
     lsr eval nfcorpus.zip --index nfcorpus --weights bm25=.6,splade-tiny=.4
-    lsr eval nfcorpus.zip --index nfcorpus --run nfcorpus.trec --json
+    lsr eval --suite small --data zips --encoder bm25 --encoder splade-tiny --report report
+    lsr eval --run-file nfcorpus.trec --qrels nfcorpus.zip --json
     """
-    from lsr.data.corpus import open_corpus
-    from lsr.encoders import DEFAULT_ENCODER
-    from lsr.eval.dataset import evaluate_index, load_dataset
-    from lsr.progress import Progress
-    from lsr.retrieval import Index
+    from lsr.eval.per_query import write_per_query
 
-    dataset = load_dataset(corpus, split, measures.replace(",", " ").split())
-    with tempfile.TemporaryDirectory(prefix="lsr-eval-") as scratch:
-        place = index_path or Path(scratch) / "index"
-        if index_path is not None and index_path.exists():
-            _refuse_build_options(index_path)
-            opened = Index.open(index_path)
-            if encoder is not None or settings["weights"] is not None:
-                opened.use_encoder(encoder, device=settings["device"], weights=settings["weights"])
-        else:
-            opened = Index.build(
-                place,
-                open_corpus(corpus),
-                encoder or DEFAULT_ENCODER,
-                progress=Progress,
-                **settings,
-            )
-        values = evaluate_index(opened, dataset, k=k, threads=threads, run_file=run_file)
-    name = opened.manifest.encoder["name"] if opened.manifest.encoder else None
+    command = shlex.join(["lsr", *map(str, context.obj or ["eval"])])
+    if run_file is not None:
+        option = "DATASET" if asked["datasets"] else given(context, *_OF_SEARCHING)
+        if option is not None:
+            raise click.UsageError(f"--run-file is measured as it is; leave out {option}.")
+        if asked["qrels"] is None:
+            raise click.UsageError("--run-file needs --qrels FILE|ZIP.")
+        results = [_measure_run(run_file, asked["qrels"], asked["split"], asked["measures"])]
+    else:
+        settings = {
+            name: asked[name]
+            for name in _SETTINGS
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        }
+        if report is not None:
+            report.mkdir(parents=True, exist_ok=True)
+        results = _Experiments(asked, settings, report, command).results()
+    if report is not None:
+        from lsr.eval.report import write_report
+
+        write_per_query(report / "per_query.parquet", results)
+        write_report(report, results, command)
+    if per_query is not None:
+        write_per_query(per_query, results)
     if as_json:
-        write_json({"dataset": dataset.name, "encoder": name, "measures": values})
-        return
-    click.echo(f"{dataset.name}, {name}, {len(dataset.queries):,} queries")
-    for measure, value in values.items():
-        click.echo(f"  {measure:<12} {value:.4f}")
+        from lsr.cli.results import as_json as json_of
+
+        objects = [json_of(result) for result in results]
+        write_json(objects[0] if len(objects) == 1 else objects)
+    else:
+        from lsr.cli.results import print_one, print_table
+
+        if len(results) == 1:
+            print_one(results[0])
+        else:
+            print_table(results)
 
 
-def _refuse_build_options(index: Path) -> None:
-    """Options that decide vectors belong to building: an index has its own."""
-    context = click.get_current_context()
-    for name in ("max_length", "document_terms", "query_terms", "prune_ratio", "batch_size"):
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(
-                f"--{name.replace('_', '-')} cannot change {index}, which is there already; "
-                "leave it out, or give another --index to build"
-            )
+@dataclass
+class _Experiments:
+    """All datasets with all encoders; `settings` are those given on the command line."""
+
+    asked: dict[str, Any]
+    settings: dict[str, Any]
+    report: Path | None
+    command: str
+
+    def results(self) -> list[Result]:
+        """One for each dataset and encoder, in this order."""
+        from lsr.eval.kept_indexes import Options
+
+        asked = self.asked
+        datasets = self._datasets()
+        encoders: Sequence[str | None] = list(dict.fromkeys(asked["encoder"])) or [None]
+        if asked["weights"] is not None and len(encoders) > 1:
+            raise click.UsageError("--weights are for one --encoder.")
+        self.several = len(encoders) > 1 or len(datasets) > 1 or len(datasets[0][1]) > 1
+        if self.several:
+            self._check_encoders(encoders)
+        elif asked["run_out"] is not None:
+            writable(click.get_current_context(), click.Option(["--run"]), asked["run_out"])
+        options = Options(asked["k"], asked["weights"], self.settings, asked["fresh"])
+        results = []
+        for name, parts in datasets:
+            for encoder in encoders:
+                results.append(self._result(name, parts, encoder, options))
+                remarks = results[-1].provenance["remarks"]
+                if remarks and encoder == encoders[0]:
+                    click.echo(f"{name}: {'; '.join(remarks)}.", err=True)
+        return results
+
+    def _datasets(self) -> list[tuple[str, list[Dataset]]]:
+        """Name and parts of each dataset."""
+        from lsr.data.datasets import SUITES
+        from lsr.eval.dataset import load_dataset, parts_of
+        from lsr.progress import Progress
+
+        asked = self.asked
+        sources = [*SUITES.get(asked["suite"], ()), *asked["datasets"]]
+        if not sources:
+            raise click.UsageError("Give a DATASET, --suite NAME, or --run-file FILE with --qrels.")
+        if len(sources) > 1 and (asked["queries"] or asked["qrels"]):
+            raise click.UsageError("--queries and --qrels are for one DATASET.")
+        measures = asked["measures"].replace(",", " ").split()
+        found: dict[str, list[Dataset]] = {}
+        for source in sources:
+            parts = parts_of(source, asked["data"], Progress)
+            name = source if len(parts) > 1 else next(iter(parts))
+            if name in found:
+                raise click.UsageError(f"{name} is there twice; give each dataset once.")
+            found[name] = [
+                load_dataset(
+                    place,
+                    asked["split"],
+                    measures,
+                    name=part,
+                    queries=asked["queries"],
+                    qrels=asked["qrels"],
+                )
+                for part, place in parts.items()
+            ]
+        return list(found.items())
+
+    def _check_encoders(self, encoders: Sequence[str | None]) -> None:
+        """The second encoder's name must not be found wrong when the first has done its work."""
+        from lsr.encoders import DEFAULT_ENCODER, load_encoder
+
+        for encoder in encoders:
+            load_encoder(encoder or DEFAULT_ENCODER, **self.settings)
+
+    def _result(
+        self, name: str, parts: Sequence[Dataset], encoder: str | None, options: Options
+    ) -> Result:
+        from lsr.eval.experiment import joined
+
+        results = [self._result_of_part(part, encoder, options) for part in parts]
+        result = results[0] if len(results) == 1 else joined(name, results)
+        if self.asked["run_out"] is not None:
+            _write_run(self.asked["run_out"], result, self.several)
+        return result
+
+    def _result_of_part(self, dataset: Dataset, encoder: str | None, options: Options) -> Result:
+        from lsr.encoders import DEFAULT_ENCODER
+        from lsr.eval.experiment import evaluate as evaluate_index
+        from lsr.eval.kept_indexes import open_index, place_of_index
+        from lsr.progress import Progress
+
+        place = self.asked["index_path"]
+        if place is None or self.several:
+            root = place or (self.report / "indexes" if self.report is not None else None)
+            encoder = encoder or DEFAULT_ENCODER
+            place = place_of_index(root, dataset, encoder, options)
+            click.echo(f"{dataset.name}, {encoder}: {place}", err=True)
+        try:
+            index = open_index(place, dataset, encoder, options, Progress)
+            return evaluate_index(index, dataset, options, command=self.command, progress=Progress)
+        except KeyboardInterrupt:
+            click.echo("Finished work is kept: the same command goes on from there.", err=True)
+            raise
+
+
+def _write_run(place: Path, result: Result, several: bool) -> None:
+    from lsr.eval.runs import write_run
+
+    if several:
+        place = place / result.dataset / f"{result.encoder.replace('/', '_')}.trec"
+        place.parent.mkdir(parents=True, exist_ok=True)
+    rows = ((query, list(row), row.values()) for query, row in result.run.items())
+    write_run(place, rows, "lsr")
+
+
+def _measure_run(file: Path, qrels: str, split: str | None, measures: str) -> Result:
+    from lsr.eval.experiment import evaluate_run
+
+    result = evaluate_run(file, qrels, split, measures.replace(",", " ").split())
+    for remark in result.provenance["remarks"]:
+        click.echo(f"{file}: {remark}.", err=True)
+    return result

@@ -39,15 +39,26 @@ weights_option = click.option(
 
 def encoder_options(function: F) -> F:
     """How texts become vectors."""
+    return encoder_option()(encoding_options(function))
+
+
+def encoder_option(multiple: bool = False) -> Callable[[F], F]:
+    """Which encoder, or which ones."""
+    several = "  Repeat it to compare." if multiple else ""
+    return click.option(
+        "--encoder",
+        metavar="E",
+        multiple=multiple,
+        help="bm25[:VARIANT], splade-tiny, [METHOD:] with a checkpoint folder or "
+        "HUB-ID[@REVISION], or several joined by + (default: bm25+splade-tiny, and "
+        f"splade-tiny where there is no collection).{several}",
+    )
+
+
+def encoding_options(function: F) -> F:
+    """What an encoder is told."""
     for option in reversed(
         [
-            click.option(
-                "--encoder",
-                metavar="E",
-                help="bm25[:VARIANT], splade-tiny, [METHOD:] with a checkpoint folder or "
-                "HUB-ID[@REVISION], or several joined by + (default: bm25+splade-tiny, and "
-                "splade-tiny where there is no collection).",
-            ),
             weights_option,
             click.option(
                 "--max-length",

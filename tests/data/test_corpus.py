@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lsr.collection import distinct
 from lsr.data.builtin import COLLECTIONS, MODELS, collection_path, model_path
 from lsr.data.corpus import Document, open_corpus
 from lsr.errors import CorpusError
@@ -256,3 +257,21 @@ def test_any_unicode_survives(
     suffix, pack = compress
     data = "".join(f"{line}\n" for line in lines).encode()
     assert read(tmp_path, f"random.jsonl{suffix}", pack(data)) == documents
+
+
+def test_a_folder_inside_a_zip(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "set.zip", {"set/a/corpus.jsonl": JSONL, "b/corpus.jsonl": b"{}"})
+    corpus = open_corpus(f"{path}/a")
+    assert corpus.name == "a"
+    documents = list(corpus)
+    assert documents == DOCUMENTS
+    assert corpus.place.startswith(f"{path}/set/a/corpus.jsonl, line ")
+    with pytest.raises(CorpusError, match=r"has no c/corpus\.jsonl in it"):
+        open_corpus(f"{path}/c")
+
+
+def test_the_place_of_a_repeated_id(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    path.write_text('{"_id": 1, "text": ""}\n\n{"_id": 1, "text": ""}\n')
+    with pytest.raises(CorpusError, match=r"c\.jsonl, line 3: the id '1' was there before"):
+        list(distinct(open_corpus(str(path))))

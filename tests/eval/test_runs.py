@@ -1,7 +1,8 @@
-"""Writing runs."""
+"""Writing and reading runs."""
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lsr.errors import LsrError, QueryError
-from lsr.eval.runs import write_run
+from lsr.errors import CorpusError, LsrError, QueryError
+from lsr.eval.runs import read_run, write_run
 
 
 def test_six_columns(tmp_path: Path) -> None:
@@ -31,6 +32,8 @@ def test_scores_read_back_equal(tmp_path: Path, scores: list[float]) -> None:
     path = tmp_path / "run.trec"
     write_run(path, [("q", [f"d{n}" for n in range(len(scores))], np.array(scores))], "t")
     assert [float(line.split()[4]) for line in path.read_text().splitlines()] == scores
+    if scores:
+        assert read_run(path) == {"q": {f"d{n}": score for n, score in enumerate(scores)}}
 
 
 def failing() -> Iterator[tuple[str, Sequence[str], Sequence[float]]]:
@@ -80,3 +83,45 @@ def test_bad_rows(
 def test_nowhere_to_write(tmp_path: Path) -> None:
     with pytest.raises(LsrError, match=r"run\.trec cannot be written: No such file"):
         write_run(tmp_path / "missing" / "run.trec", [], "t")
+
+
+def test_reading(tmp_path: Path) -> None:
+    path = tmp_path / "run.trec.gz"
+    lines = "q2 Q0 d1 9 -1e-3 a\r\n\nq1\tQ0\td1 1 2 a\nq2 0 d2 1 .5 b\n"
+    path.write_bytes(gzip.compress(lines.encode()))
+    run = read_run(path)
+    assert run == {"q2": {"d1": -0.001, "d2": 0.5}, "q1": {"d1": 2.0}}
+    assert list(run) == ["q2", "q1"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("q Q0 d 1 2.0\n", "line 1 has 5 columns instead of query, Q0, document, rank, score"),
+        ("q Q0 d 1 2 t\nq Q0 d 2 1 my tag\n", "line 2 has 7 columns"),
+        ("q Q0 d 1 high t\n", "line 1 has the score 'high'; scores are finite"),
+        ("q Q0 d 1 nan t\n", "line 1 has the score 'nan'"),
+        ("q Q0 d 1 1e999 t\n", "line 1 has the score '1e999'"),
+        ("q Q0 d 1 1_0 t\n", "line 1 has the score '1_0'"),
+        ("q Q0 d 1 2 t\np Q0 d 1 2 t\nq Q0 d 2 1 t\n", "line 3 repeats the document 'd' for q"),
+        ("\n", "holds no run"),
+        (b"q Q0 \xff 1 1 t\n", "line 1 is not UTF-8"),
+        (f"{'q' * 2000} Q0 d 1 1 t\n", "line 1 has an id longer"),
+    ],
+)
+def test_bad_runs(tmp_path: Path, data: str | bytes, message: str) -> None:
+    path = tmp_path / "run.trec"
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    with pytest.raises(CorpusError, match=rf"run\.trec,? {message}"):
+        read_run(path)
+    with pytest.raises(CorpusError, match="cannot be read: No such file"):
+        read_run(tmp_path / "none")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+def test_compressed(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"run.trec{suffix}"
+    rows = [(f"q{n}", ["a", "b"], [0.1 + n, 0.1]) for n in range(1000)]
+    write_run(path, rows, "lsr")
+    assert read_run(path) == {q: dict(zip(ids, values, strict=True)) for q, ids, values in rows}
+    assert (path.stat().st_size < 20_000) == bool(suffix)

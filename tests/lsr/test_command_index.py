@@ -98,7 +98,7 @@ def bad_corpora(place: Path) -> dict[str, tuple[Path | str, str]]:
         "late": (written("late.jsonl", late), "late.jsonl, line 70001 is not valid JSON"),
         "twice": (
             written("twice.jsonl", good % 1 + good % 2 + good % 1),
-            "document 3: the id '1' was there before",
+            "line 3: the id '1' was there before",
         ),
         "no text": (written("text.jsonl", good % 1 + '{"id": 2}\n'), "line 2 has no text"),
         "empty": (written("empty.jsonl", ""), "empty.jsonl holds no documents"),

@@ -701,7 +701,7 @@ def test_corpora_that_cannot_be_encoded(
         folder / "none.jsonl": "none.jsonl' does not exist; give a BEIR folder",
         folder / "empty.jsonl": "empty.jsonl holds no documents",
         late: "late.jsonl, line 26 has no text",
-        twice: "twice.jsonl: document 26: the id 'd3' was there before",
+        twice: "twice.jsonl, line 26: the id 'd3' was there before",
     }.items():
         answer = run("encode", source, "-o", out, "--encoder", encoder)
         assert (answer.code, answer.out) == (1, "")
