@@ -7,14 +7,21 @@ from pathlib import Path
 
 from lsr.errors import LsrError
 from lsr.eval.results import Result
-from lsr.files import replacing
+from lsr.files import write_atomically
 
 
 def write_per_query(path: Path, results: Sequence[Result]) -> None:
-    """Write a row for each result, measure and judged query, all or nothing.
+    """Write `per_query`, all or nothing; raises `LsrError` when the file cannot be written."""
+    try:
+        write_atomically(path, per_query(results))
+    except OSError as error:
+        raise LsrError(f"{path} cannot be written: {error.strerror or error}") from error
 
-    Columns: dataset, encoder, query, measure (strings), value (float64).  Raises `LsrError`
-    when the file cannot be written.
+
+def per_query(results: Sequence[Result]) -> bytes:
+    """A Parquet file with a row for each result, measure and judged query.
+
+    Columns: dataset, encoder, query, measure (strings), value (float64).
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -25,14 +32,9 @@ def write_per_query(path: Path, results: Sequence[Result]) -> None:
         for measure, values in result.scores.per_query.items()
         for query, value in values.items()
     ]
-    names = ("dataset", "encoder", "query", "measure", "value")
-    schema = pa.schema([*((name, pa.string()) for name in names[:-1]), (names[-1], pa.float64())])
-    columns = list(zip(*rows, strict=True)) or [()] * len(names)
-    table = pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema)
-    buffer = pa.BufferOutputStream()  # so that a full disk is an error of this file
-    pq.write_table(table, buffer, compression="zstd")
-    try:
-        with replacing(path) as file:
-            file.write(buffer.getvalue())
-    except OSError as error:
-        raise LsrError(f"{path} cannot be written: {error.strerror or error}") from error
+    names = ["dataset", "encoder", "query", "measure", "value"]
+    types = [pa.string()] * 4 + [pa.float64()]
+    columns = [pa.array([row[place] for row in rows], kind) for place, kind in enumerate(types)]
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, names), buffer, compression="zstd")
+    return bytes(buffer.getvalue())

@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from lsr.errors import LsrError
 from lsr.eval.markdown import markdown
 from lsr.eval.page import page
+from lsr.eval.per_query import per_query
 from lsr.eval.results import Result
 from lsr.eval.runs import RunRow, write_run
 from lsr.eval.summary import Summary, summarize
@@ -44,7 +44,7 @@ def write_report(
     """
     summary = summarize(results, command, progress)
     files = {
-        "per_query.parquet": _per_query(results),
+        "per_query.parquet": per_query(results),
         "results.json": _json(summary, results),
         "report.md": _utf8(markdown(summary)),
         "report.html": _utf8(page(summary)),
@@ -63,24 +63,6 @@ def write_report(
 
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "replace")  # half a surrogate pair, which JSON can hold
-
-
-def _per_query(results: Sequence[Result]) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows = [
-        (result.dataset, result.encoder, query, measure, value)
-        for result in results
-        for measure, values in result.scores.per_query.items()
-        for query, value in values.items()
-    ]
-    names = ["dataset", "encoder", "query", "measure", "value"]
-    types = [pa.string()] * 4 + [pa.float64()]
-    columns = [pa.array([row[place] for row in rows], kind) for place, kind in enumerate(types)]
-    out = BytesIO()
-    pq.write_table(pa.table(columns, names), out, compression="zstd")
-    return out.getvalue()
 
 
 def _json(summary: Summary, results: Sequence[Result]) -> bytes:

@@ -127,8 +127,6 @@ def evaluate(
     lsr eval --suite small --data zips --encoder bm25 --encoder splade-tiny --report report
     lsr eval --run-file nfcorpus.trec --qrels nfcorpus.zip --json
     """
-    from lsr.eval.per_query import write_per_query
-
     command = shlex.join(["lsr", *map(str, context.obj or ["eval"])])
     if run_file is not None:
         option = "DATASET" if asked["datasets"] else given(context, *_OF_SEARCHING)
@@ -148,10 +146,12 @@ def evaluate(
         results = _Experiments(asked, settings, report, command).results()
     if report is not None:
         from lsr.eval.report import write_report
+        from lsr.progress import Progress
 
-        write_per_query(report / "per_query.parquet", results)
-        write_report(report, results, command)
+        write_report(report, results, command, progress=Progress)
     if per_query is not None:
+        from lsr.eval.per_query import write_per_query
+
         write_per_query(per_query, results)
     if as_json:
         from lsr.cli.results import as_json as json_of
