@@ -6,6 +6,7 @@ every request besides, so that a mistake here could still fetch nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 from itertools import groupby
@@ -111,13 +112,18 @@ def _table(table: Table, summary: Summary) -> str:
 def _heads(summary: Summary) -> str:
     return "".join(
         f'<th scope="col" title="{escape(name)}">{_key(place)}'
-        f"{escape(shortened(name, _LONGEST_HEAD))}</th>"
+        f"{_parted(escape(shortened(name, _LONGEST_HEAD)))}</th>"
         for place, name in enumerate(summary.encoders)
     )
 
 
+def _parted(name: str) -> str:
+    """A name that is rather broken between its parts than within them."""
+    return re.sub(r"[:+/,=]", r"\g<0><wbr>", name)
+
+
 def _key(place: int) -> str:
-    return f'<i class="key" style="background:{plots.colour(place)}"></i>'
+    return f'<i class="key" style="color:{plots.colour(place)}"></i>'
 
 
 def _cell(cell: Cell | None, first: str) -> str:
