@@ -1,0 +1,37 @@
+"""A collection of six small shards.  Makes `job` importable from the test modules here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from job import DOCUMENTS, SHARD, record  # found by the line above
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", SHARD)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, write_jsonl: Callable[..., Path]) -> Path:
+    """A file of 55 documents, six shards."""
+    return write_jsonl(tmp_path / "in" / "c.jsonl", map(record, range(DOCUMENTS)))
+
+
+@pytest.fixture
+def changed(tmp_path: Path, write_jsonl: Callable[..., Path]) -> Path:
+    """The same but for document 33, in shard 3."""
+    records = [record(n, "drawer" if n == 33 else "shelf") for n in range(DOCUMENTS)]
+    return write_jsonl(tmp_path / "in" / "changed.jsonl", records)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "v"

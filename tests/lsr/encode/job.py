@@ -1,0 +1,44 @@
+"""What the tests of this folder encode, and how they look at the work."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+DOCUMENTS, SHARD = 55, 10
+SHARDS = [f"{number:06}.parquet" for number in range(6)]
+
+
+def record(number: int, what: str = "shelf") -> dict[str, str]:
+    title = "T" if number % 3 else ""
+    text = f"item {number} of the {('red', 'blue')[number % 2]} {what}"
+    return {"id": f"d{number}", "title": title, "text": text}
+
+
+def stamps(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Every file below: whether it was touched can be seen from these."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {
+        path.relative_to(folder).as_posix(): (
+            path.stat().st_mtime_ns,
+            path.stat().st_ino,
+            path.read_bytes(),
+        )
+        for path in files
+    }
+
+
+def numbers(texts: list[str]) -> list[int]:
+    """The documents of encoded texts."""
+    found = [re.search(r"item (\d+) ", text) for text in texts]
+    assert all(found)
+    return [int(match[1]) for match in found if match]
+
+
+def unfinished(folder: Path, shards: list[int]) -> None:
+    """Make a finished folder one that was left with these shards."""
+    (folder / "manifest.json").unlink()
+    (folder / "vocabulary.arrow").unlink()
+    for number, name in enumerate(SHARDS):
+        if number not in shards:
+            (folder / "shards" / name).unlink()

@@ -1,0 +1,325 @@
+"""`lsr encode`, stopped anywhere: nothing sealed is lost, touched or encoded again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from job import DOCUMENTS, SHARD, SHARDS, numbers, stamps, unfinished
+
+from lsr.vector_folder import VectorFolder
+from lsr.vectors import SparseVectors
+
+pytestmark = pytest.mark.usefixtures("toy")
+
+
+def fail_at_sync(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> list[int]:
+    """Fail when a file or folder is made durable for the given time; counts the times."""
+    fsync, count = os.fsync, [0]
+
+    def failing(descriptor: int) -> None:
+        count[0] += 1
+        if count[0] == number:
+            raise error
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    return count
+
+
+@pytest.mark.parametrize("encoder", ["toy", "bm25+toy"])
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 130), (OSError(28, "No space left on device"), 1)]
+)
+def test_stopped_at_every_write(
+    run: Callable[..., Any],
+    corpus: Path,
+    tmp_path: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files_of: Callable[[Path], dict[str, bytes]],
+    toy: Callable[[], list[str]],
+    encoder: str,
+    error: BaseException,
+    code: int,
+) -> None:
+    command = ["encode", corpus, "--encoder", encoder, "-o"]
+    assert run(*command, tmp_path / "whole").code == 0
+    whole = files_of(tmp_path / "whole")
+    sync = os.fsync
+    writes = 0
+    while True:
+        writes += 1
+        count = fail_at_sync(monkeypatch, writes, error)
+        toy()
+        answer = run(*command, out)
+        monkeypatch.setattr(os, "fsync", sync)
+        if count[0] < writes:
+            break
+        assert answer.code == code, writes
+        kept = {
+            path: stamp
+            for path, stamp in (stamps(out) if out.exists() else {}).items()
+            if path.endswith("parquet")
+        }
+        assert not any(path.endswith(".tmp") for path in kept)
+        sealed = max(sum(path.startswith(kind) for path in kept) for kind in ("observed", "shards"))
+        # The shard whose file is there though its folder was not made durable counts as well.
+        encoded = len(toy())
+        assert encoded <= sealed * SHARD + SHARD
+        sentence = f"Finished work is kept in {out}: the same command goes on from there."
+        if code == 1:
+            assert answer.err.splitlines()[-1].startswith(
+                f"Error: {out} cannot be written: No space left on device"
+            )
+        if sealed:
+            assert sentence in answer.err
+            left = {path.name for path in out.iterdir()}
+            assert left <= {"job.json", "shards", "observed", "vocabulary.arrow", "manifest.json"}
+        else:
+            assert sentence not in answer.err
+            assert list(out.parent.iterdir()) == []
+        answer = run(*command, out)
+        assert answer.code == 0
+        assert len(toy()) == DOCUMENTS - min(sealed * SHARD, DOCUMENTS)
+        after = stamps(out)
+        final = {path: stamp for path, stamp in kept.items() if path.startswith("shards")}
+        assert {path: after[path] for path in final} == final
+        assert files_of(out) == whole
+        shutil.rmtree(out)
+    assert writes > 2 * len(SHARDS)
+
+
+@pytest.mark.parametrize("signal_number", [2, 15])
+def test_interrupted_in_a_shard(
+    run: Callable[..., Any],
+    corpus: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    toy: Callable[[], list[str]],
+    signal_number: int,
+) -> None:
+    import toy_encoder  # beside this file
+
+    encode = toy_encoder.ToyEncoder.encode_documents
+
+    def stopping(self: Any, texts: list[str]) -> SparseVectors:
+        if any("item 27 " in text for text in texts):
+            os.kill(os.getpid(), signal_number)
+        found: SparseVectors = encode(self, texts)
+        return found
+
+    monkeypatch.setattr(toy_encoder.ToyEncoder, "encode_documents", stopping)
+    answer = run("encode", corpus, "-o", out, "--encoder", "toy")
+    assert (answer.code, answer.out) == (130, "")
+    assert [line for line in answer.err.splitlines() if line][-2:] == [
+        f"Finished work is kept in {out}: the same command goes on from there.",
+        "Interrupted.",
+    ]
+    assert sorted(path.name for path in out.iterdir()) == ["job.json", "shards"]
+    assert sorted(path.name for path in (out / "shards").iterdir()) == SHARDS[:2]
+    monkeypatch.setattr(toy_encoder.ToyEncoder, "encode_documents", encode)
+    toy()
+    assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
+    assert numbers(toy()) == [*range(20, DOCUMENTS)]
+
+
+def stop_in_observed(
+    run: Callable[..., Any],
+    corpus: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shards: int,
+    *options: str,
+) -> None:
+    """Encode with statistics until so many shards are observed; the job is written as well."""
+    sync = os.fsync
+    written = 0 if options else 2
+    fail_at_sync(monkeypatch, written + 2 * shards + 1, KeyboardInterrupt())
+    command = ["encode", corpus, "-o", out, "--encoder", "bm25+toy", *options]
+    assert run(*command).code == 130
+    monkeypatch.setattr(os, "fsync", sync)
+    assert sorted(path.name for path in (out / "observed").iterdir()) == SHARDS[:shards]
+
+
+def test_work_that_was_forced_goes_on_without(
+    run: Callable[..., Any],
+    corpus: Path,
+    changed: Path,
+    tmp_path: Path,
+    out: Path,
+    toy: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    files_of: Callable[[Path], dict[str, bytes]],
+) -> None:
+    """Stopped while the shards of the older documents are still there."""
+    assert run("encode", corpus, "-o", out, "--encoder", "bm25+toy").code == 0
+    stop_in_observed(run, changed, out, monkeypatch, 4, "--force")
+    assert not (out / "manifest.json").exists()
+    assert sorted(path.name for path in (out / "shards").iterdir()) == SHARDS
+    toy()
+    assert run("encode", changed, "-o", out, "--encoder", "bm25+toy").code == 0
+    assert numbers(toy()) == [*range(40, DOCUMENTS)]
+    assert run("encode", changed, "-o", tmp_path / "whole", "--encoder", "bm25+toy").code == 0
+    assert files_of(out) == files_of(tmp_path / "whole")
+
+
+def test_a_gap_in_what_was_observed(
+    run: Callable[..., Any],
+    corpus: Path,
+    changed: Path,
+    out: Path,
+    toy: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop_in_observed(run, corpus, out, monkeypatch, 5)
+    (out / "observed" / SHARDS[1]).unlink()
+    before = stamps(out)
+    toy()
+    assert "shard 3 (documents" in run("encode", changed, "-o", out, "--encoder", "bm25+toy").err
+    assert (stamps(out), toy()) == (before, [])
+    assert run("encode", corpus, "-o", out, "--encoder", "bm25+toy").code == 0
+    assert numbers(toy()) == [*range(10, 20), *range(50, DOCUMENTS)]
+
+
+def test_standard_input_that_ends_before_what_was_observed(
+    run: Callable[..., Any], corpus: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_in_observed(run, corpus, out, monkeypatch, 5)
+    shorter = corpus.with_name("shorter.jsonl")
+    shorter.write_text("".join(corpus.read_text().splitlines(keepends=True)[:30]))
+    with shorter.open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        answer = run("encode", "-", "-o", out, "--encoder", "bm25+toy")
+    assert "the corpus ends before shard 3; add --force" in answer.err
+    assert not (out / "manifest.json").exists()
+
+
+def test_a_shard_sealed_while_its_lock_was_free(
+    run: Callable[..., Any],
+    corpus: Path,
+    tmp_path: Path,
+    out: Path,
+    toy: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another process seals shard 3 between the first look at it and the lock."""
+    from lsr.locks import Lock
+
+    assert run("encode", corpus, "-o", tmp_path / "whole", "--encoder", "toy").code == 0
+    take = Lock.take
+
+    def sealing(self: Lock, *, shared: bool = False) -> bool:
+        if self._path.name == "3":
+            shutil.copy(tmp_path / "whole" / "shards" / SHARDS[3], out / "shards")
+        return take(self, shared=shared)
+
+    monkeypatch.setattr(Lock, "take", sealing)
+    toy()
+    assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
+    assert numbers(toy()) == [*range(30), *range(40, DOCUMENTS)]
+
+
+def test_a_folder_is_finished_with_its_own_documents_only(
+    run: Callable[..., Any], corpus: Path, out: Path
+) -> None:
+    from lsr.errors import VectorFolderError
+    from lsr.vector_folder import commit
+
+    assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
+    digests = [shard.digest for shard in VectorFolder.open(out).manifest.shards]
+    digests[2] = digests[1]
+    (out / "manifest.json").unlink()
+    with pytest.raises(VectorFolderError, match=r"000002.parquet is damaged: it is of other doc"):
+        commit(out, digests, text=True, job=None, encoder=None, words=None)
+    assert not (out / "manifest.json").exists()
+
+
+def test_observed_documents_that_have_changed(
+    run: Callable[..., Any],
+    corpus: Path,
+    changed: Path,
+    tmp_path: Path,
+    out: Path,
+    toy: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    files_of: Callable[[Path], dict[str, bytes]],
+) -> None:
+    """Statistics depend on all documents before, so all from the change on is observed again."""
+    command = ["-o", out, "--encoder", "bm25+toy"]
+    stop_in_observed(run, corpus, out, monkeypatch, 5)
+    before = stamps(out)
+    toy()
+    answer = run("encode", changed, *command)
+    assert answer.code == 1
+    assert "shard 3 (documents 31 to 40, 'd30' to 'd39') is not what was encoded" in answer.error
+    assert (stamps(out), toy()) == (before, [])
+    assert run("encode", changed, *command, "--force").code == 0
+    assert numbers(toy()) == [*range(30, DOCUMENTS)]
+    assert run("encode", changed, "-o", tmp_path / "whole", "--encoder", "bm25+toy").code == 0
+    assert files_of(out) == files_of(tmp_path / "whole")
+
+
+def test_a_bad_record_on_standard_input_keeps_what_is_sealed(
+    run: Callable[..., Any],
+    corpus: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    toy: Callable[[], list[str]],
+) -> None:
+    bad = corpus.with_name("bad.jsonl")
+    lines = corpus.read_text().splitlines(keepends=True)
+    bad.write_text("".join(lines[:25]) + "not json\n")
+    for source, code in ((bad, 1), (corpus, 0)):
+        with source.open() as file:
+            monkeypatch.setattr("sys.stdin", file)
+            answer = run("encode", "-", "-o", out, "--encoder", "toy")
+        assert answer.code == code
+        if code:
+            assert "standard input, line 26 is not valid JSON" in answer.err
+            assert f"Finished work is kept in {out}: " in answer.err
+            assert numbers(toy()) == [*range(20)]
+    assert numbers(toy()) == [*range(20, DOCUMENTS)]
+
+
+@pytest.mark.parametrize("encoder", ["toy", "bm25"])
+@pytest.mark.parametrize("limit", [100, 1500, 2200])  # job, shard, vocabulary or manifest
+def test_a_full_disk(
+    corpus: Path,
+    tmp_path: Path,
+    out: Path,
+    lsr_command: Callable[..., list[str]],
+    encoder: str,
+    limit: int,
+) -> None:
+    """Files may not grow beyond a limit, which fails as a full disk does."""
+    command = lsr_command(6, "encode", corpus, "-o", out, "--encoder", encoder)
+    command[command.index("-c") + 1] = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit},) * 2);"
+    ) + command[command.index("-c") + 1]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"Error: {out} cannot be written: File too")
+    assert "Traceback" not in done.stderr
+    assert out.exists() == (limit == 2200)
+    again = lsr_command(6, "encode", corpus, "-o", out, "--encoder", encoder)
+    done = subprocess.run(again, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("nothing was left to encode\n") == (limit == 2200)
+
+
+def test_unfinished_vectors_make_no_index(
+    run: Callable[..., Any], corpus: Path, out: Path, tmp_path: Path
+) -> None:
+    assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
+    unfinished(out, [0, 1])
+    answer = run("index", out, "-o", tmp_path / "i")
+    assert (answer.code, answer.error) == (
+        1,
+        f"{out} is unfinished; run the `lsr encode` that was making it again",
+    )
