@@ -21,6 +21,7 @@ INSTALL := install -qq --constraint constraints.txt
 TORCH := --no-deps --retries 0 --timeout 15 --extra-index-url $(TORCH_INDEX) torch
 SEARCH := .venv/bin/lsr search demo/arxiv-cs
 SANITIZE := build/sanitize
+PARALLEL := -n auto --dist loadfile
 
 .PHONY: demo test interop lint types wheel-check sanitize clean
 
@@ -32,8 +33,9 @@ demo: .venv/.installed demo/arxiv-cs/manifest.json
 demo/arxiv-cs/manifest.json: | .venv/.installed
 	.venv/bin/lsr index arxiv-cs -o demo/arxiv-cs
 
+# A file's tests stay in one process: they share what is dear to make.
 test: .venv/.dev
-	.venv/bin/pytest $(ARGS)
+	.venv/bin/pytest $(PARALLEL) $(ARGS)
 
 interop: .venv/.interop
 	.venv/bin/pytest tests/eval/test_mteb_search.py tests/eval/test_pyterrier.py
@@ -98,7 +100,7 @@ sanitize: .venv/.dev
 	.venv/bin/pip --python $(SANITIZE)/venv/bin/python install -qq --no-build-isolation --no-deps \
 	  -C build-dir=$(SANITIZE)/cmake -C cmake.define.LSR_SANITIZE=ON -C install.strip=false .
 	LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
-	  $(SANITIZE)/venv/bin/python .venv/bin/pytest --capture=sys \
+	  $(SANITIZE)/venv/bin/python .venv/bin/pytest $(PARALLEL) --capture=sys \
 	  tests/index tests/lsr/test_damaged_index.py \
 	  tests/encoders/test_kernels.py tests/encoders/test_bert.py tests/encoders/test_heads.py \
 	  tests/encoders/test_wordpiece.py

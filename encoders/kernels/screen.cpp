@@ -103,12 +103,16 @@ Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_
     back.apply(loops, rows, width, count, Finish::kNone, block.data(), stride);
     for (size_t i = 0; i < count; ++i, rows += width) {
       const double middle = std::inner_product(basis.centre, basis.centre + width, rows, 0.0);
-      add_term(block.data() + i * stride, bias[first + i] + middle,
-               uncertain * length_of(rows, width));
-      // The logit itself is summed from what the centre is still a part of.
+      const double length = length_of(rows, width);
+      add_term(block.data() + i * stride, bias[first + i] + middle, uncertain * length);
+      // The logit itself is summed from the weights as they were, and from what the centre is
+      // still a part of.
       Term& term = terms_.back();
-      term.limit += static_cast<float>(slack(width) *
-                                       (std::fabs(middle) + 2 * std::fabs(bias[first + i])));
+      term.limit = ordinary(length, length)
+                       ? term.limit + static_cast<float>(slack(width) *
+                                                         (std::fabs(middle) +
+                                                          2 * std::fabs(bias[first + i])))
+                       : kAlways;
     }
   }
   choose_depths(sample);

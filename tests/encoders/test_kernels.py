@@ -192,14 +192,18 @@ def test_one_position_that_is_unlike_the_sample_is_found(isa: str, positions: in
         assert found.tolist() == list(range(0, terms, 7))
 
 
-@pytest.mark.parametrize("fitted", [False, True])
-def test_logits_where_floats_lose_bits_are_found(isa: str, fitted: bool) -> None:
-    """A logit of .57 of the least float is rounded up to it, the product of the scales to zero."""
-    hidden, weight = np.full((1, 1), 1e-30, np.float32), np.full((1, 1), 8e-16, np.float32)
+@pytest.mark.parametrize(
+    ("state", "size", "turn"), [(1e-30, 8e-16, None), (1e-30, 8e-16, 1), (0.57, 2.0**-149, 1e-30)]
+)
+def test_logits_where_floats_lose_bits_are_found(
+    isa: str, state: float, size: float, turn: float | None
+) -> None:
+    """A logit below .57 of the least float is rounded up to it, the products of a bound to zero."""
+    hidden, weight = floats([[state, -0.4 * state]]), floats([[size, size]])
     head = _kernels.Head(isa, weight, np.zeros(1, np.float32))
-    if fitted:
-        one = np.ones((1, 1), np.float32)
-        head.fit(one, one, np.zeros(1, np.float32), hidden, np.array([1]))
+    if turn is not None:
+        one = np.eye(2, dtype=np.float32)
+        head.fit(floats(one * turn), floats(one / turn), hidden[0], hidden, np.array([1]))
     ((terms, weights),) = pooled(head, hidden, np.array([1]), MAX, RELU)
     assert (terms.tolist(), weights.tolist()) == ([0], [2.0**-149])
 

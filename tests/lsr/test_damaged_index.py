@@ -202,7 +202,7 @@ IMPOSSIBLE: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("changes", IMPOSSIBLE, ids=str)
+@pytest.mark.parametrize("changes", IMPOSSIBLE, ids=",".join)
 def test_an_impossible_manifest_under_a_right_checksum(
     run: Callable[..., Any],
     bm25_index: lsr.Index,
