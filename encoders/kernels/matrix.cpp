@@ -30,10 +30,12 @@ void QuantizedRows::resize(size_t count, size_t width) {
 
 const int8_t* QuantizedRows::set(const Loops& loops, size_t row, const float* values,
                                  float scale) {
-  loops.to_bytes(values, width_, scale, row_.data());
-  uint8_t* to = values_.data() + row * inner_;
-  for (size_t k = 0; k < inner_; ++k) to[k] = static_cast<uint8_t>(row_[k] + 128);
-  return row_.data();
+  const size_t inner = inner_;  // bytes may alias members, and then these are read every time
+  int8_t* bytes = row_.data();
+  uint8_t* to = values_.data() + row * inner;
+  loops.to_bytes(values, width_, scale, bytes);
+  for (size_t k = 0; k < inner; ++k) to[k] = static_cast<uint8_t>(bytes[k] + 128);
+  return bytes;
 }
 
 void pack_bytes(const int8_t* row, size_t depth, size_t column, int8_t* panel) {
@@ -95,8 +97,10 @@ void Linear::apply(const Loops& loops, const float* rows, size_t stride, size_t 
   // A panel at a time for all rows: it stays in the first caches, and weights that fit in none
   // are read from memory once.
   if (precision_ == Precision::kInt8) {
-    thread_local QuantizedRows quantized;
-    thread_local std::vector<float> scales;
+    thread_local QuantizedRows kept_rows;
+    thread_local std::vector<float> kept_scales;
+    QuantizedRows& quantized = kept_rows;  // looked up once
+    std::vector<float>& scales = kept_scales;
     quantized.resize(count, width_);
     scales.resize(count);
     for (size_t row = 0; row < count; ++row) {

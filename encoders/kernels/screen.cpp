@@ -57,10 +57,24 @@ struct Screen::Rounded {
   struct Part {
     size_t first, count;  // rows
   };
+  struct Squares {
+    double kept = 0, lost = 0, rest = 0;  // the most of any position of a part
+  };
   QuantizedRows rows;
   std::vector<float> scales;   // a text
   std::vector<Part> parts;     // kParts a text
   std::vector<Slacks> slacks;  // a part and depth
+  // Room for one text.
+  std::vector<float> turned, rests;
+  std::vector<size_t> order;
+  std::vector<Squares> squares;
+};
+
+// Memory worth keeping between calls; one a thread, so no lock.
+struct Screen::Scratch {
+  Rounded rounded;
+  Panel again;
+  std::vector<std::vector<uint32_t>> left;  // places to try again, a text
 };
 
 Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_t terms,
@@ -233,12 +247,9 @@ void Screen::fill(Panel& panel, const uint32_t* places, size_t count, size_t dep
 }
 
 void Screen::round(const std::vector<Text>& texts, Rounded& rounded) const {
-  struct Squares {
-    double kept = 0, lost = 0, rest = 0;  // the most of any position
-  };
-  thread_local std::vector<float> turned, rests;
-  thread_local std::vector<size_t> order;
-  thread_local std::vector<Squares> squares;
+  std::vector<float>&turned = rounded.turned, &rests = rounded.rests;
+  std::vector<size_t>& order = rounded.order;
+  std::vector<Rounded::Squares>& squares = rounded.squares;
   const size_t stride = turned_ ? row_room(width_) : width_;
   size_t positions = 0;
   for (const Text& text : texts) positions += text.length;
@@ -301,7 +312,7 @@ void Screen::round(const std::vector<Text>& texts, Rounded& rounded) const {
             lost += away * away;
             taken += static_cast<double>(values[k]) * values[k];
           }
-          Squares& most = squares[depth];
+          Rounded::Squares& most = squares[depth];
           most.kept = std::max(most.kept, kept);
           most.lost = std::max(most.lost, lost);
           most.rest = std::max(most.rest, whole * whole - taken);
@@ -337,9 +348,10 @@ uint64_t Screen::reached(const Panel& panel, const Rounded& rounded, size_t text
 }
 
 void Screen::find(const std::vector<Text>& texts, uint64_t* found) const {
-  thread_local Rounded rounded;
-  thread_local Panel again;
-  thread_local std::vector<std::vector<uint32_t>> left;  // places to try again, a text
+  thread_local Scratch scratch;
+  Rounded& rounded = scratch.rounded;
+  Panel& again = scratch.again;
+  std::vector<std::vector<uint32_t>>& left = scratch.left;
   round(texts, rounded);
   left.resize(std::max(left.size(), texts.size()));
 

@@ -65,6 +65,7 @@ class Screen {
     float scales[kBytePanel] = {}, limits[kBytePanel] = {}, its[kSlacks][kBytePanel] = {};
   };
   struct Rounded;
+  struct Scratch;
 
   void add_term(const float* weights, double bias, double uncertain);
   void choose_depths(const std::vector<Text>& sample);
