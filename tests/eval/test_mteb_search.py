@@ -30,7 +30,7 @@ NAMES = {
     "R@100": ("recall_at_100", "recall_100"),
     "P@5": ("precision_at_5", "P_5"),
     "Success@3": ("hit_rate_at_3", "success_3"),
-    "RR@10": ("mrr_at_10", None),
+    "RR": ("mrr_at_1000", None),
 }
 CORPUS = [
     {"id": "b", "title": "", "text": "the red planet mars"},

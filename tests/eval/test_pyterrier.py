@@ -43,7 +43,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> lsr.Index:
 def test_an_experiment_gives_what_lsr_eval_gives(
     judged: Any, lsr_eval: Callable[..., dict[str, float]], tmp_path: Path, encoder: str
 ) -> None:
-    names = "nDCG@10 nDCG AP R@100 P@5 RR Success@3 Judged@10"
+    names = "nDCG@10 nDCG AP R@100 P@5 RR RR@10 Success@3 Judged@10"
     expected = lsr_eval(encoder, names)
     records = [{"docno": d.id, "title": d.title, "text": d.text} for d in judged.documents]
     index = LsrIndexer(tmp_path / "index", encoder).index(iter(records))
@@ -51,7 +51,7 @@ def test_an_experiment_gives_what_lsr_eval_gives(
     rows = [(q, d, grade) for q, row in judged.qrels.items() for d, grade in row.items()]
     qrels = pd.DataFrame(rows, columns=["qid", "docno", "label"])
     measures = [pt.measures.nDCG @ 10, pt.measures.nDCG, pt.measures.AP, pt.measures.R @ 100]
-    measures += [pt.measures.P @ 5, pt.measures.RR, pt.measures.Success @ 3]
+    measures += [pt.measures.P @ 5, pt.measures.RR, pt.measures.RR @ 10, pt.measures.Success @ 3]
     found = pt.Experiment(
         [LsrRetriever(index)], topics, qrels, [*measures, pt.measures.Judged @ 10]
     )
