@@ -257,8 +257,12 @@ def lexical_index(
     """The documents with words besides, few of which a tenth of them has."""
     rng = np.random.default_rng(0)
     more = [
-        {**d, "text": " ".join([d["text"], *(f"word{n}" for n in rng.zipf(1.3, 9) % 300)])}
-        for d in documents
+        {
+            "id": d["id"],
+            "title": f"title{n % 40}",
+            "text": " ".join([d["text"], *(f"word{n}" for n in rng.zipf(1.3, 9) % 300)]),
+        }
+        for n, d in enumerate(documents)
     ]
     return lsr.Index.build(tmp_path_factory.mktemp("lexical") / "index", more, "bm25")
 
@@ -289,15 +293,15 @@ def test_rm3_on_an_index(lexical_index: lsr.Index) -> None:
 
 
 def test_frequent_words_are_no_feedback(tmp_path: Path) -> None:
-    texts = ["storm common", "storm rare common", *["common filler"] * 8, *["other"] * 10]
+    texts = ["storm edge common", "storm rare edge common", *["common filler"] * 8, *["other"] * 10]
     index = lsr.Index.build(
         tmp_path / "index", [{"id": str(n), "text": text} for n, text in enumerate(texts)], "bm25"
     )
     query = index.encoder.encode_queries(["storm"])
     hits = index.search("storm")
     found = refine(index, query, hits.documents, hits.scores, Feedback.of("rm3"))
-    # storm is in exactly a tenth of them, common in half.
-    assert {index.word(term) for term in found.terms.tolist()} == {"storm", "rare"}
+    # edge is in exactly a tenth of them, common in half.
+    assert {index.word(term) for term in found.terms.tolist()} == {"storm", "rare", "edg"}
 
 
 @pytest.mark.parametrize("kind", ["average", "rocchio"])
@@ -310,6 +314,19 @@ def test_vector_feedback_on_an_index(splade_index: lsr.Index, kind: Kind) -> Non
     expected = plain(weights_of(query), documents, kind, 0.4, 30)
     assert len(found.terms) == 30
     assert weights_of(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_only_believed_documents_are_read(
+    splade_index: lsr.Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gathering a vector takes longer than a search."""
+    hits = splade_index.search(QUESTION, k=8)
+    read: list[int] = []
+    vector_of = splade_index.vector_of
+    monkeypatch.setattr(splade_index, "vector_of", lambda n: (read.append(n), vector_of(n))[1])
+    query = splade_index.encoder.encode_queries([QUESTION])
+    refine(splade_index, query, hits.documents, hits.scores, Feedback.of("rocchio", documents=2))
+    assert read == hits.documents[:2].tolist()
 
 
 def test_feedback_on_each_part(composite_index: lsr.Index) -> None:

@@ -106,6 +106,16 @@ def test_options_reach_the_fusion() -> None:
     assert tuned.equal == pytest.approx(expected)
 
 
+def test_missing_documents_count_as_told() -> None:
+    long = Ranked(np.array([1, 2, 5]), np.array([10.0, 8.0, 1.0]))
+    short = Ranked(np.array([3, 4]), np.array([1.0, 0.9]))
+    lists, qrels = {q: [long, short] for q in QUERIES}, {q: {"d2": 1} for q in QUERIES}
+    for missing, expected in (("zero", 1 / 4), ("lowest", 1 / 2)):
+        options = {"missing": missing, "minima": [0, 0], "steps": 1}
+        tuned = tune(lists, qrels, IDS, "tmm", "RR@10", **options)  # type: ignore[arg-type]
+        assert set(tuned.equal.values()) == {expected}
+
+
 def test_folds() -> None:
     cut = split(QUERIES, 4, seed=1)
     assert sorted(map(len, cut)) == [3, 3, 3, 4]
