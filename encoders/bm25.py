@@ -188,9 +188,16 @@ class BM25Encoder(Encoder):
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
         """How often each query has each known term."""
+        return strongest(self.count(texts), self._query_terms)
+
+    def count(self, texts: Sequence[str]) -> SparseVectors:
+        """How often each text has each known term."""
         check_texts(texts)
-        counts, _ = count_terms(texts, self._known)
-        return strongest(counts, self._query_terms)
+        return count_terms(texts, self._known)[0]
+
+    def document_share(self, terms: npt.NDArray[np.uint32]) -> Floats:
+        """The share of the collection's documents that hold each term, float64, 0 to 1."""
+        return self._frequency[terms] / max(self._documents, 1)
 
     def literal_terms(self, text: str) -> npt.NDArray[np.uint32]:
         """The distinct known terms of a text, ascending."""

@@ -48,6 +48,10 @@ class QueryError(LsrError):
     exit_code = 2
 
 
+class FusionError(LsrError):
+    """A learned fusion cannot be trained, read or applied."""
+
+
 class IndexError_(LsrError):
     """Base of what goes wrong with an index directory."""
 

@@ -15,6 +15,7 @@ from lsr.errors import (
     CorpusError,
     EncoderError,
     EncoderMismatch,
+    IndexCorrupt,
     IndexExists,
     IndexFormatError,
     LsrError,
@@ -341,3 +342,14 @@ def test_statistics_of_two_collections_do_not_mix(tmp_path: Path) -> None:
     lsr.Index.build(tmp_path / "one", [{"id": "1", "text": "a word"}], encoder)
     with pytest.raises(EncoderError, match="load a new encoder"):
         lsr.Index.build(tmp_path / "two", [{"id": "1", "text": "another"}], encoder)
+
+
+def test_the_vector_of_a_number(
+    splade_index: lsr.Index, bm25_index: lsr.Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in (splade_index, bm25_index):
+        assert index.vector_of(3) == index.get(index.id_of(3)).vector
+    wrong = np.array([5, 2], np.uint32), np.ones(2, np.uint32), np.ones(2, np.float32)
+    monkeypatch.setattr(splade_index._searcher, "vector", lambda number: wrong)
+    with pytest.raises(IndexCorrupt, match=f"document '{splade_index.id_of(3)}': row 0 has term 2"):
+        splade_index.vector_of(3)
