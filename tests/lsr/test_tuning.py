@@ -80,7 +80,7 @@ def test_held_out_queries_do_not_choose() -> None:
     lists = {query: [right, wrong] for query in QUERIES}
     lists["q05"] = [wrong, right]
     qrels = {query: {"d1": 1} for query in QUERIES}
-    tuned = tune(lists, qrels, IDS, "minmax", "RR@10", folds=len(QUERIES), steps=2)
+    tuned = tune(lists, qrels, IDS, "minmax", "RR", folds=len(QUERIES), steps=2)
     assert tuned.weights == (1.0, 0.0)
     assert tuned.held_out == {q: 1.0 if q != "q05" else 0.5 for q in QUERIES}
     assert tuned.mean == pytest.approx(12.5 / 13)
