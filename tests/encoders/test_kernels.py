@@ -192,9 +192,7 @@ def test_one_position_that_is_unlike_the_sample_is_found(isa: str, positions: in
         assert found.tolist() == list(range(0, terms, 7))
 
 
-@pytest.mark.parametrize(
-    ("state", "size", "turn"), [(1e-30, 8e-16, None), (1e-30, 8e-16, 1), (0.57, 2.0**-149, 1e-30)]
-)
+@pytest.mark.parametrize(("state", "size", "turn"), [(1e-30, 8e-16, None), (1e-30, 8e-16, 1)])
 def test_logits_where_floats_lose_bits_are_found(
     isa: str, state: float, size: float, turn: float | None
 ) -> None:
