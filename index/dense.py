@@ -1,0 +1,430 @@
+"""The dense side of an index: a vector a document, in the folder `dense` beside the segments.
+
+Grammar (see `lsr.index.format`)::
+
+    INDEX       = …  [dense/DENSE]
+    DENSE       = manifest.json  vectors.arrow  [vectors.faiss]
+
+    vectors     = batch*                 BATCH documents each, in the order of their positions:
+                                         row r is of the document with the position r
+                  vector:fixed_size_list<f32>   finite
+    faiss       = faiss's own format, see `lsr.index.faiss_files`; none for "flat"
+    BATCH       = 65,536
+    manifest    = JSON, see `DenseManifest`; sealed as an index's
+
+The folder appears by a rename, complete.  It names the index it belongs to by the checksums of
+the files that give documents their positions.  Sizes are compared when it is opened, the digest
+of faiss's file before faiss reads it, and all digests by `lsr verify`.  Nothing in the index
+outside of it knows of it: without it, or with a damaged one, sparse search is what it was.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from lsr.errors import DenseCorrupt, IndexCorrupt, IndexFormatError, QueryError
+from lsr.files import checksum_bytes, seal_holds, sealed_json, sync_directory, write_atomically
+from lsr.index import faiss_files
+from lsr.index.columns import ArrowFile, ArrowWriter
+from lsr.index.faiss_files import Vectors
+from lsr.index.format import MANIFEST, SEGMENTS, FileEntry, Manifest
+from lsr.progress import Progress
+
+FORMAT = "lsr-dense"
+VERSION = 1
+DENSE = "dense"
+VECTORS = "vectors.arrow"
+FAISS = "vectors.faiss"
+BATCH = 65_536
+
+_MOST_DIMENSIONS = 1 << 16
+_QUERIES = 64  # multiplied with a batch of vectors at once
+_UNIT = 2.0**-23  # twice the largest relative error of a float32 operation
+
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class DenseManifest:
+    """What a dense side consists of.
+
+    Attributes:
+        documents, dimensions: the shape of the vectors.
+        collection: `collection_of` the index.
+        kind: one of `lsr.index.faiss_files.KINDS`.
+        norm: the length of the longest vector.
+        encoder: identity of the encoder that made the vectors.
+        files: every other file of the folder.
+    """
+
+    documents: int
+    dimensions: int
+    collection: str
+    kind: str
+    norm: float
+    encoder: dict[str, Any]
+    created_by: str
+    files: dict[str, FileEntry]
+
+    def write(self, folder: Path) -> None:
+        """Write into `folder`, atomically: the commit of all it names."""
+        head = {"format": FORMAT, "version": VERSION}
+        write_atomically(folder / MANIFEST, sealed_json(head, asdict(self)))
+
+    @classmethod
+    def read(cls, folder: Path) -> DenseManifest:
+        """Read and check the manifest of a dense side.
+
+        Raises `DenseCorrupt` when its bytes are not the ones written, `IndexFormatError` when
+        its version is another.
+        """
+        path = folder / MANIFEST
+        try:
+            text = path.read_bytes()
+            body = json.loads(text)
+            version = body["version"]
+            if body["format"] != FORMAT:
+                raise ValueError(body["format"])
+        except (FileNotFoundError, NotADirectoryError):
+            raise DenseCorrupt(path, "the file is missing") from None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            raise DenseCorrupt(path, "it does not describe a dense side") from None
+        if version != VERSION and isinstance(version, int):
+            raise IndexFormatError(
+                f"{folder} has version {version}, and this lsr reads version {VERSION}; update "
+                "lsr, or remove the folder and make it again"
+            )
+        if not seal_holds(text):
+            raise DenseCorrupt(path, "its checksum does not match its contents")
+        try:
+            body = {key: body[key] for key in cls.__dataclass_fields__}
+            body["files"] = {name: FileEntry(**entry) for name, entry in body["files"].items()}
+            manifest = cls(**body)
+            # A checksum is no signature: nothing below it is believed either.
+            possible = _possible(manifest)
+        except (KeyError, TypeError, AttributeError):
+            possible = False
+        if not possible:
+            raise DenseCorrupt(path, "a field is missing or has an impossible value")
+        return manifest
+
+
+def _possible(manifest: Any) -> bool:
+    """Whether the fields have the kinds and ranges of a manifest."""
+    numbers = [manifest.documents, *(entry.size for entry in manifest.files.values())]
+    return (
+        all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
+        and all(isinstance(entry.checksum, str) for entry in manifest.files.values())
+        and type(manifest.dimensions) is int
+        and 0 < manifest.dimensions <= _MOST_DIMENSIONS
+        and manifest.kind in faiss_files.KINDS
+        and set(manifest.files) == {VECTORS, *([FAISS] if manifest.kind != "flat" else [])}
+        and isinstance(manifest.norm, float)
+        and 0 <= manifest.norm < math.inf
+        and isinstance(manifest.encoder, dict)
+        and isinstance(manifest.encoder.get("name"), str)
+    )
+
+
+def collection_of(manifest: Manifest) -> str:
+    """BLAKE2b-128 over the checksums of the files that give an index's documents their places."""
+    files = [f"{SEGMENTS}/{segment.id}/documents.arrow" for segment in manifest.segments]
+    return checksum_bytes(
+        " ".join(manifest.files[name].checksum for name in files if name in manifest.files).encode()
+    )
+
+
+def has_dense(index: Path) -> bool:
+    """Whether an index has a dense side, sound or not."""
+    return (index / DENSE).exists()
+
+
+def unfinished(index: Path) -> Path:
+    """The directory beside an index where its dense side is made."""
+    index = index.absolute()
+    return index.with_name(index.name + ".dense.partial")
+
+
+def no_dense(index: Path) -> IndexFormatError:
+    """The error of a search that needs the dense side of an index without one."""
+    if unfinished(index).exists():
+        return IndexFormatError(
+            f"the dense side of {index} is unfinished; run the `lsr index … --dense …` that was "
+            "making it again"
+        )
+    return IndexFormatError(
+        f"{index} has no dense side; make one with `lsr index CORPUS -o {index} --dense minilm`"
+    )
+
+
+def write_dense(
+    folder: Path,
+    vectors: Iterable[Vectors],
+    *,
+    dimensions: int,
+    kind: str,
+    collection: str,
+    encoder: dict[str, Any],
+    created_by: str,
+    threads: int,
+    progress: type[Progress],
+) -> None:
+    """Write a complete dense side into a new folder.
+
+    Args:
+        vectors: of all documents in the order of their places, in pieces of any size.
+        kind: of the faiss index.
+        collection: `collection_of` the index.
+        encoder: the identity of what made the vectors.
+    """
+    folder.mkdir()
+    documents, norm = 0, 0.0
+    schema = pa.schema([("vector", pa.list_(pa.float32(), dimensions))])
+    with ArrowWriter(folder / VECTORS, schema) as writer:
+        for batch in _batches(vectors):
+            values = pa.array(batch.ravel())
+            writer.write({"vector": pa.FixedSizeListArray.from_arrays(values, dimensions)})
+            documents += len(batch)
+            norm = max(norm, float(np.sqrt((batch.astype(np.float64) ** 2).sum(axis=1)).max()))
+    names = [VECTORS]
+    if kind != "flat":
+        mapped = _map(folder / VECTORS, documents, dimensions, None)
+        made = faiss_files.make(kind, mapped, threads=threads, progress=progress)
+        faiss_files.write(made, folder / FAISS)
+        with (folder / FAISS).open("rb") as file:
+            os.fsync(file.fileno())
+        names.append(FAISS)
+    DenseManifest(
+        documents,
+        dimensions,
+        collection,
+        kind,
+        norm,
+        encoder,
+        created_by,
+        {name: FileEntry.of(folder / name) for name in names},
+    ).write(folder)
+    sync_directory(folder)
+
+
+def _batches(vectors: Iterable[Vectors]) -> Iterator[Vectors]:
+    """Pieces of any size as batches of `BATCH` rows."""
+    held: list[Vectors] = []
+    rows = 0
+    for piece in vectors:
+        held.append(piece)
+        rows += len(piece)
+        while rows >= BATCH:
+            whole = np.concatenate(held)
+            yield whole[:BATCH]
+            held, rows = [whole[BATCH:]], rows - BATCH
+    if rows:
+        yield np.concatenate(held)
+
+
+def _map(path: Path, documents: int, dimensions: int, size: int | None) -> list[Vectors]:
+    """The batches of a file of vectors, mapped.  Raises `DenseCorrupt`."""
+    count = -(-documents // BATCH)
+    try:
+        file = ArrowFile(path, size=path.stat().st_size if size is None else size, batches=count)
+        batches = [file.vectors(number, "vector", dimensions) for number in range(count)]
+    except IndexCorrupt as error:
+        raise DenseCorrupt(path, error.what) from None
+    lengths = [len(batch) for batch in batches]
+    if sum(lengths) != documents or any(length != BATCH for length in lengths[:-1]):
+        raise DenseCorrupt(path, f"it does not hold the vectors of {documents:,} documents")
+    return batches
+
+
+class DenseSide:
+    """The vectors of an index, open for searching; safe to use from several threads.
+
+    A document is named by its place in the collection as given, int64.
+
+    Attributes:
+        path: its folder.
+        documents, dimensions: the shape of the vectors.
+        kind: "flat" searches all vectors; other kinds find candidates by faiss.
+        encoder: the identity of the encoder that made the vectors.
+    """
+
+    def __init__(self, path: Path, manifest: DenseManifest) -> None:
+        self.path, self.manifest = path, manifest
+        self.documents, self.dimensions = manifest.documents, manifest.dimensions
+        self.kind, self.encoder = manifest.kind, manifest.encoder
+        shape = (self.documents, self.dimensions)
+        self._batches = _map(path / VECTORS, *shape, manifest.files[VECTORS].size)
+        self._faiss = None
+        if self.kind != "flat":
+            data = _checked_bytes(path / FAISS, manifest.files[FAISS])
+            self._faiss = faiss_files.read(data, path / FAISS, self.kind, shape)
+
+    @classmethod
+    def open(cls, index: str | os.PathLike[str]) -> DenseSide:
+        """Open the dense side of an index directory.
+
+        Raises `IndexFormatError` when there is none, or it is of another version or of another
+        index, `DenseCorrupt` when a file is missing, cut short or not what it should be.
+        """
+        path = Path(index)
+        if not has_dense(path):
+            raise no_dense(path)
+        manifest = DenseManifest.read(path / DENSE)
+        sparse = Manifest.read(path)
+        if manifest.collection != collection_of(sparse) or manifest.documents != sparse.documents:
+            raise IndexFormatError(
+                f"{path / DENSE} is of another index or of other documents; remove the folder and "
+                f"make it again with `lsr index CORPUS -o {path} --dense ENCODER`"
+            )
+        return cls(path / DENSE, manifest)
+
+    def search(
+        self, queries: Vectors, k: int, *, threads: int = 1
+    ) -> list[tuple[Places, npt.NDArray[np.float32]]]:
+        """The k documents of the largest inner product with each query.
+
+        Args:
+            queries: float32, (queries, dimensions).
+            threads: that faiss takes; products of "flat" go by those of NumPy.
+
+        Returns for each query places, and scores as `score` gives them, best first, equal scores
+        by ascending place.  "flat" gives exactly the k best of all documents; other kinds those
+        of their candidates, which may be fewer than k.
+
+        Raises `QueryError` for queries of another shape or not finite, and `DenseCorrupt` for
+        vectors that are not finite.
+        """
+        if k < 1 or threads < 1:
+            raise QueryError(f"k and threads must be at least 1, not {k} and {threads}")
+        queries = self._checked(queries)
+        if not self.documents:
+            return [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in queries]
+        k = min(k, self.documents)
+        if self._faiss is None:
+            found = [
+                places
+                for start in range(0, len(queries), _QUERIES)
+                for places in self._all(queries[start : start + _QUERIES], k)
+            ]
+        else:
+            found = faiss_files.candidates(self._faiss, self.kind, queries, k, threads)
+        return [self._best(query, places, k) for query, places in zip(queries, found, strict=True)]
+
+    def score(self, query: Vectors, places: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """The inner products of a query (dimensions,) with some documents, float32.
+
+        Products and sums are in float64 and each sum is rounded once, so that a document's score
+        depends on nothing else: not on the documents beside it, nor on instructions.
+        """
+        (row,) = self._checked(np.asarray(query)[None])
+        with np.errstate(over="ignore", invalid="ignore"):
+            products = self.vectors(places).astype(np.float64) * row
+            scores = products.sum(axis=1).astype(np.float32)
+        if not np.isfinite(scores).all():
+            raise self._not_finite()
+        return np.asarray(scores)
+
+    def vectors(self, places: npt.ArrayLike) -> Vectors:
+        """The vectors of some documents, float32, (places, dimensions)."""
+        wanted = np.asarray(places, np.int64)
+        if wanted.size and not 0 <= wanted.min() <= wanted.max() < self.documents:
+            raise QueryError(f"{self.path} has places 0 to {self.documents - 1:,} only")
+        if len(self._batches) == 1:
+            return self._batches[0][wanted]
+        rows = np.empty((wanted.size, self.dimensions), np.float32)
+        for number in np.unique(wanted // BATCH):
+            own = wanted // BATCH == number
+            rows[own] = self._batches[number][wanted[own] % BATCH]
+        return rows
+
+    def _all(self, queries: Vectors, k: int) -> list[Places]:
+        """The documents that may be the k best of each query, by the products of all.
+
+        A product in float32 differs from `score` by its rounding, which depends on how it was
+        added up.  So all documents within twice the bound of that error of the k-th are kept:
+        whatever `score` makes of them, the k best are among them, and ties are settled there.
+        """
+        lengths = np.sqrt((queries.astype(np.float64) ** 2).sum(axis=1))
+        bounds = 2 * (self.dimensions + 1) * _UNIT * lengths * self.manifest.norm + 1e-37
+        kept = [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in queries]
+        for number, batch in enumerate(self._batches):
+            with np.errstate(over="ignore", invalid="ignore"):
+                products = queries @ batch.T
+            if not np.isfinite(products).all():
+                raise self._not_finite()
+            for row, own in enumerate(products):
+                places, values = kept[row]
+                values = np.concatenate([values, own])
+                least = -np.inf
+                if values.size > k:
+                    least = float(np.partition(values, values.size - k)[values.size - k])
+                    least -= bounds[row]
+                chosen = np.flatnonzero(values >= least)
+                old = places[chosen[chosen < places.size]]
+                new = chosen[chosen >= places.size] - places.size + number * BATCH
+                kept[row] = (np.concatenate([old, new]), values[chosen])
+        return [places for places, _ in kept]
+
+    def _best(
+        self, query: Vectors, places: Places, k: int
+    ) -> tuple[Places, npt.NDArray[np.float32]]:
+        if places.size and not 0 <= places.min() <= places.max() < self.documents:
+            raise DenseCorrupt(self.path / FAISS, "it names documents that do not exist")
+        scores = self.score(query, places)
+        order = np.lexsort((places, -scores))[:k]
+        return places[order], scores[order]
+
+    def _checked(self, queries: Vectors) -> Vectors:
+        queries = np.asarray(queries)
+        if queries.ndim != 2 or queries.shape[1] != self.dimensions:
+            raise QueryError(
+                f"the queries have the shape {queries.shape}, and the vectors of {self.path} have "
+                f"{self.dimensions} dimensions; encode queries with {self.encoder['name']}"
+            )
+        queries = np.ascontiguousarray(queries, np.float32)
+        if not np.isfinite(queries).all():
+            raise QueryError("a query's vector has numbers that are not finite")
+        return queries
+
+    def _not_finite(self) -> DenseCorrupt:
+        return DenseCorrupt(self.path / VECTORS, "it has numbers that are not finite")
+
+
+def _checked_bytes(path: Path, entry: FileEntry) -> npt.NDArray[np.uint8]:
+    """The bytes of a file, mapped, once they are known to be the ones written."""
+    try:
+        size = path.stat().st_size
+        if size != entry.size:
+            raise DenseCorrupt(path, f"it has {size:,} bytes instead of {entry.size:,}")
+        data = np.fromfile(path, np.uint8)
+    except OSError:
+        raise DenseCorrupt(path, "the file is missing") from None
+    if checksum_bytes(data) != entry.checksum:  # type: ignore[arg-type]  # bytes-like is enough
+        raise DenseCorrupt(path, "it does not match its checksum")
+    return data
+
+
+def problems(index: Path) -> Iterator[str]:
+    """Describe everything wrong with the dense side of an index, if it has one."""
+    if not has_dense(index):
+        return
+    try:
+        side = DenseSide.open(index)
+        entry = side.manifest.files[VECTORS]
+        if FileEntry.of(side.path / VECTORS) != entry:
+            raise DenseCorrupt(side.path / VECTORS, "it does not match its checksum")
+        for batch in side._batches:
+            if not np.isfinite(batch).all():
+                raise side._not_finite()
+    except (IndexCorrupt, IndexFormatError) as error:
+        yield str(error)
