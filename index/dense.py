@@ -324,12 +324,13 @@ class DenseSide:
         """The inner products of a query (dimensions,) with some documents, float32.
 
         Products and sums are in float64 and each sum is rounded once, so that a document's score
-        depends on nothing else: not on the documents beside it, nor on instructions.
+        does not depend on the documents beside it.
         """
         (row,) = self._checked(np.asarray(query)[None])
         with np.errstate(over="ignore", invalid="ignore"):
-            products = self.vectors(places).astype(np.float64) * row
-            scores = products.sum(axis=1).astype(np.float32)
+            # By the row, as a product of matrices need not be; and without its temporary arrays.
+            exact = np.einsum("ij,j->i", self.vectors(places).astype(np.float64), row.astype("f8"))
+            scores = exact.astype(np.float32)
         if not np.isfinite(scores).all():
             raise self._not_finite()
         return np.asarray(scores)
@@ -363,16 +364,12 @@ class DenseSide:
             if not np.isfinite(products).all():
                 raise self._not_finite()
             for row, own in enumerate(products):
-                places, values = kept[row]
-                values = np.concatenate([values, own])
-                least = -np.inf
-                if values.size > k:
-                    least = float(np.partition(values, values.size - k)[values.size - k])
-                    least -= bounds[row]
-                chosen = np.flatnonzero(values >= least)
-                old = places[chosen[chosen < places.size]]
-                new = chosen[chosen >= places.size] - places.size + number * BATCH
-                kept[row] = (np.concatenate([old, new]), values[chosen])
+                # The k-th of some is no better than the k-th of all.
+                chosen = np.flatnonzero(own >= _kth(own, k) - bounds[row])
+                places = np.concatenate([kept[row][0], chosen + number * BATCH])
+                values = np.concatenate([kept[row][1], own[chosen]])
+                wanted = values >= _kth(values, k) - bounds[row]
+                kept[row] = (places[wanted], values[wanted])
         return [places for places, _ in kept]
 
     def _best(
@@ -398,6 +395,15 @@ class DenseSide:
 
     def _not_finite(self) -> DenseCorrupt:
         return DenseCorrupt(self.path / VECTORS, "it has numbers that are not finite")
+
+
+def _kth(values: npt.NDArray[np.float32], k: int) -> float:
+    """The k-th largest value; of fewer, none is too small."""
+    return (
+        float(np.partition(values, values.size - k)[values.size - k])
+        if values.size > k
+        else -math.inf
+    )
 
 
 def _checked_bytes(path: Path, entry: FileEntry) -> npt.NDArray[np.uint8]:

@@ -41,11 +41,12 @@ _TYPES = {
 }
 _CENTROIDS = 256  # of a byte of PQ
 _POINTS = 39  # training vectors a centroid, faiss's own least
-_TRAINING = 64 * 1024  # vectors that PQ and SQ8 learn from, at most
+_TRAINING = 64 * _CENTROIDS  # vectors that PQ and SQ8 learn from, at most
 _PER_LIST = 256  # training vectors a list of IVF, at most
 _ROUNDS = 10  # of k-means for PQ, whose 25 by default make no difference that rescoring leaves
 # Least width of the search: lists of IVF, and candidates of HNSW's walk.
 _PROBES = 16
+_PROBED = 8  # one list of so many
 _WALK = 128
 
 
@@ -137,11 +138,12 @@ def candidates(
     Codes are not the vectors, so that the order near the k-th is not certain.
     """
     faiss = _faiss()
-    depth = min(index.ntotal, 4 * k if kind == "pq" else k + k // 4 + 16)
+    depth = min(index.ntotal, 4 * k + 256 if kind == "pq" else k + k // 4 + 16)
     options: dict[str, Any] = {}
     if kind == "ivf":
-        # Lists enough to hold twice as many as are wanted.
-        probes = max(_PROBES, index.nlist // 16, -(-2 * depth * index.nlist // index.ntotal))
+        # Lists enough to hold many times what is wanted.
+        enough = -(-_PROBED * depth * index.nlist // index.ntotal)
+        probes = max(_PROBES, index.nlist // _PROBED, enough)
         probes = min(probes, index.nlist)
         options["params"] = faiss.SearchParametersIVF(nprobe=probes)
     elif kind == "hnsw":
