@@ -46,7 +46,8 @@ _PER_LIST = 256  # training vectors a list of IVF, at most
 _ROUNDS = 10  # of k-means for PQ, whose 25 by default make no difference that rescoring leaves
 # Least width of the search: lists of IVF, and candidates of HNSW's walk.
 _PROBES = 16
-_PROBED = 8  # one list of so many
+_SHARE = 8  # one list of so many
+_TIMES = 8  # lists that hold so many times the candidates wanted
 _WALK = 128
 
 
@@ -141,9 +142,8 @@ def candidates(
     depth = min(index.ntotal, 4 * k + 256 if kind == "pq" else k + k // 4 + 16)
     options: dict[str, Any] = {}
     if kind == "ivf":
-        # Lists enough to hold many times what is wanted.
-        enough = -(-_PROBED * depth * index.nlist // index.ntotal)
-        probes = max(_PROBES, index.nlist // _PROBED, enough)
+        enough = -(-_TIMES * depth * index.nlist // index.ntotal)
+        probes = max(_PROBES, index.nlist // _SHARE, enough)
         probes = min(probes, index.nlist)
         options["params"] = faiss.SearchParametersIVF(nprobe=probes)
     elif kind == "hnsw":

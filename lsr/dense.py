@@ -211,9 +211,7 @@ def _seal(
 
 
 def _write_shard(file: Path, vectors: Vectors, origin: Origin) -> None:
-    """Seal a shard of vectors, all or nothing; what a killed process left of it goes."""
-    for stale in file.parent.glob(f".{file.name}.*.tmp"):
-        stale.unlink(missing_ok=True)
+    """Seal a shard of vectors, all or nothing."""
     dimensions = vectors.shape[1]
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), dimensions)
     metadata = {"documents": origin.documents, "job": origin.job}

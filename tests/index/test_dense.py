@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsr.errors import DenseCorrupt, IndexFormatError, LsrError, QueryError
 from lsr.files import sealed_json
-from lsr.index import dense
+from lsr.index import dense, faiss_files
 from lsr.index.dense import FAISS, VECTORS, DenseManifest, DenseSide, write_dense
 from lsr.index.faiss_files import KINDS
 from lsr.index.format import FileEntry
@@ -170,6 +171,37 @@ def test_the_same_vectors_make_the_same_bytes(
         assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
+def test_graphs_are_grown_by_one_thread(tmp_path: Path) -> None:
+    """As several would make other bytes each time."""
+    import faiss
+
+    seen: list[int] = []
+
+    class Spy(Silent):
+        def advance(self, count: int, *, free: bool = False) -> None:
+            seen.append(faiss.omp_get_max_threads())
+
+    before = faiss.omp_get_max_threads()
+    for kind, expected in (("hnsw", 1), ("sq8", 3)):
+        faiss_files.make(kind, [random(0, 100, 8)], threads=3, progress=Spy)
+        assert seen == [expected]
+        seen.clear()
+    assert faiss.omp_get_max_threads() == before
+
+
+def test_fewer_candidates_than_wanted(
+    made: dict[str, Path], clustered: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where faiss finds no more it says -1, which is no place."""
+    monkeypatch.setattr(faiss_files, "_PROBES", 1)
+    monkeypatch.setattr(faiss_files, "_TIMES", 0)
+    monkeypatch.setattr(faiss_files, "_SHARE", 1 << 30)
+    side = opened(made["ivf"])
+    ((places, scores),) = side.search(clustered[:1], 500)
+    assert 0 < places.size < 500
+    assert scores.tolist() == side.score(clustered[0], places).tolist()
+
+
 def test_faiss_keeps_no_vectors_a_second_time(made: dict[str, Path]) -> None:
     sizes = {kind: DenseManifest.read(made[kind]).files for kind in KINDS}
     vectors = sizes["flat"][VECTORS].size
@@ -275,9 +307,12 @@ def test_files_of_another_size(copy: Callable[[str], Path], name: str, how: str)
         file.unlink()
     else:
         file.write_bytes(data[:-1] if how == "cut" else data + b" ")
-    with pytest.raises(DenseCorrupt) as error:
+    said = "the file is missing" if how == "missing" else r"bytes instead of|describe|checksum"
+    with pytest.raises(DenseCorrupt, match=said) as error:
         opened(folder)
     assert str(error.value).startswith(f"{file} is damaged: ")
+    if how != "missing" and name != "manifest.json":
+        assert f"it has {file.stat().st_size:,} bytes instead of {len(data):,}" in str(error.value)
     assert "sparse search is unharmed" in str(error.value)
     assert f"remove the folder {folder}" in str(error.value)
 
@@ -384,6 +419,14 @@ def test_manifests_that_are_none(copy: Callable[[str], Path]) -> None:
         opened(folder)
 
 
+def test_batches_of_other_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "BATCH", 7)
+    write(tmp_path / "dense", random(0, 13, 4))
+    monkeypatch.setattr(dense, "BATCH", 10)  # which 7 + 6 documents are two of, too
+    with pytest.raises(DenseCorrupt, match="does not hold the vectors of 13 documents"):
+        opened(tmp_path / "dense")
+
+
 def test_vectors_of_another_shape(copy: Callable[[str], Path], tmp_path: Path) -> None:
     for number, (documents, dimensions) in enumerate([(1999, 32), (2000, 31), (4000, 16)]):
         other = tmp_path / f"other{number}"
@@ -394,6 +437,28 @@ def test_vectors_of_another_shape(copy: Callable[[str], Path], tmp_path: Path) -
         with pytest.raises(DenseCorrupt):
             opened(folder)
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("what", ["doubles", "lists", "a null", "a number that is null", "name"])
+def test_vectors_of_another_type(copy: Callable[[str], Path], what: str) -> None:
+    folder = copy("flat")
+    rows: list[Any] = np.zeros((2000, 32)).tolist()
+    kind: Any = pa.list_(pa.float32(), 32)
+    if what == "doubles":
+        kind = pa.list_(pa.float64(), 32)
+    elif what == "lists":
+        kind = pa.list_(pa.float32())
+    elif what == "a null":
+        rows[5] = None
+    elif what == "a number that is null":
+        rows[5][3] = None
+    name = "vectors" if what == "name" else "vector"
+    table = pa.table({name: pa.array(rows, kind)})
+    with pa.ipc.new_file(str(folder / VECTORS), table.schema) as writer:
+        writer.write_table(table)
+    reseal(folder)
+    with pytest.raises(DenseCorrupt, match=r"not fixed_size_list|empty cells|no column 'vector'"):
+        opened(folder)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
