@@ -29,7 +29,8 @@ from lsr.data.corpus import Document
 from lsr.encoders.dense import DenseEncoder, load_dense
 from lsr.errors import CorpusError, IndexExists, LsrError, first_line
 from lsr.files import checksum_bytes, replacing, sync_directory
-from lsr.index.dense import DENSE, collection_of, has_dense, unfinished, write_dense
+from lsr.index.dense import write_dense
+from lsr.index.dense_format import DENSE, collection_of, has_dense, unfinished
 from lsr.index.faiss_files import Vectors, check_kind
 from lsr.index.format import STORED_BATCH, Manifest
 from lsr.index.segment import Segment

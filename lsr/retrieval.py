@@ -24,7 +24,8 @@ from lsr.errors import (
 )
 from lsr.hits import Explanation, Hits, Kind, TermMatch
 from lsr.index.columns import SortedStrings
-from lsr.index.dense import DENSE, DenseManifest, DenseSide, has_dense, no_dense
+from lsr.index.dense import DenseSide
+from lsr.index.dense_format import DENSE, DenseManifest, has_dense, no_dense
 from lsr.index.format import Manifest
 from lsr.index.searcher import Searcher
 from lsr.index.segment import Segment, open_vocabulary

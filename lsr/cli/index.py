@@ -141,7 +141,8 @@ def index(
     if side is None:
         return
     from lsr.dense import add_dense
-    from lsr.index.dense import DenseSide, unfinished
+    from lsr.index.dense import DenseSide
+    from lsr.index.dense_format import unfinished
     from lsr.progress import Progress
 
     try:
@@ -216,7 +217,7 @@ def _build(
 
 def _has_place_for_dense(output: Path) -> bool:
     """Whether there is an index that is to be given dense vectors."""
-    from lsr.index.dense import has_dense
+    from lsr.index.dense_format import has_dense
     from lsr.index.format import MANIFEST
     from lsr.vector_manifest import is_vector_folder
 

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from lsr.errors import DenseCorrupt, IndexFormatError, LsrError, QueryError
 from lsr.files import sealed_json
 from lsr.index import dense, faiss_files
-from lsr.index.dense import FAISS, VECTORS, DenseManifest, DenseSide, write_dense
+from lsr.index.dense import DenseSide, write_dense
+from lsr.index.dense_format import FAISS, VECTORS, DenseManifest
 from lsr.index.faiss_files import KINDS
 from lsr.index.format import FileEntry
 from lsr.progress import Silent

@@ -19,7 +19,8 @@ import lsr
 from lsr.dense import add_dense
 from lsr.encoders.dense import DenseEncoder, load_dense
 from lsr.errors import CorpusError, DenseCorrupt, EncoderMismatch, IndexFormatError, LsrError
-from lsr.index.dense import FAISS, VECTORS, DenseSide, no_dense
+from lsr.index.dense import DenseSide
+from lsr.index.dense_format import FAISS, VECTORS, no_dense
 from lsr.index.faiss_files import KINDS
 from lsr.vector_folder import Chunk, write_vectors
 
