@@ -135,7 +135,7 @@ def load_torch(
     release = tuple(int(part) for part in transformers.__version__.split(".")[:2])
     dtype = {"dtype" if release >= (4, 56) else "torch_dtype": torch.float32}
     try:
-        with _quiet():
+        with quiet():
             model, report = kind.from_pretrained(
                 folder,
                 use_safetensors=True,
@@ -282,7 +282,7 @@ def _positions(model: Any) -> float:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without progress bars, log lines and warnings of transformers."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from lsr.encoders.base import Advance
-from lsr.encoders.methods import Side
-from lsr.encoders.rows import Ids, Row
+from lsr.encoders.rows import Ids
 from lsr.encoders.tokens import Tokens
 from lsr.errors import EncoderError
 from lsr.machine import memory_in_use
@@ -28,8 +27,16 @@ _OVERHEAD = 2
 _BESIDES = 170 << 20
 
 
-class Model(Protocol):
-    """Something that makes rows of token ids, from several threads at once."""
+Side = TypeVar("Side", contravariant=True)
+_Side = TypeVar("_Side")
+_Row = TypeVar("_Row")
+
+
+class Model(Protocol[Side, _Row]):
+    """Something that makes rows of token ids, from several threads at once.
+
+    What a row is, and what about it can be asked for, is the model's own.
+    """
 
     @property
     def folder(self) -> Path: ...
@@ -39,10 +46,10 @@ class Model(Protocol):
     def positions(self) -> float: ...
     @property
     def position_bytes(self) -> int: ...
-    def rows(self, side: Side, ids: Sequence[Ids]) -> list[Row]: ...
+    def rows(self, side: Side, ids: Sequence[Ids]) -> list[_Row]: ...
 
 
-class Batches:
+class Batches(Generic[_Side, _Row]):
     """Runs models over texts; may itself be used from several threads.
 
     Args:
@@ -54,7 +61,10 @@ class Batches:
     """
 
     def __init__(
-        self, models: Sequence[Model], most: int | None = None, max_memory: int | None = None
+        self,
+        models: Sequence[Model[_Side, _Row]],
+        most: int | None = None,
+        max_memory: int | None = None,
     ) -> None:
         self.model = models[0]
         self._models, self._most = models, most or sys.maxsize
@@ -74,12 +84,12 @@ class Batches:
             self._positions = min(wanted, room)
 
     def rows(
-        self, side: Side, tokens: Tokens, texts: Sequence[str], advance: Advance | None = None
-    ) -> list[Row]:
+        self, side: _Side, tokens: Tokens, texts: Sequence[str], advance: Advance | None = None
+    ) -> list[_Row]:
         """The row of each text.
 
         Args:
-            side: its head is that of the models.
+            side: what `Model.rows` takes.
             advance: told how many texts are done, each time that some are.
 
         Raises `EncoderError` when weights are not finite, or one text alone is too much for
@@ -89,7 +99,7 @@ class Batches:
         # come first, so that what does not fit fails at once, and threads end together.
         order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
         pieces = [order[start : start + _PIECE] for start in range(0, len(order), _PIECE)]
-        rows: dict[int, Row] = {}
+        rows: dict[int, _Row] = {}
         for piece, made in self._made(side, tokens, texts, pieces):
             rows |= zip(piece, made, strict=True)
             if advance is not None:
@@ -97,19 +107,19 @@ class Batches:
         return [rows[number] for number in range(len(texts))]
 
     def _made(
-        self, side: Side, tokens: Tokens, texts: Sequence[str], pieces: list[list[int]]
-    ) -> Iterator[tuple[list[int], list[Row]]]:
+        self, side: _Side, tokens: Tokens, texts: Sequence[str], pieces: list[list[int]]
+    ) -> Iterator[tuple[list[int], list[_Row]]]:
         """The pieces and their rows, as they are done."""
         threads = min(len(self._models), len(pieces))
         if threads < 2:
             for piece in pieces:
                 yield piece, self._piece(self.model, side, tokens, [texts[n] for n in piece])
             return
-        free: SimpleQueue[Model] = SimpleQueue()
+        free: SimpleQueue[Model[_Side, _Row]] = SimpleQueue()
         for model in self._models[:threads]:
             free.put(model)
 
-        def work(piece: list[int]) -> list[Row]:
+        def work(piece: list[int]) -> list[_Row]:
             model = free.get()
             try:
                 return self._piece(model, side, tokens, [texts[n] for n in piece])
@@ -124,9 +134,11 @@ class Batches:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _piece(self, model: Model, side: Side, tokens: Tokens, texts: list[str]) -> list[Row]:
+    def _piece(
+        self, model: Model[_Side, _Row], side: _Side, tokens: Tokens, texts: list[str]
+    ) -> list[_Row]:
         ids = tokens.encode(texts)
-        rows: list[Row] = []
+        rows: list[_Row] = []
         start = 0
         while start < len(ids):
             stop, longest = start, 0
@@ -139,7 +151,7 @@ class Batches:
             start = stop
         return rows
 
-    def _batch(self, model: Model, side: Side, ids: list[Ids]) -> list[Row]:
+    def _batch(self, model: Model[_Side, _Row], side: _Side, ids: list[Ids]) -> list[_Row]:
         """The rows of one batch, in halves when it is too much for the device."""
         try:
             return model.rows(side, ids)

@@ -6,6 +6,7 @@ weights in float32 or float16.  What is otherwise is left to torch (`lsr.encoder
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,8 @@ _FAMILIES = {
     "xlm-roberta": _ROBERTA,
     "distilbert": _DISTILBERT,
 }
+# Tensors of what a published model was trained with besides.
+_OTHER_TASKS = re.compile(r"(cls|lm_head|vocab_(transform|layer_norm|projector)|classifier)\..*")
 
 
 @dataclass(frozen=True)
@@ -134,28 +137,40 @@ class _Sizes:
     types: int = 0
 
 
-class BertModel:
-    """A model of one of the families; may run in several threads at once.
+class BertBody:
+    """A model of one of the families, up to the hidden states; may run in several threads at once.
 
     Attributes:
         terms: the vocabulary's size.
         positions: the longest input, in tokens.
         position_bytes: working memory that a position takes.
+        width: of a hidden state.
     """
 
-    def __init__(self, folder: Path, body: _kernels.Bert, head: Head, sizes: _Sizes) -> None:
-        self.folder, self.terms = folder, sizes.terms
+    def __init__(self, folder: Path, kernel: _kernels.Bert, sizes: _Sizes) -> None:
+        self.folder, self.terms, self.width = folder, sizes.terms, sizes.width
         self.positions = float(sizes.positions - sizes.first)
         self.position_bytes = 4 * (4 * sizes.width + max(3 * sizes.width, sizes.inner))
-        self._body, self._head = body, head
+        self._kernel = kernel
+
+    def hidden(self, ids: Sequence[Ids]) -> Array:
+        """The hidden states of the positions of all texts, float32, (positions, width)."""
+        lengths = np.array([own.size for own in ids], np.int64)
+        return self._kernel.hidden(np.concatenate([np.empty(0, np.uint32), *ids]), lengths)
+
+
+class BertModel(BertBody):
+    """A body with a head, which makes rows."""
+
+    def __init__(self, folder: Path, kernel: _kernels.Bert, head: Head, sizes: _Sizes) -> None:
+        super().__init__(folder, kernel, sizes)
+        self._head = head
 
     def rows(self, side: Side, ids: Sequence[Ids]) -> list[Row]:
         """The rows of some texts, each given by its ids as the model reads them."""
         if isinstance(self._head, TermHead):
-            return self._head.rows_of(side, ids, self._body)
-        lengths = np.array([own.size for own in ids], np.int64)
-        together = np.concatenate([np.empty(0, np.uint32), *ids])
-        return self._head.rows(side, ids, self._body.hidden(together, lengths))
+            return self._head.rows_of(side, ids, self._kernel)
+        return self._head.rows(side, ids, self.hidden(ids))
 
 
 def load_bert(folder: Path, head: str, precision: Precision, special: Ids) -> BertModel | None:
@@ -168,15 +183,11 @@ def load_bert(folder: Path, head: str, precision: Precision, special: Ids) -> Be
 
     Raises `EncoderError` when a weight is missing, left over, of another shape or not finite.
     """
-    config = read_json(folder / "config.json")
-    family = _FAMILIES.get(str(config.get("model_type")))
-    sizes = _sizes(config, family) if family is not None else None
-    if family is None or sizes is None:
+    found = _open(folder)
+    if found is None:
         return None
-    model = " ".join(map(str, config.get("architectures") or [config["model_type"]]))
-    with Tensors(folder, model) as tensors:
-        if not tensors.plain:
-            return None
+    family, sizes, config, opened = found
+    with opened as tensors:
         arrays = _body(tensors, family, sizes)
         if head == "mlm":
             arrays |= _transform(tensors, family, sizes)
@@ -189,15 +200,41 @@ def load_bert(folder: Path, head: str, precision: Precision, special: Ids) -> Be
         tensors.check()
     made: Head
     made = TermHead(folder, layers[0]) if head == "mlm" else TokenHead(folder, layers, special)
-    body = _kernels.Bert(
-        isa(),
-        get_args(Precision).index(precision),
-        sizes.layers,
-        sizes.heads,
-        sizes.epsilon,
-        arrays,
+    return BertModel(folder, _kernel(arrays, sizes, precision), made, sizes)
+
+
+def load_body(folder: Path) -> BertBody | None:
+    """As `load_bert`, without a head, in float32; heads of other tasks are passed over."""
+    found = _open(folder)
+    if found is None:
+        return None
+    family, sizes, _, opened = found
+    with opened as tensors:
+        arrays = _body(tensors, family, sizes)
+        tensors.pass_over(match[0] for match in tensors.matches(_OTHER_TASKS))
+        tensors.check()
+    return BertBody(folder, _kernel(arrays, sizes, "fp32"), sizes)
+
+
+def _open(folder: Path) -> tuple[_Family, _Sizes, Mapping[str, Any], Tensors] | None:
+    """What a folder's configuration says, and its tensors; None when it is torch's turn."""
+    config = read_json(folder / "config.json")
+    family = _FAMILIES.get(str(config.get("model_type")))
+    sizes = _sizes(config, family) if family is not None else None
+    if family is None or sizes is None:
+        return None
+    tensors = Tensors(
+        folder, " ".join(map(str, config.get("architectures") or [config["model_type"]]))
     )
-    return BertModel(folder, body, made, sizes)
+    if not tensors.plain:
+        tensors.close()
+        return None
+    return family, sizes, config, tensors
+
+
+def _kernel(arrays: dict[str, Array], sizes: _Sizes, precision: Precision) -> _kernels.Bert:
+    number = get_args(Precision).index(precision)
+    return _kernels.Bert(isa(), number, sizes.layers, sizes.heads, sizes.epsilon, arrays)
 
 
 def _sizes(config: Mapping[str, Any], family: _Family) -> _Sizes | None:

@@ -141,12 +141,12 @@ def _idf(folder: Path) -> Path:
 
 def _sentence_transformers(folder: Path) -> Layout:
     modules = [dict(module) for module in read_json(folder / "modules.json", list)]
-    kinds = [_kind(module.get("type")) for module in modules]
-    prompts = _optional(folder / "config_sentence_transformers.json").get("prompts")
+    kinds = [kind_of(module.get("type")) for module in modules]
+    prompts = optional(folder / "config_sentence_transformers.json").get("prompts")
     if any((prompts or {}).values()):
         raise _refused(folder, f"prompts ({prompts})")
     if kinds == ["Router"]:
-        router = folder / _inside(folder, str(modules[0].get("path", "")))
+        router = folder / inside(folder, str(modules[0].get("path", "")))
         config = read_json(router / "router_config.json")
         types, structure = config.get("types"), config.get("structure")
         if not isinstance(types, dict) or not isinstance(structure, dict):
@@ -154,7 +154,9 @@ def _sentence_transformers(folder: Path) -> Layout:
         if not {"query", "document"} <= set(structure):
             raise _refused(folder, f"routes {', '.join(map(str, structure))}")
         routes = {
-            route: [(_kind(types.get(name)), router / _inside(folder, str(name))) for name in names]
+            route: [
+                (kind_of(types.get(name)), router / inside(folder, str(name))) for name in names
+            ]
             for route, names in structure.items()
         }
         query, query_folder, table = _route(folder, routes["query"])
@@ -162,7 +164,7 @@ def _sentence_transformers(folder: Path) -> Layout:
         if document.head != "mlm":
             raise _refused(folder, "no model for documents")
         return Layout(None, query, document, document_folder, query_folder, table)
-    paths = [folder / _inside(folder, str(module.get("path", ""))) for module in modules]
+    paths = [folder / inside(folder, str(module.get("path", ""))) for module in modules]
     side, model, table = _route(folder, list(zip(kinds, paths, strict=True)))
     if side.head != "mlm":
         raise _refused(folder, "no model for documents")
@@ -177,7 +179,7 @@ def _route(folder: Path, modules: list[tuple[str, Path]]) -> tuple[Side, Path, P
     chain = len(kinds) in (2, 3) and kinds[0] in _MLM and kinds[1] == "SpladePooling"
     if not chain or kinds[2:] not in ([], [_TABLE[0]], [_TABLE[1]]):
         raise _refused(folder, f"the modules {', '.join(kinds) or '(none)'}")
-    transformer = _optional(modules[0][1] / "sentence_bert_config.json")
+    transformer = optional(modules[0][1] / "sentence_bert_config.json")
     if transformer.get("do_lower_case"):
         raise _refused(folder, "do_lower_case")
     if transformer.get("transformer_task", "fill-mask") != "fill-mask":
@@ -199,10 +201,10 @@ def _route(folder: Path, modules: list[tuple[str, Path]]) -> tuple[Side, Path, P
 
 
 def _table_file(module: Path, folder: Path) -> Path:
-    path = _optional(module / "config.json").get("path")
+    path = optional(module / "config.json").get("path")
     if path is None:
         return module / "model.safetensors"
-    places = [place / _inside(folder, str(path)) for place in (module, folder)]
+    places = [place / inside(folder, str(path)) for place in (module, folder)]
     return next((place for place in places if place.is_file()), places[0])
 
 
@@ -291,12 +293,13 @@ def check_tokenizer(folder: Path) -> None:
         )
 
 
-def _kind(type_name: object) -> str:
+def kind_of(type_name: object) -> str:
     """Class of a module: sentence-transformers has moved them between packages."""
     return str(type_name).rpartition(".")[2]
 
 
-def _inside(folder: Path, path: str) -> PurePosixPath:
+def inside(folder: Path, path: str) -> PurePosixPath:
+    """A path that a folder names, as one inside it."""
     relative = PurePosixPath(path)
     if relative.is_absolute() or ".." in relative.parts or "\0" in path:
         raise EncoderError(f"{folder} names the folder {path!r}, which is not inside it")
@@ -310,5 +313,6 @@ def _refused(folder: Path, what: str) -> EncoderError:
     )
 
 
-def _optional(path: Path) -> Any:
+def optional(path: Path) -> Any:
+    """A JSON file's object, {} where there is no file."""
     return read_json(path) if path.exists() else {}

@@ -22,7 +22,7 @@ from lsr.encoders.checkpoint import Checkpoint, content_hash, find
 from lsr.encoders.known import known
 from lsr.encoders.layouts import Layout, check_model, check_tokenizer, read_layout, read_table
 from lsr.encoders.methods import METHODS, Precision, Side
-from lsr.encoders.rows import Ids, Weights, nonzero, stack
+from lsr.encoders.rows import Ids, Row, Weights, nonzero, stack
 from lsr.encoders.tokens import Tokens, TokenVocabulary
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.machine import processors
@@ -164,7 +164,7 @@ class LearnedEncoder(Encoder):
             if side.needs_model:
                 check_model(folder, side.head)
             check_tokenizer(folder)
-        self._models: dict[tuple[Path, str, str], Batches] = {}
+        self._models: dict[tuple[Path, str, str], Batches[Side, Row]] = {}
         self._loading = Lock()
         self._tokens = Tokens(layout.document_folder, settings.max_length)
         self._query_tokens = self._tokens
@@ -269,7 +269,7 @@ class LearnedEncoder(Encoder):
             ]
         return strongest(stack(rows), most)
 
-    def _model(self, folder: Path, side: Side, queries: bool) -> Batches:
+    def _model(self, folder: Path, side: Side, queries: bool) -> Batches[Side, Row]:
         """The model in a folder, loaded when first asked for and shared by both sides."""
         settings = self._settings
         device = settings.device or _usual_device(queries)
@@ -314,7 +314,7 @@ def _usual_device(queries: bool) -> str:
 
 def _load_models(
     folder: Path, head: str, device: str, settings: Settings, special: Ids
-) -> Sequence[Model]:
+) -> Sequence[Model[Side, Row]]:
     """The model in a folder, once for each thread that shall run it."""
     threads = settings.threads or processors()
     if device == "cpu" and (model := load_bert(folder, head, settings.precision, special)):

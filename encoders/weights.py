@@ -69,6 +69,10 @@ class Tensors:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; what was taken stays."""
         self._files.close()
 
     def __contains__(self, name: str) -> bool:

@@ -109,6 +109,17 @@ class ArrowFile:
         record = self.read(batch)
         return {name: self._number(record, name, np.dtype(d)) for name, d in dtypes.items()}
 
+    def vectors(self, batch: int, name: str, width: int) -> npt.NDArray[np.float32]:
+        """A column of lists of `width` float32 as a read-only matrix over the mapped file."""
+        record = self.read(batch)
+        column = self._column(record, name, pa.list_(pa.float32(), width))
+        values = column.values
+        if column.null_count or values.null_count:
+            raise IndexCorrupt(self.path, f"column {name!r} has empty cells")
+        first, count = values.offset + column.offset * width, len(column) * width
+        flat = self._view(values.buffers()[1], np.dtype(np.float32), first, count, name)
+        return flat.reshape(len(column), width)
+
     def strings(self, batch: int, name: str) -> Strings:
         """A string column of a batch, read from the mapped file a value at a time."""
         column = self._column(self.read(batch), name, pa.large_string())

@@ -73,6 +73,17 @@ class IndexCorrupt(IndexError_):
         super().__init__(f"{path} is damaged: {what}; run `lsr verify` and rebuild the index")
 
 
+class DenseCorrupt(IndexCorrupt):
+    """A file of an index's dense side is damaged; the rest of the index does not need it."""
+
+    def __init__(self, path: str | Path, what: str) -> None:
+        super().__init__(path, what)
+        self.args = (
+            f"{path} is damaged: {what}; remove the folder {self.path.parent} and make it again "
+            "with `lsr index CORPUS -o INDEX --dense ENCODER`; sparse search is unharmed",
+        )
+
+
 def first_line(error: BaseException) -> str:
     """What another library's error says, in one line, for a sentence of ours."""
     return str(error).strip().partition("\n")[0]

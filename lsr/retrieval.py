@@ -7,20 +7,32 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from lsr.encoders import DEFAULT_ENCODER, Encoder, restore_encoder
 from lsr.encoders.names import part_slices
-from lsr.errors import EncoderError, IndexCorrupt, QueryError, VectorError
+from lsr.errors import (
+    EncoderError,
+    EncoderMismatch,
+    IndexCorrupt,
+    IndexError_,
+    QueryError,
+    VectorError,
+)
 from lsr.hits import Explanation, Hits, Kind, TermMatch
 from lsr.index.columns import SortedStrings
+from lsr.index.dense import DenseSide
+from lsr.index.dense_format import DENSE, DenseManifest, has_dense, no_dense
 from lsr.index.format import Manifest
 from lsr.index.searcher import Searcher
 from lsr.index.segment import Segment, open_vocabulary
 from lsr.vectors import SparseVectors
+
+if TYPE_CHECKING:
+    from lsr.encoders.dense import DenseEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,7 @@ class Index:
         self.path = path
         self.manifest = manifest
         self._encoder: Encoder | None = None
+        self._dense_encoder: DenseEncoder | None = None
         self._segments = [Segment(path, entry, manifest) for entry in manifest.segments]
         self._searcher = Searcher(self._segments, manifest)
 
@@ -216,6 +229,42 @@ class Index:
         )
 
     @cached_property
+    def dense(self) -> DenseSide | None:
+        """The dense vectors of the documents, opened when first asked for; None without any.
+
+        Raises `DenseCorrupt` or `IndexFormatError` when they cannot be used; all else of the
+        index can.
+        """
+        return DenseSide.open(self.path) if has_dense(self.path) else None
+
+    @property
+    def dense_encoder(self) -> DenseEncoder:
+        """The encoder that the dense vectors were made with, loaded when first asked for."""
+        if self._dense_encoder is None:
+            self.use_dense_encoder(None)
+        assert self._dense_encoder is not None
+        return self._dense_encoder
+
+    def use_dense_encoder(self, source: str | None, *, device: str | None = None) -> None:
+        """Load the dense side's encoder, from another place than the recorded one if need be.
+
+        Raises `EncoderMismatch` when what is there is not the encoder of the dense vectors,
+        `EncoderError` when it cannot be loaded, `IndexFormatError` without a dense side.
+        """
+        from lsr.encoders.dense import restore_dense
+
+        if self.dense is None:
+            raise no_dense(self.path)
+        encoder = restore_dense(self.dense.encoder, source=source, device=device)
+        if encoder.dimensions != self.dense.dimensions:
+            raise EncoderMismatch(
+                f"the dense encoder {encoder.name!r} makes vectors of {encoder.dimensions} "
+                f"dimensions, and those of {self.path} have {self.dense.dimensions}; remove "
+                f"{self.path / DENSE} and make it again"
+            )
+        self._dense_encoder = encoder
+
+    @cached_property
     def vocabulary(self) -> tuple[SortedStrings, dict[str, npt.NDArray[Any]]] | None:
         """The words of the index's terms and the encoder's columns beside them."""
         return open_vocabulary(self.path, self.manifest)
@@ -343,7 +392,23 @@ class Index:
             "active_terms": summary,
             "sizes": sizes,
             "encoder": self.manifest.encoder,
+            "dense": self._dense_info(),
             "created_by": self.manifest.created_by,
+        }
+
+    def _dense_info(self) -> dict[str, Any] | None:
+        if not has_dense(self.path):
+            return None
+        try:
+            manifest = DenseManifest.read(self.path / DENSE)
+        except IndexError_ as error:  # the rest is worth knowing
+            return {"problem": str(error)}
+        return {
+            "documents": manifest.documents,
+            "dimensions": manifest.dimensions,
+            "kind": manifest.kind,
+            "sizes": {name: entry.size for name, entry in manifest.files.items()},
+            "encoder": manifest.encoder,
         }
 
     def _hits(

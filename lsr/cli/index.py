@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lsr.cli.corpora import open_surveyed
 from lsr.cli.options import Bytes, encoder_options, given, on_error_option, precision_option
-from lsr.errors import IndexExists, LsrError
+from lsr.errors import IndexExists, LsrError, VectorFolderError
+
+if TYPE_CHECKING:
+    from lsr.data.corpus import Document
+    from lsr.vector_folder import VectorFolder
 
 # What decides vectors, and so has no place where they are there already.
 _OF_ENCODING = (
@@ -59,6 +64,18 @@ _OF_ENCODING = (
     help="For the vectors being worked on; models and ids come on top.",
 )
 @on_error_option
+@click.option(
+    "--dense",
+    metavar="D",
+    help="Dense vectors, too: by minilm, a folder that sentence-transformers saved, or a HUB-ID.",
+)
+@click.option(
+    "--faiss",
+    type=click.Choice(["flat", "ivf", "hnsw", "sq8", "pq"]),
+    default="flat",
+    show_default=True,
+    help="How dense vectors are searched: all of them, or candidates of an index by faiss.",
+)
 @click.option("--force", is_flag=True, help="Replace an index that is there.")
 @click.pass_context
 def index(
@@ -73,6 +90,8 @@ def index(
     order: str,
     threads: int | None,
     max_memory: int,
+    dense: str | None,
+    faiss: str,
     force: bool,
     **settings: Any,
 ) -> None:
@@ -88,9 +107,76 @@ def index(
     lsr index docs.jsonl.gz -o docs --encoder bm25
     zcat docs.jsonl.gz | lsr index - -o docs --max-length 128
     lsr encode docs.jsonl.gz -o vectors && lsr index vectors -o docs --bits 16
+    lsr index nfcorpus.zip -o nfcorpus --dense minilm
 
-    A build that was interrupted goes on where it was when the same command is run again.
+    A build that was interrupted goes on where it was when the same command is run again.  With
+    --dense, an index that is there without dense vectors is given them and stays as it is.
     """
+    if dense is None and given(context, "faiss"):
+        raise click.UsageError("--faiss says how dense vectors are searched; add --dense.")
+    if dense is not None and corpus == "-":
+        raise click.UsageError(
+            "--dense reads the collection again, and standard input can be read once; save it to "
+            "a file first."
+        )
+    side = None
+    if dense is not None:
+        from lsr.encoders.dense import load_dense
+
+        # Before the work: what cannot be loaded must not be found after it.
+        side = load_dense(dense, threads=threads, device=settings["device"])
+        documents = _documents(corpus, on_error)
+    if side is None or force or not _has_place_for_dense(output):
+        how = {
+            "bits": int(bits),
+            "keep_floats": keep_floats,
+            "order": order,
+            "threads": threads,
+            "max_memory": max_memory,
+            "force": force,
+        }
+        _build(context, corpus, output, encoder, on_error, how, settings)
+    else:
+        click.echo(f"{output} is an index already: only its dense vectors are made.", err=True)
+    if side is None:
+        return
+    from lsr.dense import add_dense
+    from lsr.index.dense import DenseSide
+    from lsr.index.dense_format import unfinished
+    from lsr.progress import Progress
+
+    try:
+        add_dense(
+            output,
+            documents,
+            side,
+            faiss,
+            threads=threads,
+            force=force,
+            progress=Progress,
+        )
+    except (LsrError, KeyboardInterrupt) as error:
+        if unfinished(output).exists() and not isinstance(error, IndexExists):
+            _say_kept(unfinished(output))
+        raise
+    made = DenseSide.open(output)
+    megabytes = sum(entry.size for entry in made.manifest.files.values()) / 1e6
+    click.echo(
+        f"{output}: {made.documents:,} dense vectors of {made.dimensions:,} dimensions, "
+        f"{made.kind}, {megabytes:,.1f} MB"
+    )
+
+
+def _build(
+    context: click.Context,
+    corpus: str,
+    output: Path,
+    encoder: str | None,
+    on_error: str,
+    how: dict[str, Any],
+    settings: dict[str, Any],
+) -> None:
+    """Build the index of sparse vectors."""
     from lsr.build import build, build_folder
     from lsr.encoders import DEFAULT_ENCODER
     from lsr.progress import Progress
@@ -99,16 +185,8 @@ def index(
     from lsr.vector_manifest import is_vector_folder
     from lsr.workplace import check_target
 
-    check_target(output, force)
-    how: dict[str, Any] = {
-        "bits": int(bits),
-        "keep_floats": keep_floats,
-        "order": order,
-        "threads": threads,
-        "max_memory": max_memory,
-        "force": force,
-        "progress": Progress,
-    }
+    check_target(output, how["force"])
+    how["progress"] = Progress
     skipped = 0
     if is_vector_folder(Path(corpus)):
         option = given(context, *_OF_ENCODING)
@@ -124,10 +202,7 @@ def index(
             build(output, documents, encoder or DEFAULT_ENCODER, survey=survey, **how, **settings)
         except (LsrError, KeyboardInterrupt) as error:
             if partial.exists() and not isinstance(error, IndexExists):
-                click.echo(
-                    f"Finished work is kept in {partial}: the same command goes on from there.",
-                    err=True,
-                )
+                _say_kept(partial)
             raise
         skipped = documents.skipped
     if skipped:
@@ -137,4 +212,52 @@ def index(
     click.echo(
         f"{output}: {len(built):,} documents, {built.manifest.postings:,} postings, "
         f"{megabytes:,.1f} MB"
+    )
+
+
+def _has_place_for_dense(output: Path) -> bool:
+    """Whether there is an index that is to be given dense vectors."""
+    from lsr.index.dense_format import has_dense
+    from lsr.index.format import MANIFEST
+    from lsr.vector_manifest import is_vector_folder
+
+    if not (output / MANIFEST).is_file() or is_vector_folder(output):
+        return False
+    if has_dense(output):
+        raise IndexExists(
+            f"{output} is an index with dense vectors already; add --force to replace both"
+        )
+    return True
+
+
+def _documents(corpus: str, on_error: str) -> Any:
+    """The documents that the index was built from, to be read again."""
+    from lsr.data.corpus import open_corpus
+    from lsr.vector_folder import VectorFolder
+    from lsr.vector_manifest import is_vector_folder
+
+    if is_vector_folder(Path(corpus)):
+        return _FolderDocuments(VectorFolder.open(corpus))
+    return open_corpus(corpus, "skip" if on_error == "skip" else "stop")
+
+
+class _FolderDocuments:
+    """The documents of a folder of vectors, which has their texts."""
+
+    def __init__(self, folder: VectorFolder) -> None:
+        if not folder.keeps_text:
+            raise VectorFolderError(
+                f"{folder.path} has no texts that dense vectors could be made of; give the "
+                "collection itself"
+            )
+        self._folder = folder
+
+    def __iter__(self) -> Iterator[Document]:
+        for chunk in self._folder.chunks():
+            yield from chunk.documents()
+
+
+def _say_kept(partial: Path) -> None:
+    click.echo(
+        f"Finished work is kept in {partial}: the same command goes on from there.", err=True
     )

@@ -71,6 +71,20 @@ def info(index: Path, as_json: bool) -> None:
         click.echo("  none: built from vectors")
     else:
         _print_encoder(facts["encoder"])
+    dense = facts["dense"]
+    if dense is not None:
+        click.echo("\ndense side")
+        if "problem" in dense:
+            click.echo(f"  {dense['problem']}")
+            return
+        _print_rows(
+            [
+                ("vectors", f"{dense['documents']:,} of {dense['dimensions']:,} dimensions"),
+                ("faiss index", dense["kind"]),
+                *((name, f"{size / 1e6:,.2f} MB") for name, size in dense["sizes"].items()),
+            ]
+        )
+        _print_encoder(dense["encoder"])
 
 
 def _print_encoder(encoder: dict[str, Any]) -> None:
@@ -104,10 +118,13 @@ def verify(index: Path) -> None:
     \b
     lsr verify nfcorpus
     """
+    from itertools import chain
+
+    from lsr.index import dense
     from lsr.index.verify import problems
 
     found = 0
-    for problem in problems(index):
+    for problem in chain(problems(index), dense.problems(index)):
         found += 1
         click.echo(problem, err=True)
     if found:

@@ -1,0 +1,77 @@
+"""Dense models by sentence-transformers itself: those unknown to our kernels, and on a GPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+import sentence_transformers
+import torch
+
+from lsr.encoders.backbone import quiet
+from lsr.encoders.base import Advance
+from lsr.encoders.weights import cannot_be_loaded
+from lsr.errors import EncoderError
+
+if TYPE_CHECKING:
+    from lsr.encoders.dense import Encode, Vectors
+
+_BATCH = 32
+
+
+def load_library(
+    folder: Path, device: str, max_length: int | None, threads: int | None
+) -> tuple[Encode, int, int | None]:
+    """What encodes texts, in float32; its dimensions; tokens of a text that are read, if bounded.
+
+    Nothing is downloaded, executed or unpickled: `lsr.encoders.dense_layout` has looked first.
+    Raises `EncoderError` when the folder cannot be loaded.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        with quiet():
+            model = sentence_transformers.SentenceTransformer(
+                str(folder),
+                device=device,
+                local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},
+            ).float()
+            if max_length is not None:
+                model.max_seq_length = max_length
+            read = model.max_seq_length
+            # What a text gives is known only of one.
+            dimensions = model.encode(["a"], show_progress_bar=False).shape[1]
+    except Exception as error:  # whatever foreign files provoke in the libraries that read them
+        raise cannot_be_loaded(folder, error) from error
+    computing = Lock()
+
+    def encode(prompt: str, texts: Sequence[str], advance: Advance | None) -> Vectors:
+        # By length here, so that progress is seen; that library does the same inside.
+        order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
+        vectors = np.empty((len(texts), dimensions), np.float32)
+        for start in range(0, len(order), _BATCH):
+            own = order[start : start + _BATCH]
+            try:
+                with computing, quiet():
+                    vectors[own] = model.encode(
+                        [texts[number] for number in own],
+                        prompt=prompt,
+                        batch_size=_BATCH,
+                        show_progress_bar=False,
+                    )
+            except RuntimeError as error:
+                raise EncoderError(
+                    f"the model in {folder} fails on the device {device} ({error}); give a smaller "
+                    "max_length or another device"
+                ) from None
+            if advance is not None:
+                advance(len(own))
+        return vectors
+
+    return encode, dimensions, int(read) if read and math.isfinite(read) else None
