@@ -42,6 +42,7 @@ Method = Literal["rrf", "minmax", "zscore", "tmm", "none"]
 Missing = Literal["zero", "lowest"]
 METHODS: tuple[Method, ...] = get_args(Method)
 MISSING: tuple[Missing, ...] = get_args(Missing)
+DEFAULT_FUSION: Method = "minmax"
 RRF_CONSTANT = 60
 
 Floats = npt.NDArray[np.float64]

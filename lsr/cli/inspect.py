@@ -120,11 +120,12 @@ def verify(index: Path) -> None:
     """
     from itertools import chain
 
+    from lsr.hybrid import learned_problems
     from lsr.index import dense
     from lsr.index.verify import problems
 
     found = 0
-    for problem in chain(problems(index), dense.problems(index)):
+    for problem in chain(problems(index), dense.problems(index), learned_problems(index)):
         found += 1
         click.echo(problem, err=True)
     if found:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lsr.cli.hybrid import hybrid_of, hybrid_options
 from lsr.cli.laps import Laps
 from lsr.cli.options import weights_option, writable, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.runs import RunRow
     from lsr.hits import Explanation, Hit, Hits
+    from lsr.hybrid import Hybrid
     from lsr.retrieval import Index
 
 _SNIPPET = 240
@@ -52,7 +54,9 @@ _BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
     metavar="OUT.trec",
     help="With --queries: the TREC run to write.",
 )
+@hybrid_options
 @click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
+@click.option("--dense", metavar="D", help="Where that of its dense vectors is now.")
 @weights_option
 @click.option("--device", metavar="D", help="Where the model runs, such as cpu or cuda:0.")
 @click.option("--exact-floats", is_flag=True, help="Rank by the weights as given (--keep-floats).")
@@ -64,7 +68,10 @@ _BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
     metavar="N",
     help="Queries are spread over so many.",
 )
+@click.pass_context
 def search(
+    context: click.Context,
+    /,
     index: Path,
     question: str | None,
     k: int,
@@ -75,10 +82,12 @@ def search(
     queries: str | None,
     run_file: Path | None,
     encoder: str | None,
+    dense: str | None,
     weights: str | None,
     device: str | None,
     exact_floats: bool,
     threads: int,
+    **asked: Any,
 ) -> None:
     """Search INDEX for a QUESTION, or for every query of a file.
 
@@ -86,7 +95,9 @@ def search(
     lsr search nfcorpus "does vitamin D prevent falls"
     lsr search nfcorpus "does vitamin D prevent falls" -k 3 --explain
     lsr search nfcorpus --queries nfcorpus.zip --run nfcorpus.trec -k 1000
+    lsr search nfcorpus "does vitamin D prevent falls" --hybrid --weight .4 --prf rocchio
     """
+    how = hybrid_of(context, asked)
     if (question is None) == (queries is None):
         raise click.UsageError("Give one QUESTION, or --queries FILE.")
     if queries is not None and run_file is None:
@@ -100,19 +111,27 @@ def search(
     laps.done("opening the index")
     if encoder is not None or device is not None or weights is not None:
         opened.use_encoder(encoder, device=device, weights=weights)
+    if dense is not None:
+        opened.use_dense_encoder(dense, device=device)
     options: dict[str, Any] = {"method": method, "exact_floats": exact_floats, "threads": threads}
+    hybrid = opened.hybrid(**how, **options) if how is not None else None
     if question is None:
         assert queries is not None
         assert run_file is not None
-        count = search_file(opened, queries, run_file, k, options)
+        count = search_file(opened, queries, run_file, k, options, hybrid)
         click.echo(f"{run_file}: {count:,} queries", err=True)
         return
-    loaded = opened.encoder
-    laps.done("loading the encoder")
-    vectors = loaded.encode_queries([question])
-    laps.done("encoding the question")
-    (hits,) = opened.search_vectors(vectors, k, queries=[question], **options)
-    laps.done("searching")
+    if hybrid is not None:
+        laps.done("loading the encoders")
+        hits = hybrid.search(question, k)
+        laps.done("encoding the question and searching")
+    else:
+        loaded = opened.encoder
+        laps.done("loading the encoder")
+        vectors = loaded.encode_queries([question])
+        laps.done("encoding the question")
+        (hits,) = opened.search_vectors(vectors, k, queries=[question], **options)
+        laps.done("searching")
     if as_json:
         write_json(
             {"query": question, "hits": [_as_json(hit, explain) for hit in hits]},
@@ -126,14 +145,27 @@ def search(
         laps.show()
 
 
-def search_file(index: Index, queries: str, run_file: Path, k: int, options: dict[str, Any]) -> int:
+def search_file(
+    index: Index,
+    queries: str,
+    run_file: Path,
+    k: int,
+    options: dict[str, Any],
+    hybrid: Hybrid | None,
+) -> int:
     """Search every query of a file and write a run; return how many there were."""
     from lsr.data.queries import is_encoded, read_queries, read_query_vectors
+    from lsr.errors import QueryError
     from lsr.eval.runs import write_run
     from lsr.progress import Progress
 
     vectors = None
     if is_encoded(queries):
+        if hybrid is not None:
+            raise QueryError(
+                f"{queries} holds vectors of terms, and several retrievers need the texts of "
+                "queries; give a file of texts, or leave out --hybrid and --prf"
+            )
         names, vectors = read_query_vectors(queries, index.find_term)
     else:
         asked = read_queries(queries)
@@ -144,10 +176,10 @@ def search_file(index: Index, queries: str, run_file: Path, k: int, options: dic
             for start in range(0, len(names), _BATCH):
                 stop = min(start + _BATCH, len(names))
                 if vectors is not None:
-                    part = vectors[start:stop]
+                    hits = index.search_vectors(vectors[start:stop], k, **options)
                 else:
-                    part = index.encoder.encode_queries([q.text for q in asked[start:stop]])
-                hits = index.search_vectors(part, k, **options)
+                    texts = [query.text for query in asked[start:stop]]
+                    hits = hybrid.search(texts, k) if hybrid else index.search(texts, k, **options)
                 for name, found in zip(names[start:stop], hits, strict=True):
                     yield name, found.ids.tolist(), found.scores.tolist()
                 bar.advance(stop - start)
@@ -165,9 +197,26 @@ def _as_json(hit: Hit, explain: bool) -> dict[str, Any]:
     }
     if explain:
         why = hit.explain()
-        if why.parts:
-            found["parts"] = why.parts
-        found["terms"] = [
+        if why.shares:
+            found["shares"] = [
+                {
+                    "retriever": share.retriever,
+                    "share": share.share,
+                    "rank": share.rank,
+                    "score": share.score,
+                    **(_terms_as_json(share.terms) if share.terms is not None else {}),
+                }
+                for share in why.shares
+            ]
+        else:
+            found |= _terms_as_json(why)
+    return found
+
+
+def _terms_as_json(why: Explanation) -> dict[str, Any]:
+    return {
+        **({"parts": why.parts} if why.parts else {}),
+        "terms": [
             {
                 "term": match.term,
                 "query_weight": match.query_weight,
@@ -177,8 +226,8 @@ def _as_json(hit: Hit, explain: bool) -> dict[str, Any]:
                 **({"part": match.part} if match.part is not None else {}),
             }
             for match in why.terms
-        ]
-    return found
+        ],
+    }
 
 
 def snippet(text: str, words: list[str], length: int = _SNIPPET) -> str:
@@ -201,8 +250,7 @@ def snippet(text: str, words: list[str], length: int = _SNIPPET) -> str:
 
 def _words(explanation: Explanation) -> list[str]:
     """Words to show a text around; pieces of words stand in too many places."""
-    literal = (match.term for match in explanation.terms if match.kind == "literal")
-    return [term for term in literal if len(term) > 2]
+    return [word for word in explanation.literal_words() if len(word) > 2]
 
 
 def _print_plain(hits: Hits, explain: bool) -> None:
@@ -243,27 +291,50 @@ def _print_table(hits: Hits, explain: bool) -> None:
             pattern = "|".join(rf"\b{re.escape(word)}\w*" for word in words)
             body.highlight_regex(f"(?i){pattern}", "green")
         parts.append(body)
-        if explain and why.terms:
-            parts.append(_bars(why, console.width))
+        if explain:
+            parts += _why(why, console.width)
         parts.append(Text(""))
         table.add_row(str(rank), f"{hit.score:.3f}", Group(*parts))
     console.print(table)
 
 
-def _bars(why: Explanation, width: int) -> Any:
-    from rich.table import Table
+def _why(why: Explanation, width: int) -> list[Any]:
+    """The tables behind a score: the retrievers' shares, if any, and the terms of each."""
+    if not why.shares:
+        return [_bars(why, "term", width)] if why.terms else []
+    tables = [
+        _bars(share.terms, share.retriever, width)
+        for share in why.shares
+        if share.terms is not None and share.terms.terms
+    ]
+    return [_shares(why, width), *tables]
+
+
+def _shares(why: Explanation, width: int) -> Any:
     from rich.text import Text
 
-    most = why.terms[0].product
-    names = [*why.parts, *(match.term for match in why.terms)]
-    room = width - _BESIDE_BARS - max(map(len, names))
-    longest = min(20, room) if room >= 4 else 0  # no bars where the numbers need the room
-    bars = Table(show_header=True, header_style="dim", box=None, pad_edge=False, padding=(0, 1))
-    bars.add_column("term", overflow="fold", min_width=8)
-    bars.add_column("kind", no_wrap=True)
-    for name in ("query", "document", "product"):
-        bars.add_column(name, justify="right", no_wrap=True)
-    bars.add_column("", no_wrap=True)
+    names = [share.retriever for share in why.shares]
+    shares = _table("retriever", "", "rank", "score", "share")
+    longest, most = _longest(names, width), max(abs(share.share) for share in why.shares)
+    for share in why.shares:
+        shares.add_row(
+            Text(share.retriever),
+            "",
+            "" if share.rank is None else f"{share.rank:,}",
+            "" if share.score is None else f"{share.score:.3f}",
+            f"{share.share:.4f}",
+            Text("█" * round(longest * share.share / most) if most else "", "cyan"),
+        )
+    shares.add_row(Text("sum", "dim"), "", "", "", Text(f"{why.score:.4f}", "bold"), "")
+    return shares
+
+
+def _bars(why: Explanation, title: str, width: int) -> Any:
+    from rich.text import Text
+
+    bars = _table(title, "kind", "query", "document", "product")
+    names = [title, *why.parts, *(match.term for match in why.terms)]
+    longest, most = _longest(names, width), why.terms[0].product
     for part, matches in why.groups():
         if part is not None:
             bars.add_row(Text(part, "bold"), "", "", "", Text(f"{why.parts[part]:.3f}", "bold"))
@@ -280,3 +351,22 @@ def _bars(why: Explanation, width: int) -> Any:
             )
     bars.add_row(Text("sum", "dim"), "", "", "", Text(f"{why.score:.3f}", "bold"), "")
     return bars
+
+
+def _table(name: str, kind: str, *numbers: str) -> Any:
+    """A table of names, kinds, three columns of numbers, and bars."""
+    from rich.table import Table
+
+    table = Table(show_header=True, header_style="dim", box=None, pad_edge=False, padding=(0, 1))
+    table.add_column(name, overflow="fold", min_width=8)
+    table.add_column(kind, no_wrap=True)
+    for number in numbers:
+        table.add_column(number, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    return table
+
+
+def _longest(names: list[str], width: int) -> int:
+    """The length of the longest bar; 0 where the numbers need the room."""
+    room = width - _BESIDE_BARS - max(map(len, names))
+    return min(20, room) if room >= 4 else 0

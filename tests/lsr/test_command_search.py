@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,25 +12,6 @@ import pytest
 
 import lsr
 from lsr.cli.search import snippet
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], io.StringIO]:
-    """Make standard output a terminal of so many columns, and catch what it shows."""
-
-    class Screen(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    def make(columns: int) -> io.StringIO:
-        screen = Screen()
-        monkeypatch.setattr("sys.stdout", screen)
-        monkeypatch.setenv("COLUMNS", str(columns))
-        monkeypatch.setenv("NO_COLOR", "1")
-        monkeypatch.setenv("TERM", "xterm")
-        return screen
-
-    return make
 
 
 @pytest.mark.parametrize("name", ["bm25_index", "splade_index"])
