@@ -20,9 +20,9 @@ from lsr.eval.measures import parse_measures, scores
 from lsr.eval.results import Result, Scores
 from lsr.eval.runs import read_run
 from lsr.files import checksum_file
-from lsr.hybrid import learned_file
 from lsr.index.dense_format import DENSE
 from lsr.index.format import MANIFEST
+from lsr.index_hybrid import learned_file
 from lsr.progress import Progress, Silent
 from lsr.retrieval import Index
 from lsr.retrievers import SparseRetriever

@@ -13,7 +13,8 @@ from lsr.eval.measures import parse_measures
 from lsr.eval.results import Scores
 from lsr.eval.statistics import Comparison, compare
 from lsr.fusion import DEFAULT_FUSION, Missing, Ranked
-from lsr.hybrid import LEARNED, Candidates, of_index
+from lsr.hybrid import Candidates
+from lsr.index_hybrid import LEARNED, of_index
 from lsr.learned_fusion import LearnedFusion
 from lsr.progress import Progress, Silent
 from lsr.retrieval import Index
@@ -104,7 +105,7 @@ def choose(
 
     Args:
         fusion: a method of `lsr.fusion`, or "learned".
-        retrievers: see `lsr.hybrid.of_index`.
+        retrievers: see `lsr.index_hybrid.of_index`.
         missing: see `lsr.fusion.fuse`; a learned fusion sees what is missing itself.
         folds, seed: of the cross-validation.
 

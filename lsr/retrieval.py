@@ -178,9 +178,10 @@ class Index:
     def hybrid(self, fusion: str = DEFAULT_FUSION, **options: Any) -> Hybrid:
         """Search by several retrievers of this index, by default its terms and dense vectors.
 
-        `options` are those of `lsr.hybrid.of_index`.  Keep what this returns for many questions.
+        `options` are those of `lsr.index_hybrid.of_index`.  Keep what it returns, for many
+        questions.
         """
-        from lsr.hybrid import of_index
+        from lsr.index_hybrid import of_index
 
         return of_index(self, fusion, **options)
 

@@ -255,7 +255,7 @@ class _Experiments:
         """What a later encoder is called, or a retriever, must not be found wrong after work."""
         from lsr.encoders import DEFAULT_ENCODER, load_encoder
         from lsr.encoders.dense import load_dense
-        from lsr.hybrid import Names
+        from lsr.index_hybrid import Names
 
         asked = self.asked
         dense = load_dense(asked["dense"]).name if asked["dense"] is not None else None

@@ -120,9 +120,9 @@ def verify(index: Path) -> None:
     """
     from itertools import chain
 
-    from lsr.hybrid import learned_problems
     from lsr.index import dense
     from lsr.index.verify import problems
+    from lsr.index_hybrid import learned_problems
 
     found = 0
     for problem in chain(problems(index), dense.problems(index), learned_problems(index)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lsr.cli.hits import as_json, print_plain, print_table
 from lsr.cli.hybrid import hybrid_of, hybrid_options
 from lsr.cli.laps import Laps
 from lsr.cli.options import weights_option, writable, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.runs import RunRow
-    from lsr.hits import Explanation, Hit, Hits
     from lsr.hybrid import Hybrid
     from lsr.retrieval import Index
 
-_SNIPPET = 240
 _BATCH = 256  # queries encoded, searched and written together
-_BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
 
 
 @click.command()
@@ -39,7 +36,7 @@ _BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
     help="How to search; all give the same hits.",
 )
 @click.option("--explain", is_flag=True, help="Show which terms made the score.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
 @click.option("--profile", is_flag=True, help="Show where the time of a question went.")
 @click.option(
     "--queries",
@@ -77,7 +74,7 @@ def search(
     k: int,
     method: str,
     explain: bool,
-    as_json: bool,
+    json_wanted: bool,
     profile: bool,
     queries: str | None,
     run_file: Path | None,
@@ -132,14 +129,14 @@ def search(
         laps.done("encoding the question")
         (hits,) = opened.search_vectors(vectors, k, queries=[question], **options)
         laps.done("searching")
-    if as_json:
+    if json_wanted:
         write_json(
-            {"query": question, "hits": [_as_json(hit, explain) for hit in hits]},
+            {"query": question, "hits": [as_json(hit, explain) for hit in hits]},
         )
     elif sys.stdout.isatty():
-        _print_table(hits, explain)
+        print_table(hits, explain)
     else:
-        _print_plain(hits, explain)
+        print_plain(hits, explain)
     laps.done("explaining and printing")
     if profile:
         laps.show()
@@ -186,187 +183,3 @@ def search_file(
 
         write_run(run_file, rows(), "lsr")
     return len(names)
-
-
-def _as_json(hit: Hit, explain: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "id": hit.id,
-        "score": hit.score,
-        "title": hit.title,
-        "text": hit.text,
-    }
-    if explain:
-        why = hit.explain()
-        if why.shares:
-            found["shares"] = [
-                {
-                    "retriever": share.retriever,
-                    "share": share.share,
-                    "rank": share.rank,
-                    "score": share.score,
-                    **(_terms_as_json(share.terms) if share.terms is not None else {}),
-                }
-                for share in why.shares
-            ]
-        else:
-            found |= _terms_as_json(why)
-    return found
-
-
-def _terms_as_json(why: Explanation) -> dict[str, Any]:
-    return {
-        **({"parts": why.parts} if why.parts else {}),
-        "terms": [
-            {
-                "term": match.term,
-                "query_weight": match.query_weight,
-                "document_weight": match.document_weight,
-                "product": match.product,
-                "kind": match.kind,
-                **({"part": match.part} if match.part is not None else {}),
-            }
-            for match in why.terms
-        ],
-    }
-
-
-def snippet(text: str, words: list[str], length: int = _SNIPPET) -> str:
-    """A piece of a text around the first of the words that it contains."""
-    text = re.sub(r"\s+", " ", text).strip()
-    if len(text) <= length:
-        return text
-    places = [
-        match.start()
-        for word in words
-        if (match := re.search(rf"\b{re.escape(word)}", text, re.IGNORECASE))
-    ]
-    start = max(0, min(places, default=0) - length // 4)
-    if start:
-        start = text.find(" ", start) + 1
-    end = text.rfind(" ", 0, start + length) if start + length < len(text) else len(text)
-    end = end if end > start else start + length
-    return ("… " if start else "") + text[start:end] + (" …" if end < len(text) else "")
-
-
-def _words(explanation: Explanation) -> list[str]:
-    """Words to show a text around; pieces of words stand in too many places."""
-    return [word for word in explanation.literal_words() if len(word) > 2]
-
-
-def _print_plain(hits: Hits, explain: bool) -> None:
-    for rank, hit in enumerate(hits, 1):
-        why = hit.explain()
-        click.echo(f"{rank}\t{hit.score:.4f}\t{hit.id}\t{hit.title}")
-        click.echo(f"\t{snippet(hit.text, _words(why))}")
-        if explain:
-            for line in str(why).splitlines()[1:]:
-                click.echo(f"\t{line.removeprefix('  ')}")
-    if not len(hits):
-        click.echo("No document shares a term with the question.", err=True)
-
-
-def _print_table(hits: Hits, explain: bool) -> None:
-    from rich.console import Console, Group
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    if not len(hits):
-        console.print("No document shares a term with the question.")
-        return
-    table = Table(show_header=True, header_style="bold", box=None, pad_edge=False, padding=(0, 2))
-    table.add_column("", justify="right", style="dim")
-    table.add_column("score", justify="right", style="cyan")
-    table.add_column("document", ratio=1)
-    for rank, hit in enumerate(hits, 1):
-        why = hit.explain()
-        parts: list[Any] = [
-            Text.assemble((hit.title, "bold"), ("  " + hit.id, "dim"))
-            if hit.title
-            else Text(hit.id, "bold")
-        ]
-        words = _words(why)
-        body = Text(snippet(hit.text, words))
-        if words:
-            pattern = "|".join(rf"\b{re.escape(word)}\w*" for word in words)
-            body.highlight_regex(f"(?i){pattern}", "green")
-        parts.append(body)
-        if explain:
-            parts += _why(why, console.width)
-        parts.append(Text(""))
-        table.add_row(str(rank), f"{hit.score:.3f}", Group(*parts))
-    console.print(table)
-
-
-def _why(why: Explanation, width: int) -> list[Any]:
-    """The tables behind a score: the retrievers' shares, if any, and the terms of each."""
-    if not why.shares:
-        return [_bars(why, "term", width)] if why.terms else []
-    tables = [
-        _bars(share.terms, share.retriever, width)
-        for share in why.shares
-        if share.terms is not None and share.terms.terms
-    ]
-    return [_shares(why, width), *tables]
-
-
-def _shares(why: Explanation, width: int) -> Any:
-    from rich.text import Text
-
-    names = [share.retriever for share in why.shares]
-    shares = _table("retriever", "", "rank", "score", "share")
-    longest, most = _longest(names, width), max(abs(share.share) for share in why.shares)
-    for share in why.shares:
-        shares.add_row(
-            Text(share.retriever),
-            "",
-            "" if share.rank is None else f"{share.rank:,}",
-            "" if share.score is None else f"{share.score:.3f}",
-            f"{share.share:.4f}",
-            Text("█" * round(longest * share.share / most) if most else "", "cyan"),
-        )
-    shares.add_row(Text("sum", "dim"), "", "", "", Text(f"{why.score:.4f}", "bold"), "")
-    return shares
-
-
-def _bars(why: Explanation, title: str, width: int) -> Any:
-    from rich.text import Text
-
-    bars = _table(title, "kind", "query", "document", "product")
-    names = [title, *why.parts, *(match.term for match in why.terms)]
-    longest, most = _longest(names, width), why.terms[0].product
-    for part, matches in why.groups():
-        if part is not None:
-            bars.add_row(Text(part, "bold"), "", "", "", Text(f"{why.parts[part]:.3f}", "bold"))
-        for match in matches:
-            colour = "green" if match.kind == "literal" else "yellow"
-            length = max(1, round(longest * match.product / most)) if longest else 0
-            bars.add_row(
-                Text(match.term),  # a term may look like markup: [unused-7]
-                match.kind or "",
-                f"{match.query_weight:.3f}",
-                f"{match.document_weight:.3f}",
-                f"{match.product:.3f}",
-                Text("█" * length, colour),
-            )
-    bars.add_row(Text("sum", "dim"), "", "", "", Text(f"{why.score:.3f}", "bold"), "")
-    return bars
-
-
-def _table(name: str, kind: str, *numbers: str) -> Any:
-    """A table of names, kinds, three columns of numbers, and bars."""
-    from rich.table import Table
-
-    table = Table(show_header=True, header_style="dim", box=None, pad_edge=False, padding=(0, 1))
-    table.add_column(name, overflow="fold", min_width=8)
-    table.add_column(kind, no_wrap=True)
-    for number in numbers:
-        table.add_column(number, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    return table
-
-
-def _longest(names: list[str], width: int) -> int:
-    """The length of the longest bar; 0 where the numbers need the room."""
-    room = width - _BESIDE_BARS - max(map(len, names))
-    return min(20, room) if room >= 4 else 0

@@ -85,7 +85,7 @@ def tune(
     lsr tune nfcorpus.zip --index nfcorpus --fusion learned
     lsr search nfcorpus "does vitamin D prevent falls" --hybrid --fusion learned
     """
-    from lsr.hybrid import LEARNED, learned_file
+    from lsr.index_hybrid import LEARNED, learned_file
     from lsr.index_tuning import choose
     from lsr.progress import Progress
     from lsr.retrieval import Index

@@ -17,7 +17,7 @@ from lsr.dense import add_dense
 from lsr.eval.measures import scores
 from lsr.eval.runs import read_run
 from lsr.fusion import fuse
-from lsr.hybrid import learned_file
+from lsr.index_hybrid import learned_file
 from lsr.learned_fusion import LearnedFusion
 
 Run = Callable[..., Any]

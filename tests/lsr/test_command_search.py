@@ -11,7 +11,7 @@ import click
 import pytest
 
 import lsr
-from lsr.cli.search import snippet
+from lsr.cli.hits import snippet
 
 
 @pytest.mark.parametrize("name", ["bm25_index", "splade_index"])

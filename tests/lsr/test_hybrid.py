@@ -25,7 +25,8 @@ from lsr.errors import (
 )
 from lsr.feedback import INTERPOLATE, Feedback
 from lsr.fusion import METHODS, Ranked, fuse
-from lsr.hybrid import Hybrid, learned_file
+from lsr.hybrid import Hybrid
+from lsr.index_hybrid import learned_file
 from lsr.learned_fusion import LearnedFusion
 from lsr.retrievers import DenseRetriever, SparseRetriever
 
