@@ -11,7 +11,7 @@ import click
 import pytest
 
 import lsr
-from lsr.cli.hits import snippet
+from lsr.cli.hits import print_table, snippet
 
 
 @pytest.mark.parametrize("name", ["bm25_index", "splade_index"])
@@ -108,9 +108,7 @@ def test_terms_and_texts_are_not_markup(
     index = lsr.open(tmp_path / "i")
     (hits,) = index.search_vectors(lsr.SparseVectors([0, 1], [0], [1]))
     screen = terminal(100)
-    from lsr.cli.search import _print_table
-
-    _print_table(hits, explain=True)
+    print_table(hits, explain=True)
     assert screen.getvalue().count(text) == 2
     assert "[/red]" in screen.getvalue()
 
