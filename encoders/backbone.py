@@ -164,7 +164,7 @@ def load_torch(
     model = model.to(place).eval()
     if head == "embeddings":
         words = model.get_input_embeddings().weight.detach().clone()
-        words[special.astype(np.int64)] = 0
+        words[special[special < len(words)].astype(np.int64)] = 0
         layers = [(words, None)]
     elif masked:
         layers = [_take_out_head(model, folder)]

@@ -200,7 +200,7 @@ def load_bert(folder: Path, head: str, precision: Precision, special: Ids) -> Be
             layers = _token_layers(tensors, sizes.width)
         elif head == "embeddings":
             words = arrays["words"].copy()
-            words[special] = 0
+            words[special[special < sizes.terms]] = 0
             layers = [(words, np.zeros(sizes.terms, np.float32))]
         else:
             arrays |= _transform(tensors, family, sizes)

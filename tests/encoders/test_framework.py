@@ -129,6 +129,17 @@ def test_sparta(make_checkpoint: MakeCheckpoint, runner: str, kind: str) -> None
     assert not set(found.terms.tolist()) & plain.special
 
 
+def test_a_tokenizer_with_more_words_than_sparta(
+    make_checkpoint: MakeCheckpoint, runner: str
+) -> None:
+    folder = make_checkpoint("bert", head="sparta")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["added_tokens"].append({**tokenizer["added_tokens"][0], "id": 45, "content": "[NEW]"})
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(EncoderError, match="has 46 tokens but the model only 40"):
+        load_encoder(f"sparta:{folder}", max_length=LENGTH)
+
+
 def test_sparta_takes_no_model_with_an_output_layer(make_checkpoint: MakeCheckpoint) -> None:
     with pytest.raises(EncoderError, match=r"\['BertForMaskedLM'\].*without an output layer"):
         load_encoder(f"sparta:{make_checkpoint()}", max_length=LENGTH)
@@ -243,6 +254,18 @@ def test_networks_of_epic_are_left_over_elsewhere(make_checkpoint: MakeCheckpoin
         load_encoder(str(folder), max_length=LENGTH)
 
 
+@pytest.mark.parametrize("method", ["splade-max", "tilde", "sparta"])
+def test_pooled_by_torch_as_on_a_gpu(
+    make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    folder = make_checkpoint("distilbert", head="sparta" if method == "sparta" else "mlm")
+    expected = dense(load_encoder(f"{method}:{folder}", max_length=LENGTH).encode_documents(TEXTS))
+    monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
+    monkeypatch.setattr("lsr.encoders.backbone.head_of", lambda *_: None)
+    found = load_encoder(f"{method}:{folder}", max_length=LENGTH).encode_documents(TEXTS)
+    assert np.abs(dense(found) - expected).max() < 1e-4
+
+
 def test_combinations_are_those_of_the_framework() -> None:
     parts = ("bin", "mlp", "lex", "mlm")
     assert tuple(f"q{q}-d{d}" for q, d in product(parts, parts)) == COMBINATIONS
@@ -305,13 +328,24 @@ def test_parts_of_one_model(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> 
     """Documents without a model are indexed, searched and explained."""
     folder = make_checkpoint()
     documents = [{"id": str(number), "text": text} for number, text in enumerate(TEXTS)]
-    for name in ("qbin-dbin", "qmlm-dbin", "qlex-dlex"):
+    for name in ("qbin-dbin", "qmlm-dbin", "qbin-dlex"):
         encoder = load_encoder(f"{name}:{folder}", max_length=LENGTH)
         assert len(encoder.vocabulary) == (23 if name == "qbin-dbin" else 40)
+        steps: list[int] = []
+        encoder.observe(TEXTS, steps.append)
+        assert sum(steps) == len(TEXTS)
         lsr.Index.build(tmp_path / name, documents, encoder)
-        (hit,) = lsr.open(tmp_path / name).search("mars", 1)
-        assert hit.id == "3"
-        assert [(match.term, match.kind) for match in hit.explain().terms] == [("mars", "literal")]
+        hits = lsr.open(tmp_path / name).search("mars", 6)
+        assert len(hits)
+        for hit in hits:
+            explained = hit.explain()
+            assert sum(match.product for match in explained.terms) == hit.score
+            own = encoder.literal_terms(TEXTS[int(hit.id)])
+            assert {match.term for match in explained.terms} <= {
+                encoder.vocabulary[int(term)] for term in own
+            }
+        if name.startswith("qbin"):
+            assert [hit.id for hit in hits] == ["3"]
 
 
 def test_a_pair_in_one_folder_needs_no_second(
