@@ -385,3 +385,32 @@ def test_documents_have_no_table(make_checkpoint: MakeCheckpoint) -> None:
     (folder / "lsr.json").write_text(json.dumps(declared))
     with pytest.raises(EncoderError, match="declares a table for documents; tables are for"):
         load_encoder(str(folder), max_length=LENGTH)
+
+
+def test_binary_documents_beside_a_table(make_checkpoint: MakeCheckpoint) -> None:
+    folder = make_checkpoint()
+    (folder / "idf.json").write_text(json.dumps({"red": 1.5, "planet": 2.0}))
+    declared = {"query": {"head": "table"}, "document": {"head": "binary"}}
+    (folder / "lsr.json").write_text(json.dumps(declared))
+    encoder = load_encoder(str(folder), max_length=LENGTH)
+    assert sorted(encoder.encode_documents(["red mars"]).weights) == [1, 1]
+    assert encoder.encode_queries(["red mars"]).weights.tolist() == [1.5]
+
+
+@pytest.mark.parametrize("method", ["tilde", "epic"])
+def test_what_needs_a_language_model(make_checkpoint: MakeCheckpoint, method: str) -> None:
+    folder = make_checkpoint("bert", head="unicoil")
+    with pytest.raises(EncoderError, match="needs one ending in ForMaskedLM"):
+        load_encoder(f"{method}:{folder}", max_length=LENGTH)
+
+
+def test_two_checkpoints_with_the_same_sides_are_both_saved(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    documents = make_checkpoint("bert", "documents", head="unicoil")
+    queries = make_checkpoint("distilbert", "queries", head="unicoil")
+    encoder: Any = load_encoder(f"unicoil:{documents},{queries}", max_length=LENGTH)
+    encoder.save(tmp_path / "saved")
+    again = load_encoder(str(tmp_path / "saved"), max_length=LENGTH)
+    assert again.encode_queries(TEXTS) == encoder.encode_queries(TEXTS)
+    assert again.encode_documents(TEXTS) == encoder.encode_documents(TEXTS)
