@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,18 +14,21 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from safetensors import safe_open
 from transformers.utils import logging
 
-from lsr.encoders.heads import Head, TermHead, TokenHead, not_finite
-from lsr.encoders.layouts import BGE_HEAD
+from lsr.encoders.heads import Head, head_of, not_finite
 from lsr.encoders.methods import Precision, Side
+from lsr.encoders.networks import Linear, no_network, token_network
 from lsr.encoders.pooling import pool_logits
 from lsr.encoders.rows import Ids, Row
-from lsr.encoders.weights import TOKEN_HEAD, UNUSED, cannot_be_loaded, check_weights
+from lsr.encoders.weights import (
+    EPIC_DOCUMENTS,
+    TOKEN_HEAD,
+    UNUSED,
+    cannot_be_loaded,
+    check_weights,
+)
 from lsr.errors import EncoderError, first_line
-
-Linear = tuple[torch.Tensor, torch.Tensor | None]
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Working memory of a position, in widths of the hidden states: the states, what attention and the
@@ -51,19 +54,17 @@ class TorchModel:
     ) -> None:
         self.folder, self.positions = folder, _positions(body)
         self.terms = (
-            len(layers[0][0]) if kind == "mlm" else body.get_input_embeddings().num_embeddings
+            body.get_input_embeddings().num_embeddings if kind == "mlp" else len(layers[0][0])
         )
         self.device = layers[0][0].device
         self._body, self._layers = body, layers
         self._pad = getattr(body.config, "pad_token_id", 0) or 0
         self.position_bytes = 4 * _WIDTHS * layers[0][0].shape[1]
         self._computing = Lock()
-        arrays = [_arrays(layer) for layer in layers]
+        self._first = kind == "cls-mlm"  # whether one position is all that counts
         self._head: Head | None = None
-        if kind != "mlm":
-            self._head = TokenHead(folder, arrays, special)
-        elif self.device.type == "cpu":
-            self._head = TermHead(folder, arrays[0])
+        if kind == "mlp" or (kind != "epic" and self.device.type == "cpu"):
+            self._head = head_of(kind, folder, [_arrays(layer) for layer in layers], special)
 
     def rows(self, side: Side, ids: Sequence[Ids]) -> list[Row]:
         """The rows of some texts, each given by its ids as the model reads them.
@@ -84,7 +85,7 @@ class TorchModel:
                 hidden = output.logits if "logits" in output else output.last_hidden_state
                 hidden = hidden.float()
                 if self._head is None:
-                    return self._pooled(side, hidden, ~masks)
+                    return self._pooled(side, ids, hidden, masks)
                 states = hidden[masks].cpu().numpy()
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
@@ -96,9 +97,14 @@ class TorchModel:
         # Outside `except`, where the failed batch's memory is free again.
         raise MemoryError(f"the device {self.device} has not enough memory")
 
-    def _pooled(self, side: Side, hidden: torch.Tensor, padding: torch.Tensor) -> list[Row]:
+    def _pooled(
+        self, side: Side, ids: Sequence[Ids], hidden: torch.Tensor, masks: torch.Tensor
+    ) -> list[Row]:
+        """The rows of hidden states, shape (texts, positions, width), on the device."""
         weight, bias = self._layers[0]
-        found = pool_logits(hidden, padding, weight, bias, side.activation, side.pooling)
+        if self._first:
+            hidden, masks = hidden[:, :1], masks[:, :1]
+        found = pool_logits(hidden, ~masks, weight, bias, side.activation, side.pooling)
         if not bool(found.isfinite().all()):
             raise not_finite(self.folder)
         text, term = (found > 0).nonzero(as_tuple=True)
@@ -115,7 +121,7 @@ def load_torch(
 
     Args:
         folder: what `lsr.encoders.layouts.check_model` accepts.
-        head: "mlm" or "mlp", see `lsr.encoders.methods.Side`.
+        head: one of a `lsr.encoders.methods.Side` that needs a model.
         device: of torch.
         precision: of the body; the head is computed in float32.
         special: uint32, ascending: token ids that are no terms of a text.
@@ -129,8 +135,12 @@ def load_torch(
             f"{device} runs in torch; give one of {', '.join(_TYPES)}"
         )
     place = _device(device)
-    layers = [] if head == "mlm" else _token_head(folder)
-    kind = transformers.AutoModelForMaskedLM if head == "mlm" else transformers.AutoModel
+    layers: list[Linear] = []
+    expected = [TOKEN_HEAD]
+    masked = head in ("mlm", "cls-mlm", "epic")
+    if head == "mlp":
+        layers, expected = token_network(folder)
+    kind = transformers.AutoModelForMaskedLM if masked else transformers.AutoModel
     # `dtype` was called `torch_dtype` before transformers 4.56.
     release = tuple(int(part) for part in transformers.__version__.split(".")[:2])
     dtype = {"dtype" if release >= (4, 56) else "torch_dtype": torch.float32}
@@ -146,13 +156,23 @@ def load_torch(
             )
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
         raise cannot_be_loaded(folder, error) from error
-    _check(model, report, folder)
+    if head == "epic":
+        expected.append(EPIC_DOCUMENTS)
+    _check(model, report, folder, expected)
     if layers and layers[0][0].shape[1] != getattr(model.config, "hidden_size", None):
-        raise _no_network(folder)
+        raise no_network(folder)
     model = model.to(place).eval()
-    if head == "mlm":
+    if head == "embeddings":
+        words = model.get_input_embeddings().weight.detach().clone()
+        words[special[special < len(words)].astype(np.int64)] = 0
+        layers = [(words, None)]
+    elif masked:
         layers = [_take_out_head(model, folder)]
     layers = [(w.to(place), None if b is None else b.to(place)) for w, b in layers]
+    if head == "epic":
+        from lsr.encoders.epic import load_epic
+
+        return load_epic(folder, model.to(_TYPES[precision]), layers[0], special)
     return TorchModel(folder, model.to(_TYPES[precision]), layers, head, special)
 
 
@@ -174,14 +194,16 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _check(model: Any, report: dict[str, Any], folder: Path) -> None:
+def _check(
+    model: Any, report: dict[str, Any], folder: Path, expected: Sequence[re.Pattern[str]]
+) -> None:
     wrong = {
         "lacks": [key for key in report["missing_keys"] if not UNUSED.search(key)],
         "has other shapes for": [str(key) for key in report["mismatched_keys"]],
         "has left over": [
             key
             for key in report["unexpected_keys"]
-            if not UNUSED.search(key) and not TOKEN_HEAD.fullmatch(key)
+            if not UNUSED.search(key) and not any(name.fullmatch(key) for name in expected)
         ],
         "has numbers that are not finite in": [
             name
@@ -221,54 +243,6 @@ def _take_out_head(model: Any, folder: Path) -> Linear:
         )
     bias = None if head.bias is None else head.bias.detach()
     return head.weight.detach(), bias
-
-
-def _token_head(folder: Path) -> list[Linear]:
-    """The network that gives a token its weight, layer by layer."""
-    found: dict[int, dict[str, torch.Tensor]] = {}
-    where = folder / BGE_HEAD
-    try:
-        if where.exists():
-            # The one pickled file that is read: weights_only lets nothing but tensors through.
-            state = torch.load(where, map_location="cpu", weights_only=True)
-            found[0] = {name: state[name] for name in ("weight", "bias")}
-        else:
-            where = folder
-            for file in sorted(folder.glob("*.safetensors")):
-                with safe_open(file, "pt") as tensors:
-                    for name in tensors.keys():  # noqa: SIM118 - the file is no mapping
-                        if match := TOKEN_HEAD.fullmatch(name):
-                            layer = found.setdefault(int(match[1] or 0), {})
-                            layer[match[2]] = tensors.get_tensor(name)
-        layers = [
-            (layer["weight"].float(), layer["bias"].float() if "bias" in layer else None)
-            for _, layer in sorted(found.items())
-        ]
-        fits = all(
-            weight.ndim == 2
-            and (bias is None or bias.shape == weight.shape[:1])
-            and bool(weight.isfinite().all())
-            and (bias is None or bool(bias.isfinite().all()))
-            for weight, bias in layers
-        )
-        inner = [(a[0].shape[0], b[0].shape[1]) for a, b in pairwise(layers)]
-        fits = fits and all(a == b for a, b in inner)
-    except Exception as error:  # whatever foreign files provoke in the libraries that read them
-        reason = first_line(error)
-        raise EncoderError(
-            f"the head in {where} cannot be loaded ({type(error).__name__}: {reason}); get the "
-            "published file again"
-        ) from None
-    if not layers or not fits or len(layers[-1][0]) != 1:
-        raise _no_network(where)
-    return layers
-
-
-def _no_network(where: Path) -> EncoderError:
-    return EncoderError(
-        f"{where} has no network from a token's hidden state to one finite number (tok_proj, "
-        f"impact_score_encoder or {BGE_HEAD}); give a checkpoint that has one"
-    )
 
 
 def _positions(model: Any) -> float:

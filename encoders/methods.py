@@ -14,10 +14,13 @@ from typing import Any, Literal, get_args
 
 from lsr.errors import EncoderError
 
-Head = Literal["mlm", "mlp", "binary", "table"]
-Activation = Literal["relu", "log1p", "double-log1p"]
+Head = Literal["mlm", "mlp", "binary", "table", "cls-mlm", "embeddings", "epic"]
+# The kernels know the first three, by their numbers.
+Activation = Literal["relu", "log1p", "double-log1p", "identity", "log1p-softplus"]
 Pooling = Literal["max", "sum"]
 Precision = Literal["fp32", "bf16", "int8"]
+
+_OF_NETWORKS: tuple[Activation, ...] = ("identity", "log1p-softplus")
 
 
 @dataclass(frozen=True)
@@ -26,16 +29,23 @@ class Side:
 
     Attributes:
         head: where weights come from.  "mlm": the logits of a masked language model, of
-            every position for every term of the vocabulary.  "mlp": one number a token, from a
-            small network on its hidden state, for the token's own term.  "binary": 1 for
-            each of the text's tokens.  "table": a stored weight for each of them.  The last
-            two need no model when a text comes.
-        activation: of "mlm" and "mlp": "relu" max(0, x), "log1p" log(1 + relu(x)), or
-            "double-log1p" log(1 + log(1 + relu(x))).
-        pooling: of "mlm" and "mlp": over the positions that speak for the same term.
+            every position for every term of the vocabulary.  "cls-mlm": those of the first
+            position, [CLS].  "embeddings": products of hidden states with the input embeddings
+            of all terms but the special ones.  "mlp": one number a token, from a small network
+            on its hidden state, for the token's own term.  "epic": activated "mlm" times
+            log(1 + softplus(y)) of the position and sigmoid(y) of the text, y being linear in
+            the hidden state of the position and of [CLS]; special positions do not count.
+            "binary": 1 for each of the text's tokens.  "table": a stored weight for each of
+            them.  The last two need no model when a text comes.
+        activation: of a model's numbers: "relu" max(0, x), "log1p" log(1 + relu(x)),
+            "double-log1p" log(1 + log(1 + relu(x))), and of "mlp" and "epic" also "identity" x
+            and "log1p-softplus" log(1 + log(1 + exp x)), which is above 0 for every x.
+        pooling: over the positions that speak for the same term.
         own_terms: keep only terms of the text itself.
         ratio: drop weights of at most this part of the text's largest.
+        top: keep so many of the largest weights; None keeps all.
 
+    What is not above 0 after pooling is no term of the vector: "identity" may give such numbers.
     Special tokens count as positions of "mlm", and never as terms of the text itself.
     """
 
@@ -44,6 +54,7 @@ class Side:
     pooling: Pooling = "max"
     own_terms: bool = False
     ratio: float = 0.0
+    top: int | None = None
 
     def __post_init__(self) -> None:
         for field, kinds in (("head", Head), ("activation", Activation), ("pooling", Pooling)):
@@ -57,11 +68,15 @@ class Side:
         ratio: object = self.ratio
         if not isinstance(ratio, int | float) or not 0 <= ratio < 1 or math.isnan(ratio):
             raise EncoderError(f"a prune ratio must be at least 0 and below 1, not {ratio!r}")
+        if self.top is not None and (type(self.top) is not int or self.top < 1):
+            raise EncoderError(f"top must be a whole number of at least 1, not {self.top!r}")
+        if self.activation in _OF_NETWORKS and self.head not in ("mlp", "epic"):
+            raise EncoderError(f"the head {self.head} has no activation {self.activation}")
 
     @property
     def needs_model(self) -> bool:
         """Whether a model runs for each text."""
-        return self.head in ("mlm", "mlp")
+        return self.head not in ("binary", "table")
 
     def to_json(self) -> dict[str, Any]:
         """The fields, as JSON values."""
@@ -82,14 +97,17 @@ class Method:
     Attributes:
         paper: where it comes from.
         pair: queries have a checkpoint of their own.
+        expanded: the documents it was published for have predicted queries or terms appended.
     """
 
     query: Side
     document: Side
     paper: str
     pair: bool = False
+    expanded: bool = False
 
 
+_FRAMEWORK = 'T. Nguyen et al., "A unified framework for learned sparse retrieval" (ECIR 2023)'
 _SPLADE = Side("mlm")
 _IMPACT = Side("mlp", "relu")
 
@@ -141,11 +159,50 @@ METHODS = {
         _IMPACT,
         'J. Lin and X. Ma, "A few brief notes on DeepImpact, COIL, and a conceptual framework '
         'for information retrieval techniques" (2021)',
+        expanded=True,
     ),
     "deepimpact": Method(
         Side("binary"),
         _IMPACT,
         'A. Mallia et al., "Learning passage impacts for inverted indexes" (SIGIR 2021)',
+        expanded=True,
+    ),
+    "deepct": Method(
+        Side("mlp", "identity", "sum"),
+        Side("mlp", "identity"),
+        'Z. Dai and J. Callan, "Context-aware term weighting for first stage passage retrieval" '
+        "(SIGIR 2020)",
+    ),
+    "tilde": Method(
+        Side("binary"),
+        Side("cls-mlm"),
+        'S. Zhuang and G. Zuccon, "TILDE: Term independent likelihood model for passage '
+        're-ranking" (SIGIR 2021)',
+    ),
+    "tildev2": Method(
+        Side("binary"),
+        _IMPACT,
+        'S. Zhuang and G. Zuccon, "Fast passage re-ranking with contextualized exact term '
+        'matching and efficient passage expansion" (2021)',
+        expanded=True,
+    ),
+    "sparta": Method(
+        Side("binary"),
+        Side("embeddings"),
+        'T. Zhao et al., "SPARTA: Efficient open-domain question answering via sparse '
+        'transformer matching retrieval" (NAACL 2021)',
+    ),
+    "epic": Method(
+        Side("mlp", "log1p-softplus", "sum"),
+        Side("epic", "log1p-softplus", top=1000),
+        'S. MacAvaney et al., "Expansion via prediction of importance with contextualization" '
+        "(SIGIR 2020)",
+    ),
+    "qmlp-dmlm": Method(
+        Side("mlp", pooling="sum"),
+        _SPLADE,
+        _FRAMEWORK,
+        pair=True,
     ),
     "bge-m3": Method(
         _IMPACT,
@@ -154,3 +211,23 @@ METHODS = {
         'multi-granularity text embeddings through self-knowledge distillation" (2024)',
     ),
 }
+
+# Sides of the framework by its own names, for queries and for documents.  "lex" is "mlm" without
+# expansion, so that the parts of one trained model can be switched off one by one.
+_PARTS = {
+    "bin": (Side("binary"), Side("binary")),
+    "mlp": (Side("mlp", pooling="sum"), Side("mlp")),
+    "lex": (Side("mlm", own_terms=True), Side("mlm", own_terms=True)),
+    "mlm": (_SPLADE, _SPLADE),
+}
+COMBINATIONS = tuple(f"q{query}-d{document}" for query in _PARTS for document in _PARTS)
+
+
+def find_method(name: str) -> Method | None:
+    """The method of a name in `METHODS` or `COMBINATIONS`, "qlex-dmlm" for one, or None."""
+    if name in METHODS:
+        return METHODS[name]
+    if name not in COMBINATIONS:
+        return None
+    query, document = (part[1:] for part in name.split("-"))
+    return Method(_PARTS[query][0], _PARTS[document][1], _FRAMEWORK)

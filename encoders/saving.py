@@ -1,8 +1,9 @@
 """Writing an encoder's checkpoint in the layouts of `lsr.encoders.layouts`.
 
 Encoders with a masked language model are written as sentence-transformers SparseEncoders (its
-release 6), others as the transformers folder they came from.  Where that form cannot say all,
-`lsr.json` beside it declares the method; sentence-transformers passes over it.
+release 6), others as the transformers folder they came from, with that of queries in `queries/`
+where it is another one.  Where that form cannot say all, `lsr.json` beside it declares the method;
+sentence-transformers passes over it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 
 from lsr.encoders.checkpoint import TOKENIZER_FILES, deciding_files, matching
-from lsr.encoders.layouts import ACTIVATIONS, DECLARATION, Layout, read_layout
+from lsr.encoders.layouts import ACTIVATIONS, DECLARATION, QUERIES, Layout, read_layout
 from lsr.encoders.methods import Side
 from lsr.errors import EncoderError
 
@@ -50,14 +51,17 @@ def save(layout: Layout, weights: npt.NDArray[np.float32], folder: Path) -> None
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     try:
         partial.mkdir(parents=True)
-        if layout.document.head != "mlm":
+        if layout.document.head != "mlm" or layout.query.head not in ("mlm", "binary", "table"):
             _copy(layout.document_folder, partial)
+            if len(layout.folders) > 1:
+                _copy(layout.query_folder, partial / QUERIES)
         elif layout.query == layout.document and len(layout.folders) == 1:
             _splade(partial, layout.document_folder, layout.document)
         else:
             _router(partial, layout, weights)
         found = read_layout(partial, None, None)
-        if (found.query, found.document) != (layout.query, layout.document):
+        sides = (layout.query, layout.document)
+        if (found.query, found.document) != sides or (partial / QUERIES).is_dir():
             _write(
                 partial / DECLARATION,
                 {"query": layout.query.to_json(), "document": layout.document.to_json()},

@@ -194,18 +194,21 @@ def test_methods_with_a_weight_a_token(make_checkpoint: MakeCheckpoint, kind: st
         )
 
 
-HEADS = {"unicoil": "unicoil", "deepimpact": "deepimpact", "bge-m3": "bge-m3"}
+# Methods with a form of checkpoint of their own.
+HEADS = ["unicoil", "deepimpact", "bge-m3", "deepct", "tildev2", "sparta", "epic"]
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_saved_loaded_indexed_and_explained(
     make_checkpoint: MakeCheckpoint, tmp_path: Path, method: str
 ) -> None:
-    folder = make_checkpoint("bert", head=HEADS.get(method, "mlm"))
+    folder = make_checkpoint("bert", head=method if method in HEADS else "mlm")
     (folder / "idf.json").write_text(json.dumps({"red": 1.5, "planet": 2.0, "mars": 0.5}))
     name = f"{method}:{folder}"
     if METHODS[method].pair:
-        name += f",{make_checkpoint('distilbert', 'queries')}"
+        head = METHODS[method].query.head
+        own = "unicoil" if head == "mlp" else head
+        name += f",{make_checkpoint('distilbert', 'queries', head=own)}"
     encoder: Any = load_encoder(name, max_length=LENGTH, prune_ratio=0.1)
     encoder.save(tmp_path / "saved")
     saved = load_encoder(str(tmp_path / "saved"), max_length=LENGTH)
