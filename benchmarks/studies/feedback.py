@@ -3,8 +3,8 @@
     python -m benchmarks.studies.feedback indexes nfcorpus.zip scifact.zip --out results
 
 INDEXES are those of `benchmarks.studies.hybrid`.  Writes `feedback.md`: nDCG@10, or what
-`--measure` says, of single retrievers and of pairs fused by min-max.  Feedback changes those that it
-can, `rm3` BM25, the others all but BM25; so the pair of BM25 and dense vectors is the setting of
+`--measure` says, of single retrievers and of pairs fused by min-max.  Feedback changes those that
+it can, `rm3` BM25, the others all but BM25; so the pair of BM25 and dense vectors is the setting of
 H. Li et al., "To interpolate or not to interpolate" (SIGIR 2022).  ▲ and ▼ are against none.
 """
 
