@@ -475,3 +475,42 @@ def test_without_dense_vectors(
     with pytest.raises(DenseCorrupt, match=r"vectors\.arrow"):
         hybrid(lsr.open(path))
     assert lsr.open(path).search(TEXTS[0], 5).ids.tolist() == before
+
+
+def test_rescoring_leaves_out_what_feedback_left_out(index: lsr.Index) -> None:
+    hybrid = index.hybrid(retrievers="bm25,dense", prf="rocchio", interpolate="before")
+    again = index.hybrid(retrievers="bm25,dense", prf="rocchio", interpolate="before", rescore=True)
+    assert again.search(TEXTS[2], 9).ids.tolist() == hybrid.search(TEXTS[2], 9).ids.tolist()
+    assert {hit.explain().shares[0].score for hit in again.search(TEXTS[2], 9)} == {None}
+
+
+def test_a_part_is_refined_as_its_encoder_alone(
+    tmp_path: Path, index: lsr.Index, documents: list[dict[str, str]]
+) -> None:
+    """What its weights were divided by in the index plays no role."""
+    own = lsr.Index.build(tmp_path / "own", documents[::6], "splade-tiny", keep_floats=True)
+    believed = Ranked(np.array([3, 7, 11]), np.array([3.0, 2.0, 1.0]))
+    feedback = Feedback.of("rocchio")
+    refined = []
+    for retriever in (SparseRetriever(index, "splade-tiny"), SparseRetriever(own)):
+        query = retriever.refine(retriever.encode([TEXTS[0]]), believed, feedback)
+        words = [retriever.index.word(int(t)).removeprefix("splade-tiny:") for t in query.terms]
+        length = float(np.linalg.norm(query.weights))
+        refined.append(dict(zip(words, (query.weights / length).tolist(), strict=True)))
+    part, alone = refined
+    assert len(part.keys() & alone.keys()) >= 28
+    assert [part.get(word, 0.0) for word in alone] == pytest.approx([*alone.values()], abs=0.02)
+
+
+def test_equal_scores_go_by_place(tmp_path: Path, dense_model: Path) -> None:
+    """Also where a retriever scores what another found."""
+    texts = ["copper bees", "winter wheat", "copper bees", "copper bees", "paper"]
+    documents = [{"id": str(n), "text": text} for n, text in enumerate(texts)]
+    lsr.Index.build(tmp_path / "index", documents, "bm25")
+    add_dense(tmp_path / "index", documents, str(dense_model))
+    opened = lsr.open(tmp_path / "index")
+    for retriever in (SparseRetriever(opened), DenseRetriever(opened)):
+        query = retriever.encode(["copper bees"])
+        found = retriever.score(query, np.array([3, 0, 4, 2]))  # type: ignore[attr-defined]
+        assert found.places.tolist()[:3] == [0, 2, 3]
+        assert len(set(found.scores.tolist()[:3])) == 1
