@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,13 @@ _BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
 )
 @click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
 @weights_option
+@click.option(
+    "--boost",
+    "boosts",
+    multiple=True,
+    metavar="TERM=F",
+    help="Multiply the question's weight of a term that --explain names; 0 mutes it.  Repeatable.",
+)
 @click.option("--device", metavar="D", help="Where the model runs, such as cpu or cuda:0.")
 @click.option("--exact-floats", is_flag=True, help="Rank by the weights as given (--keep-floats).")
 @click.option(
@@ -76,6 +83,7 @@ def search(
     run_file: Path | None,
     encoder: str | None,
     weights: str | None,
+    boosts: tuple[str, ...],
     device: str | None,
     exact_floats: bool,
     threads: int,
@@ -85,6 +93,7 @@ def search(
     \b
     lsr search nfcorpus "does vitamin D prevent falls"
     lsr search nfcorpus "does vitamin D prevent falls" -k 3 --explain
+    lsr search nfcorpus "does vitamin D prevent falls" --boost bone=1.5 --boost falls=0
     lsr search nfcorpus --queries nfcorpus.zip --run nfcorpus.trec -k 1000
     """
     if (question is None) == (queries is None):
@@ -94,7 +103,10 @@ def search(
     if run_file is not None and queries is None:
         raise click.UsageError("--run needs --queries FILE.")
     laps = Laps()
+    from lsr.boosting import boost, parse_boosts
     from lsr.retrieval import Index
+
+    factors = parse_boosts(boosts)
 
     opened = Index.open(index)
     laps.done("opening the index")
@@ -104,12 +116,12 @@ def search(
     if question is None:
         assert queries is not None
         assert run_file is not None
-        count = search_file(opened, queries, run_file, k, options)
+        count = search_file(opened, queries, run_file, k, options, factors)
         click.echo(f"{run_file}: {count:,} queries", err=True)
         return
     loaded = opened.encoder
     laps.done("loading the encoder")
-    vectors = loaded.encode_queries([question])
+    vectors = boost(opened, loaded.encode_queries([question]), factors)
     laps.done("encoding the question")
     (hits,) = opened.search_vectors(vectors, k, queries=[question], **options)
     laps.done("searching")
@@ -126,8 +138,16 @@ def search(
         laps.show()
 
 
-def search_file(index: Index, queries: str, run_file: Path, k: int, options: dict[str, Any]) -> int:
+def search_file(
+    index: Index,
+    queries: str,
+    run_file: Path,
+    k: int,
+    options: dict[str, Any],
+    boosts: Mapping[str, float],
+) -> int:
     """Search every query of a file and write a run; return how many there were."""
+    from lsr.boosting import boost
     from lsr.data.queries import is_encoded, read_queries, read_query_vectors
     from lsr.eval.runs import write_run
     from lsr.progress import Progress
@@ -147,7 +167,7 @@ def search_file(index: Index, queries: str, run_file: Path, k: int, options: dic
                     part = vectors[start:stop]
                 else:
                     part = index.encoder.encode_queries([q.text for q in asked[start:stop]])
-                hits = index.search_vectors(part, k, **options)
+                hits = index.search_vectors(boost(index, part, boosts), k, **options)
                 for name, found in zip(names[start:stop], hits, strict=True):
                     yield name, found.ids.tolist(), found.scores.tolist()
                 bar.advance(stop - start)
