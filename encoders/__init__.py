@@ -38,6 +38,7 @@ _MODULES = {
     "bm25": "lsr.encoders.bm25",
     "composite": "lsr.encoders.composite",
     CSR: "lsr.encoders.csr",
+    "dsr": "lsr.encoders.dsr",
 }
 
 

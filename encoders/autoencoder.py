@@ -58,8 +58,9 @@ class Autoencoder:
         if self.layer_norm:
             centred = vector - vector.mean()
             vector = centred / (centred.std(ddof=1) + _EPSILON)
-        # Row by row: a product of matrices may round a row by how many are beside it.
-        found = self.weight @ (vector - self.pre_bias) + self.latent_bias
+        # Not by BLAS: its threads cost more than they give here, and a product of matrices may
+        # round a row by how many are beside it.
+        found = np.einsum("ld,d->l", self.weight, vector - self.pre_bias) + self.latent_bias
         best = np.sort(np.argsort(-found, kind="stable")[: self.active])
         best = best[found[best] > 0]
         weights = found[best]

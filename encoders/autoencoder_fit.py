@@ -46,15 +46,13 @@ def fit(
     active: int,
     *,
     seed: int = 0,
-    threads: int | None = None,
     progress: type[Progress] = Silent,
 ) -> Autoencoder:
     """An autoencoder of vectors, (documents, dimensions), with so many latents.
 
     Args:
         active: latents of a vector, k.
-        seed: the same one gives the same result, on the same machine with as many threads.
-        threads: for the arithmetic; None leaves it to torch.
+        seed: the same one gives the same result on the same machine.
 
     Raises `EncoderError` when there are not two different vectors, or fewer latents than `active`.
     """
@@ -67,7 +65,9 @@ def fit(
     if not variance > 0:
         raise EncoderError("an autoencoder needs two different documents at least; give more")
     before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
+    # Products this small gain little by more threads, lose much by busy neighbours, and would
+    # depend on how many there are.
+    torch.set_num_threads(1)
     try:
         return _Fit(own, float(variance), latents, active, seed).run(progress)
     finally:

@@ -27,7 +27,7 @@ from lsr.encoders.dense import DenseEncoder, load_dense
 from lsr.encoders.latent_names import LatentNames
 from lsr.encoders.names import is_csr
 from lsr.encoders.rows import stack
-from lsr.errors import EncoderError, LsrError
+from lsr.errors import EncoderError, IndexExists, LsrError
 from lsr.files import sync_directory
 from lsr.locks import Lock
 from lsr.progress import Progress, Silent
@@ -71,14 +71,15 @@ def fit_sae(
         dense: a `DenseEncoder`, or a name for `lsr.encoders.dense.load_dense`.
         width: latents a dimension of the dense vectors.
         active: latents of a text.
-        seed: the same one gives the same folder, on the same machine with as many threads.
+        seed: the same one gives the same folder on the same machine.
         sample: of more documents, every n-th, so that there are at most so many.
-        threads: for the dense model and the fitting; None is one a processor.
+        threads: for the dense model; None is one a processor.
         force: replace a folder of this kind that is there.
         progress: how to report; silent by default.
 
     Raises `CorpusError` for a bad document, `EncoderError` when the dense encoder cannot be loaded
-    or there is nothing to fit to, and `LsrError` when the folder cannot be written.
+    or there is nothing to fit to, `IndexExists` when the place is taken, and `LsrError` when the
+    folder cannot be written.
     """
     from lsr.encoders.autoencoder_fit import fit  # brings torch
 
@@ -106,7 +107,7 @@ def fit_sae(
             ]
         )
         latents = width * dense.dimensions
-        autoencoder = fit(vectors, latents, active, seed=seed, threads=threads, progress=progress)
+        autoencoder = fit(vectors, latents, active, seed=seed, progress=progress)
         names = LatentNames(latents)
         done = 0
         with progress("Naming", "documents", total) as bar:
@@ -148,13 +149,13 @@ def _workplace(path: Path, force: bool) -> Iterator[Path]:
     ours = {"lock", _SHARDS, _NEW, _OLD}
     foreign = [file.name for file in partial.iterdir() if file.name not in ours]
     if foreign:
-        raise LsrError(
+        raise IndexExists(
             f"{path} would be made in {partial}, but {foreign[0]} there is not the work of an "
             "earlier run; move it"
         )
     lock = Lock(partial / "lock")
     if not lock.take():
-        raise LsrError(f"{path} is being made by another process; wait for it")
+        raise IndexExists(f"{path} is being made by another process; wait for it")
     try:
         _recover(partial, path)
         _check_target(path, force)
@@ -181,6 +182,6 @@ def _check_target(path: Path, force: bool) -> None:
     if not path.exists():
         return
     if not is_csr(str(path)):
-        raise LsrError(f"{path} exists and has no autoencoder; choose another place")
+        raise IndexExists(f"{path} exists and has no autoencoder; choose another place")
     if not force:
-        raise LsrError(f"{path} is there already; add --force (force=True) to replace it")
+        raise IndexExists(f"{path} is there already; add --force (force=True) to replace it")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lsr.cli.options import on_error_option
-from lsr.errors import LsrError
+from lsr.errors import IndexExists, LsrError
 
 
 class _Width(click.ParamType[int]):
@@ -75,7 +75,7 @@ class _Width(click.ParamType[int]):
     help="Tokens read of a text.",
 )
 @click.option("--device", metavar="D", help="Where the dense model runs, such as cpu or cuda:0.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="For model and fitting.")
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="For the dense model.")
 @on_error_option
 @click.option("--force", is_flag=True, help="Replace a folder of this kind that is there.")
 def fit_sae(
@@ -130,9 +130,10 @@ def fit_sae(
             force=force,
             progress=Progress,
         )
-    except (LsrError, KeyboardInterrupt):
+    except (LsrError, KeyboardInterrupt) as error:
         partial = output.absolute().with_name(output.absolute().name + ".partial")
-        if any((partial / "shards").glob("*.parquet")):
+        kept = any((partial / "shards").glob("*.parquet"))
+        if kept and not isinstance(error, IndexExists):
             click.echo(
                 f"Finished vectors are kept in {partial}: the same command goes on from there.",
                 err=True,
