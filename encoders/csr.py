@@ -32,6 +32,7 @@ KIND = "csr"
 LATENTS = "latents.json"
 
 _ABOUT = "config_sentence_transformers.json"
+_SETTINGS = "sentence_bert_config.json"
 _TYPES = {
     "Normalize": "sentence_transformers.base.modules.normalize.Normalize",
     MODULE: f"sentence_transformers.sparse_encoder.modules.sparse_auto_encoder.{MODULE}",
@@ -170,6 +171,10 @@ def write_folder(
     for listed in read_json(layout.folder / "modules.json", list):
         path = str(listed.get("path", ""))
         _copy(layout.folder / inside(layout.folder, path), folder / path)
+        if not modules and dense.max_length is not None:
+            # Texts are to be read as far as they were when the autoencoder was fitted.
+            settings = optional(folder / path / _SETTINGS)
+            _write(folder / path / _SETTINGS, settings | {"max_seq_length": dense.max_length})
         modules.append((path, str(listed["type"])))
     if layout.cosine:
         modules.append((f"{len(modules)}_Normalize", _TYPES["Normalize"]))
@@ -193,7 +198,7 @@ def write_folder(
 
 def _copy(source: Path, target: Path) -> None:
     target.mkdir(exist_ok=True)
-    settings = source / "sentence_bert_config.json"
+    settings = source / _SETTINGS
     for file in [*deciding_files(source), *([settings] if settings.exists() else [])]:
         shutil.copyfile(file, target / file.name)
 

@@ -97,7 +97,7 @@ def fit_sae(
             for _ in distinct(documents):
                 count += 1
                 bar.advance(1)
-        taken = _Sample(documents, -(-count // sample))
+        taken = _Sample(documents, max(1, -(-count // sample)))
         total = -(-count // taken.every)
         files = encode_shards(partial / _SHARDS, taken, dense, total, progress)
         vectors = np.concatenate(
