@@ -167,7 +167,7 @@ def write_folder(
     """
     layout = dense.layout
     folder.mkdir()
-    modules = []
+    modules: list[tuple[str, str]] = []
     for listed in read_json(layout.folder / "modules.json", list):
         path = str(listed.get("path", ""))
         _copy(layout.folder / inside(layout.folder, path), folder / path)
