@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lsr.encoders.base import Encoder, Settings, Vocabulary
 from lsr.encoders.methods import Precision
-from lsr.encoders.names import split_name
+from lsr.encoders.names import is_csr, split_name
 from lsr.errors import EncoderError, EncoderMismatch
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
 DEFAULT_ENCODER = "bm25+splade-tiny"
 
 LEARNED = "learned"
+CSR = "csr"
 
 # Kind -> module with `load(name, settings)` and
 # `restore(identity, vocabulary, term_columns, source, device, batch_size)`.
@@ -36,6 +37,8 @@ _MODULES = {
     LEARNED: "lsr.encoders.learned",
     "bm25": "lsr.encoders.bm25",
     "composite": "lsr.encoders.composite",
+    CSR: "lsr.encoders.csr",
+    "dsr": "lsr.encoders.dsr",
 }
 
 
@@ -66,8 +69,9 @@ def load_encoder(
             model hub id `ORG/NAME[@REVISION]`; `METHOD:MODEL[,QUERY_MODEL]` for one of them
             taken as a method of `lsr.encoders.methods`, of a pair the documents' first; `bm25`;
             or `bm25:VARIANT[,k1=…][,b=…][,delta=…]` with a variant among robertson, lucene,
-            atire, bm25l, bm25+; or several of these joined by "+", whose terms stand side by
-            side, as in `bm25+splade-tiny`.
+            atire, bm25l, bm25+; a folder of a sparse autoencoder, or `csr:` before its hub id;
+            `dsr:ENCODER` for the strongest terms of another's slices; or several of these joined
+            by "+", whose terms stand side by side, as in `bm25+splade-tiny`.
         max_length: tokens read of a text, special ones included (not part of bm25).
         pooling: "max" or "sum" over positions (not part of bm25); None takes what the
             checkpoint says, else "max".
@@ -158,7 +162,9 @@ def _kind(name: str) -> str:
     if len(split_name(name)) > 1:
         return "composite"
     prefix = name.partition(":")[0]
-    return prefix if prefix in _MODULES else LEARNED
+    if prefix in _MODULES:
+        return prefix
+    return CSR if is_csr(name) else LEARNED
 
 
 def _module(kind: str) -> Any:

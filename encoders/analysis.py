@@ -15,7 +15,7 @@ from lsr.vectors import SparseVectors
 ANALYZER = {"language": "english", "stop_words": "lucene-english", "stemmer": "snowball-english"}
 
 # Runs of two or more letters, digits and underscores, in any script.
-_WORD = re.compile(r"\b\w\w+\b")
+WORD = re.compile(r"\b\w\w+\b")
 
 # The English list of Lucene's EnglishAnalyzer (ENGLISH_STOP_WORDS_SET).  It stands here
 # because English lists of other packages hold from 33 to 1,333 words, and scores must not
@@ -102,7 +102,7 @@ def count_terms(texts: Sequence[str], ids: TermIds) -> tuple[SparseVectors, npt.
         ends.clear()
 
     for text in texts:
-        words += _WORD.findall(text.lower())
+        words += WORD.findall(text.lower())
         ends.append(len(words))
         if len(words) >= _WORDS_AT_ONCE:
             flush()

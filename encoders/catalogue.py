@@ -71,6 +71,22 @@ OTHERS = (
         "idf x tf, never near 0",
         'Y. Lv and C. Zhai, "Lower-bounding term frequency normalization" (CIKM 2011)',
     ),
+    ListedMethod(
+        "csr",
+        "latents",
+        "the same",
+        'T. Wen et al., "Beyond Matryoshka: Revisiting sparse coding for adaptive representation" '
+        "(ICML 2025); `lsr fit-sae` makes one of a collection",
+        query_model=True,
+    ),
+    ListedMethod(
+        "dsr",
+        "one term a slice",
+        "the same",
+        'S.-C. Lin and J. Lin, "A dense representation framework for lexical and semantic '
+        'matching" (TOIS 2023); of any encoder, dsr:ENCODER',
+        query_model=True,
+    ),
 )
 
 

@@ -111,6 +111,7 @@ class DenseEncoder:
 
     Attributes:
         name: what people call it.
+        layout: of its folder.
         dimensions: of a vector.
         max_length: tokens of a text that are read, special ones included; None for all.
     """
@@ -121,16 +122,17 @@ class DenseEncoder:
         threads: int | None,
         max_length: int | None,
         device: str | None,
+        layout: DenseLayout | None = None,
     ) -> None:
         self.name = checkpoint.name
         self._checkpoint = checkpoint
-        self._layout = read_dense_layout(checkpoint.folder)
+        self.layout = layout or read_dense_layout(checkpoint.folder)
         self._threads, self._device = threads, device
-        self._hash = content_hash(*dict.fromkeys(self._layout.folders))
+        self._hash = content_hash(*dict.fromkeys(self.layout.folders))
         self._models: dict[str, Encode] = {}
         self._loading = Lock()
         if max_length is None:
-            max_length = self._layout.max_length
+            max_length = self.layout.max_length
         self.max_length = max_length
         device = device or _usual_device(True)
         self._models[device], self.dimensions, self.max_length = self._load(device)
@@ -144,10 +146,10 @@ class DenseEncoder:
             "source": self._checkpoint.address,
             "revision": self._checkpoint.revision,
             "content_hash": self._hash,
-            "modules": self._layout.modules,
-            "cosine": self._layout.cosine,
-            "query_prompt": self._layout.query_prompt,
-            "document_prompt": self._layout.document_prompt,
+            "modules": self.layout.modules,
+            "cosine": self.layout.cosine,
+            "query_prompt": self.layout.query_prompt,
+            "document_prompt": self.layout.document_prompt,
             "max_length": self.max_length,
             "dimensions": self.dimensions,
         }
@@ -158,11 +160,11 @@ class DenseEncoder:
         Give many at once, some thousand: they are sorted by length and spread over threads.
         `advance` is told how many more texts are done, each time that some are.
         """
-        return self._encode(False, self._layout.document_prompt, texts, advance)
+        return self._encode(False, self.layout.document_prompt, texts, advance)
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         """The vectors of queries, float32, (texts, dimensions)."""
-        return self._encode(True, self._layout.query_prompt, texts, None)
+        return self._encode(True, self.layout.query_prompt, texts, None)
 
     def _encode(
         self, queries: bool, prompt: str, texts: Sequence[str], advance: Advance | None
@@ -171,10 +173,10 @@ class DenseEncoder:
         if not texts:
             return np.empty((0, self.dimensions), np.float32)
         vectors = self._model(queries)(prompt, texts, advance)
-        if self._layout.cosine:
+        if self.layout.cosine:
             vectors = _unit(vectors)
         if not np.isfinite(vectors).all():
-            raise not_finite(self._layout.folder)
+            raise not_finite(self.layout.folder)
         return vectors
 
     def _model(self, queries: bool) -> Encode:
@@ -187,7 +189,7 @@ class DenseEncoder:
 
     def _load(self, device: str) -> tuple[Encode, int, int | None]:
         """What encodes texts, its dimensions and `max_length`."""
-        layout = self._layout
+        layout = self.layout
         body = load_body(layout.folders[0]) if device == "cpu" and layout.plain else None
         if body is not None:
             return self._by_kernels(body)
@@ -200,10 +202,10 @@ class DenseEncoder:
         return load_library(layout.folder, device, self.max_length, self._threads)
 
     def _by_kernels(self, body: BertBody) -> tuple[Encode, int, int]:
-        folder = self._layout.folders[0]
-        model = _DenseModel(body, self._layout)
+        folder = self.layout.folders[0]
+        model = _DenseModel(body, self.layout)
         length = self.max_length
-        if length is None or (length == self._layout.max_length and length > body.positions):
+        if length is None or (length == self.layout.max_length and length > body.positions):
             length = int(body.positions)  # folders state more than their models have
         tokens = Tokens(folder, length)
         if tokens.size > body.terms:

@@ -79,8 +79,11 @@ class DenseLayout:
     plain: bool
 
 
-def read_dense_layout(folder: Path) -> DenseLayout:
+def read_dense_layout(folder: Path, followed_by: str | None = None) -> DenseLayout:
     """The modules of a folder.
+
+    Args:
+        followed_by: the kind of a last module that takes dense vectors, and is not one of these.
 
     Raises `EncoderError` when it is no dense model of sentence-transformers, or holds what is
     never loaded.
@@ -91,7 +94,7 @@ def read_dense_layout(folder: Path) -> DenseLayout:
             "sentence-transformers saved"
         )
     try:
-        return _layout(folder)
+        return _layout(folder, followed_by)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise EncoderError(
             f"{folder} has a modules.json or settings of modules that describe no model "
@@ -99,8 +102,12 @@ def read_dense_layout(folder: Path) -> DenseLayout:
         ) from None
 
 
-def _layout(folder: Path) -> DenseLayout:
+def _layout(folder: Path, followed_by: str | None) -> DenseLayout:
     listed = [dict(module) for module in read_json(folder / "modules.json", list)]
+    if followed_by is not None:
+        if not listed or kind_of(listed[-1]["type"]) != followed_by:
+            raise ValueError(f"its last module is no {followed_by}")
+        del listed[-1]
     kinds = [kind_of(module["type"]) for module in listed]
     folders = [folder / inside(folder, str(module.get("path", ""))) for module in listed]
     for module, kind in zip(listed, kinds, strict=True):
@@ -148,7 +155,8 @@ def _layout(folder: Path) -> DenseLayout:
         pooling,
         [step for step in steps if step is not None],
         *_prompts(about),
-        similarity == "cosine" and kinds[-1] != "Normalize",
+        # Where something follows, it is what that makes which is compared.
+        similarity == "cosine" and kinds[-1] != "Normalize" and followed_by is None,
         _max_length(folders[0], transformer),
         plain,
     )

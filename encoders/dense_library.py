@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import sentence_transformers
 import torch
+from sentence_transformers import SentenceTransformer
 
 from lsr.encoders.backbone import quiet
 from lsr.encoders.base import Advance
+from lsr.encoders.names import is_csr
 from lsr.encoders.weights import cannot_be_loaded
 from lsr.errors import EncoderError
 
@@ -28,20 +30,26 @@ def load_library(
 ) -> tuple[Encode, int, int | None]:
     """What encodes texts, in float32; its dimensions; tokens of a text that are read, if bounded.
 
-    Nothing is downloaded, executed or unpickled: `lsr.encoders.dense_layout` has looked first.
+    Nothing is downloaded, executed or unpickled: `lsr.encoders.dense_layout` has looked first.  Of
+    a folder with a sparse autoencoder it is what comes before that.
     Raises `EncoderError` when the folder cannot be loaded.
     """
     if threads is not None:
         torch.set_num_threads(threads)
     try:
         with quiet():
-            model = sentence_transformers.SentenceTransformer(
+            # A SentenceTransformer of a sparse model's folder would make up modules of its own.
+            sparse = is_csr(str(folder))
+            kind = sentence_transformers.SparseEncoder if sparse else SentenceTransformer
+            model = kind(
                 str(folder),
                 device=device,
                 local_files_only=True,
                 trust_remote_code=False,
                 model_kwargs={"use_safetensors": True},
             ).float()
+            if sparse:
+                model = SentenceTransformer(modules=list(model)[:-1], device=device)
             if max_length is not None:
                 model.max_seq_length = max_length
             read = model.max_seq_length

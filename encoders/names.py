@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,15 @@ def split_name(name: str) -> list[str]:
         parts.append(part)
         del pieces[:count]
     return parts
+
+
+def is_csr(name: str) -> bool:
+    """Whether a name is that of a folder with a sparse autoencoder (`lsr.encoders.csr`)."""
+    try:
+        modules = json.loads((Path(name).expanduser() / "modules.json").read_bytes())
+        return str(modules[-1]["type"]).endswith(".SparseAutoEncoder")
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
+        return False  # what reads another kind of folder says what is wrong with it
 
 
 def part_slices(identity: Mapping[str, Any] | None) -> list[tuple[str, int, int]]:

@@ -81,10 +81,10 @@ def add_dense(
         encoder = load_dense(encoder, threads=threads)
     with writing(path), _workplace(path, force) as partial:
         _compare(path, manifest, documents, progress)
-        files = _seal(partial / _SHARDS, documents, encoder, manifest.documents, progress)
+        files = encode_shards(partial / _SHARDS, documents, encoder, manifest.documents, progress)
         write_dense(
             partial / _NEW,
-            (_read_shard(file, encoder.dimensions) for file in files),
+            (read_vectors(file, encoder.dimensions) for file in files),
             dimensions=encoder.dimensions,
             kind=kind,
             collection=collection_of(manifest),
@@ -188,7 +188,7 @@ def _digest(document: Document, keeps_text: bool) -> int:
     return int(digest_of([document])[:16], 16)
 
 
-def _seal(
+def encode_shards(
     folder: Path,
     documents: Documents,
     encoder: DenseEncoder,
@@ -231,7 +231,7 @@ def _write_shard(file: Path, vectors: Vectors, origin: Origin) -> None:
         out.write(buffer.getvalue())
 
 
-def _read_shard(file: Path, dimensions: int) -> Vectors:
+def read_vectors(file: Path, dimensions: int) -> Vectors:
     """The vectors of a sealed shard; raises `LsrError` when it is damaged."""
     try:
         table = pq.read_table(file, page_checksum_verification=True)

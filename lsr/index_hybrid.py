@@ -97,6 +97,7 @@ def of_index(
     retrievers: str = f"{TERMS},{DENSE}",
     weights: float | str | Mapping[str, float] | None = None,
     prf: Kind | None = None,
+    boosts: Mapping[str, float] | None = None,
     threads: int = 1,
     method: str = "auto",
     exact_floats: bool = False,
@@ -113,6 +114,7 @@ def of_index(
             "bm25+splade-tiny=.6,minilm=.4"; a number is that of the dense vectors beside one other
             retriever, which has the rest of 1.
         prf: feedback with the usual numbers; `feedback` of `Hybrid` takes others.
+        boosts: factors of named terms of queries, see `lsr.boosting`.
         threads: queries are spread over so many; those of one question run one after another.
         method, exact_floats: of searching the terms, see `Index.search`.
         how: `missing`, `depth`, `rescore`, `feedback` and `interpolate` of `Hybrid`.
@@ -130,7 +132,8 @@ def of_index(
         if name == DENSE:
             made.append(DenseRetriever(index, threads=threads))
         else:
-            made.append(SparseRetriever(index, None if name == TERMS else name, **searching))
+            part = None if name == TERMS else name
+            made.append(SparseRetriever(index, part, boosts, **searching))
     if prf is not None:
         how["feedback"] = Feedback.of(prf)
     return Hybrid(

@@ -7,13 +7,14 @@ A retriever makes queries of texts, and all else takes these: several, one a row
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from lsr.boosting import boost
 from lsr.errors import QueryError
 from lsr.feedback import Feedback, Kind, refine_dense
 from lsr.fusion import Places, Ranked
@@ -74,11 +75,18 @@ class SparseRetriever(Retriever[SparseVectors]):
 
     Args:
         part: the name of a part, whose scores are then its own: weights of the parts play no role.
+        boosts: factors of named terms of queries, see `lsr.boosting`.
         searching: `method`, `exact_floats` and `threads` of `Index.search_vectors`.
     """
 
-    def __init__(self, index: Index, part: str | None = None, **searching: Any) -> None:
-        self.index, self._searching = index, searching
+    def __init__(
+        self,
+        index: Index,
+        part: str | None = None,
+        boosts: Mapping[str, float] | None = None,
+        **searching: Any,
+    ) -> None:
+        self.index, self._boosts, self._searching = index, boosts or {}, searching
         self._part: IndexPart | None = None
         if part is None:
             self.name = index.manifest.encoder["name"] if index.manifest.encoder else "vectors"
@@ -91,8 +99,10 @@ class SparseRetriever(Retriever[SparseVectors]):
 
     def encode(self, texts: Sequence[str]) -> SparseVectors:
         if self._part is not None:
-            return self._part.queries(texts)
-        return self.index.encoder.encode_queries(texts)
+            queries = self._part.queries(texts)
+        else:
+            queries = self.index.encoder.encode_queries(texts)
+        return boost(self.index, queries, self._boosts)
 
     def search(self, queries: SparseVectors, k: int) -> list[Ranked]:
         found = self.index.search_vectors(queries, k, **self._searching)

@@ -14,6 +14,7 @@ from lsr.cli.compare import compare
 from lsr.cli.encode import encode
 from lsr.cli.evaluate import evaluate
 from lsr.cli.export import export
+from lsr.cli.fit_sae import fit_sae
 from lsr.cli.import_ import import_
 from lsr.cli.index import index
 from lsr.cli.inspect import info, verify
@@ -36,8 +37,20 @@ def cli(debug: bool) -> None:
     """
 
 
-_COMMANDS = (index, search, evaluate, compare, tune, info, verify, encode, models, export, import_)
-for command in _COMMANDS:
+for command in (
+    index,
+    search,
+    evaluate,
+    compare,
+    tune,
+    info,
+    verify,
+    encode,
+    models,
+    export,
+    import_,
+    fit_sae,
+):
     cli.add_command(command)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,13 @@ _BATCH = 256  # queries encoded, searched and written together
 @click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
 @click.option("--dense", metavar="D", help="Where that of its dense vectors is now.")
 @weights_option
+@click.option(
+    "--boost",
+    "boosts",
+    multiple=True,
+    metavar="TERM=F",
+    help="Multiply the question's weight of a term that --explain names; 0 mutes it.  Repeatable.",
+)
 @click.option("--device", metavar="D", help="Where the model runs, such as cpu or cuda:0.")
 @click.option("--exact-floats", is_flag=True, help="Rank by the weights as given (--keep-floats).")
 @click.option(
@@ -81,6 +88,7 @@ def search(
     encoder: str | None,
     dense: str | None,
     weights: str | None,
+    boosts: tuple[str, ...],
     device: str | None,
     exact_floats: bool,
     threads: int,
@@ -91,6 +99,7 @@ def search(
     \b
     lsr search nfcorpus "does vitamin D prevent falls"
     lsr search nfcorpus "does vitamin D prevent falls" -k 3 --explain
+    lsr search nfcorpus "does vitamin D prevent falls" --boost bone=1.5 --boost falls=0
     lsr search nfcorpus --queries nfcorpus.zip --run nfcorpus.trec -k 1000
     lsr search nfcorpus "does vitamin D prevent falls" --hybrid --weight .4 --prf rocchio
     """
@@ -102,7 +111,10 @@ def search(
     if run_file is not None and queries is None:
         raise click.UsageError("--run needs --queries FILE.")
     laps = Laps()
+    from lsr.boosting import boost, parse_boosts
     from lsr.retrieval import Index
+
+    factors = parse_boosts(boosts)
 
     opened = Index.open(index)
     laps.done("opening the index")
@@ -111,11 +123,11 @@ def search(
     if dense is not None:
         opened.use_dense_encoder(dense, device=device)
     options: dict[str, Any] = {"method": method, "exact_floats": exact_floats, "threads": threads}
-    hybrid = opened.hybrid(**how, **options) if how is not None else None
+    hybrid = opened.hybrid(**how, **options, boosts=factors) if how is not None else None
     if question is None:
         assert queries is not None
         assert run_file is not None
-        count = search_file(opened, queries, run_file, k, options, hybrid)
+        count = search_file(opened, queries, run_file, k, options, factors, hybrid)
         click.echo(f"{run_file}: {count:,} queries", err=True)
         return
     if hybrid is not None:
@@ -125,7 +137,7 @@ def search(
     else:
         loaded = opened.encoder
         laps.done("loading the encoder")
-        vectors = loaded.encode_queries([question])
+        vectors = boost(opened, loaded.encode_queries([question]), factors)
         laps.done("encoding the question")
         (hits,) = opened.search_vectors(vectors, k, queries=[question], **options)
         laps.done("searching")
@@ -148,9 +160,11 @@ def search_file(
     run_file: Path,
     k: int,
     options: dict[str, Any],
+    boosts: Mapping[str, float],
     hybrid: Hybrid | None,
 ) -> int:
     """Search every query of a file and write a run; return how many there were."""
+    from lsr.boosting import boost
     from lsr.data.queries import is_encoded, read_queries, read_query_vectors
     from lsr.errors import QueryError
     from lsr.eval.runs import write_run
@@ -173,10 +187,15 @@ def search_file(
             for start in range(0, len(names), _BATCH):
                 stop = min(start + _BATCH, len(names))
                 if vectors is not None:
-                    hits = index.search_vectors(vectors[start:stop], k, **options)
+                    part = boost(index, vectors[start:stop], boosts)
+                    hits = index.search_vectors(part, k, **options)
                 else:
                     texts = [query.text for query in asked[start:stop]]
-                    hits = hybrid.search(texts, k) if hybrid else index.search(texts, k, **options)
+                    if hybrid is not None:
+                        hits = hybrid.search(texts, k)
+                    else:
+                        part = boost(index, index.encoder.encode_queries(texts), boosts)
+                        hits = index.search_vectors(part, k, **options)
                 for name, found in zip(names[start:stop], hits, strict=True):
                     yield name, found.ids.tolist(), found.scores.tolist()
                 bar.advance(stop - start)

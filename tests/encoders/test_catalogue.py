@@ -22,7 +22,7 @@ def test_all_methods_are_listed_once() -> None:
     assert variants <= {method.name for method in OTHERS}
     assert {model.method for model in KNOWN} <= {*names}
     for method in listed_methods():
-        assert re.search(r'^[A-Z]\. \S.*, ".+" \(.*\d{4}\)', method.paper)
+        assert re.search(r'^[A-Z]\.(-[A-Z]\.)? \S.*, ".+" \(.*\d{4}\)', method.paper)
         assert not method.pair or method.query_model
     for name in variants:
         assert load_encoder(name).name == name

@@ -514,3 +514,27 @@ def test_equal_scores_go_by_place(tmp_path: Path, dense_model: Path) -> None:
         found = retriever.score(query, np.array([3, 0, 4, 2]))  # type: ignore[attr-defined]
         assert found.places.tolist()[:3] == [0, 2, 3]
         assert len(set(found.scores.tolist()[:3])) == 1
+
+
+def test_boosted_terms(index: lsr.Index) -> None:
+    """Of the retriever whose term it is, and of no other."""
+    plain = index.hybrid("none", retrievers="bm25,splade-tiny").search(TEXTS[0], 24)
+    word = next(m.term for s in plain[0].explain().shares[:1] for m in s.terms.terms)  # type: ignore[union-attr]
+    muted = index.hybrid("none", retrievers="bm25,splade-tiny", boosts={f"bm25:{word}": 0})
+    doubled = index.hybrid("none", retrievers="bm25,splade-tiny", boosts={f"bm25:{word}": 2})
+    shares = {
+        name: {hit.id: hit.explain().shares for hit in hybrid.search(TEXTS[0], 24)}
+        for name, hybrid in (("muted", muted), ("doubled", doubled))
+    }
+    for hit in plain:
+        bm25, model = hit.explain().shares
+        found = {m.term: m.product / 2 for m in bm25.terms.terms} if bm25.terms else {}
+        more, same_model = shares["doubled"][hit.id]
+        assert more.share == pytest.approx(bm25.share + found.get(word, 0.0), rel=0.01)
+        assert same_model.share == model.share
+        if hit.id in shares["muted"]:
+            less, same_model = shares["muted"][hit.id]
+            assert less.share == pytest.approx(
+                bm25.share - found.get(word, 0.0), rel=0.01, abs=1e-9
+            )
+            assert same_model.share == model.share

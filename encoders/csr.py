@@ -1,0 +1,228 @@
+"""CSR: the latents of a sparse autoencoder on a dense encoder, as terms.
+
+T. Wen et al., "Beyond Matryoshka: Revisiting sparse coding for adaptive representation" (ICML
+2025).  A folder is a SparseEncoder of sentence-transformers: the modules of a dense encoder, then
+a SparseAutoEncoder; `latents.json` beside them names the latents.  `lsr.sae` makes one of a
+collection.  Latents have unit length where the folder says cosine, as in the paper's evaluation.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.encoders.analysis import GrowingVocabulary
+from lsr.encoders.autoencoder import MODULE, Autoencoder, read_autoencoder, write_autoencoder
+from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, strongest
+from lsr.encoders.checkpoint import Checkpoint, content_hash, deciding_files, find, read_json
+from lsr.encoders.dense import DenseEncoder
+from lsr.encoders.dense_layout import read_dense_layout
+from lsr.encoders.layouts import inside, optional
+from lsr.encoders.rows import stack
+from lsr.errors import EncoderError, EncoderMismatch
+from lsr.vectors import SparseVectors
+
+KIND = "csr"
+LATENTS = "latents.json"
+
+_ABOUT = "config_sentence_transformers.json"
+_SETTINGS = "sentence_bert_config.json"
+_TYPES = {
+    "Normalize": "sentence_transformers.base.modules.normalize.Normalize",
+    MODULE: f"sentence_transformers.sparse_encoder.modules.sparse_auto_encoder.{MODULE}",
+}
+
+
+def load(name: str, settings: Settings) -> CsrEncoder:
+    """The encoder of `FOLDER` or `csr:FOLDER_OR_HUB_ID`."""
+    return CsrEncoder(find(name.removeprefix(f"{KIND}:")), settings)
+
+
+def restore(
+    identity: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    term_columns: Mapping[str, npt.NDArray[Any]],
+    source: str | None,
+    device: str | None,
+    batch_size: int | None,
+) -> CsrEncoder:
+    """The encoder of an index, from `source` or from where it was; words are the index's."""
+    try:
+        name, recorded = identity["name"], str(identity["source"])
+        settings = Settings(
+            identity["dense"]["max_length"],
+            document_terms=identity["document_terms"],
+            query_terms=identity["query_terms"],
+            device=device,
+        )
+    except (KeyError, TypeError) as error:
+        raise EncoderError(f"the recorded encoder is incomplete ({error}); rebuild it") from None
+    try:
+        checkpoint = find((recorded if source is None else source).removeprefix(f"{KIND}:"))
+    except EncoderError as error:
+        if source is not None:
+            raise
+        raise EncoderError(
+            f"the encoder {name!r} of the index cannot be found where it was, {recorded}: "
+            f"pass --encoder FOLDER with the folder it is in now ({error})"
+        ) from None
+    encoder = CsrEncoder(checkpoint, settings, vocabulary, str(name))
+    for key, value in encoder.identity.items():
+        if key not in ("source", "revision") and identity.get(key) != value:
+            raise EncoderMismatch(
+                f"the index was built with the encoder {name!r} ({key} {identity.get(key)}), but "
+                f"{checkpoint.folder} holds {checkpoint.name!r} ({key} {value}); pass the encoder "
+                "the index was built with, or rebuild the index"
+            )
+    return encoder
+
+
+class CsrEncoder(Encoder):
+    """A folder's queries and documents as latents; may be used from several threads.
+
+    A text is read as far as the folder's dense encoder reads it, and at most `max_length`.  No
+    latent is a word of a text, so none is literal.
+
+    Args:
+        vocabulary: what the latents are called; None takes the folder's names.
+        name: what people call it; None takes the checkpoint's.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        settings: Settings,
+        vocabulary: Vocabulary | None = None,
+        name: str | None = None,
+    ) -> None:
+        folder = checkpoint.folder
+        self.name = name or checkpoint.name
+        self._checkpoint, self._settings = checkpoint, settings
+        layout = read_dense_layout(folder, MODULE)
+        own = _autoencoder_folder(folder)
+        self._hash = content_hash(*dict.fromkeys([*layout.folders, own]))
+        length = min(settings.max_length, layout.max_length or settings.max_length)
+        self._dense = DenseEncoder(checkpoint, settings.threads, length, settings.device, layout)
+        self.autoencoder = read_autoencoder(own, self._dense.dimensions)
+        self._unit = optional(folder / _ABOUT).get("similarity_fn_name") == "cosine"
+        latents = len(self.autoencoder.weight)
+        self.vocabulary = vocabulary or _named(folder, latents)
+        if len(self.vocabulary) != latents:
+            raise EncoderMismatch(
+                f"the index has {len(self.vocabulary)} words, and {folder} has {latents} latents; "
+                "pass the encoder the index was built with, or rebuild the index"
+            )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        dense = self._dense.identity
+        return {
+            "kind": KIND,
+            "name": self.name,
+            "source": self._checkpoint.address,
+            "revision": self._checkpoint.revision,
+            "content_hash": self._hash,
+            "latents": len(self.autoencoder.weight),
+            "active": self.autoencoder.active,
+            "unit": self._unit,
+            "document_terms": self._settings.document_terms,
+            "query_terms": self._settings.query_terms,
+            "dense": {
+                key: dense[key]
+                for key in ("modules", "query_prompt", "document_prompt", "max_length")
+            },
+        }
+
+    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+        vectors = self._dense.encode_documents(texts, advance)
+        rows = self.autoencoder.rows(vectors, self._unit)
+        return strongest(stack(rows), self._settings.document_terms)
+
+    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+        """The latents of documents, at most `document_terms` a row."""
+        return self.observe(texts)
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+        """The latents of queries, at most `query_terms` a row."""
+        rows = self.autoencoder.rows(self._dense.encode_queries(texts), self._unit)
+        return strongest(stack(rows), self._settings.query_terms)
+
+    def literal_terms(self, text: str) -> npt.NDArray[np.uint32]:
+        return np.empty(0, np.uint32)
+
+
+def write_folder(
+    folder: Path, dense: DenseEncoder, autoencoder: Autoencoder, names: Sequence[str]
+) -> None:
+    """Write a new folder of a dense encoder and an autoencoder of its vectors.
+
+    The dense model's files are copied, so that the folder can be moved and is what
+    sentence-transformers (its release 6) reads as a SparseEncoder.
+    """
+    layout = dense.layout
+    folder.mkdir()
+    modules: list[tuple[str, str]] = []
+    for listed in read_json(layout.folder / "modules.json", list):
+        path = str(listed.get("path", ""))
+        _copy(layout.folder / inside(layout.folder, path), folder / path)
+        if not modules and dense.max_length is not None:
+            # Texts are to be read as far as they were when the autoencoder was fitted.
+            settings = optional(folder / path / _SETTINGS)
+            _write(folder / path / _SETTINGS, settings | {"max_seq_length": dense.max_length})
+        modules.append((path, str(listed["type"])))
+    if layout.cosine:
+        modules.append((f"{len(modules)}_Normalize", _TYPES["Normalize"]))
+        (folder / modules[-1][0]).mkdir()
+    modules.append((f"{len(modules)}_{MODULE}", _TYPES[MODULE]))
+    write_autoencoder(folder / modules[-1][0], autoencoder)
+    described = [
+        {"idx": number, "name": str(number), "path": path, "type": kind}
+        for number, (path, kind) in enumerate(modules)
+    ]
+    _write(folder / "modules.json", described)
+    about = {
+        "model_type": "SparseEncoder",
+        "prompts": {"query": layout.query_prompt, "document": layout.document_prompt},
+        "default_prompt_name": None,
+        "similarity_fn_name": "cosine",
+    }
+    _write(folder / _ABOUT, about)
+    _write(folder / LATENTS, list(names))
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.mkdir(exist_ok=True)
+    settings = source / _SETTINGS
+    for file in [*deciding_files(source), *([settings] if settings.exists() else [])]:
+        shutil.copyfile(file, target / file.name)
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _autoencoder_folder(folder: Path) -> Path:
+    path = str(read_json(folder / "modules.json", list)[-1].get("path", ""))
+    return folder / inside(folder, path)
+
+
+def _named(folder: Path, latents: int) -> Vocabulary:
+    """The folder's names of the latents; their numbers where it has none."""
+    file = folder / LATENTS
+    names = read_json(file, list) if file.exists() else [f"latent-{n}" for n in range(latents)]
+    vocabulary = GrowingVocabulary()
+    for name in names:
+        if isinstance(name, str) and name:
+            vocabulary.add(name)
+    if len(names) != latents or len(vocabulary) != latents:
+        raise EncoderError(
+            f"{file} does not give each of the {latents} latents a name of its own; get the "
+            "folder again, or remove the file"
+        )
+    return vocabulary

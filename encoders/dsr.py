@@ -1,0 +1,173 @@
+"""DSR: of each slice of the vocabulary, only the strongest term is kept.
+
+S.-C. Lin and J. Lin, "Densifying sparse representations for passage retrieval by representational
+slicing" (2021), and "A dense representation framework for lexical and semantic matching" (ACM TOIS
+41(4), 2023).  The first terms are dropped, so that what is left divides by 768 (of BERT's 30,522
+words the first 570, which are special or unused); the rest, 39 rows of 768, has a slice a column:
+the terms whose ids are equal modulo 768.  A text's representation is each slice's largest weight
+and where in the slice it stands, and two are compared by the gated inner product
+
+    sum over slices m of  q_m p_m [idx_q,m = idx_p,m]
+
+Two slices agree on where their largest weight stands exactly when they kept the same term.  So the
+gated inner product is the inner product of what is left of the sparse vectors, and an inverted
+index of that searches it exactly.  `Slices` has the same as dense arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import lsr.encoders as encoders
+from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary
+from lsr.errors import EncoderError, EncoderMismatch
+from lsr.vectors import SparseVectors
+
+KIND = "dsr"
+SLICES = 768
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Densified rows: what the paper keeps of a text.
+
+    Attributes:
+        values: float32, (rows, slices); the largest weight of each slice, 0 without any.
+        places: uint16, (rows, slices); where in its slice that stands, 0 without any.
+    """
+
+    values: npt.NDArray[np.float32]
+    places: npt.NDArray[np.uint16]
+
+    def products(self, others: Slices) -> npt.NDArray[np.float32]:
+        """The gated inner products of all rows with all of others, (rows, others)."""
+        found = np.zeros((len(self.values), len(others.values)), np.float32)
+        for row, (values, places) in enumerate(zip(self.values, self.places, strict=True)):
+            own = np.flatnonzero(values)  # other slices add nothing
+            gate = others.places[:, own] == places[own]
+            gated = np.where(gate, others.values[:, own], np.float32(0))
+            found[row] = np.einsum("dm,m->d", gated, values[own])
+        return found
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Slices:
+        """The given rows, in the given order."""
+        return Slices(self.values[rows], self.places[rows])
+
+
+def densified(vectors: SparseVectors, terms: int, slices: int = SLICES) -> Slices:
+    """Vectors over so many terms as dense arrays; raises `EncoderError` for too few terms."""
+    dropped = _dropped(terms, slices)
+    kept = strongest_of_slices(vectors, terms, slices)
+    rows = np.repeat(np.arange(len(kept)), np.diff(kept.indptr))
+    place, column = np.divmod(kept.terms - np.uint32(dropped), np.uint32(slices))
+    # By column, since a query reads its own slices of all documents.
+    values = np.zeros((len(kept), slices), np.float32, order="F")
+    places = np.zeros((len(kept), slices), np.uint16, order="F")
+    values[rows, column], places[rows, column] = kept.weights, place
+    return Slices(values, places)
+
+
+def strongest_of_slices(vectors: SparseVectors, terms: int, slices: int = SLICES) -> SparseVectors:
+    """The strongest term of each slice of each row; of equal ones, the lowest."""
+    dropped = _dropped(terms, slices)
+    rows = np.repeat(np.arange(len(vectors)), np.diff(vectors.indptr))
+    own = np.flatnonzero((vectors.terms >= dropped) & (vectors.weights > 0))
+    column = rows[own] * slices + (vectors.terms[own] - np.uint32(dropped)) % np.uint32(slices)
+    # By slice, then weight descending; stable, so equal weights keep their ascending terms.
+    order = np.lexsort((-vectors.weights[own], column))
+    first = np.ones(order.size, bool)
+    first[1:] = column[order[1:]] != column[order[:-1]]
+    kept = np.sort(own[order[first]])
+    indptr = np.zeros(len(vectors) + 1, np.int64)
+    np.cumsum(np.bincount(rows[kept], minlength=len(vectors)), out=indptr[1:])
+    return SparseVectors.trusted(indptr, vectors.terms[kept], vectors.weights[kept])
+
+
+def _dropped(terms: int, slices: int) -> int:
+    if terms < slices:
+        raise EncoderError(f"{terms} terms cannot be cut into {slices} slices; give more terms")
+    return terms % slices
+
+
+def load(name: str, settings: Settings) -> DsrEncoder:
+    """The encoder of `dsr:ENCODER`."""
+    inner = name.removeprefix(KIND).removeprefix(":") or "splade-tiny"
+    return DsrEncoder(encoders.load_with(inner, settings))
+
+
+def restore(
+    identity: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    term_columns: Mapping[str, npt.NDArray[Any]],
+    source: str | None,
+    device: str | None,
+    batch_size: int | None,
+) -> DsrEncoder:
+    """The encoder of an index, its model from `source` (`dsr:ENCODER`) or from where it was."""
+    recorded = identity.get("encoder")
+    if not isinstance(recorded, Mapping):
+        raise EncoderError("the recorded encoder lacks the one it slices; rebuild the index")
+    if identity.get("slices") != SLICES:
+        raise EncoderMismatch(
+            f"the index has {identity.get('slices')} slices a text, and this release makes "
+            f"{SLICES}; rebuild the index"
+        )
+    inner = None if source is None else source.removeprefix(f"{KIND}:")
+    return DsrEncoder(
+        encoders.restore_encoder(
+            recorded, vocabulary, term_columns, source=inner, device=device, batch_size=batch_size
+        )
+    )
+
+
+class DsrEncoder(Encoder):
+    """Another encoder's vectors, of each slice the strongest term.
+
+    Raises `EncoderError` for an encoder whose words are not known beforehand, as BM25's, or are
+    too few.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        if encoder.gathers_statistics or encoder.identity["kind"] == "composite":
+            raise EncoderError(
+                f"{encoder.name} has no fixed vocabulary that could be cut into slices; give a "
+                "model with one, as dsr:splade-tiny"
+            )
+        self.name = f"{KIND}:{encoder.name}"
+        self._encoder = encoder
+        self.vocabulary = encoder.vocabulary
+        _dropped(len(self.vocabulary), SLICES)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {
+            "kind": KIND,
+            "name": self.name,
+            "slices": SLICES,
+            "encoder": self._encoder.identity,
+        }
+
+    def term_columns(self) -> dict[str, npt.NDArray[Any]]:
+        return self._encoder.term_columns()
+
+    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+        return self._sliced(self._encoder.observe(texts, advance))
+
+    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+        """The strongest term of each slice of documents."""
+        return self._sliced(self._encoder.encode_documents(texts))
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+        """The strongest term of each slice of queries."""
+        return self._sliced(self._encoder.encode_queries(texts))
+
+    def literal_terms(self, text: str) -> npt.NDArray[np.uint32]:
+        return self._encoder.literal_terms(text)
+
+    def _sliced(self, vectors: SparseVectors) -> SparseVectors:
+        return strongest_of_slices(vectors, len(self.vocabulary))

@@ -1,0 +1,187 @@
+"""Fitting a sparse autoencoder to a collection: a folder that `lsr.encoders.csr` reads.
+
+All happens in `FOLDER.partial`, beside the folder::
+
+    FOLDER.partial = lock  shards/N.parquet …  [new/]  [old/]
+
+The dense vectors of the documents are sealed a shard at a time, as those of a dense side are
+(`lsr.dense`), so a run that was stopped goes on with the shard that was open.  Fitting takes
+minutes and starts again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lsr.collection import Documents, distinct
+from lsr.data.corpus import Document
+from lsr.dense import encode_shards, read_vectors
+from lsr.encoders.csr import write_folder
+from lsr.encoders.dense import DenseEncoder, load_dense
+from lsr.encoders.latent_names import LatentNames
+from lsr.encoders.names import is_csr
+from lsr.encoders.rows import stack
+from lsr.errors import EncoderError, IndexExists, LsrError
+from lsr.files import sync_directory
+from lsr.locks import Lock
+from lsr.progress import Progress, Silent
+from lsr.shards import groups
+from lsr.workplace import writing
+
+SAMPLE = 100_000
+
+_SHARDS = "shards"
+_NEW = "new"
+_OLD = "old"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was made: `documents` fitted to, `latents`, and how many no document activates."""
+
+    documents: int
+    latents: int
+    unused: int
+
+
+def fit_sae(
+    path: Path,
+    documents: Documents,
+    dense: str | DenseEncoder,
+    *,
+    width: int = 4,
+    active: int = 32,
+    seed: int = 0,
+    sample: int = SAMPLE,
+    threads: int | None = None,
+    force: bool = False,
+    progress: type[Progress] = Silent,
+) -> Fitted:
+    """Fit an autoencoder to the dense vectors of documents, name its latents, write a folder.
+
+    Args:
+        path: the folder to be, an encoder for `lsr.load_encoder`.
+        documents: read three times.
+        dense: a `DenseEncoder`, or a name for `lsr.encoders.dense.load_dense`.
+        width: latents a dimension of the dense vectors.
+        active: latents of a text.
+        seed: the same one gives the same folder on the same machine.
+        sample: of more documents, every n-th, so that there are at most so many.
+        threads: for the dense model; None is one a processor.
+        force: replace a folder of this kind that is there.
+        progress: how to report; silent by default.
+
+    Raises `CorpusError` for a bad document, `EncoderError` when the dense encoder cannot be loaded
+    or there is nothing to fit to, `IndexExists` when the place is taken, and `LsrError` when the
+    folder cannot be written.
+    """
+    from lsr.encoders.autoencoder_fit import fit  # brings torch
+
+    path = path.absolute()
+    if isinstance(documents, Iterator):
+        raise LsrError("documents are read again here; give a list or a corpus, not an iterator")
+    for name, number in (("width", width), ("active", active), ("sample", sample)):
+        if number < 1:
+            raise EncoderError(f"{name} must be at least 1, not {number}")
+    if isinstance(dense, str):
+        dense = load_dense(dense, threads=threads)
+    with writing(path), _workplace(path, force) as partial:
+        with progress("Checking", "documents") as bar:
+            count = 0
+            for _ in distinct(documents):
+                count += 1
+                bar.advance(1)
+        taken = _Sample(documents, max(1, -(-count // sample)))
+        total = -(-count // taken.every)
+        files = encode_shards(partial / _SHARDS, taken, dense, total, progress)
+        vectors = np.concatenate(
+            [
+                np.empty((0, dense.dimensions), np.float32),
+                *(read_vectors(file, dense.dimensions) for file in files),
+            ]
+        )
+        latents = width * dense.dimensions
+        autoencoder = fit(vectors, latents, active, seed=seed, progress=progress)
+        names = LatentNames(latents)
+        done = 0
+        with progress("Naming", "documents", total) as bar:
+            for group in groups(distinct(taken)):
+                own = stack(autoencoder.rows(vectors[done : done + len(group)], unit=True))
+                names.add([document.indexed_text for document in group], own)
+                done += len(group)
+                bar.advance(len(group))
+        write_folder(partial / _NEW, dense, autoencoder, names.names())
+        if path.exists():
+            path.rename(partial / _OLD)
+        (partial / _NEW).rename(path)
+        sync_directory(path.parent)
+        shutil.rmtree(partial / _SHARDS)
+    return Fitted(total, latents, names.unused)
+
+
+@dataclass
+class _Sample:
+    """Every n-th of documents, which can be read again."""
+
+    documents: Documents
+    every: int
+
+    def __iter__(self) -> Iterator[Document]:
+        for number, document in enumerate(distinct(self.documents)):
+            if number % self.every == 0:
+                yield document
+
+
+@contextmanager
+def _workplace(path: Path, force: bool) -> Iterator[Path]:
+    """The directory beside a folder where it is made, locked.
+
+    What remains of it on failure is shards that the next run can use, or nothing.
+    """
+    partial = path.with_name(path.name + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    ours = {"lock", _SHARDS, _NEW, _OLD}
+    foreign = [file.name for file in partial.iterdir() if file.name not in ours]
+    if foreign:
+        raise IndexExists(
+            f"{path} would be made in {partial}, but {foreign[0]} there is not the work of an "
+            "earlier run; move it"
+        )
+    lock = Lock(partial / "lock")
+    if not lock.take():
+        raise IndexExists(f"{path} is being made by another process; wait for it")
+    try:
+        _recover(partial, path)
+        _check_target(path, force)
+        (partial / _SHARDS).mkdir(exist_ok=True)
+        yield partial
+    finally:
+        try:
+            _recover(partial, path)
+            if not any((partial / _SHARDS).glob("*.parquet")):
+                shutil.rmtree(partial, ignore_errors=True)
+        finally:
+            lock.release()
+
+
+def _recover(partial: Path, path: Path) -> None:
+    """Undo a replacement that was stopped half-way; remove what no later run can use."""
+    if (partial / _OLD).exists() and not path.exists():
+        (partial / _OLD).rename(path)
+    for name in (_OLD, _NEW):
+        shutil.rmtree(partial / name, ignore_errors=True)
+
+
+def _check_target(path: Path, force: bool) -> None:
+    if not path.exists():
+        return
+    if not is_csr(str(path)):
+        raise IndexExists(f"{path} exists and has no autoencoder; choose another place")
+    if not force:
+        raise IndexExists(f"{path} is there already; add --force (force=True) to replace it")

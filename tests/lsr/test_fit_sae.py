@@ -1,0 +1,341 @@
+"""`lsr fit-sae`: a folder that encodes, named; stopped and resumed; replaced and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lsr
+from lsr.encoders import autoencoder_fit, load_encoder
+from lsr.encoders.dense import DenseEncoder, load_dense
+from lsr.errors import CorpusError, EncoderError, IndexExists, LsrError
+from lsr.sae import Fitted, fit_sae
+
+HERE = Path(__file__).parent
+SHARD = 10
+
+sys.path.insert(0, str(HERE))
+from tiny_csr import write_tiny_csr  # noqa: E402 - beside this file
+from tiny_dense import write_tiny_dense  # noqa: E402
+
+sys.path.pop(0)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", SHARD)
+    monkeypatch.setattr(autoencoder_fit, "LEAST_STEPS", 40)
+    monkeypatch.setattr(autoencoder_fit, "PASSES", 1)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_tiny_dense(tmp_path_factory.mktemp("model") / "tiny", prompts={"query": "q: "})
+    pooling = {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    return folder
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that a dense encoder encodes, as they come."""
+    texts: list[str] = []
+    encode = DenseEncoder.encode_documents
+
+    def watched(self: DenseEncoder, batch: list[str], *told: Any) -> Any:
+        texts.extend(batch)
+        return encode(self, batch, *told)
+
+    monkeypatch.setattr(DenseEncoder, "encode_documents", watched)
+    return texts
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_command_end_to_end(
+    run: Callable[..., Any], corpus: Path, tmp_path: Path, model: Path
+) -> None:
+    out = tmp_path / "latents"
+    options = ("--width", "3x", "--active", 4, "--seed", 7)
+    answer = run("fit-sae", corpus, "-o", out, "--dense", model, *options)
+    assert answer.code == 0
+    assert answer.out.startswith(f"{out}: 24 latents, fitted to 144 documents; ")
+    for step in ("Checking: 144", "Encoding: 144", "Fitting: 40 steps", "Naming: 144"):
+        assert step in answer.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.jsonl", "latents"]
+    names = json.loads((out / "latents.json").read_text())
+    assert len(names) == len(set(names)) == 24
+    assert any("pilots" in name or "bees" in name for name in names)
+    assert run("index", corpus, "-o", tmp_path / "i", "--encoder", out).code == 0
+    found = run("search", tmp_path / "i", "glass bees", "--explain", "--json").json["hits"]
+    assert len(found) == 10
+    assert {term["term"] for hit in found for term in hit["terms"]} <= set(names)
+    encoder = load_encoder(str(out))
+    assert encoder.identity["active"] == 4
+    assert encoder.identity["dense"]["query_prompt"] == "q: "
+    assert np.diff(encoder.encode_documents(["glass bees"]).indptr).max() <= 4
+
+
+def test_what_is_written_encodes_the_vectors_that_were_fitted_to(
+    tmp_path: Path, documents: list[dict[str, str]], model: Path
+) -> None:
+    """The folder's dense part makes the very vectors of the encoder it was fitted for."""
+    fit_sae(tmp_path / "s", documents, str(model), active=4)
+    encoder = load_encoder(str(tmp_path / "s"))
+    texts = [document["text"] for document in documents[:20]]
+    expected = load_dense(str(model)).encode_documents(texts)  # of unit length by cosine
+    assert np.allclose(np.linalg.norm(expected, axis=1), 1)
+    assert np.array_equal(encoder._dense.encode_documents(texts), expected)  # type: ignore[attr-defined]
+    queries = load_dense(str(model)).encode_queries(texts)
+    assert np.array_equal(encoder._dense.encode_queries(texts), queries)  # type: ignore[attr-defined]
+    lengths = [float((v.weights**2).sum()) for v in encoder.encode_documents(texts)]
+    assert lengths == pytest.approx([1.0] * 20)
+
+
+def test_sentence_transformers_reads_it(
+    tmp_path: Path, documents: list[dict[str, str]], model: Path
+) -> None:
+    library = pytest.importorskip("sentence_transformers")
+    fit_sae(tmp_path / "s", documents, str(model), active=4)
+    texts = [document["text"] for document in documents[:20]]
+    theirs = library.SparseEncoder(str(tmp_path / "s"), device="cpu", local_files_only=True)
+    found = theirs.encode_query(texts, convert_to_sparse_tensor=False, show_progress_bar=False)
+    expected = np.zeros((20, 32))
+    ours = load_encoder(str(tmp_path / "s")).encode_queries(texts)
+    expected[np.repeat(np.arange(20), np.diff(ours.indptr)), ours.terms] = ours.weights
+    latents = found.numpy() / np.linalg.norm(found.numpy(), axis=1, keepdims=True)
+    assert np.abs(latents - expected).max() < 1e-4
+
+
+def test_the_same_command_gives_the_same_bytes(
+    tmp_path: Path, documents: list[dict[str, str]], model: Path
+) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        made = fit_sae(tmp_path / name, documents, str(model), active=4, seed=seed)
+        assert made == Fitted(144, 32, made.unused)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert contents(tmp_path / "a") != contents(tmp_path / "c")
+
+
+def test_unused_latents_are_counted_as_named(
+    tmp_path: Path, documents: list[dict[str, str]], model: Path
+) -> None:
+    made = fit_sae(tmp_path / "s", documents, str(model), active=1)
+    encoder = load_encoder(str(tmp_path / "s"))
+    texts = [f"{d['title']} {d['text']}" if d["title"] else d["text"] for d in documents]
+    assert made.unused == 32 - np.unique(encoder.encode_documents(texts).terms).size > 0
+
+
+@pytest.mark.parametrize(("sample", "taken"), [(144, 144), (143, 72), (50, 48), (1, 1)])
+def test_a_sample_is_evenly_spread(
+    tmp_path: Path,
+    documents: list[dict[str, str]],
+    model: Path,
+    encoded: list[str],
+    sample: int,
+    taken: int,
+) -> None:
+    if taken == 1:
+        with pytest.raises(EncoderError, match="two different documents"):
+            fit_sae(tmp_path / "s", documents, str(model), active=4, sample=sample)
+    else:
+        made = fit_sae(tmp_path / "s", documents, str(model), active=4, sample=sample)
+        assert made.documents == taken
+    every = 144 // taken
+    assert [text.split()[-1] for text in encoded] == [d["text"].split()[-1] for d in documents][
+        ::every
+    ]
+    assert len(encoded) == taken
+
+
+# Stopped on the way.
+
+
+def test_vectors_are_kept_when_fitting_is_stopped(
+    tmp_path: Path,
+    documents: list[dict[str, str]],
+    model: Path,
+    encoded: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fit_sae(tmp_path / "whole", documents, str(model), active=4)
+    fit = autoencoder_fit.fit
+
+    def stopped(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(autoencoder_fit, "fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        fit_sae(tmp_path / "s", documents, str(model), active=4)
+    assert not (tmp_path / "s").exists()
+    assert len(list((tmp_path / "s.partial" / "shards").iterdir())) == 15
+    monkeypatch.setattr(autoencoder_fit, "fit", fit)
+    encoded.clear()
+    fit_sae(tmp_path / "s", documents, str(model), active=4)
+    assert encoded == []
+    assert contents(tmp_path / "s") == contents(tmp_path / "whole")
+    assert not (tmp_path / "s.partial").exists() or not any((tmp_path / "s.partial").iterdir())
+
+
+def test_killed_and_repeated(
+    run: Callable[..., Any], corpus: Path, tmp_path: Path, model: Path
+) -> None:
+    arguments = ["fit-sae", str(corpus), "-o", str(tmp_path / "s"), "--dense", str(model)]
+    script = (
+        "import lsr.shards, os, signal; lsr.shards.SHARD_DOCUMENTS = 10; "
+        "from lsr.encoders import autoencoder_fit as f; "
+        f"f.fit = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL); "
+        f"from lsr.cli import main; main({arguments!r})"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    answer = run(*arguments)
+    assert answer.code == 0
+    assert (tmp_path / "s" / "latents.json").exists()
+    assert not (tmp_path / "s.partial").exists()
+
+
+def test_the_command_says_what_is_kept(
+    run: Callable[..., Any],
+    corpus: Path,
+    tmp_path: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stopped(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(autoencoder_fit, "fit", stopped)
+    answer = run("fit-sae", corpus, "-o", tmp_path / "s", "--dense", model)
+    assert answer.code == 130
+    kept = f"Finished vectors are kept in {tmp_path / 's.partial'}: the same command goes on"
+    assert kept in answer.err
+    assert "Interrupted." in answer.err
+
+
+# What is there already, and what cannot be.
+
+
+def test_what_is_there_is_replaced_only_by_force(
+    run: Callable[..., Any], corpus: Path, tmp_path: Path, model: Path
+) -> None:
+    out = write_tiny_csr(tmp_path / "s")
+    before = contents(out)
+    answer = run("fit-sae", corpus, "-o", out, "--dense", model)
+    assert answer.code == 1
+    assert answer.error == f"{out} is there already; add --force (force=True) to replace it"
+    assert contents(out) == before
+    assert not (tmp_path / "s.partial").exists()
+    assert run("fit-sae", corpus, "-o", out, "--dense", model, "--force").code == 0
+    assert contents(out) != before
+    assert not (tmp_path / "s.partial").exists()
+
+
+def test_a_replacement_that_fails_leaves_what_was(
+    tmp_path: Path,
+    documents: list[dict[str, str]],
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = write_tiny_csr(tmp_path / "s")
+    before = contents(out)
+    rename = Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise OSError("no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(LsrError, match="cannot be written"):
+        fit_sae(out, documents, str(model), active=4, force=True)
+    assert contents(out) == before
+
+
+def test_places_that_are_something_else(
+    tmp_path: Path, documents: list[dict[str, str]], model: Path
+) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "thesis.txt").touch()
+    with pytest.raises(IndexExists, match="has no autoencoder; choose another place"):
+        fit_sae(tmp_path / "s", documents, str(model), force=True)
+    (tmp_path / "t.partial").mkdir()
+    (tmp_path / "t.partial" / "thesis.txt").touch()
+    with pytest.raises(IndexExists, match=r"thesis\.txt there is not the work of an earlier run"):
+        fit_sae(tmp_path / "t", documents, str(model))
+    assert (tmp_path / "t.partial" / "thesis.txt").exists()
+
+
+def test_one_process_at_a_time(
+    run: Callable[..., Any], corpus: Path, tmp_path: Path, model: Path
+) -> None:
+    from lsr.locks import Lock
+
+    (tmp_path / "s.partial" / "shards").mkdir(parents=True)
+    (tmp_path / "s.partial" / "shards" / "000000.parquet").touch()
+    lock = Lock(tmp_path / "s.partial" / "lock")
+    assert lock.take()
+    answer = run("fit-sae", corpus, "-o", tmp_path / "s", "--dense", model)
+    assert (answer.code, answer.error) == (
+        1,
+        f"{tmp_path / 's'} is being made by another process; wait for it",
+    )
+    lock.release()
+
+
+def test_usage(run: Callable[..., Any], corpus: Path, tmp_path: Path, model: Path) -> None:
+    out = ("-o", tmp_path / "s", "--dense", model)
+    assert run("fit-sae", "-", *out).code == 2
+    for width in ("0x", "x", "-1", "1.5x"):
+        assert run("fit-sae", corpus, *out, "--width", width).code == 2
+    answer = run("fit-sae", corpus, *out, "--active", 33)
+    assert answer.code == 1
+    assert "33 of 32 latents cannot be active" in answer.err
+    assert run("fit-sae", corpus, "-o", tmp_path / "s", "--dense", "nothing").code == 1
+
+
+def test_python_misuse(tmp_path: Path, documents: list[dict[str, str]], model: Path) -> None:
+    with pytest.raises(LsrError, match="not an iterator"):
+        fit_sae(tmp_path / "s", iter(documents), str(model))
+    for name in ("width", "active", "sample"):
+        with pytest.raises(EncoderError, match=f"{name} must be at least 1, not 0"):
+            fit_sae(tmp_path / "s", documents, str(model), **{name: 0})
+    with pytest.raises(CorpusError, match="was there before"):
+        fit_sae(tmp_path / "s", [documents[0], documents[0]], str(model))
+    with pytest.raises(EncoderError, match="two different documents"):
+        fit_sae(tmp_path / "s", [], str(model))
+    assert not (tmp_path / "s").exists()
+    assert not (tmp_path / "s.partial").exists()
+
+
+def test_max_length_is_that_of_fitting(
+    run: Callable[..., Any], corpus: Path, tmp_path: Path, model: Path
+) -> None:
+    out = tmp_path / "s"
+    assert run("fit-sae", corpus, "-o", out, "--dense", model, "--max-length", 6).code == 0
+    assert load_encoder(str(out)).identity["dense"]["max_length"] == 6
+
+
+def test_fitting_is_not_imported_by_encoding(tmp_path: Path) -> None:
+    """Encoding takes neither torch nor scipy."""
+    folder = write_tiny_csr(tmp_path / "s")
+    script = (
+        f"import sys, lsr; lsr.load_encoder({str(folder)!r}, device='cpu').encode_queries(['a']); "
+        "print([m for m in ('torch', 'scipy', 'transformers') if m in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, env=os.environ, text=True
+    )
+    assert ended.stdout == "[]\n"
+    assert lsr.load_encoder(str(folder), device="cpu").name == "s"
