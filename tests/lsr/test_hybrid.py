@@ -393,11 +393,11 @@ def test_retrievers_with_commas_in_their_names(
     tmp_path: Path, documents: list[dict[str, str]], dense_model: Path
 ) -> None:
     path = tmp_path / "index"
-    lsr.Index.build(path, documents[:20], "bm25:bm25l,k1=1.2+bm25")
+    lsr.Index.build(path, documents[:20], "bm25:bm25l+bm25:bm25l,k1=1.2")
     add_dense(path, documents[:20], str(dense_model))
-    names = "bm25:bm25l,k1=1.2,dense,bm25"
+    names = "bm25:bm25l,k1=1.2,dense,bm25:bm25l"
     hybrid = lsr.open(path).hybrid("minmax", retrievers=names)
-    assert hybrid.names == ["bm25:bm25l,k1=1.2", "tiny", "bm25"]
+    assert hybrid.names == ["bm25:bm25l,k1=1.2", "tiny", "bm25:bm25l"]
 
 
 @pytest.mark.parametrize(
