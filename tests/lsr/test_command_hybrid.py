@@ -294,6 +294,7 @@ def test_tuning(run: Run, judged: Path, index: lsr.Index) -> None:
     assert answer.code == 0, answer.err
     facts = answer.json
     assert (facts["dataset"], facts["split"], facts["measure"]) == ("small", "dev", "RR@5")
+    assert "Tuning: 11 weights" in answer.err  # all multiples of .1
     assert facts["retrievers"] == ["bm25+splade-tiny", "tiny"]
     assert sum(facts["weights"].values()) == pytest.approx(1)
     assert len(facts["folds"]) == 3
@@ -329,10 +330,28 @@ def test_tuning(run: Run, judged: Path, index: lsr.Index) -> None:
     assert run("search", index.path, QUESTION, "--hybrid", "--weight", weight).code == 0
 
 
+def test_a_document_with_the_query_s_id_is_left_out(
+    run: Run, index: lsr.Index, documents: Any, tmp_path: Path, write_jsonl: Any
+) -> None:
+    """In ArguAna, where queries are documents: so the only relevant one cannot be found."""
+    folder = tmp_path / "arguana"
+    queries = [{"_id": d["id"], "text": d["text"]} for d in documents[::6][:4]]
+    write_jsonl(folder / "corpus.jsonl", documents[::6])
+    write_jsonl(folder / "queries.jsonl", queries)
+    (folder / "qrels").mkdir()
+    lines = [f"{query['_id']}\t{query['_id']}\t1\n" for query in queries]
+    (folder / "qrels" / "test.tsv").write_text(SPLIT + "".join(lines))
+    command = ["tune", folder, "--index", index.path, "--folds", 2, "--measure", "RR", "--json"]
+    assert run(*command).json["baseline"]["mean"] == 0
+    folder.rename(tmp_path / "other")
+    assert run("tune", tmp_path / "other", *command[2:]).json["baseline"]["mean"] == 1
+
+
 def test_learning_a_fusion(run: Run, judged: Path, index: lsr.Index) -> None:
     command = ["tune", judged, "--index", index.path, "--fusion", "learned", "--folds", 2]
     answer = run(*command, "--json", "--split", "test")
     assert answer.code == 0, answer.err
+    assert "Tuning: 3 weights" in answer.err  # of which only equal ones are compared with
     assert (answer.json["fusion"], answer.json["weights"]) == ("learned", {})
     assert answer.json["baseline"]["fusion"] == "minmax"
     made = LearnedFusion.load(learned_file(index.path))
