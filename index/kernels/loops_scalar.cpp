@@ -1,4 +1,5 @@
 // The reference loops: what every other instruction set must equal.
+#include "lists.h"
 #include "lookup.h"
 
 namespace lsr {
@@ -74,8 +75,19 @@ size_t score(const Group& group, uint32_t* documents, uint32_t* scores) {
   return found;
 }
 
+size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* documents,
+             uint32_t* scores) {
+  size_t found = 0;
+  for (uint32_t d = 0; d < kGroupDocuments; ++d) {
+    if (sums[d] < least || sums[d] >= 0x80000000u) continue;  // as in `score`
+    documents[found] = first + d;
+    scores[found++] = sums[d];
+  }
+  return found;
+}
+
 }  // namespace
 
-const Loops kScalarLoops = {bound, at_least, score, find_ranks};
+const Loops kScalarLoops = {bound, at_least, score, find_ranks, add_list, reach};
 
 }  // namespace lsr

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lists.h"
 #include "lookup.h"
 
 namespace lsr {
@@ -75,6 +76,14 @@ Run frequent_run(const Window& window, uint32_t place) {
           end > maxima ? static_cast<uint32_t>(end - maxima) : 0};
 }
 
+List list_of(const Window& window, size_t place) {
+  const size_t last = window.lists.size - kListsPadding, begin = window.list_starts[place];
+  const size_t end =
+      place + 1 < window.rare_terms.size ? window.list_starts[place + 1] : last;
+  if (begin >= end || end > last) throw Damaged("a list lies outside its window");
+  return {window.lists.data + begin, window.lists.data + end};
+}
+
 void locate(const View& index, const uint32_t* terms, size_t size, Located& located) {
   const size_t windows = index.windows.size();
   located.frequent.resize(size * windows);
@@ -134,6 +143,15 @@ Posting find_posting(const Window& window, uint32_t document, uint32_t term) {
   }
   const size_t rare = find(window.rare_terms, term);
   if (rare == kNowhere) return {0, 0};
+  if (window.lists.data != nullptr) {
+    uint32_t reached = kAbsent;
+    const bool sound = walk(list_of(window, rare), window.count, [&](uint32_t at) {
+      reached = at;
+      return at < local;
+    });
+    if (!sound) throw Damaged("a list of documents is damaged");
+    return {reached == local, kNowhere};
+  }
   return rare_posting(window, rare_run(window, rare), local);
 }
 

@@ -40,10 +40,10 @@ _OF_ENCODING = (
 @precision_option
 @click.option(
     "--bits",
-    type=click.Choice(["8", "16"]),
+    type=click.Choice(["1", "8", "16"]),
     default="8",
     show_default=True,
-    help="Bits of a stored weight.",
+    help="Bits of a stored weight; 1 stores none, where all are equal (binary vectors).",
 )
 @click.option("--keep-floats", is_flag=True, help="Also keep the weights as given.")
 @click.option(
