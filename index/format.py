@@ -67,12 +67,11 @@ record batches, and every column of a batch has the batch's length)::
                   mask:u8                a block with postings: bit d: document d has one
                   low:u8  high:u8        bytes of the weights; high only where WEIGHT is u16
                   zero:u8                there only, and if the bytes before are odd in number
-    LIST        = order gap* zeros       bits, from the lowest of each byte on
-                  order                  4 bits, low first
-                  gap                    n zeros, a one, and the n + order low bits, low first,
-                                         of 2^order plus the number of documents passed over
-                                         since the posting before, or the window's start, which
-                                         has n + order + 1 bits; documents ascend
+    LIST        = order gap* zeros       bits, from the highest of each byte on
+                  order                  4 bits, high first
+                  gap                    2^order plus the number of documents passed over since
+                                         the posting before, or since the window's start: a
+                                         number of n + order + 1 bits, high first, after n zeros
                   zeros                  up to a whole byte
     STORED_BATCH = 256
     manifest    = JSON, see `Manifest`; "checksum" is the BLAKE2b-128 of the file's bytes

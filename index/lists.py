@@ -47,10 +47,10 @@ def best_order(documents: Any) -> tuple[int, int]:
 
 @compiled
 def _put(out: Any, at: int, value: int, bits: int) -> int:
-    """Write so many bits of a number, low first; return where the next go."""
+    """Write a number in so many bits, high first; return where the next go."""
     for bit in range(bits):
-        if value >> bit & 1:
-            out[(at + bit) >> 3] |= np.uint8(1 << ((at + bit) & 7))
+        if value >> (bits - 1 - bit) & 1:
+            out[(at + bit) >> 3] |= np.uint8(128 >> ((at + bit) & 7))
     return at + bits
 
 
@@ -63,8 +63,7 @@ def write_list(documents: Any, order: int, out: Any) -> None:
         value = document - before - 1 + (1 << order)
         before = document
         digits = _digits(value)
-        at = _put(out, at + digits - order, 1, 1)
-        at = _put(out, at, value, digits)  # without its highest one
+        at = _put(out, at + digits - order, value, digits + 1)
 
 
 @compiled
@@ -75,22 +74,21 @@ def read_list(data: Any, documents: Any) -> int:
     """
     if data.size == 0:
         return -1
-    order, end = data[0] & 15, 8 * data.size
+    order, end = np.int64(data[0]) >> 4, 8 * data.size
     at, found, document = _ORDER_BITS, 0, -1
     while True:
         start = at
-        while at < end and not data[at >> 3] >> (at & 7) & 1:
+        while at < end and not data[at >> 3] & (128 >> (at & 7)):
             at += 1
         if at == end:  # the zeros that fill the last byte
             return found if end - start < 8 else -1
         digits = at - start + order
-        at += 1
-        if digits - order > _MOST_ZEROS or at + digits > end or found == documents.size:
+        if digits - order > _MOST_ZEROS or at + digits + 1 > end or found == documents.size:
             return -1
-        value = np.int64(1) << digits
-        for bit in range(digits):
-            value |= np.int64(data[(at + bit) >> 3] >> ((at + bit) & 7) & 1) << bit
-        at += digits
+        value = np.int64(0)
+        for bit in range(digits + 1):
+            value = value << 1 | (data[at >> 3] >> (7 - (at & 7)) & 1)
+            at += 1
         document += value - (1 << order) + 1
         documents[found] = document
         found += 1

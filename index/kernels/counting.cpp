@@ -18,16 +18,19 @@ void count(const View& index, const Query& query, const Wanted& wanted, const Lo
   for (size_t w = 0; w < index.windows.size(); ++w) {
     const Window& window = index.windows[w];
     scratch.sums.assign(size_t{window.groups} * kGroupDocuments, 0);
-    bool found = false;
+    scratch.lists.clear();
+    scratch.list_weights.clear();
     for (size_t i = 0; i < scaled.terms.size(); ++i) {
       const uint32_t place = query.rare_place(i, w);
       if (place == kAbsent) continue;
-      found = true;
-      if (!loops.add_list(list_of(window, place), static_cast<uint32_t>(scaled.weights[i]),
-                          window.count, scratch.sums.data()))
-        throw Damaged("a list of documents is damaged");
+      scratch.lists.push_back(list_of(window, place));
+      __builtin_prefetch(scratch.lists.back().begin);
+      scratch.list_weights.push_back(static_cast<uint32_t>(scaled.weights[i]));
     }
-    if (!found) continue;
+    if (scratch.lists.empty()) continue;
+    if (!loops.add_lists(scratch.lists.data(), scratch.list_weights.data(), scratch.lists.size(),
+                         window.count, scratch.sums.data()))
+      throw Damaged("a list of documents is damaged");
     for (uint32_t group = 0; group < window.groups; ++group) {
       const uint32_t first = group * static_cast<uint32_t>(kGroupDocuments);
       const size_t reached = loops.reach(scratch.sums.data() + first, scratch.top.threshold(),

@@ -133,6 +133,6 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
 
 }  // namespace
 
-const Loops kAvx2Loops = {bound, at_least, score_blocks, find_ranks, add_list, reach};
+const Loops kAvx2Loops = {bound, at_least, score_blocks, find_ranks, add_lists, reach};
 
 }  // namespace lsr

@@ -274,6 +274,6 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
 
 }  // namespace
 
-const Loops kAvx512Loops = {bound, at_least, score, ranks, add_list, reach};
+const Loops kAvx512Loops = {bound, at_least, score, ranks, add_lists, reach};
 
 }  // namespace lsr

@@ -88,6 +88,6 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
 
 }  // namespace
 
-const Loops kScalarLoops = {bound, at_least, score, find_ranks, add_list, reach};
+const Loops kScalarLoops = {bound, at_least, score, find_ranks, add_lists, reach};
 
 }  // namespace lsr

@@ -144,13 +144,11 @@ Posting find_posting(const Window& window, uint32_t document, uint32_t term) {
   const size_t rare = find(window.rare_terms, term);
   if (rare == kNowhere) return {0, 0};
   if (window.lists.data != nullptr) {
-    uint32_t reached = kAbsent;
-    const bool sound = walk(list_of(window, rare), window.count, [&](uint32_t at) {
-      reached = at;
-      return at < local;
-    });
-    if (!sound) throw Damaged("a list of documents is damaged");
-    return {reached == local, kNowhere};
+    Cursor cursor(list_of(window, rare));
+    while (cursor.next(window.count))
+      if (cursor.document >= local) return {cursor.document == local, kNowhere};
+    if (!cursor.ends()) throw Damaged("a list of documents is damaged");
+    return {0, 0};
   }
   return rare_posting(window, rare_run(window, rare), local);
 }

@@ -56,7 +56,9 @@ struct Scratch {
   std::vector<uint32_t> first_addends;  // ... from here on
   std::vector<uint32_t> groups;  // to be visited
   uint32_t found[kFoundRoom], found_scores[kFoundRoom];  // of a group
-  std::vector<uint32_t> sums;                    // of the documents of a window, by counting
+  std::vector<List> lists;             // coded ones of a window ...
+  std::vector<uint32_t> list_weights;  // ... and the query's weights of their terms
+  std::vector<uint32_t> sums;          // of the window's documents
   TopK top;
   // Of the hits that are scored again.
   struct Match {

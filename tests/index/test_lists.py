@@ -1,0 +1,106 @@
+"""Coded lists: what is written is read back, and is as short as the code can make it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from support import open_searcher, stored_integers, write_index
+
+from lsr.index.decoding import decode
+from lsr.index.format import LIST_ORDERS, LISTS_PADDING, WINDOW
+from lsr.index.lists import list_columns, read_list
+from lsr.index.segment import Segment
+from lsr.vectors import SparseVectors
+
+
+def bits_of(documents: list[int], order: int) -> str:
+    """A list by the words of the format, without the zeros at its end."""
+    written, before = f"{order:04b}", -1
+    for document in documents:
+        number = f"{2**order + document - before - 1:b}"
+        written += "0" * (len(number) - 1 - order) + number
+        before = document
+    return written
+
+
+def bytes_of(bits: str) -> list[int]:
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[at : at + 8], 2) for at in range(0, len(bits), 8)]
+
+
+def columns_of(runs: list[list[int]]) -> dict[str, np.ndarray]:
+    """The columns of a window whose terms, 10, 11 and so on, are in these documents."""
+    terms = np.arange(10, 10 + len(runs), dtype=np.uint32)
+    starts = np.cumsum([0, *map(len, runs)]).astype(np.int64)
+    files = list_columns(terms, starts, np.array(sum(runs, []), np.uint16))
+    return {
+        "list_terms": files["list_terms"]["term"],
+        "list_starts": files["list_terms"]["start"],
+        "lists": files["lists"]["bytes"],
+    }
+
+
+documents = st.sets(st.integers(0, WINDOW - 1) | st.integers(0, 300), min_size=1).map(sorted)
+
+
+@given(st.lists(documents, max_size=5))
+@example([[0], [WINDOW - 1], [0, WINDOW - 1], list(range(2000))])
+def test_lists_come_back_and_are_as_the_format_says(runs: list[list[int]]) -> None:
+    columns = columns_of(runs)
+    expected = [
+        min((bits_of(run, order) for order in range(LIST_ORDERS)), key=len) for run in runs
+    ]
+    sizes = [len(bytes_of(bits)) for bits in expected]
+    assert columns["lists"].tolist() == sum(map(bytes_of, expected), []) + [0] * LISTS_PADDING
+    assert columns["list_starts"].tolist() == np.cumsum([0, *sizes])[: len(runs)].tolist()
+    back = decode(columns, WINDOW)
+    assert back.terms.tolist() == [10 + n for n in range(len(runs))]
+    assert np.diff(back.starts).tolist() == [len(run) for run in runs]
+    assert back.documents.tolist() == sum(runs, [])
+    assert back.weights.tolist() == [1] * back.documents.size
+
+
+@pytest.mark.parametrize(
+    ("written", "room", "found"),
+    [
+        ("0000" + "1" + "010", 4, [0, 2]),  # the documents 0 and 2
+        ("0000" + "1" + "010", 1, None),  # more than there is room for
+        ("0010" + "111" + "0", 4, [3]),
+        ("0000", 4, []),
+        ("", 4, None),
+        ("0000" + "1" + "001", 4, None),  # cut off
+        ("0000" + "1000" + "00000000", 4, None),  # a whole byte that says nothing
+        ("0000" + "0" * 15 + "1" + "0" * 14 + "1", 4, [2**15]),
+        ("0000" + "0" * 16 + "1" + "0" * 15 + "1", 4, None),  # no window has so many documents
+    ],
+)
+def test_what_is_no_list_is_not_read(written: str, room: int, found: list[int] | None) -> None:
+    documents = np.empty(room, np.int64)
+    count = read_list(np.array(bytes_of(written), np.uint8), documents)
+    assert (None if count < 0 else documents[:count].tolist()) == found
+
+
+def test_terms_that_share_documents_take_little(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """64 of 4,096 dimensions, neighbours alike: less than a byte a posting, no byte a weight."""
+    rng = np.random.default_rng(5)
+    kinds = [np.sort(rng.choice(4096, 64, replace=False)) for _ in range(40)]
+    vectors = SparseVectors.from_rows((kinds[d // 100], np.full(64, 0.25)) for d in range(4000))
+    index, manifest = write_index(tmp_path, vectors, bits=1)
+    assert (manifest.step, manifest.error) == (0.25, 0.0)
+    sizes = {name.split("/")[-1]: entry.size for name, entry in manifest.files.items()}
+    assert set(sizes) == {
+        "documents.arrow",
+        "alive.arrow",
+        "list_terms.arrow",
+        "lists.arrow",
+    }
+    assert sizes["lists.arrow"] < manifest.postings / 4
+    searcher = open_searcher(index)
+    (found,) = searcher.search(vectors[150:151], 5)
+    assert found.scores.tolist() == [64 * 0.25 * 0.25] * 5
+    assert found.documents.tolist() == [100, 101, 102, 103, 104]
+    assert stored_integers(vectors, manifest).tolist() == [1] * manifest.postings
+    segment = Segment(index, manifest.segments[0], manifest)
+    assert set(segment.window(0)) == {"list_terms", "list_starts", "lists"}
