@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lsr.encoders.base import Encoder, Settings, Vocabulary
 from lsr.encoders.methods import Precision
-from lsr.encoders.names import split_name
+from lsr.encoders.names import is_uhd, split_name
 from lsr.errors import EncoderError, EncoderMismatch
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
 DEFAULT_ENCODER = "bm25+splade-tiny"
 
 LEARNED = "learned"
+UHD = "uhd"
 
 # Kind -> module with `load(name, settings)` and
 # `restore(identity, vocabulary, term_columns, source, device, batch_size)`.
@@ -36,6 +37,7 @@ _MODULES = {
     LEARNED: "lsr.encoders.learned",
     "bm25": "lsr.encoders.bm25",
     "composite": "lsr.encoders.composite",
+    UHD: "lsr.encoders.uhd",
 }
 
 
@@ -158,7 +160,9 @@ def _kind(name: str) -> str:
     if len(split_name(name)) > 1:
         return "composite"
     prefix = name.partition(":")[0]
-    return prefix if prefix in _MODULES else LEARNED
+    if prefix in _MODULES:
+        return prefix
+    return UHD if is_uhd(name) else LEARNED
 
 
 def _module(kind: str) -> Any:

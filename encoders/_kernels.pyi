@@ -1,5 +1,6 @@
 """The compiled module built from encoders/kernels/."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,10 @@ class Bert:
         arrays: dict[str, npt.NDArray[Any]],
     ) -> None: ...
     def hidden(
-        self, ids: npt.NDArray[np.uint32], lengths: npt.NDArray[np.int64]
+        self,
+        ids: npt.NDArray[np.uint32],
+        lengths: npt.NDArray[np.int64],
+        after: Sequence[int] = (),
     ) -> npt.NDArray[np.float32]: ...
     def rows(
         self,

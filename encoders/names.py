@@ -35,6 +35,11 @@ def split_name(name: str) -> list[str]:
     return parts
 
 
+def is_uhd(name: str) -> bool:
+    """Whether a name is that of a folder with buckets (`lsr.encoders.uhd`)."""
+    return (Path(name).expanduser() / "buckets.safetensors").is_file()
+
+
 def part_slices(identity: Mapping[str, Any] | None) -> list[tuple[str, int, int]]:
     """Name, first term and end of each part recorded in an index; none for a single encoder."""
     if identity is None or identity.get("kind") != "composite":

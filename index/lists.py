@@ -85,10 +85,10 @@ def read_list(data: Any, documents: Any) -> int:
         digits = at - start + order
         if digits - order > _MOST_ZEROS or at + digits + 1 > end or found == documents.size:
             return -1
-        value = np.int64(0)
-        for bit in range(digits + 1):
-            value = value << 1 | (data[at >> 3] >> (7 - (at & 7)) & 1)
-            at += 1
+        value: Any = 0
+        for place in range(at, at + digits + 1):
+            value = 2 * value + np.int64(data[place >> 3] >> (7 - (place & 7)) & 1)
+        at += digits + 1
         document += value - (1 << order) + 1
         documents[found] = document
         found += 1
@@ -130,9 +130,7 @@ def list_columns(
     return {"list_terms": {"term": terms, "start": places}, "lists": {"bytes": out}}
 
 
-def read_lists(
-    columns: Columns, count: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def read_lists(columns: Columns, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The first posting of each term, and one more, and the documents of all.
 
     Raises `ValueError` when the columns of a window of `count` documents do not fit each other.

@@ -196,16 +196,21 @@ class BertModel {
     }
   }
 
-  // Hidden states, a row a position.
-  nb::ndarray<nb::numpy, float, nb::ndim<2>, nb::c_contig> hidden(Array<uint32_t> ids,
-                                                                  Array<int64_t> lengths) const {
+  // Hidden states, a row a position; with `after`, those after each of these layers, one after
+  // another.
+  nb::ndarray<nb::numpy, float, nb::ndim<2>, nb::c_contig> hidden(
+      Array<uint32_t> ids, Array<int64_t> lengths, const std::vector<size_t>& after) const {
     check(ids, lengths);
-    std::vector<float> states(ids.size() * bert_->width);
+    for (size_t i = 0; i < after.size(); ++i)
+      require(after[i] > (i == 0 ? 0 : after[i - 1]) && after[i] <= bert_->layers.size(),
+              "the layers do not ascend, or the model has fewer");
+    const size_t rows = ids.size() * std::max<size_t>(after.size(), 1);
+    std::vector<float> states(rows * bert_->width);
     {
       nb::gil_scoped_release released;
-      bert_->run(ids.data(), lengths.data(), lengths.size(), states.data());
+      bert_->run_layers(ids.data(), lengths.data(), lengths.size(), after, states.data());
     }
-    const size_t shape[2] = {ids.size(), bert_->width};
+    const size_t shape[2] = {rows, bert_->width};
     return to_numpy(std::move(states), shape);
   }
 
@@ -348,7 +353,8 @@ NB_MODULE(_kernels, m) {
   nb::class_<BertModel>(m, "Bert", "Token ids to hidden states.")
       .def(nb::init<const std::string&, int, size_t, size_t, float, const nb::dict&>(), "isa"_a,
            "precision"_a, "layers"_a, "heads"_a, "epsilon"_a, "arrays"_a)
-      .def("hidden", &BertModel::hidden, "ids"_a, "lengths"_a)
+      .def("hidden", &BertModel::hidden, "ids"_a, "lengths"_a,
+           "after"_a = std::vector<size_t>())
       .def("rows", &BertModel::rows, "head"_a, "ids"_a, "lengths"_a, "pooling"_a,
            "activation"_a);
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -34,7 +36,7 @@ def columns_of(runs: list[list[int]]) -> dict[str, np.ndarray]:
     """The columns of a window whose terms, 10, 11 and so on, are in these documents."""
     terms = np.arange(10, 10 + len(runs), dtype=np.uint32)
     starts = np.cumsum([0, *map(len, runs)]).astype(np.int64)
-    files = list_columns(terms, starts, np.array(sum(runs, []), np.uint16))
+    files = list_columns(terms, starts, np.array([*chain(*runs)], np.uint16))
     return {
         "list_terms": files["list_terms"]["term"],
         "list_starts": files["list_terms"]["start"],
@@ -49,16 +51,14 @@ documents = st.sets(st.integers(0, WINDOW - 1) | st.integers(0, 300), min_size=1
 @example([[0], [WINDOW - 1], [0, WINDOW - 1], list(range(2000))])
 def test_lists_come_back_and_are_as_the_format_says(runs: list[list[int]]) -> None:
     columns = columns_of(runs)
-    expected = [
-        min((bits_of(run, order) for order in range(LIST_ORDERS)), key=len) for run in runs
-    ]
+    expected = [min((bits_of(run, order) for order in range(LIST_ORDERS)), key=len) for run in runs]
     sizes = [len(bytes_of(bits)) for bits in expected]
-    assert columns["lists"].tolist() == sum(map(bytes_of, expected), []) + [0] * LISTS_PADDING
+    assert columns["lists"].tolist() == [*chain(*map(bytes_of, expected))] + [0] * LISTS_PADDING
     assert columns["list_starts"].tolist() == np.cumsum([0, *sizes])[: len(runs)].tolist()
     back = decode(columns, WINDOW)
     assert back.terms.tolist() == [10 + n for n in range(len(runs))]
     assert np.diff(back.starts).tolist() == [len(run) for run in runs]
-    assert back.documents.tolist() == sum(runs, [])
+    assert back.documents.tolist() == [*chain(*runs)]
     assert back.weights.tolist() == [1] * back.documents.size
 
 
