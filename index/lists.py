@@ -74,7 +74,8 @@ def read_list(data: Any, documents: Any) -> int:
     """
     if data.size == 0:
         return -1
-    order, end = np.int64(data[0]) >> 4, 8 * data.size
+    order: Any = np.int64(data[0]) >> 4
+    end = 8 * data.size
     at, found, document = _ORDER_BITS, 0, -1
     while True:
         start = at

@@ -114,6 +114,10 @@ def index(
     """
     if dense is None and given(context, "faiss"):
         raise click.UsageError("--faiss says how dense vectors are searched; add --dense.")
+    if bits == "1" and keep_floats:
+        raise click.UsageError(
+            "--bits 1 is for weights that are all equal, and keeps them; leave out --keep-floats."
+        )
     if dense is not None and corpus == "-":
         raise click.UsageError(
             "--dense reads the collection again, and standard input can be read once; save it to "
