@@ -23,7 +23,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lsr.encoders import _kernels
 from lsr.encoders.checkpoint import read_json
+from lsr.encoders.heads import isa
 from lsr.encoders.rows import Ids, Row
 from lsr.encoders.weights import Array, Tensors
 from lsr.errors import EncoderError
@@ -33,7 +35,6 @@ DECLARATION = "lsr.json"
 METHOD = "uhd"
 
 _NAME = re.compile(r"layer\.([1-9]\d{0,3})\.(weight|bias)")
-_TILE = 1 << 20  # values of the wide layer that are held at a time
 _MOST_TERMS = 2**32  # that have ids
 
 
@@ -162,27 +163,15 @@ def bucket_rows(
         found, first = [], 0
         for bucket, own in zip(buckets, states[:, end - length : end], strict=True):
             if length:
-                values = _pooled(bucket, own)
-                if not np.isfinite(values).all():
+                # The bias is the same at every position, so it can wait until the maximum is taken.
+                values = _kernels.largest_products(isa(), bucket.weight, own) + bucket.bias
+                if not (np.isfinite(own).all() and np.isfinite(values).all()):
                     return None
                 found.append(winners_of(values, winners) + np.uint32(first))
             first += len(bucket.weight)
         terms = np.concatenate([np.empty(0, np.uint32), *found])
         rows.append((terms, np.ones(terms.size, np.float32)))
     return rows
-
-
-def _pooled(bucket: Bucket, states: Array) -> Array:
-    """The bucket's values, float32, one a dimension: the largest over a text's positions."""
-    values = np.empty(len(bucket.weight), np.float32)
-    tile = max(1, _TILE // len(states))
-    with np.errstate(over="ignore", invalid="ignore"):  # an error above, not a warning
-        for start in range(0, values.size, tile):
-            products = bucket.weight[start : start + tile] @ states.T
-            # The bias is the same at every position, so it can wait until the maximum is taken.
-            np.max(products, axis=1, out=values[start : start + tile])
-        values += bucket.bias
-    return values
 
 
 def _sizes(folder: Path, tensors: Tensors) -> dict[int, int]:

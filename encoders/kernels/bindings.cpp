@@ -16,6 +16,7 @@
 #include "bert.h"
 #include "head.h"
 #include "isa.h"
+#include "wide.h"
 #include "wordpiece.h"
 
 namespace nb = nanobind;
@@ -313,6 +314,21 @@ class WordPieceModel {
   WordPiece model_;
 };
 
+// The largest product of each row of a weight with the positions of a text, of which there are some.
+auto largest(const std::string& isa, Matrix weight, Matrix hidden) {
+  require(hidden.shape(0) > 0 && weight.shape(1) == hidden.shape(1) && weight.shape(1) > 0 &&
+              weight.shape(1) <= (1 << 16),
+          "the shapes do not fit each other");
+  const Loops& loops = loops_for(isa);
+  std::vector<float> values(weight.shape(0));
+  {
+    nb::gil_scoped_release released;
+    largest_products(loops, weight.data(), weight.shape(0), weight.shape(1), hidden.data(),
+                     hidden.shape(0), values.data());
+  }
+  return to_numpy(std::move(values));
+}
+
 // Multiply-adds a second of one core on registers alone, the best of some tries.
 double multiply_adds(const std::string& isa, int precision, double seconds) {
   const Loops& loops = loops_for(isa);
@@ -339,6 +355,8 @@ NB_MODULE(_kernels, m) {
   m.def("available_isas", &available_isas, "Instruction sets usable on this machine, best last.");
   m.def("multiply_adds", &multiply_adds, "isa"_a, "precision"_a, "seconds"_a,
         "Multiply-adds a second of one core on registers alone: what a machine can do at most.");
+  m.def("largest_products", &largest, "isa"_a, "weight"_a, "hidden"_a,
+        "The largest product of each row of a weight with the positions of a text.");
   nb::class_<WordPieceModel>(m, "WordPiece", "Text to token ids.")
       .def(nb::init<const nb::dict&, const std::string&,
                     const std::vector<std::pair<int, std::string>>&, std::vector<std::string>,
