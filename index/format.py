@@ -67,8 +67,11 @@ record batches, and every column of a batch has the batch's length)::
                   mask:u8                a block with postings: bit d: document d has one
                   low:u8  high:u8        bytes of the weights; high only where WEIGHT is u16
                   zero:u8                there only, and if the bytes before are odd in number
-    LIST        = order gap* zeros       bits, from the highest of each byte on
-                  order                  4 bits, high first
+    DENSE       = in at least one of 16 documents of the window
+    LIST        = 0xF0 documents:u8*     of a DENSE term: bit d % 8 of byte d / 8 tells whether
+                                         document d has it
+                | order gap* zeros       of another; bits, from the highest of each byte on
+                  order                  4 bits, high first: 0 to 14
                   gap                    2^order plus the number of documents passed over since
                                          the posting before, or since the window's start: a
                                          number of n + order + 1 bits, high first, after n zeros
@@ -112,7 +115,8 @@ CODEBOOK = 16
 FREQUENT = 96
 MAXIMA_PADDING = 64
 PAYLOAD_PADDING = 640
-LIST_ORDERS = 16
+DENSE = 16
+LIST_ORDERS = 15
 LISTS_PADDING = 16
 STORED_BATCH = 256
 

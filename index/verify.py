@@ -109,7 +109,9 @@ def _window(
         yield from _differing(
             columns,
             LIST_FILES,
-            list_columns(postings.terms, postings.starts, postings.documents.astype(np.uint16)),
+            list_columns(
+                postings.terms, postings.starts, postings.documents.astype(np.uint16), documents
+            ),
         )
         return
     if postings.weights.min() == 0:

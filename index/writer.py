@@ -204,7 +204,8 @@ class SegmentWriter:
             entries.terms, owners, entries.weights, step=self._step, bits=self._bits
         )
         if self._bits == 1:
-            return list_columns(inverted.terms, inverted.starts, inverted.documents), inverted.error
+            files = list_columns(inverted.terms, inverted.starts, inverted.documents, documents)
+            return files, inverted.error
         files = window_columns(
             inverted.terms,
             inverted.starts,

@@ -18,18 +18,28 @@ void count(const View& index, const Query& query, const Wanted& wanted, const Lo
   for (size_t w = 0; w < index.windows.size(); ++w) {
     const Window& window = index.windows[w];
     scratch.sums.assign(size_t{window.groups} * kGroupDocuments, 0);
-    scratch.lists.clear();
-    scratch.list_weights.clear();
+    std::vector<List>& lists = scratch.lists;
+    std::vector<uint32_t>& weights = scratch.list_weights;
+    lists.clear();
+    weights.clear();
     for (size_t i = 0; i < scaled.terms.size(); ++i) {
       const uint32_t place = query.rare_place(i, w);
       if (place == kAbsent) continue;
-      scratch.lists.push_back(list_of(window, place));
-      __builtin_prefetch(scratch.lists.back().begin);
-      scratch.list_weights.push_back(static_cast<uint32_t>(scaled.weights[i]));
+      lists.push_back(list_of(window, place));
+      weights.push_back(static_cast<uint32_t>(scaled.weights[i]));
+      __builtin_prefetch(lists.back().begin);
     }
-    if (scratch.lists.empty()) continue;
-    if (!loops.add_lists(scratch.lists.data(), scratch.list_weights.data(), scratch.lists.size(),
-                         window.count, scratch.sums.data()))
+    if (lists.empty()) continue;
+    size_t coded = 0;
+    for (size_t i = 0; i < lists.size(); ++i) {
+      if (is_bitmap(window, lists[i])) {
+        loops.add_bitmap(lists[i], weights[i], window.count, scratch.sums.data());
+      } else {
+        lists[coded] = lists[i];
+        weights[coded++] = weights[i];
+      }
+    }
+    if (!loops.add_lists(lists.data(), weights.data(), coded, window.count, scratch.sums.data()))
       throw Damaged("a list of documents is damaged");
     for (uint32_t group = 0; group < window.groups; ++group) {
       const uint32_t first = group * static_cast<uint32_t>(kGroupDocuments);

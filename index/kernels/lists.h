@@ -47,8 +47,16 @@ struct Cursor {
   }
 };
 
-// Adds the lists' weights to the sums of their documents.  Where a code begins is known when the one
-// before is read, so several lists are read in turn: while one waits, the others go on.
+// The bits of 64 documents from `first` on, a multiple of 64, of a bitmap; none from `count` on.
+inline uint64_t bits_at(const List& list, uint32_t first, uint32_t count) {
+  uint64_t word;
+  __builtin_memcpy(&word, list.begin + 1 + first / 8, 8);
+  return count - first < 64 ? word & ((uint64_t{1} << (count - first)) - 1) : word;
+}
+
+// Adds the lists' weights to the sums of their documents; no list is a bitmap.  Where a code begins is
+// known when the one before is read, so several lists are read in turn: while one waits, the others
+// go on.
 inline bool add_lists(const List* lists, const uint32_t* weights, size_t size, uint32_t count,
                       uint32_t* sums) {
   constexpr size_t kTogether = 4;

@@ -89,10 +89,12 @@ struct Loops {
   // or kNoRank.
   void (*ranks)(const Run& run, const uint32_t* documents, size_t count, unsigned planes,
                 uint32_t* ranks);
-  // Adds the weights of some lists to the sums of their documents, which are below `count`.  Returns
-  // false when a list is damaged; sums are then of no use.
+  // Adds the weights of some lists, none of them a bitmap, to the sums of their documents, which are
+  // below `count`.  Returns false when a list is damaged; sums are then of no use.
   bool (*add_lists)(const List* lists, const uint32_t* weights, size_t size, uint32_t count,
                     uint32_t* sums);
+  // The same of one that is a bitmap, of a window of so many documents.
+  void (*add_bitmap)(const List& list, uint32_t weight, uint32_t count, uint32_t* sums);
   // Writes those of kGroupDocuments documents, the first of which is given, whose sums reach
   // `least`, and their sums; as `score`.
   size_t (*reach)(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* documents,

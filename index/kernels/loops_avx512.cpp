@@ -248,6 +248,19 @@ void ranks(const Run& run, const uint32_t* documents, size_t count, unsigned pla
   }
 }
 
+void add_bitmap(const List& list, uint32_t weight, uint32_t count, uint32_t* sums) {
+  const __m512i weights = _mm512_set1_epi32(static_cast<int>(weight));
+  for (uint32_t first = 0; first < count; first += 64) {
+    const uint64_t word = bits_at(list, first, count);
+    for (uint32_t i = 0; i < 4; ++i) {
+      uint32_t* at = sums + first + 16 * i;
+      const __m512i sum = _mm512_loadu_si512(at);
+      _mm512_storeu_si512(
+          at, _mm512_mask_add_epi32(sum, static_cast<__mmask16>(word >> (16 * i)), sum, weights));
+    }
+  }
+}
+
 size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* documents,
              uint32_t* scores) {
   const __m512i limit = _mm512_set1_epi32(static_cast<int>(least));
@@ -274,6 +287,6 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
 
 }  // namespace
 
-const Loops kAvx512Loops = {bound, at_least, score, ranks, add_lists, reach};
+const Loops kAvx512Loops = {bound, at_least, score, ranks, add_lists, add_bitmap, reach};
 
 }  // namespace lsr

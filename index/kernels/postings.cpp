@@ -12,6 +12,8 @@ namespace {
 const uint64_t kNoBitmaps[kMostGroups] = {};
 const uint16_t kNoRecords[2 * kMostGroups] = {};
 
+constexpr uint8_t kBitmap = 0xF0;  // the first byte of one, instead of an order
+
 // Binary search of several terms in step, so that the misses of one hide those of the others.
 void find_all(const Column<uint32_t>& column, const uint32_t* terms, size_t size, uint32_t* places,
               size_t stride) {
@@ -84,6 +86,13 @@ List list_of(const Window& window, size_t place) {
   return {window.lists.data + begin, window.lists.data + end};
 }
 
+bool is_bitmap(const Window& window, const List& list) {
+  if (*list.begin != kBitmap) return false;
+  if (static_cast<size_t>(list.end - list.begin) != 1 + (size_t{window.count} + 7) / 8)
+    throw Damaged("a bitmap is not as long as its window");
+  return true;
+}
+
 void locate(const View& index, const uint32_t* terms, size_t size, Located& located) {
   const size_t windows = index.windows.size();
   located.frequent.resize(size * windows);
@@ -144,7 +153,9 @@ Posting find_posting(const Window& window, uint32_t document, uint32_t term) {
   const size_t rare = find(window.rare_terms, term);
   if (rare == kNowhere) return {0, 0};
   if (window.lists.data != nullptr) {
-    Cursor cursor(list_of(window, rare));
+    const List list = list_of(window, rare);
+    if (is_bitmap(window, list)) return {list.begin[1 + local / 8] >> local % 8 & 1u, kNowhere};
+    Cursor cursor(list);
     while (cursor.next(window.count))
       if (cursor.document >= local) return {cursor.document == local, kNowhere};
     if (!cursor.ends()) throw Damaged("a list of documents is damaged");

@@ -96,6 +96,9 @@ Run frequent_run(const Window& window, uint32_t place);
 // The coded list of a term.  Throws Damaged when it is not in the window.
 List list_of(const Window& window, size_t place);
 
+// Whether such a list is a bitmap.  Throws Damaged when it is one of another length.
+bool is_bitmap(const Window& window, const List& list);
+
 // Where terms lie in each window.
 struct Located {
   std::vector<uint32_t> frequent, rare;  // [term * windows + window]: a place, or kAbsent

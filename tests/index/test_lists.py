@@ -32,11 +32,20 @@ def bytes_of(bits: str) -> list[int]:
     return [int(bits[at : at + 8], 2) for at in range(0, len(bits), 8)]
 
 
-def columns_of(runs: list[list[int]]) -> dict[str, np.ndarray]:
+def written(documents: list[int], count: int) -> list[int]:
+    """The bytes of a list of a window of `count` documents."""
+    if len(documents) < count / 16:
+        return bytes_of(min((bits_of(documents, n) for n in range(LIST_ORDERS)), key=len))
+    bits = np.zeros(count, np.uint8)
+    bits[documents] = 1
+    return [0xF0, *np.packbits(bits, bitorder="little").tolist()]
+
+
+def columns_of(runs: list[list[int]], count: int) -> dict[str, np.ndarray]:
     """The columns of a window whose terms, 10, 11 and so on, are in these documents."""
     terms = np.arange(10, 10 + len(runs), dtype=np.uint32)
     starts = np.cumsum([0, *map(len, runs)]).astype(np.int64)
-    files = list_columns(terms, starts, np.array([*chain(*runs)], np.uint16))
+    files = list_columns(terms, starts, np.array([*chain(*runs)], np.uint16), count)
     return {
         "list_terms": files["list_terms"]["term"],
         "list_starts": files["list_terms"]["start"],
@@ -44,18 +53,25 @@ def columns_of(runs: list[list[int]]) -> dict[str, np.ndarray]:
     }
 
 
-documents = st.sets(st.integers(0, WINDOW - 1) | st.integers(0, 300), min_size=1).map(sorted)
+@st.composite
+def windows(draw: st.DrawFn) -> tuple[int, list[list[int]]]:
+    """A number of documents, and those of some terms."""
+    count = draw(st.sampled_from([1, 8, 9, 64, 300, WINDOW]))
+    some = st.integers(0, count - 1) | st.integers(0, min(count, 300) - 1)
+    return count, draw(st.lists(st.sets(some, min_size=1, max_size=60).map(sorted), max_size=5))
 
 
-@given(st.lists(documents, max_size=5))
-@example([[0], [WINDOW - 1], [0, WINDOW - 1], list(range(2000))])
-def test_lists_come_back_and_are_as_the_format_says(runs: list[list[int]]) -> None:
-    columns = columns_of(runs)
-    expected = [min((bits_of(run, order) for order in range(LIST_ORDERS)), key=len) for run in runs]
-    sizes = [len(bytes_of(bits)) for bits in expected]
-    assert columns["lists"].tolist() == [*chain(*map(bytes_of, expected))] + [0] * LISTS_PADDING
-    assert columns["list_starts"].tolist() == np.cumsum([0, *sizes])[: len(runs)].tolist()
-    back = decode(columns, WINDOW)
+@given(windows())
+@example((WINDOW, [[0], [WINDOW - 1], [0, WINDOW - 1], list(range(2000))]))
+@example((WINDOW, [list(range(0, WINDOW, 16)), list(range(0, WINDOW - 16, 16))]))
+@example((WINDOW - 3, [list(range(WINDOW - 3))]))
+def test_lists_come_back_and_are_as_the_format_says(window: tuple[int, list[list[int]]]) -> None:
+    count, runs = window
+    columns = columns_of(runs, count)
+    lists = [written(run, count) for run in runs]
+    assert columns["lists"].tolist() == [*chain(*lists)] + [0] * LISTS_PADDING
+    assert columns["list_starts"].tolist() == np.cumsum([0, *map(len, lists)])[:-1].tolist()
+    back = decode(columns, count)
     assert back.terms.tolist() == [10 + n for n in range(len(runs))]
     assert np.diff(back.starts).tolist() == [len(run) for run in runs]
     assert back.documents.tolist() == [*chain(*runs)]
@@ -74,6 +90,11 @@ def test_lists_come_back_and_are_as_the_format_says(runs: list[list[int]]) -> No
         ("0000" + "1000" + "00000000", 4, None),  # a whole byte that says nothing
         ("0000" + "0" * 15 + "1" + "0" * 14 + "1", 4, [2**15]),
         ("0000" + "0" * 16 + "1" + "0" * 15 + "1", 4, None),  # no window has so many documents
+        ("11110000" + "10010000", 8, [4, 7]),
+        ("11110000" + "10010000", 7, None),  # of a document beyond the window
+        ("11110000" + "10010000" * 2, 8, None),
+        ("11110000", 8, None),
+        ("11110001" + "10010000", 8, None),
     ],
 )
 def test_what_is_no_list_is_not_read(written: str, room: int, found: list[int] | None) -> None:
@@ -96,7 +117,7 @@ def test_terms_that_share_documents_take_little(tmp_path) -> None:  # type: igno
         "list_terms.arrow",
         "lists.arrow",
     }
-    assert sizes["lists.arrow"] < manifest.postings / 4
+    assert sizes["lists.arrow"] < manifest.postings / 2
     searcher = open_searcher(index)
     (found,) = searcher.search(vectors[150:151], 5)
     assert found.scores.tolist() == [64 * 0.25 * 0.25] * 5

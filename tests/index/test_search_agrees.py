@@ -255,6 +255,25 @@ def test_a_large_collection(large: tuple[Searcher, SparseVectors, np.ndarray], k
     check(searcher, case, weights)
 
 
+@pytest.mark.parametrize("k", [1, 10, 100, 1000, 100_000])
+def test_a_large_binary_collection(
+    large: tuple[Searcher, SparseVectors, np.ndarray], tmp_path: Path, k: int
+) -> None:
+    """Bitmaps and coded lists, more of them than are read at a time."""
+    _, vectors, _ = large
+    index, manifest = write_index(tmp_path, vectors, bits=1)
+    rng = np.random.default_rng(k)
+    case = {
+        "vectors": vectors,
+        "queries": SparseVectors.from_rows(_query(rng, size) for size in (1, 3, 20, 100)),
+        "k": k,
+        "positions": np.arange(len(vectors)),
+        "alive": (rng.random(len(vectors)) < 0.9).astype(np.uint8),
+    }
+    searcher = open_searcher(index, case["alive"])
+    check(searcher, case, stored_integers(vectors, manifest))
+
+
 def _query(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     terms = np.unique(rng.integers(0, 3000, size)).astype(np.uint32)
     return terms, rng.gamma(2.0, 0.3, terms.size).astype(np.float32)
