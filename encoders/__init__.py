@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lsr.encoders.base import Encoder, Settings, Vocabulary
 from lsr.encoders.methods import Precision
-from lsr.encoders.names import is_csr, split_name
+from lsr.encoders.names import kind_of_folder, split_name
 from lsr.errors import EncoderError, EncoderMismatch
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
 DEFAULT_ENCODER = "bm25+splade-tiny"
 
 LEARNED = "learned"
-CSR = "csr"
 
 # Kind -> module with `load(name, settings)` and
 # `restore(identity, vocabulary, term_columns, source, device, batch_size)`.
@@ -37,8 +36,9 @@ _MODULES = {
     LEARNED: "lsr.encoders.learned",
     "bm25": "lsr.encoders.bm25",
     "composite": "lsr.encoders.composite",
-    CSR: "lsr.encoders.csr",
+    "csr": "lsr.encoders.csr",
     "dsr": "lsr.encoders.dsr",
+    "uhd": "lsr.encoders.uhd",
 }
 
 
@@ -164,7 +164,7 @@ def _kind(name: str) -> str:
     prefix = name.partition(":")[0]
     if prefix in _MODULES:
         return prefix
-    return CSR if is_csr(name) else LEARNED
+    return kind_of_folder(name) or LEARNED
 
 
 def _module(kind: str) -> Any:

@@ -1,5 +1,6 @@
 """The compiled module built from encoders/kernels/."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ class NotFinite(Exception): ...
 
 def available_isas() -> list[str]: ...
 def multiply_adds(isa: str, precision: int, seconds: float) -> float: ...
+def largest_products(
+    isa: str, weight: npt.NDArray[np.float32], hidden: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]: ...
 
 class WordPiece:
     """Text to token ids."""
@@ -39,7 +43,10 @@ class Bert:
         arrays: dict[str, npt.NDArray[Any]],
     ) -> None: ...
     def hidden(
-        self, ids: npt.NDArray[np.uint32], lengths: npt.NDArray[np.int64]
+        self,
+        ids: npt.NDArray[np.uint32],
+        lengths: npt.NDArray[np.int64],
+        after: Sequence[int] = (),
     ) -> npt.NDArray[np.float32]: ...
     def rows(
         self,

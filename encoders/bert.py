@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from lsr.encoders import _kernels
 from lsr.encoders.checkpoint import read_json
@@ -152,18 +153,24 @@ class BertBody:
         positions: the longest input, in tokens.
         position_bytes: working memory that a position takes.
         width: of a hidden state.
+        layers: how many there are.
     """
 
     def __init__(self, folder: Path, kernel: _kernels.Bert, sizes: _Sizes) -> None:
         self.folder, self.terms, self.width = folder, sizes.terms, sizes.width
+        self.layers = sizes.layers
         self.positions = float(sizes.positions - sizes.first)
         self.position_bytes = 4 * (4 * sizes.width + max(3 * sizes.width, sizes.inner))
         self._kernel = kernel
 
     def hidden(self, ids: Sequence[Ids]) -> Array:
         """The hidden states of the positions of all texts, float32, (positions, width)."""
-        lengths = np.array([own.size for own in ids], np.int64)
-        return self._kernel.hidden(np.concatenate([np.empty(0, np.uint32), *ids]), lengths)
+        return self._kernel.hidden(*_joined(ids))
+
+    def hidden_after(self, ids: Sequence[Ids], layers: Sequence[int]) -> Array:
+        """The same after each of some layers, ascending from 1: (layers, positions, width)."""
+        found = self._kernel.hidden(*_joined(ids), layers)
+        return found.reshape(len(layers), -1, self.width)
 
 
 class BertModel(BertBody):
@@ -213,8 +220,8 @@ def load_bert(folder: Path, head: str, precision: Precision, special: Ids) -> Be
     return BertModel(folder, _kernel(arrays, sizes, precision), made, sizes)
 
 
-def load_body(folder: Path) -> BertBody | None:
-    """As `load_bert`, without a head, in float32; heads of other tasks are passed over."""
+def load_body(folder: Path, precision: Precision = "fp32") -> BertBody | None:
+    """As `load_bert`, without a head; heads of other tasks are passed over."""
     found = _open(folder)
     if found is None:
         return None
@@ -223,7 +230,13 @@ def load_body(folder: Path) -> BertBody | None:
         arrays = _body(tensors, family, sizes)
         tensors.pass_over(match[0] for match in tensors.matches(_OTHER_TASKS))
         tensors.check()
-    return BertBody(folder, _kernel(arrays, sizes, "fp32"), sizes)
+    return BertBody(folder, _kernel(arrays, sizes, precision), sizes)
+
+
+def _joined(ids: Sequence[Ids]) -> tuple[Ids, npt.NDArray[np.int64]]:
+    """The ids of several texts one after another, and their lengths."""
+    lengths = np.array([own.size for own in ids], np.int64)
+    return np.concatenate([np.empty(0, np.uint32), *ids]), lengths
 
 
 def _open(folder: Path) -> tuple[_Family, _Sizes, Mapping[str, Any], Tensors] | None:

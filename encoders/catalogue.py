@@ -80,6 +80,14 @@ OTHERS = (
         query_model=True,
     ),
     ListedMethod(
+        "uhd",
+        "winners of wide layers",
+        "the same",
+        'K.-R. Jang et al., "Ultra-high dimensional sparse representations with binarization for '
+        'efficient text retrieval" (EMNLP 2021)',
+        query_model=True,
+    ),
+    ListedMethod(
         "dsr",
         "one term a slice",
         "the same",

@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 
 from lsr.encoders.backbone import quiet
 from lsr.encoders.base import Advance
-from lsr.encoders.names import is_csr
+from lsr.encoders.names import kind_of_folder
 from lsr.encoders.weights import cannot_be_loaded
 from lsr.errors import EncoderError
 
@@ -39,7 +39,7 @@ def load_library(
     try:
         with quiet():
             # A SentenceTransformer of a sparse model's folder would make up modules of its own.
-            sparse = is_csr(str(folder))
+            sparse = kind_of_folder(str(folder)) == "csr"
             kind = sentence_transformers.SparseEncoder if sparse else SentenceTransformer
             model = kind(
                 str(folder),

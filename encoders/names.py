@@ -36,13 +36,20 @@ def split_name(name: str) -> list[str]:
     return parts
 
 
-def is_csr(name: str) -> bool:
-    """Whether a name is that of a folder with a sparse autoencoder (`lsr.encoders.csr`)."""
+def kind_of_folder(name: str) -> str | None:
+    """What kind of encoder the folder of a name holds, as far as its files tell.
+
+    "uhd" with buckets (`lsr.encoders.uhd`), "csr" with a sparse autoencoder (`lsr.encoders.csr`),
+    and None for all else: what reads that says what is wrong with it.
+    """
+    folder = Path(name).expanduser()
+    if (folder / "buckets.safetensors").is_file():
+        return "uhd"
     try:
-        modules = json.loads((Path(name).expanduser() / "modules.json").read_bytes())
-        return str(modules[-1]["type"]).endswith(".SparseAutoEncoder")
+        modules = json.loads((folder / "modules.json").read_bytes())
+        return "csr" if str(modules[-1]["type"]).endswith(".SparseAutoEncoder") else None
     except (OSError, ValueError, RecursionError, LookupError, TypeError):
-        return False  # what reads another kind of folder says what is wrong with it
+        return None
 
 
 def part_slices(identity: Mapping[str, Any] | None) -> list[tuple[str, int, int]]:

@@ -45,9 +45,10 @@ class Tensors:
 
     Args:
         model: what to call it in errors.
+        name: the file; None takes the model's, of which there may be several.
     """
 
-    def __init__(self, folder: Path, model: str) -> None:
+    def __init__(self, folder: Path, model: str, name: str | None = None) -> None:
         self._folder, self._model = folder, model
         self._files = ExitStack()
         self._where: dict[str, Any] = {}
@@ -59,7 +60,7 @@ class Tensors:
             "has numbers that are not finite in": [],
         }
         try:
-            for path in _files(folder):
+            for path in [folder / name] if name is not None else _files(folder):
                 file = self._files.enter_context(safe_open(path, "np"))
                 self._where |= dict.fromkeys(file.keys(), file)
         except (OSError, SafetensorError) as error:
@@ -84,6 +85,9 @@ class Tensors:
 
     def __contains__(self, name: str) -> bool:
         return name in self._where
+
+    def __len__(self) -> int:
+        return len(self._where)
 
     @property
     def plain(self) -> bool:

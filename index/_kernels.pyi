@@ -17,7 +17,7 @@ class Postings:
         self,
         positions: npt.NDArray[np.uint32],
         alive: npt.NDArray[np.uint8],
-        wide: bool,
+        bits: int,
         step: float,
         error: float,
     ) -> None: ...

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from lsr.index.columns import Columns
 from lsr.index.format import BLOCK, CODEBOOK, GROUP, groups_of
+from lsr.index.lists import read_lists
 from lsr.jit import compiled
 
 _HALF = GROUP // 2
@@ -23,7 +24,7 @@ class Postings:
         terms: uint32, ascending.
         starts: int64, first posting of each term, and one more: the number of postings.
         documents: int64, counted from the window's first.
-        weights: int64, as stored.
+        weights: int64, as stored; 1 where none are.
         floats: float32, as given, or None when not kept.
     """
 
@@ -71,6 +72,9 @@ def decode(columns: Columns, count: int) -> Postings:
 
     Raises `ValueError` when the columns do not fit each other.
     """
+    if "lists" in columns:
+        starts, documents = read_lists(columns, count)
+        return Postings(columns["list_terms"], starts, documents, np.ones_like(documents), None)
     planes, groups = columns["weights"].dtype.itemsize, groups_of(count)
     frequent = columns["frequent_terms"].size
     for name, size in (("codebooks", CODEBOOK), ("bitmaps", groups), ("records", 2 * groups)):

@@ -4,11 +4,11 @@ Grammar (every file is an Arrow IPC file unless said otherwise; `batch*` is a se
 record batches, and every column of a batch has the batch's length)::
 
     INDEX       = manifest.json  [vocabulary.arrow]  segments/ID/SEGMENT …
-    SEGMENT     = documents.arrow alive.arrow
-                  rare_terms.arrow rare_postings.arrow
+    SEGMENT     = documents.arrow alive.arrow POSTINGS [stored.arrow]
+    POSTINGS    = rare_terms.arrow rare_postings.arrow
                   frequent_terms.arrow codebooks.arrow bitmaps.arrow records.arrow
                   maxima.arrow payload.arrow  [floats.arrow ranks.arrow]
-                  [stored.arrow]
+                | list_terms.arrow lists.arrow       where all weights are equal: bits is 1
 
     vocabulary  = batch                  one row a term id
                   word:large_string      the term's word
@@ -47,13 +47,19 @@ record batches, and every column of a batch has the batch's length)::
                       weight:f32         the weight as given
     ranks           = batch*             a batch a WINDOW, parallel to `records`
                       first:u16          the term's postings before the RECORD
+    list_terms      = batch*             a batch a WINDOW; a row a term
+                      term:u32           ascending
+                      start:u32          its first byte in `lists`; the next row's start, or the
+                                         zeros at the end, end the LIST
+    lists           = batch*             a batch a WINDOW; a LIST a term, then 16 zeros
+                      bytes:u8
     stored      = batch*, zstd           STORED_BATCH documents each, in stored order
                   title:large_string
                   text:large_string
 
     WINDOW      = up to 57,344 consecutive documents (manifest: segments[].windows)
     GROUP       = 64 blocks of 8 consecutive documents; a window has ceil(documents / 512)
-    WEIGHT      = u8 | u16               (manifest: bits)
+    WEIGHT      = u8 | u16               (manifest: bits, 8 or 16)
     FREQUENT    = in at least one of 96 documents of the window; other terms are RARE
     CODES       = a 4-bit place in the codebook for every block with postings, low half first:
                   the least entry that the block's largest weight does not exceed
@@ -61,6 +67,15 @@ record batches, and every column of a batch has the batch's length)::
                   mask:u8                a block with postings: bit d: document d has one
                   low:u8  high:u8        bytes of the weights; high only where WEIGHT is u16
                   zero:u8                there only, and if the bytes before are odd in number
+    DENSE       = in at least one of 16 documents of the window
+    LIST        = 0xF0 documents:u8*     of a DENSE term: bit d % 8 of byte d / 8 tells whether
+                                         document d has it
+                | order gap* zeros       of another; bits, from the highest of each byte on
+                  order                  4 bits, high first: 0 to 14
+                  gap                    2^order plus the number of documents passed over since
+                                         the posting before, or since the window's start: a
+                                         number of n + order + 1 bits, high first, after n zeros
+                  zeros                  up to a whole byte
     STORED_BATCH = 256
     manifest    = JSON, see `Manifest`; "checksum" is the BLAKE2b-128 of the file's bytes
                   with its own 32 digits replaced by zeros
@@ -84,7 +99,9 @@ from lsr.errors import IndexCorrupt, IndexFormatError
 from lsr.files import checksum_file, seal_holds, sealed_json, write_atomically
 
 FORMAT = "lsr-index"
+# Of an index with weights, and of one without.
 FORMAT_VERSION = 2
+LISTS_VERSION = 3
 
 # The largest multiple of 8,192 whose payload, of at most a byte a document and one a block, is
 # addressed by 16 bits.
@@ -98,6 +115,9 @@ CODEBOOK = 16
 FREQUENT = 96
 MAXIMA_PADDING = 64
 PAYLOAD_PADDING = 640
+DENSE = 16
+LIST_ORDERS = 15
+LISTS_PADDING = 16
 STORED_BATCH = 256
 
 MANIFEST = "manifest.json"
@@ -143,6 +163,7 @@ class Manifest:
     Attributes:
         segments: in the order of their documents.
         bits, step: the quantizer: a stored weight w in 1 to 2**bits - 1 stands for w * step.
+            With 1 bit every weight is `step`, and none is stored.
         error: largest difference between a weight as given and as stored.
         encoder: the identity of the encoder that made the vectors, or None.
         vocabulary: number of terms that have a word.
@@ -170,7 +191,7 @@ class Manifest:
 
     def write(self, index: Path) -> None:
         """Write into `index`, atomically: the commit of all it names."""
-        head = {"format": FORMAT, "format_version": FORMAT_VERSION}
+        head = {"format": FORMAT, "format_version": _version_of(self.bits)}
         write_atomically(index / MANIFEST, sealed_json(head, asdict(self)))
 
     @classmethod
@@ -196,10 +217,11 @@ class Manifest:
                 raise IndexFormatError(f"{path} does not describe an lsr index")
             raise IndexCorrupt(path, "its checksum does not match its contents")
         version = body.get("format_version")
-        if version != FORMAT_VERSION and isinstance(version, int):
+        if version not in (FORMAT_VERSION, LISTS_VERSION) and isinstance(version, int):
             raise IndexFormatError(
-                f"{index} has index format {version}, and this lsr reads format {FORMAT_VERSION}; "
-                "update lsr or rebuild the index with this version"
+                f"{index} has index format {version}, and this lsr reads the formats "
+                f"{FORMAT_VERSION} and {LISTS_VERSION}; update lsr or rebuild the index with this "
+                "version"
             )
         if not seal_holds(text):
             raise IndexCorrupt(path, "its checksum does not match its contents")
@@ -211,12 +233,17 @@ class Manifest:
         except (KeyError, TypeError, AttributeError) as error:
             raise IndexCorrupt(path, f"a field is missing or of the wrong kind ({error})") from None
         # A checksum is no signature: nothing below it is believed either.
-        if not _possible(manifest):
+        if not _possible(manifest) or version != _version_of(manifest.bits):
             raise IndexCorrupt(path, "a field has an impossible value")
         for name in [*manifest.files, *(segment.id for segment in manifest.segments)]:
             if not _SAFE_PATH.fullmatch(name):  # a path must not leave the directory
                 raise IndexCorrupt(path, f"it names the file {name!r}")
         return manifest
+
+
+def _version_of(bits: int) -> int:
+    """The format of an index; what has weights stays readable to who knows version 2 alone."""
+    return LISTS_VERSION if bits == 1 else FORMAT_VERSION
 
 
 def _possible(manifest: Any) -> bool:
@@ -238,9 +265,10 @@ def _possible(manifest: Any) -> bool:
         whole.append(entry.size)
     return (
         all(type(number) is int and 0 <= number < 1 << 63 for number in whole)
-        and manifest.bits in (8, 16)
+        and manifest.bits in (1, 8, 16)
         and all(isinstance(number, int | float) for number in (manifest.step, manifest.error))
         and 0 < manifest.step < math.inf
         and 0 <= manifest.error < math.inf
         and isinstance(manifest.kept, list)
+        and not (manifest.bits == 1 and "floats" in manifest.kept)
     )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lsr.index.quantizer import weight_dtype
 from lsr.jit import compiled
 
 _DIGIT_BITS = 16
@@ -106,11 +107,12 @@ class Inverted:
         floats: npt.NDArray[np.float32],
         *,
         step: float,
-        dtype: type[np.uint8] | type[np.uint16],
+        bits: int,
     ) -> None:
         """Invert entries given in document order; none may have a weight of zero."""
+        dtype = weight_dtype(bits)
         integers = np.empty(terms.size, dtype)
-        self.error = quantize(floats, step, np.iinfo(dtype).max, integers)
+        self.error = quantize(floats, step, 2**bits - 1, integers)
         self.order = np.empty(terms.size, np.uint32)
         scratch = np.empty_like(self.order)
         sort_by_term(terms, self.order, scratch, np.empty(_DIGITS + 1, np.int64))

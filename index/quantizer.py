@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 
 def weight_dtype(bits: int) -> type[np.uint8] | type[np.uint16]:
-    """The integer type of stored weights: `bits` is 8 or 16."""
-    return np.uint8 if bits == 8 else np.uint16
+    """The integer type of weights: `bits` is 16, 8, or 1, where they are not stored."""
+    return np.uint16 if bits == 16 else np.uint8
 
 
 def step_for(largest: float, bits: int) -> float:

@@ -8,7 +8,9 @@ Every method promises the same list of `Found` for the same queries:
 
 `scan` reads every posting of the query's terms, `pruned` skips blocks of documents whose
 bound is too low, `auto` scans where so many documents are wanted that nothing could be
-skipped, and else prunes; these three are C++.
+skipped, and else prunes; these three are C++.  An index without weights is counted
+whatever of the three is asked for: to bound a block, by how many of the query's terms are in
+it, takes as long as to count.
 `reference` is block-max pruning again, in Numba and by the simplest code: the oracle the
 kernels are tested against on a machine of any kind.
 """
@@ -92,7 +94,7 @@ class Searcher:
         )
         try:
             self._postings = _kernels.Postings(
-                self.positions, self.alive, manifest.bits == 16, manifest.step, manifest.error
+                self.positions, self.alive, manifest.bits, manifest.step, manifest.error
             )
             for columns, count in self._windows():
                 self._postings.add(count, columns)

@@ -47,9 +47,17 @@ FLOAT_FILES: dict[str, dict[str, tuple[str, Any]]] = {
     "ranks": {"first": ("ranks", np.uint16)},
 }
 
+# Of an index without weights.
+LIST_FILES: dict[str, dict[str, tuple[str, Any]]] = {
+    "list_terms": {"term": ("list_terms", np.uint32), "start": ("list_starts", np.uint32)},
+    "lists": {"bytes": ("lists", np.uint8)},
+}
+
 
 def window_files(manifest: Manifest) -> dict[str, dict[str, tuple[str, Any]]]:
     """The files with a batch a window that an index has."""
+    if manifest.bits == 1:
+        return LIST_FILES
     return WINDOW_FILES | (FLOAT_FILES if "floats" in manifest.kept else {})
 
 

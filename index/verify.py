@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ from lsr.index.blocks import window_columns
 from lsr.index.columns import Columns
 from lsr.index.decoding import Postings, decode
 from lsr.index.format import CODEBOOK, STORED_BATCH, Manifest
-from lsr.index.segment import FLOAT_FILES, WINDOW_FILES, Segment, open_vocabulary
+from lsr.index.lists import list_columns
+from lsr.index.segment import FLOAT_FILES, LIST_FILES, WINDOW_FILES, Segment, open_vocabulary
 
 
 def problems(index: Path) -> Iterator[str]:
@@ -85,11 +87,12 @@ def _structure(index: Path, manifest: Manifest) -> Iterator[str]:
 def _window(
     columns: Columns, postings: Postings, documents: int, manifest: Manifest
 ) -> Iterator[str]:
-    for name in ("rare_terms", "frequent_terms"):
+    lists = "lists" in columns
+    for name in ("list_terms",) if lists else ("rare_terms", "frequent_terms"):
         if not (np.diff(columns[name].astype(np.int64)) > 0).all():
             yield f"the {name.replace('_', ' ')} do not ascend"
             return
-    if np.intersect1d(columns["rare_terms"], columns["frequent_terms"]).size:
+    if not lists and np.intersect1d(columns["rare_terms"], columns["frequent_terms"]).size:
         yield "a term is both rare and frequent"
         return
     if postings.documents.size == 0:
@@ -102,6 +105,15 @@ def _window(
     ):
         yield "the documents of a run do not ascend or leave the window"
         return
+    if lists:
+        yield from _differing(
+            columns,
+            LIST_FILES,
+            list_columns(
+                postings.terms, postings.starts, postings.documents.astype(np.uint16), documents
+            ),
+        )
+        return
     if postings.weights.min() == 0:
         yield "a posting has no weight"
         return
@@ -111,7 +123,8 @@ def _window(
     if (np.diff(books, axis=1) < 0).any() or not np.array_equal(books[:, -1], largest):
         yield "a codebook does not ascend to the term's largest weight"
         return
-    yield from _rewritten(columns, postings, maxima, documents)
+    files = _rewritten(columns, postings, maxima, documents)
+    yield from _differing(columns, WINDOW_FILES | FLOAT_FILES, files)
     if postings.floats is not None:
         off = np.abs(postings.floats.astype(np.float64) - postings.weights * manifest.step)
         if not (off <= manifest.error * (1 + 1e-9)).all():
@@ -120,10 +133,10 @@ def _window(
 
 def _rewritten(
     columns: Columns, postings: Postings, maxima: npt.NDArray[np.int64], documents: int
-) -> Iterator[str]:
-    """Whether the columns are what the builder writes for these postings and codebooks."""
+) -> dict[str, Columns]:
+    """What the builder writes for these postings and codebooks."""
     dtype = columns["weights"].dtype
-    files = window_columns(
+    return window_columns(
         postings.terms,
         postings.starts,
         maxima.astype(dtype),
@@ -132,7 +145,13 @@ def _rewritten(
         documents,
         columns["codebooks"],
     )
-    for file, names in (WINDOW_FILES | FLOAT_FILES).items():
+
+
+def _differing(
+    columns: Columns, kinds: dict[str, dict[str, tuple[str, Any]]], files: dict[str, Columns]
+) -> Iterator[str]:
+    """Whether the columns are those that the builder writes."""
+    for file, names in kinds.items():
         for name, (column, _) in names.items():
             if file not in files or column not in columns:
                 continue

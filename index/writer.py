@@ -23,6 +23,7 @@ from lsr.index.blocks import gathered, split_terms, window_columns
 from lsr.index.columns import ArrowWriter, Columns, write_arrow
 from lsr.index.format import STORED_BATCH, WINDOW, SegmentEntry
 from lsr.index.inversion import Inverted
+from lsr.index.lists import list_columns
 from lsr.index.quantizer import weight_dtype
 from lsr.vectors import SparseVectors
 
@@ -35,8 +36,8 @@ class SegmentWriter:
 
     Args:
         directory: created; must not exist.
-        bits, step: of the quantizer.
-        keep_floats: also write the weights as given.
+        bits, step: of the quantizer; with 1 bit all weights must be `step`.
+        keep_floats: also write the weights as given; not with 1 bit.
         keep_text: also write titles and texts.
         max_memory: bytes the windows being worked on may take.
         threads: windows inverted at once.
@@ -58,9 +59,13 @@ class SegmentWriter:
     ) -> None:
         directory.mkdir(parents=True)
         self._directory = directory
-        self._step, self._dtype = step, weight_dtype(bits)
-        weight = pa.from_numpy_dtype(self._dtype)
+        self._step, self._bits = step, bits
+        weight = pa.from_numpy_dtype(weight_dtype(bits))
         fields: dict[str, dict[str, pa.DataType]] = {
+            "list_terms": {"term": pa.uint32(), "start": pa.uint32()},
+            "lists": {"bytes": pa.uint8()},
+        }
+        weighed: dict[str, dict[str, pa.DataType]] = {
             "rare_terms": {"term": pa.uint32(), "start": pa.uint32(), "maximum": weight},
             "rare_postings": {"document": pa.uint16(), "weight": weight},
             "frequent_terms": {
@@ -72,6 +77,8 @@ class SegmentWriter:
             "maxima": {"codes": pa.uint8()},
             "payload": {"bytes": pa.uint8()},
         }
+        if bits > 1:
+            fields = weighed
         if keep_floats:
             fields["floats"] = {"weight": pa.float32()}
             fields["ranks"] = {"first": pa.uint16()}
@@ -194,8 +201,11 @@ class SegmentWriter:
         documents = len(entries)
         owners = np.repeat(np.arange(documents, dtype=np.uint16), np.diff(entries.indptr))
         inverted = Inverted(
-            entries.terms, owners, entries.weights, step=self._step, dtype=self._dtype
+            entries.terms, owners, entries.weights, step=self._step, bits=self._bits
         )
+        if self._bits == 1:
+            files = list_columns(inverted.terms, inverted.starts, inverted.documents, documents)
+            return files, inverted.error
         files = window_columns(
             inverted.terms,
             inverted.starts,

@@ -61,7 +61,8 @@ def build(
         encoder: an `Encoder`, or a name for `lsr.load_encoder`, which `settings` go to
             (max_length, document_terms, query_terms, device, batch_size, pooling, precision,
             weights).
-        bits: of a stored weight, 8 or 16.
+        bits: of a stored weight, 8 or 16; or 1 to store none, where all are equal, as those of
+            binary vectors are.
         keep_floats: also keep the weights as given, for `exact_floats` searches.
         order: how documents are stored: "bisection" puts similar ones next to each other,
             which makes search faster and the index smaller; "none" keeps the order given.
@@ -161,14 +162,27 @@ class _Options:
     progress: type[Progress]
 
     def __post_init__(self) -> None:
-        if self.bits not in (8, 16):
-            raise LsrError(f"weights are stored in 8 or 16 bits, not {self.bits}")
+        if self.bits not in (1, 8, 16):
+            raise LsrError(f"weights are stored in 8, 16 or 1 bits, not {self.bits}")
+        if self.bits == 1 and self.keep_floats:
+            raise LsrError("with 1 bit weights are all equal and exact; leave out keep_floats")
         if self.order not in ORDERS:
             raise LsrError(f"there is no order {self.order!r}; use {' or '.join(ORDERS)}")
         if self.threads < 1:
             raise LsrError(f"threads must be at least 1, not {self.threads}")
         if self.max_memory < 1 << 26:
             raise LsrError(f"max_memory must be at least 64 MB, not {self.max_memory:,} bytes")
+
+
+def _check_equal(documents: Encoded, weight: float) -> None:
+    """Raise `LsrError` unless every weight is this one."""
+    for vectors in documents.vectors():
+        others = vectors.weights[(vectors.weights != np.float32(weight)) & (vectors.weights > 0)]
+        if others.size:
+            raise LsrError(
+                f"weights of 1 bit must all be equal, and there are {others[0]:g} and {weight:g}; "
+                "give 8 or 16 bits"
+            )
 
 
 def _write_index(
@@ -183,6 +197,8 @@ def _write_index(
     keep_text = folder is not None and folder.keeps_text
     # The quantizer is global, so the largest weight comes first.
     largest = max((float(v.weights.max(initial=0)) for v in documents.vectors()), default=0.0)
+    if how.bits == 1:
+        _check_equal(documents, largest)
     step = step_for(largest, how.bits)
     if how.order == "bisection":
         rows = bisection(documents.vectors(), threads=how.threads, progress=how.progress)

@@ -25,7 +25,7 @@ from lsr.dense import encode_shards, read_vectors
 from lsr.encoders.csr import write_folder
 from lsr.encoders.dense import DenseEncoder, load_dense
 from lsr.encoders.latent_names import LatentNames
-from lsr.encoders.names import is_csr
+from lsr.encoders.names import kind_of_folder
 from lsr.encoders.rows import stack
 from lsr.errors import EncoderError, IndexExists, LsrError
 from lsr.files import sync_directory
@@ -181,7 +181,7 @@ def _recover(partial: Path, path: Path) -> None:
 def _check_target(path: Path, force: bool) -> None:
     if not path.exists():
         return
-    if not is_csr(str(path)):
+    if kind_of_folder(str(path)) != "csr":
         raise IndexExists(f"{path} exists and has no autoencoder; choose another place")
     if not force:
         raise IndexExists(f"{path} is there already; add --force (force=True) to replace it")

@@ -70,11 +70,17 @@ void attend(const Bert& bert, const float* from, size_t from_stride, size_t leng
 }  // namespace
 
 void Bert::run(const uint32_t* ids, const int64_t* lengths, size_t texts, float* hidden) const {
-  size_t first = 0, count = 0;
+  run_layers(ids, lengths, texts, {}, hidden);
+}
+
+void Bert::run_layers(const uint32_t* ids, const int64_t* lengths, size_t texts,
+                      const std::vector<size_t>& after, float* hidden) const {
+  size_t first = 0, count = 0, apart = 0;
+  for (size_t text = 0; text < texts; ++text) apart += static_cast<size_t>(lengths[text]) * width;
   for (size_t text = 0; text < texts; ++text) {
     const auto length = static_cast<size_t>(lengths[text]);
     if (count > 0 && count + length > kTogether) {
-      run_together(ids, lengths + first, text - first, count, hidden);
+      run_together(ids, lengths + first, text - first, count, after, apart, hidden);
       ids += count;
       hidden += count * width;
       first = text;
@@ -82,11 +88,11 @@ void Bert::run(const uint32_t* ids, const int64_t* lengths, size_t texts, float*
     }
     count += length;
   }
-  run_together(ids, lengths + first, texts - first, count, hidden);
+  run_together(ids, lengths + first, texts - first, count, after, apart, hidden);
 }
 
 void Bert::run_together(const uint32_t* ids, const int64_t* lengths, size_t texts, size_t count,
-                        float* hidden) const {
+                        const std::vector<size_t>& after, size_t apart, float* hidden) const {
   thread_local Scratch scratch;
   const size_t stride = row_room(width);
   const size_t wide_stride = std::max(row_room(3 * width), row_room(inner));
@@ -104,6 +110,11 @@ void Bert::run_together(const uint32_t* ids, const int64_t* lengths, size_t text
       loops.normalize(states + row * stride, positions + static_cast<size_t>(place) * width, width,
                       embedding_norm.gamma.data(), embedding_norm.beta.data(), epsilon);
     }
+  auto keep = [&] {
+    for (size_t i = 0; i < count; ++i)
+      std::memcpy(hidden + i * width, states + i * stride, width * sizeof(float));
+  };
+  size_t number = 0, kept = 0;
   for (const Layer& layer : layers) {
     layer.query_key_value.apply(loops, states, stride, count, Finish::kNone, wide, wide_stride);
     size_t first = 0;
@@ -120,14 +131,19 @@ void Bert::run_together(const uint32_t* ids, const int64_t* lengths, size_t text
     layer.up.apply(loops, states, stride, count, Finish::kGelu, wide, wide_stride);
     layer.down.apply(loops, wide, wide_stride, count, Finish::kNone, mixed, stride);
     normalize(*this, layer.down_norm, states, mixed, stride, count);
+    ++number;
+    if (kept < after.size() && after[kept] == number) {
+      keep();
+      hidden += apart;
+      if (++kept == after.size()) return;
+    }
   }
   if (transforms) {
     transform.apply(loops, states, stride, count, Finish::kGelu, mixed, stride);
     normalize(*this, transform_norm, mixed, nullptr, stride, count);
     states = mixed;
   }
-  for (row = 0; row < count; ++row)
-    std::memcpy(hidden + row * width, states + row * stride, width * sizeof(float));
+  keep();
 }
 
 }  // namespace lsr::encoding

@@ -42,10 +42,16 @@ struct Bert {
   // the counts above.
   void run(const uint32_t* ids, const int64_t* lengths, size_t texts, float* hidden) const;
 
+  // The same as they are after some of the layers, which ascend and count from 1: of all positions
+  // after the first of them, then of all after the next.  Nothing behind the last one runs.
+  void run_layers(const uint32_t* ids, const int64_t* lengths, size_t texts,
+                  const std::vector<size_t>& after, float* hidden) const;
+
  private:
-  // The same of texts with so many positions, all at once.
+  // The same of texts with so many positions, all at once; with `after`, states after a layer begin
+  // `apart` values behind those after the one before.
   void run_together(const uint32_t* ids, const int64_t* lengths, size_t texts, size_t count,
-                    float* hidden) const;
+                    const std::vector<size_t>& after, size_t apart, float* hidden) const;
 };
 
 }  // namespace lsr::encoding

@@ -16,6 +16,7 @@
 #include "bert.h"
 #include "head.h"
 #include "isa.h"
+#include "wide.h"
 #include "wordpiece.h"
 
 namespace nb = nanobind;
@@ -196,16 +197,21 @@ class BertModel {
     }
   }
 
-  // Hidden states, a row a position.
-  nb::ndarray<nb::numpy, float, nb::ndim<2>, nb::c_contig> hidden(Array<uint32_t> ids,
-                                                                  Array<int64_t> lengths) const {
+  // Hidden states, a row a position; with `after`, those after each of these layers, one after
+  // another.
+  nb::ndarray<nb::numpy, float, nb::ndim<2>, nb::c_contig> hidden(
+      Array<uint32_t> ids, Array<int64_t> lengths, const std::vector<size_t>& after) const {
     check(ids, lengths);
-    std::vector<float> states(ids.size() * bert_->width);
+    for (size_t i = 0; i < after.size(); ++i)
+      require(after[i] > (i == 0 ? 0 : after[i - 1]) && after[i] <= bert_->layers.size(),
+              "the layers do not ascend, or the model has fewer");
+    const size_t rows = ids.size() * std::max<size_t>(after.size(), 1);
+    std::vector<float> states(rows * bert_->width);
     {
       nb::gil_scoped_release released;
-      bert_->run(ids.data(), lengths.data(), lengths.size(), states.data());
+      bert_->run_layers(ids.data(), lengths.data(), lengths.size(), after, states.data());
     }
-    const size_t shape[2] = {ids.size(), bert_->width};
+    const size_t shape[2] = {rows, bert_->width};
     return to_numpy(std::move(states), shape);
   }
 
@@ -308,6 +314,21 @@ class WordPieceModel {
   WordPiece model_;
 };
 
+// The largest product of each row of a weight with the positions of a text, of which there are some.
+auto largest(const std::string& isa, Matrix weight, Matrix hidden) {
+  require(hidden.shape(0) > 0 && weight.shape(1) == hidden.shape(1) && weight.shape(1) > 0 &&
+              weight.shape(1) <= (1 << 16),
+          "the shapes do not fit each other");
+  const Loops& loops = loops_for(isa);
+  std::vector<float> values(weight.shape(0));
+  {
+    nb::gil_scoped_release released;
+    largest_products(loops, weight.data(), weight.shape(0), weight.shape(1), hidden.data(),
+                     hidden.shape(0), values.data());
+  }
+  return to_numpy(std::move(values));
+}
+
 // Multiply-adds a second of one core on registers alone, the best of some tries.
 double multiply_adds(const std::string& isa, int precision, double seconds) {
   const Loops& loops = loops_for(isa);
@@ -334,6 +355,8 @@ NB_MODULE(_kernels, m) {
   m.def("available_isas", &available_isas, "Instruction sets usable on this machine, best last.");
   m.def("multiply_adds", &multiply_adds, "isa"_a, "precision"_a, "seconds"_a,
         "Multiply-adds a second of one core on registers alone: what a machine can do at most.");
+  m.def("largest_products", &largest, "isa"_a, "weight"_a, "hidden"_a,
+        "The largest product of each row of a weight with the positions of a text.");
   nb::class_<WordPieceModel>(m, "WordPiece", "Text to token ids.")
       .def(nb::init<const nb::dict&, const std::string&,
                     const std::vector<std::pair<int, std::string>>&, std::vector<std::string>,
@@ -348,7 +371,8 @@ NB_MODULE(_kernels, m) {
   nb::class_<BertModel>(m, "Bert", "Token ids to hidden states.")
       .def(nb::init<const std::string&, int, size_t, size_t, float, const nb::dict&>(), "isa"_a,
            "precision"_a, "layers"_a, "heads"_a, "epsilon"_a, "arrays"_a)
-      .def("hidden", &BertModel::hidden, "ids"_a, "lengths"_a)
+      .def("hidden", &BertModel::hidden, "ids"_a, "lengths"_a,
+           "after"_a = std::vector<size_t>())
       .def("rows", &BertModel::rows, "head"_a, "ids"_a, "lengths"_a, "pooling"_a,
            "activation"_a);
 }

@@ -59,10 +59,11 @@ size_t check_batch(const Array<int64_t>& indptr, const Array<uint32_t>& terms,
 
 class Postings {
  public:
-  Postings(Array<uint32_t> positions, Array<uint8_t> alive, bool wide, double step, double error)
+  Postings(Array<uint32_t> positions, Array<uint8_t> alive, int bits, double step, double error)
       : step_(step), error_(error) {
     require(alive.size() >= (positions.size() + 7) / 8, "the alive bitmap is too short");
-    view_.wide = wide;
+    view_.wide = bits == 16;
+    view_.lists = bits == 1;
     view_.positions = keep(positions);
     view_.alive = keep(alive);
     view_.documents = positions.size();
@@ -78,26 +79,10 @@ class Postings {
     window.count = count;
     window.groups = static_cast<uint32_t>(groups);
     window.first_group = static_cast<uint32_t>(view_.window_of_group.size());
-    window.rare_terms = column<uint32_t>(columns, "rare_terms");
-    const size_t rare = window.rare_terms.size;
-    window.rare_starts = column<uint32_t>(columns, "rare_starts", rare);
-    window.rare_maxima = weights(columns, "rare_maxima", rare);
-    window.documents = column<uint16_t>(columns, "documents");
-    window.weights = weights(columns, "weights", window.documents.size);
-    window.frequent_terms = column<uint32_t>(columns, "frequent_terms");
-    const size_t frequent = window.frequent_terms.size;
-    window.first_postings = column<uint32_t>(columns, "first_postings", frequent);
-    window.maxima_starts = column<uint32_t>(columns, "maxima_starts", frequent);
-    window.payload_starts = column<uint32_t>(columns, "payload_starts", frequent);
-    window.codebooks = weights(columns, "codebooks", frequent * kCodes);
-    window.bitmaps = column<uint64_t>(columns, "bitmaps", frequent * groups);
-    window.records = column<uint16_t>(columns, "records", frequent * groups * 2);
-    window.maxima = column<uint8_t>(columns, "maxima");
-    window.payload = column<uint8_t>(columns, "payload");
-    if (columns.contains("floats")) {
-      window.floats = column<float>(columns, "floats");
-      window.ranks = column<uint16_t>(columns, "ranks", frequent * groups * 2);
-    }
+    if (view_.lists)
+      add_lists(window, columns);
+    else
+      add_weighed(window, columns);
     view_.window_of_group.insert(view_.window_of_group.end(), groups,
                                  static_cast<uint32_t>(view_.windows.size()));
     view_.windows.push_back(window);
@@ -209,6 +194,37 @@ class Postings {
     return window.floats.data[posting.place];
   }
 
+  void add_lists(Window& window, const nb::dict& columns) {
+    window.rare_terms = column<uint32_t>(columns, "list_terms");
+    window.list_starts = column<uint32_t>(columns, "list_starts", window.rare_terms.size);
+    window.lists = column<uint8_t>(columns, "lists");
+    require(window.lists.size >= kListsPadding, "the lists of a window are cut short");
+  }
+
+  void add_weighed(Window& window, const nb::dict& columns) {
+    const size_t groups = window.groups;
+    window.rare_terms = column<uint32_t>(columns, "rare_terms");
+    const size_t rare = window.rare_terms.size;
+    window.rare_starts = column<uint32_t>(columns, "rare_starts", rare);
+    window.rare_maxima = weights(columns, "rare_maxima", rare);
+    window.documents = column<uint16_t>(columns, "documents");
+    window.weights = weights(columns, "weights", window.documents.size);
+    window.frequent_terms = column<uint32_t>(columns, "frequent_terms");
+    const size_t frequent = window.frequent_terms.size;
+    window.first_postings = column<uint32_t>(columns, "first_postings", frequent);
+    window.maxima_starts = column<uint32_t>(columns, "maxima_starts", frequent);
+    window.payload_starts = column<uint32_t>(columns, "payload_starts", frequent);
+    window.codebooks = weights(columns, "codebooks", frequent * kCodes);
+    window.bitmaps = column<uint64_t>(columns, "bitmaps", frequent * groups);
+    window.records = column<uint16_t>(columns, "records", frequent * groups * 2);
+    window.maxima = column<uint8_t>(columns, "maxima");
+    window.payload = column<uint8_t>(columns, "payload");
+    if (columns.contains("floats")) {
+      window.floats = column<float>(columns, "floats");
+      window.ranks = column<uint16_t>(columns, "ranks", frequent * groups * 2);
+    }
+  }
+
   // A value for each (document, term), documents outer; 0 where there is no posting.
   template <class T, class Read>
   Result<T> look(const Array<uint32_t>& documents, const Array<uint32_t>& terms, Read read) const {
@@ -286,8 +302,8 @@ NB_MODULE(_kernels, m) {
         "Instruction sets usable on this machine, best last.");
   nb::exception<lsr::QueryTooLong>(m, "QueryTooLong");
   nb::class_<Postings>(m, "Postings", "The windows of an index, in order.")
-      .def(nb::init<lsr::Array<uint32_t>, lsr::Array<uint8_t>, bool, double, double>(),
-           "positions"_a, "alive"_a, "wide"_a, "step"_a, "error"_a)
+      .def(nb::init<lsr::Array<uint32_t>, lsr::Array<uint8_t>, int, double, double>(),
+           "positions"_a, "alive"_a, "bits"_a, "step"_a, "error"_a)
       .def("add", &Postings::add, "count"_a, "columns"_a)
       .def("quantize", &Postings::quantize, "indptr"_a, "terms"_a, "weights"_a)
       .def("search", &Postings::search, "indptr"_a, "terms"_a, "weights"_a, "k"_a, "method"_a,

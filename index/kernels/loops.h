@@ -1,6 +1,6 @@
 // The inner loops of search, one set an instruction set, all giving the same integers.
 //
-// In scope: bounds of blocks, products of weights with a query.
+// In scope: bounds of blocks, products of weights with a query, counts of coded lists.
 // Out of scope: which blocks to visit, top-k, ties: search.cpp, compiled once.
 //
 // Sums are unsigned 32-bit, so a sum over damaged postings wraps instead of being undefined; on
@@ -33,6 +33,13 @@ struct Run {
   uint32_t last;   // no sound record starts further on
   uint32_t codes;  // bytes of maxima
 };
+
+// A term's postings in a window of an index without weights: bytes of a coded list.
+struct List {
+  const uint8_t *begin, *end;
+};
+// Bytes that follow the last list of a window.
+constexpr size_t kListsPadding = 16;
 
 // The run of a term that has no blocks.
 extern const Run kNoRun;
@@ -82,6 +89,16 @@ struct Loops {
   // or kNoRank.
   void (*ranks)(const Run& run, const uint32_t* documents, size_t count, unsigned planes,
                 uint32_t* ranks);
+  // Adds the weights of some lists, none of them a bitmap, to the sums of their documents, which are
+  // below `count`.  Returns false when a list is damaged; sums are then of no use.
+  bool (*add_lists)(const List* lists, const uint32_t* weights, size_t size, uint32_t count,
+                    uint32_t* sums);
+  // The same of one that is a bitmap, of a window of so many documents.
+  void (*add_bitmap)(const List& list, uint32_t weight, uint32_t count, uint32_t* sums);
+  // Writes those of kGroupDocuments documents, the first of which is given, whose sums reach
+  // `least`, and their sums; as `score`.
+  size_t (*reach)(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* documents,
+                  uint32_t* scores);
 };
 
 // Documents of a group, and 16 more, for stores that reach beyond the last.

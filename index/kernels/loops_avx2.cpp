@@ -1,4 +1,5 @@
 // AVX2 loops, with POPCNT and BMI2.
+#include "lists.h"
 #include "loops_bmi2.h"
 
 namespace lsr {
@@ -105,8 +106,48 @@ uint64_t at_least(const uint16_t* values, uint16_t least) {
   return found;
 }
 
+void add_bitmap(const List& list, uint32_t weight, uint32_t count, uint32_t* sums) {
+  const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i weights = _mm256_set1_epi32(static_cast<int>(weight));
+  for (uint32_t first = 0; first < count; first += 64) {
+    const uint64_t word = bits_at(list, first, count);
+    for (uint32_t i = 0; i < 8; ++i) {
+      const __m256i byte = _mm256_set1_epi32(static_cast<int>(word >> (8 * i) & 255));
+      const __m256i found = _mm256_cmpeq_epi32(_mm256_and_si256(byte, bit), bit);
+      __m256i* at = reinterpret_cast<__m256i*>(sums + first + 8 * i);
+      _mm256_storeu_si256(
+          at, _mm256_add_epi32(_mm256_loadu_si256(at), _mm256_and_si256(found, weights)));
+    }
+  }
+}
+
+size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* documents,
+             uint32_t* scores) {
+  const __m256i below = _mm256_set1_epi32(static_cast<int>(least) - 1);
+  size_t found = 0;
+  for (uint32_t d = 0; d < kGroupDocuments; d += 32) {
+    // Most documents reach nothing: four registers are looked at together.
+    __m256i reached[4], any = _mm256_setzero_si256();
+    for (uint32_t i = 0; i < 4; ++i) {
+      reached[i] = _mm256_cmpgt_epi32(
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + d + 8 * i)), below);
+      any = _mm256_or_si256(any, reached[i]);
+    }
+    if (_mm256_testz_si256(any, any)) continue;
+    for (uint32_t i = 0; i < 4; ++i) {
+      auto left = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(reached[i])));
+      for (; left != 0; left &= left - 1, ++found) {
+        const uint32_t at = d + 8 * i + static_cast<uint32_t>(__builtin_ctz(left));
+        documents[found] = first + at;
+        scores[found] = sums[at];
+      }
+    }
+  }
+  return found;
+}
+
 }  // namespace
 
-const Loops kAvx2Loops = {bound, at_least, score_blocks, find_ranks};
+const Loops kAvx2Loops = {bound, at_least, score_blocks, find_ranks, add_lists, add_bitmap, reach};
 
 }  // namespace lsr

@@ -1,4 +1,5 @@
 // AVX-512 loops (F, BW, VL, DQ, VNNI, VBMI2), with POPCNT and BMI2.
+#include "lists.h"
 #include "loops_bmi2.h"
 
 namespace lsr {
@@ -247,8 +248,45 @@ void ranks(const Run& run, const uint32_t* documents, size_t count, unsigned pla
   }
 }
 
+void add_bitmap(const List& list, uint32_t weight, uint32_t count, uint32_t* sums) {
+  const __m512i weights = _mm512_set1_epi32(static_cast<int>(weight));
+  for (uint32_t first = 0; first < count; first += 64) {
+    const uint64_t word = bits_at(list, first, count);
+    for (uint32_t i = 0; i < 4; ++i) {
+      uint32_t* at = sums + first + 16 * i;
+      const __m512i sum = _mm512_loadu_si512(at);
+      _mm512_storeu_si512(
+          at, _mm512_mask_add_epi32(sum, static_cast<__mmask16>(word >> (16 * i)), sum, weights));
+    }
+  }
+}
+
+size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* documents,
+             uint32_t* scores) {
+  const __m512i limit = _mm512_set1_epi32(static_cast<int>(least));
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  size_t found = 0;
+  for (uint32_t d = 0; d < kGroupDocuments; d += 64) {
+    // Most documents reach nothing: four registers are looked at together.
+    __m512i values[4];
+    for (uint32_t i = 0; i < 4; ++i) values[i] = _mm512_loadu_si512(sums + d + 16 * i);
+    const __m512i most = _mm512_max_epi32(_mm512_max_epi32(values[0], values[1]),
+                                          _mm512_max_epi32(values[2], values[3]));
+    if (_mm512_cmpge_epi32_mask(most, limit) == 0) continue;
+    for (uint32_t i = 0; i < 4; ++i) {
+      const __mmask16 mask = _mm512_cmpge_epi32_mask(values[i], limit);
+      const __m512i all =
+          _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int>(first + d + 16 * i)));
+      _mm512_storeu_si512(documents + found, _mm512_maskz_compress_epi32(mask, all));
+      _mm512_storeu_si512(scores + found, _mm512_maskz_compress_epi32(mask, values[i]));
+      found += ones(mask);
+    }
+  }
+  return found;
+}
+
 }  // namespace
 
-const Loops kAvx512Loops = {bound, at_least, score, ranks};
+const Loops kAvx512Loops = {bound, at_least, score, ranks, add_lists, add_bitmap, reach};
 
 }  // namespace lsr

@@ -1,4 +1,5 @@
 // The reference loops: what every other instruction set must equal.
+#include "lists.h"
 #include "lookup.h"
 
 namespace lsr {
@@ -74,8 +75,25 @@ size_t score(const Group& group, uint32_t* documents, uint32_t* scores) {
   return found;
 }
 
+void add_bitmap(const List& list, uint32_t weight, uint32_t count, uint32_t* sums) {
+  for (uint32_t first = 0; first < count; first += 64)
+    for (uint64_t left = bits_at(list, first, count); left != 0; left &= left - 1)
+      sums[first + static_cast<uint32_t>(__builtin_ctzll(left))] += weight;
+}
+
+size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* documents,
+             uint32_t* scores) {
+  size_t found = 0;
+  for (uint32_t d = 0; d < kGroupDocuments; ++d) {
+    if (sums[d] < least || sums[d] >= 0x80000000u) continue;  // as in `score`
+    documents[found] = first + d;
+    scores[found++] = sums[d];
+  }
+  return found;
+}
+
 }  // namespace
 
-const Loops kScalarLoops = {bound, at_least, score, find_ranks};
+const Loops kScalarLoops = {bound, at_least, score, find_ranks, add_lists, add_bitmap, reach};
 
 }  // namespace lsr

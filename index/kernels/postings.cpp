@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lists.h"
 #include "lookup.h"
 
 namespace lsr {
@@ -10,6 +11,8 @@ namespace {
 // What a term without postings in a window points to.
 const uint64_t kNoBitmaps[kMostGroups] = {};
 const uint16_t kNoRecords[2 * kMostGroups] = {};
+
+constexpr uint8_t kBitmap = 0xF0;  // the first byte of one, instead of an order
 
 // Binary search of several terms in step, so that the misses of one hide those of the others.
 void find_all(const Column<uint32_t>& column, const uint32_t* terms, size_t size, uint32_t* places,
@@ -75,6 +78,21 @@ Run frequent_run(const Window& window, uint32_t place) {
           end > maxima ? static_cast<uint32_t>(end - maxima) : 0};
 }
 
+List list_of(const Window& window, size_t place) {
+  const size_t last = window.lists.size - kListsPadding, begin = window.list_starts[place];
+  const size_t end =
+      place + 1 < window.rare_terms.size ? window.list_starts[place + 1] : last;
+  if (begin >= end || end > last) throw Damaged("a list lies outside its window");
+  return {window.lists.data + begin, window.lists.data + end};
+}
+
+bool is_bitmap(const Window& window, const List& list) {
+  if (*list.begin != kBitmap) return false;
+  if (static_cast<size_t>(list.end - list.begin) != 1 + (size_t{window.count} + 7) / 8)
+    throw Damaged("a bitmap is not as long as its window");
+  return true;
+}
+
 void locate(const View& index, const uint32_t* terms, size_t size, Located& located) {
   const size_t windows = index.windows.size();
   located.frequent.resize(size * windows);
@@ -134,6 +152,15 @@ Posting find_posting(const Window& window, uint32_t document, uint32_t term) {
   }
   const size_t rare = find(window.rare_terms, term);
   if (rare == kNowhere) return {0, 0};
+  if (window.lists.data != nullptr) {
+    const List list = list_of(window, rare);
+    if (is_bitmap(window, list)) return {list.begin[1 + local / 8] >> local % 8 & 1u, kNowhere};
+    Cursor cursor(list);
+    while (cursor.next(window.count))
+      if (cursor.document >= local) return {cursor.document == local, kNowhere};
+    if (!cursor.ends()) throw Damaged("a list of documents is damaged");
+    return {0, 0};
+  }
   return rare_posting(window, rare_run(window, rare), local);
 }
 

@@ -16,12 +16,13 @@ struct Damaged : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// A column of weights, 8 or 16 bits wide as the index says.
+// A column of weights, 8 or 16 bits wide as the index says; without data all are 1.
 struct Weights {
   const void* data;
   bool wide;
 
   uint32_t operator[](size_t i) const {
+    if (data == nullptr) return 1;
     return wide ? static_cast<const uint16_t*>(data)[i] : static_cast<const uint8_t*>(data)[i];
   }
 };
@@ -51,6 +52,11 @@ struct Window {
   Column<uint8_t> maxima;
   Column<uint8_t> payload;
 
+  // In an index without weights, `rare_terms` are all terms, and these what they have instead of
+  // all of the above: where their coded lists start, and the lists.
+  const uint32_t* list_starts;
+  Column<uint8_t> lists;
+
   // Weights as given, where kept: those of rare terms, then of frequent ones.
   Column<float> floats;
   const uint16_t* ranks;  // a value a record: the term's postings before it
@@ -65,7 +71,8 @@ struct Window {
 struct View {
   std::vector<Window> windows;
   std::vector<uint32_t> window_of_group;
-  bool wide = false;  // 16-bit weights
+  bool wide = false;   // 16-bit weights
+  bool lists = false;  // coded lists without weights
   const uint32_t* positions = nullptr;
   const uint8_t* alive = nullptr;
   size_t documents = 0;
@@ -85,6 +92,12 @@ std::pair<size_t, size_t> rare_run(const Window& window, size_t place);
 // The blocks of a frequent term, or, for kAbsent, a run without any.  The checks here are all that
 // the loops rely on: whatever the columns hold, no load leaves them.  Throws Damaged.
 Run frequent_run(const Window& window, uint32_t place);
+
+// The coded list of a term.  Throws Damaged when it is not in the window.
+List list_of(const Window& window, size_t place);
+
+// Whether such a list is a bitmap.  Throws Damaged when it is one of another length.
+bool is_bitmap(const Window& window, const List& list);
 
 // Where terms lie in each window.
 struct Located {

@@ -317,6 +317,7 @@ class Searching {
 
 void search(const View& index, const Query& query, const Wanted& wanted, const Loops& loops,
             Scratch& scratch) {
+  if (index.lists) return count(index, query, wanted, loops, scratch);
   Searching(index, query, wanted, loops, scratch).run();
 }
 

@@ -56,6 +56,9 @@ struct Scratch {
   std::vector<uint32_t> first_addends;  // ... from here on
   std::vector<uint32_t> groups;  // to be visited
   uint32_t found[kFoundRoom], found_scores[kFoundRoom];  // of a group
+  std::vector<List> lists;             // coded ones of a window ...
+  std::vector<uint32_t> list_weights;  // ... and the query's weights of their terms
+  std::vector<uint32_t> sums;          // of the window's documents
   TopK top;
   // Of the hits that are scored again.
   struct Match {
@@ -73,6 +76,10 @@ struct Scratch {
 // Leave in scratch.top.hits what is wanted of the query's documents, best first, ties by position.
 void search(const View& index, const Query& query, const Wanted& wanted, const Loops& loops,
             Scratch& scratch);
+
+// The same for an index without weights, whose lists are counted: see counting.cpp.
+void count(const View& index, const Query& query, const Wanted& wanted, const Loops& loops,
+           Scratch& scratch);
 
 // Score the hits of the last search again, by the weights as given, and keep the best k, with their
 // scores in scratch.scores.  Products are double precision and summed over ascending terms.

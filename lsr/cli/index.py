@@ -40,10 +40,10 @@ _OF_ENCODING = (
 @precision_option
 @click.option(
     "--bits",
-    type=click.Choice(["8", "16"]),
+    type=click.Choice(["1", "8", "16"]),
     default="8",
     show_default=True,
-    help="Bits of a stored weight.",
+    help="Bits of a stored weight; 1 stores none, where all are equal (binary vectors).",
 )
 @click.option("--keep-floats", is_flag=True, help="Also keep the weights as given.")
 @click.option(
@@ -114,6 +114,10 @@ def index(
     """
     if dense is None and given(context, "faiss"):
         raise click.UsageError("--faiss says how dense vectors are searched; add --dense.")
+    if bits == "1" and keep_floats:
+        raise click.UsageError(
+            "--bits 1 is for weights that are all equal, and keeps them; leave out --keep-floats."
+        )
     if dense is not None and corpus == "-":
         raise click.UsageError(
             "--dense reads the collection again, and standard input can be read once; save it to "

@@ -19,6 +19,8 @@ _PARTS = {
     "frequent_terms": "frequent terms: directory",
     "rare_postings": "rare terms: documents and weights",
     "rare_terms": "rare terms: directory",
+    "lists": "which documents have a term",
+    "list_terms": "terms: directory",
     "documents": "ids, order, positions",
     "alive": "which documents exist",
     "floats": "weights as given",
@@ -47,7 +49,7 @@ def info(index: Path, as_json: bool) -> None:
     active = facts["active_terms"]
     rows: list[tuple[str, str]] = [
         ("documents", f"{facts['documents']:,}"),
-        ("postings", f"{facts['postings']:,}, {facts['bits']} bits a weight"),
+        ("postings", f"{facts['postings']:,}, {_weights(facts)}"),
         (
             "active terms",
             f"{active['mean']:.1f} a document; median {active['median']:.0f}, "
@@ -85,6 +87,12 @@ def info(index: Path, as_json: bool) -> None:
             ]
         )
         _print_encoder(dense["encoder"])
+
+
+def _weights(facts: dict[str, Any]) -> str:
+    if facts["bits"] == 1:
+        return f"no weights: each is {facts['step']:g}"
+    return f"{facts['bits']} bits a weight"
 
 
 def _print_encoder(encoder: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import textwrap
 from contextlib import suppress
 from dataclasses import replace
@@ -14,11 +15,19 @@ import pyarrow as pa
 import pytest
 from support import open_searcher, write_index
 
-from lsr.errors import IndexCorrupt, IndexFormatError
+from lsr.errors import IndexCorrupt, IndexFormatError, QueryError
+from lsr.files import sealed_json
 from lsr.index import format
 from lsr.index.columns import ArrowFile, write_arrow
-from lsr.index.format import FORMAT_VERSION, MANIFEST, SEGMENTS, FileEntry, Manifest
-from lsr.index.segment import FLOAT_FILES, WINDOW_FILES
+from lsr.index.format import (
+    FORMAT_VERSION,
+    LISTS_VERSION,
+    MANIFEST,
+    SEGMENTS,
+    FileEntry,
+    Manifest,
+)
+from lsr.index.segment import FLOAT_FILES, LIST_FILES, WINDOW_FILES
 from lsr.index.verify import problems
 from lsr.retrieval import Index
 from lsr.vectors import SparseVectors
@@ -36,6 +45,15 @@ DOCUMENTS = [
 def write_released() -> None:
     """Write the index of a format to be released: `python tests/index/test_format.py`."""
     Index.build(RELEASED / f"format-{FORMAT_VERSION}", DOCUMENTS, "bm25", keep_floats=True)
+    Index.from_vectors(RELEASED / f"format-{LISTS_VERSION}", *binary(), bits=1)
+
+
+def binary() -> tuple[list[str], SparseVectors]:
+    """Ids and vectors of equal weights: 200 documents, some of which have no term."""
+    rows = [[n for n in range(40) if d % (n + 2) == n] for d in range(200)]
+    return [f"d{d}" for d in range(200)], SparseVectors.from_rows(
+        (row, np.ones(len(row))) for row in rows
+    )
 
 
 @pytest.fixture
@@ -140,7 +158,7 @@ def survives(index: Path, queries: SparseVectors) -> None:
             lambda: searcher.given_weights(documents, terms),
             lambda: [searcher.vector(document) for document in documents.tolist()],
         ):
-            with suppress(IndexCorrupt):
+            with suppress(IndexCorrupt, QueryError):  # there may be no floats
                 call()
 
 
@@ -199,6 +217,61 @@ def test_a_wrong_structure_under_right_checksums_is_found(
     survives(index, small[:5])
 
 
+LISTS = [
+    ("list_terms", put("term", 1, 0), "list terms do not ascend"),
+    ("list_terms", put("start", 1, 4_000_000), "do not cover"),
+    ("list_terms", put("start", 0, 1), "do not cover"),
+    ("list_terms", put("start", 1, 0), "do not cover"),
+    ("list_terms", cut, "do not cover their bytes|of term|add up"),
+    ("lists", put("bytes", 0, 0), "the list of term 0 is damaged|leave the window|follow"),
+    ("lists", put("bytes", slice(0, 9), 255), "the list of term 0|add up|follow"),
+    ("lists", put("bytes", slice(0, 9), 0), "the list of term 0 is damaged"),
+    ("lists", flip("bytes", -1, 1), "lists.arrow does not follow"),
+    ("lists", cut, "do not cover|of term|follow"),
+    ("lists", lengthen, "of term|follow"),
+    ("alive", cut, "has another length"),
+    ("documents", put("terms", 0, 5), "do not add up"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "what"), LISTS)
+def test_a_wrong_list_under_right_checksums_is_found(
+    tmp_path: Path, small: SparseVectors, name: str, change: object, what: str
+) -> None:
+    index, manifest = write_index(tmp_path, small, bits=1)
+    assert list(problems(index)) == []
+    rewrite(index, manifest, name, change)
+    found = " ".join(problems(index))
+    assert re.search(what, found), found
+    survives(index, small[:5])
+
+
+def test_a_list_that_could_be_shorter_is_found(tmp_path: Path) -> None:
+    """Order 1 for document 0 of 9, where order 0 is as good."""
+    index, manifest = write_index(tmp_path, SparseVectors.from_rows([([7], [1.0])] * 9), bits=1)
+    rewrite(index, manifest, "lists", put("bytes", slice(0, 4), [0x1A, 0xAA, 0xAA, 0x00]))
+    assert list(problems(index)) != []
+
+
+def test_an_index_without_weights_is_of_its_own_version(
+    tmp_path: Path, small: SparseVectors
+) -> None:
+    index, manifest = write_index(tmp_path, small, bits=1)
+    body = json.loads((index / MANIFEST).read_text())
+    assert body["format_version"] == LISTS_VERSION
+    for changes in ({"format_version": FORMAT_VERSION}, {"kept": ["floats"]}, {"bits": 8}):
+        head = {key: body[key] for key in ("format", "format_version")}
+        head |= {key: value for key, value in changes.items() if key in head}
+        rest = {key: body[key] for key in body if key not in (*head, "checksum")} | {
+            key: value for key, value in changes.items() if key not in head
+        }
+        (index / MANIFEST).write_bytes(sealed_json(head, rest))
+        with pytest.raises(IndexCorrupt, match="impossible value"):
+            Manifest.read(index)
+    manifest.write(index)
+    assert Manifest.read(index) == manifest
+
+
 @pytest.mark.parametrize("change", [cut, lengthen], ids=["cut", "lengthened"])
 @pytest.mark.parametrize("name", [*WINDOW_FILES, *FLOAT_FILES])
 def test_columns_of_another_length_are_found(
@@ -212,15 +285,19 @@ def test_columns_of_another_length_are_found(
         survives(index, small[:5])
 
 
-@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize(
-    ("file", "column"),
-    [(file, name) for file, names in (WINDOW_FILES | FLOAT_FILES).items() for name in names],
+    ("file", "column", "bits"),
+    [
+        (file, name, bits)
+        for bits, files in ((1, LIST_FILES), *((n, WINDOW_FILES | FLOAT_FILES) for n in (8, 16)))
+        for file, names in files.items()
+        for name in names
+    ],
 )
 def test_any_value_of_any_column_may_be_wrong(
     tmp_path: Path, small: SparseVectors, file: str, column: str, bits: int
 ) -> None:
-    index, manifest = write_index(tmp_path, small, keep_floats=True, bits=bits)
+    index, manifest = write_index(tmp_path, small, keep_floats=bits > 1, bits=bits)
     good = (index / SEGMENTS / "0" / f"{file}.arrow").read_bytes()
     rng = np.random.default_rng(3)
     found = 0
@@ -257,13 +334,12 @@ def test_files_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
         ArrowFile(tmp_path / "b.arrow", size=1)
 
 
-READABLE = ["format-2"]
+READABLE = ["format-2", "format-3"]
 REFUSED = ["format-1"]
 
 
-@pytest.mark.parametrize("name", READABLE)
-def test_indexes_of_released_formats_open_for_ever(name: str) -> None:
-    path = RELEASED / name
+def test_indexes_of_released_formats_open_for_ever() -> None:
+    path = RELEASED / "format-2"
     assert list(problems(path)) == []
     index = Index.open(path)
     hits = index.search("red planet", k=3)
@@ -274,16 +350,30 @@ def test_indexes_of_released_formats_open_for_ever(name: str) -> None:
     assert sum(match.product for match in hits[0].explain().terms) == expected["scores"][0]
 
 
+def test_an_index_of_the_format_without_weights_opens_for_ever() -> None:
+    path = RELEASED / "format-3"
+    assert list(problems(path)) == []
+    index = Index.open(path)
+    ids, vectors = binary()
+    query = SparseVectors.from_rows([([0, 1, 2, 5, 39], np.ones(5))])
+    scores = [len({0, 1, 2, 5, 39} & set(row.terms.tolist())) for row in vectors]
+    best = sorted(range(200), key=lambda d: (-scores[d], d))[:20]
+    for method in ("pruned", "reference"):
+        (hits,) = index.search_vectors(query, 20, method=method)
+        assert hits.ids.tolist() == [ids[d] for d in best]
+        assert hits.scores.tolist() == [scores[d] for d in best]
+
+
 def test_there_is_an_index_of_every_released_format() -> None:
     released = sorted(path.name for path in RELEASED.glob("format-*"))
     assert released == sorted(READABLE + REFUSED)
-    assert f"format-{FORMAT_VERSION}" in READABLE
+    assert {f"format-{FORMAT_VERSION}", f"format-{LISTS_VERSION}"} == set(READABLE)
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_an_index_of_a_format_of_the_past_is_to_be_rebuilt(name: str) -> None:
     number = name.removeprefix("format-")
-    message = f"{name} has index format {number}, and this lsr reads format {FORMAT_VERSION}; .*"
+    message = f"{name} has index format {number}, and this lsr reads the formats 2 and 3; .*"
     for use in (Index.open, lambda path: list(problems(path))):
         with pytest.raises(IndexFormatError, match=message + "rebuild the index with this version"):
             use(RELEASED / name)

@@ -50,7 +50,7 @@ def scaled(
     assert columns["rare_terms" if documents > FREQUENT else "frequent_terms"].size == terms.size
     positions = np.arange(documents, dtype=np.uint32)
     alive = np.full(-(-documents // 8), 255, np.uint8)
-    postings = _kernels.Postings(positions, alive, True, step, 0.0)
+    postings = _kernels.Postings(positions, alive, 16, step, 0.0)
     postings.add(documents, columns)
     return IntegerQueries(*postings.quantize(queries.indptr, queries.terms, queries.weights))
 

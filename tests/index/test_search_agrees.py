@@ -59,7 +59,7 @@ def cases(draw: st.DrawFn) -> dict[str, object]:
         "queries": draw(rows(4, vocabulary, [0, 1, 3, 12, 40, 600])),
         "positions": rng.permutation(count).astype(np.uint32),
         "alive": (rng.random(count) < draw(st.sampled_from([0.0, 0.5, 1.0]))).astype(np.uint8),
-        "bits": draw(st.sampled_from([8, 16])),
+        "bits": draw(st.sampled_from([1, 8, 16])),
         "k": draw(st.sampled_from([1, 2, 10, 1000]) | st.integers(1, 200)),
         "window": draw(st.sampled_from([8, 50, 57_344])),
         # 0: all terms are rare; 96: in small windows all are frequent.
@@ -156,12 +156,13 @@ def test_segments_search_as_one_collection(case: dict[str, object], a: int, b: i
 @settings(max_examples=500, suppress_health_check=list(HealthCheck))
 @given(cases())
 def test_float_exact_scores_are_those_of_brute_force(case: dict[str, object]) -> None:
+    case["bits"] = max(case["bits"], 8)  # with 1 bit there are no others than the stored ones
     with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder:
         searcher, _ = opened(folder, case, keep_floats=True)
         check(searcher, case, case["vectors"].weights, exact_floats=True)
 
 
-@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("bits", [1, 8, 16])
 def test_a_full_window(tmp_path: Path, bits: int) -> None:
     """As many documents as one window takes, and some: its places must fit their columns."""
     rng = np.random.default_rng(bits)
@@ -252,6 +253,25 @@ def test_a_large_collection(large: tuple[Searcher, SparseVectors, np.ndarray], k
         "alive": np.ones(len(vectors), np.uint8),
     }
     check(searcher, case, weights)
+
+
+@pytest.mark.parametrize("k", [1, 10, 100, 1000, 100_000])
+def test_a_large_binary_collection(
+    large: tuple[Searcher, SparseVectors, np.ndarray], tmp_path: Path, k: int
+) -> None:
+    """Bitmaps and coded lists, more of them than are read at a time."""
+    _, vectors, _ = large
+    index, manifest = write_index(tmp_path, vectors, bits=1)
+    rng = np.random.default_rng(k)
+    case = {
+        "vectors": vectors,
+        "queries": SparseVectors.from_rows(_query(rng, size) for size in (1, 3, 20, 100)),
+        "k": k,
+        "positions": np.arange(len(vectors)),
+        "alive": (rng.random(len(vectors)) < 0.9).astype(np.uint8),
+    }
+    searcher = open_searcher(index, case["alive"])
+    check(searcher, case, stored_integers(vectors, manifest))
 
 
 def _query(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:

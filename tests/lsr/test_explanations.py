@@ -55,8 +55,11 @@ def test_products_of_any_weights_sum_to_the_score(
         )
 
     place: Path = tmp_path_factory.mktemp("random") / "index"
-    bits = int(random.choice([8, 16]))
-    index = lsr.Index.from_vectors(place, [f"d{i}" for i in range(20)], vectors(20), bits=bits)
+    bits, documents = int(random.choice([1, 8, 16])), vectors(20)
+    if bits == 1:
+        weights = np.full(documents.terms.size, np.float32(scale))
+        documents = lsr.SparseVectors(documents.indptr, documents.terms, weights)
+    index = lsr.Index.from_vectors(place, [f"d{i}" for i in range(20)], documents, bits=bits)
     for hits in index.search_vectors(vectors(5), k=20):
         for hit in hits:
             assert sum(match.product for match in hit.explain().terms) == hit.score

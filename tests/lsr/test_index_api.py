@@ -245,6 +245,7 @@ def test_an_error_of_the_documents_comes_through(tmp_path: Path) -> None:
     ("options", "error"),
     [
         ({"bits": 4}, LsrError),
+        ({"bits": 1, "keep_floats": True}, LsrError),
         ({"max_memory": 1000}, LsrError),
         ({"threads": 0}, LsrError),
         ({"encoder": "no-such-model"}, EncoderError),
