@@ -347,10 +347,22 @@ def test_a_document_with_the_query_s_id_is_left_out(
     assert run("tune", tmp_path / "other", *command[2:]).json["baseline"]["mean"] == 1
 
 
-def test_learning_a_fusion(run: Run, judged: Path, index: lsr.Index) -> None:
+def test_learning_a_fusion(
+    run: Run, judged: Path, index: lsr.Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grades: set[int] = set()
+    train = LearnedFusion.train
+
+    def watched(names: Any, examples: Any) -> LearnedFusion:
+        every = list(examples)
+        grades.update(grade for _, judged in every for grade in judged.values())
+        return train(names, every)
+
+    monkeypatch.setattr(LearnedFusion, "train", watched)
     command = ["tune", judged, "--index", index.path, "--fusion", "learned", "--folds", 2]
     answer = run(*command, "--json", "--split", "test")
     assert answer.code == 0, answer.err
+    assert grades == {1, 2}
     assert "Tuning: 3 weights" in answer.err  # of which only equal ones are compared with
     assert (answer.json["fusion"], answer.json["weights"]) == ("learned", {})
     assert answer.json["baseline"]["fusion"] == "minmax"
@@ -391,5 +403,12 @@ def test_what_cannot_be_tuned(
     lsr.Index.build(other, [{"id": "x", "text": "nothing else"}], "bm25")
     answer = run("tune", judged, "--index", other, "--retrievers", "bm25")
     assert "none of the documents judged in" in answer.err
-    (judged / "qrels" / "dev.tsv").unlink()
-    assert run(*command, "--json", "--folds", 2).json["split"] == "test"
+
+
+def test_judgments_to_tune_on(run: Run, judged: Path, index: lsr.Index) -> None:
+    """Those of dev, else of train, else the usual ones."""
+    command = ["tune", judged, "--index", index.path, "--json", "--folds", 2]
+    shutil.copy(judged / "qrels" / "test.tsv", judged / "qrels" / "train.tsv")
+    for split in ("dev", "train", "test"):
+        assert run(*command).json["split"] == split
+        (judged / "qrels" / f"{split}.tsv").unlink()

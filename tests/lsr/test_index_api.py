@@ -376,3 +376,10 @@ def test_numbers_and_places(bm25_index: lsr.Index, documents: list[dict[str, str
     assert not np.array_equal(numbers, places)
     assert [bm25_index.id_of(n) for n in numbers.tolist()] == [d["id"] for d in documents]
     assert (bm25_index.places(numbers) == places).all()
+
+
+def test_an_impossible_place(bm25_index: lsr.Index) -> None:
+    damaged = lsr.open(bm25_index.path)
+    damaged._searcher.positions = damaged._searcher.positions + np.uint32(1)
+    with pytest.raises(IndexCorrupt, match="a document has an impossible place"):
+        damaged.numbers([0])
