@@ -17,11 +17,15 @@ import transformers
 from safetensors import safe_open
 from transformers.utils import logging
 
-from lsr.encoders.heads import Head, TermHead, TokenHead, not_finite
-from lsr.encoders.layouts import BGE_HEAD
+from lsr.encoders.adapters import base_of, merge
+from lsr.encoders.heads import Head, TokenHead, not_finite, term_head
+from lsr.encoders.layouts import BGE_HEAD, is_causal
 from lsr.encoders.methods import Precision, Side
 from lsr.encoders.pooling import pool_logits
+from lsr.encoders.reading import Reading
+from lsr.encoders.residual import LiteralResidual
 from lsr.encoders.rows import Ids, Row
+from lsr.encoders.tokens import Tokens
 from lsr.encoders.weights import TOKEN_HEAD, UNUSED, cannot_be_loaded, check_weights
 from lsr.errors import EncoderError, first_line
 
@@ -37,7 +41,8 @@ class TorchModel:
     """A transformer up to the hidden states, by torch, and a head on top of them.
 
     On a CPU the head is that of `lsr.encoders.heads`; on a GPU torch pools the logits.  May be
-    called from several threads; one at a time computes.
+    called from several threads; one at a time computes.  Texts are padded at their end, which
+    neither attention mask nor causal attention lets in.
 
     Attributes:
         folder: where it is from.
@@ -47,33 +52,47 @@ class TorchModel:
     """
 
     def __init__(
-        self, folder: Path, body: Any, layers: list[Linear], kind: str, special: Ids
+        self,
+        folder: Path,
+        body: Any,
+        layers: list[Linear],
+        kind: str,
+        special: Ids,
+        reading: Reading,
+        phrases: Ids | None,
+        residual: LiteralResidual | None,
     ) -> None:
-        self.folder, self.positions = folder, _positions(body)
+        self.folder, self.positions = folder, reading.longest(_positions(body))
         self.terms = (
             len(layers[0][0]) if kind == "mlm" else body.get_input_embeddings().num_embeddings
         )
         self.device = layers[0][0].device
         self._body, self._layers = body, layers
         self._pad = getattr(body.config, "pad_token_id", 0) or 0
-        self.position_bytes = 4 * _WIDTHS * layers[0][0].shape[1]
+        self._reading, self._residual = reading, residual
+        self._phrases = None if phrases is None else torch.from_numpy(phrases.astype(np.int64))
+        self.position_bytes = 4 * _WIDTHS * layers[0][0].shape[1] * reading.times
         self._computing = Lock()
         arrays = [_arrays(layer) for layer in layers]
         self._head: Head | None = None
         if kind != "mlm":
             self._head = TokenHead(folder, arrays, special)
         elif self.device.type == "cpu":
-            self._head = TermHead(folder, arrays[0])
+            self._head = term_head(folder, arrays[0], phrases)
 
     def rows(self, side: Side, ids: Sequence[Ids]) -> list[Row]:
         """The rows of some texts, each given by its ids as the model reads them.
 
         Raises `MemoryError` when they are too much for the device.
         """
-        lengths = np.array([own.size for own in ids])
-        mask = np.arange(max(1, lengths.max(initial=0))) < lengths[:, None]
+        given = [self._reading.given(own) for own in ids]
+        spoken = np.array([self._reading.speaking(own.size) for own in ids], np.int64)
+        lengths = np.array([own.size for own in given], np.int64)
+        places = np.arange(max(1, lengths.max(initial=0)))
+        mask = places < lengths[:, None]
+        speaks = mask & (places >= (lengths - spoken)[:, None])
         padded = np.full(mask.shape, self._pad, np.int64)
-        padded[mask] = np.concatenate([np.empty(0, np.uint32), *ids])
+        padded[mask] = np.concatenate([np.empty(0, np.uint32), *given])
         try:
             with self._computing, torch.inference_mode():
                 masks = torch.from_numpy(mask).to(self.device)
@@ -83,22 +102,38 @@ class TorchModel:
                 # A masked language model without its output layer gives them as logits.
                 hidden = output.logits if "logits" in output else output.last_hidden_state
                 hidden = hidden.float()
+                speaking = torch.from_numpy(speaks).to(self.device)
+                if self._reading.positions == "last":  # one position a text, empty texts too
+                    ends = torch.from_numpy(np.maximum(lengths - 1, 0)).to(self.device)
+                    hidden = hidden[torch.arange(len(given), device=self.device), ends][:, None]
+                    speaking = speaking.any(1, keepdim=True)
                 if self._head is None:
-                    return self._pooled(side, hidden, ~masks)
-                states = hidden[masks].cpu().numpy()
+                    rows = self._pooled(side, hidden, ~speaking)
+                else:
+                    states = hidden[speaking].cpu().numpy()
+                last = None if self._residual is None else hidden[:, -1]
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
         except RuntimeError as error:
             if "not enough memory" not in str(error):  # torch's own words, on a CPU
                 raise
         else:
-            return self._head.rows(side, ids, states)
+            if self._head is not None:
+                heard = [own[own.size - count :] for own, count in zip(given, spoken, strict=True)]
+                rows = self._head.rows(side, heard, states)
+            if self._residual is None or last is None:
+                return rows
+            return self._residual.add(rows, ids, last)
         # Outside `except`, where the failed batch's memory is free again.
         raise MemoryError(f"the device {self.device} has not enough memory")
 
     def _pooled(self, side: Side, hidden: torch.Tensor, padding: torch.Tensor) -> list[Row]:
         weight, bias = self._layers[0]
         found = pool_logits(hidden, padding, weight, bias, side.activation, side.pooling)
+        if side.phrases is not None and self._phrases is not None:
+            own = self._phrases.to(self.device)
+            part = weight[own], None if bias is None else bias[own]
+            found[:, own] = pool_logits(hidden, padding, *part, side.activation, side.phrases)
         if not bool(found.isfinite().all()):
             raise not_finite(self.folder)
         text, term = (found > 0).nonzero(as_tuple=True)
@@ -109,16 +144,16 @@ class TorchModel:
 
 
 def load_torch(
-    folder: Path, head: str, device: str, precision: Precision, special: Ids
+    folder: Path, side: Side, device: str, precision: Precision, tokens: Tokens
 ) -> TorchModel:
     """Load a folder.
 
     Args:
         folder: what `lsr.encoders.layouts.check_model` accepts.
-        head: "mlm" or "mlp", see `lsr.encoders.methods.Side`.
+        side: what is loaded are its `parts`; its head is "mlm" or "mlp".
         device: of torch.
         precision: of the body; the head is computed in float32.
-        special: uint32, ascending: token ids that are no terms of a text.
+        tokens: of the folder; which are special, and which phrases.
 
     Raises `EncoderError` when a weight is missing, left over or not finite, or when the logits
     are no linear layer on hidden states.
@@ -128,16 +163,19 @@ def load_torch(
             f"the precision {precision} is for models like BERT on a CPU, and {folder} on "
             f"{device} runs in torch; give one of {', '.join(_TYPES)}"
         )
-    place = _device(device)
+    place, head = _device(device), side.head
     layers = [] if head == "mlm" else _token_head(folder)
-    kind = transformers.AutoModelForMaskedLM if head == "mlm" else transformers.AutoModel
+    kind = transformers.AutoModel
+    if head == "mlm":
+        causal = is_causal(base_of(folder))
+        kind = transformers.AutoModelForCausalLM if causal else transformers.AutoModelForMaskedLM
     # `dtype` was called `torch_dtype` before transformers 4.56.
     release = tuple(int(part) for part in transformers.__version__.split(".")[:2])
     dtype = {"dtype" if release >= (4, 56) else "torch_dtype": torch.float32}
     try:
         with quiet():
             model, report = kind.from_pretrained(
-                folder,
+                base_of(folder),
                 use_safetensors=True,
                 output_loading_info=True,
                 local_files_only=True,
@@ -147,13 +185,28 @@ def load_torch(
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
         raise cannot_be_loaded(folder, error) from error
     _check(model, report, folder)
+    model.config.use_cache = False  # of keys and values, for texts that go on
+    merge(model, folder)
     if layers and layers[0][0].shape[1] != getattr(model.config, "hidden_size", None):
         raise _no_network(folder)
     model = model.to(place).eval()
     if head == "mlm":
         layers = [_take_out_head(model, folder)]
     layers = [(w.to(place), None if b is None else b.to(place)) for w, b in layers]
-    return TorchModel(folder, model.to(_TYPES[precision]), layers, head, special)
+    residual = None
+    if side.literal_residual:
+        terms, width = layers[0][0].shape
+        residual = LiteralResidual(folder, (terms, width), tokens.special, place)
+    return TorchModel(
+        folder,
+        model.to(_TYPES[precision]),
+        layers,
+        head,
+        tokens.special,
+        Reading(side.positions, tokens.before, tokens.after),
+        tokens.phrases if side.phrases is not None else None,
+        residual,
+    )
 
 
 def _arrays(layer: Linear) -> tuple[Any, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from lsr.encoders import _kernels
 from lsr.encoders.checkpoint import read_json
-from lsr.encoders.heads import Head, Linear, TermHead, TokenHead, isa
+from lsr.encoders.heads import Head, Linear, TermHead, TokenHead, isa, term_head
 from lsr.encoders.methods import Precision, Side
 from lsr.encoders.rows import Ids, Row
 from lsr.encoders.weights import TOKEN_HEAD, Array, Tensors
@@ -173,13 +173,16 @@ class BertModel(BertBody):
         return self._head.rows(side, ids, self.hidden(ids))
 
 
-def load_bert(folder: Path, head: str, precision: Precision, special: Ids) -> BertModel | None:
+def load_bert(
+    folder: Path, head: str, precision: Precision, special: Ids, phrases: Ids | None = None
+) -> BertModel | None:
     """The model of a folder that `lsr.encoders.layouts.check_model` accepts; None: torch's turn.
 
     Args:
         head: "mlm" or "mlp", see `lsr.encoders.methods.Side`.
         precision: of the products of the body; the head is computed in float32.
         special: uint32, ascending: token ids that are no terms of a text.
+        phrases: uint32, ascending: the terms of "mlm" that are pooled their own way; or None.
 
     Raises `EncoderError` when a weight is missing, left over, of another shape or not finite.
     """
@@ -199,7 +202,10 @@ def load_bert(folder: Path, head: str, precision: Precision, special: Ids) -> Be
             return None
         tensors.check()
     made: Head
-    made = TermHead(folder, layers[0]) if head == "mlm" else TokenHead(folder, layers, special)
+    if head != "mlm":
+        made = TokenHead(folder, layers, special)
+    else:
+        made = term_head(folder, layers[0], phrases)
     return BertModel(folder, _kernel(arrays, sizes, precision), made, sizes)
 
 

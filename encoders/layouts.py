@@ -3,6 +3,8 @@
 - a transformers folder `*ForMaskedLM`: SPLADE; with `idf.json` beside it an inference-free one;
 - transformers folders of uniCOIL (`tok_proj`) and DeepImpact (`impact_score_encoder`);
 - a BGE-M3 folder: an encoder and `sparse_linear.pt`;
+- a transformers folder `*ForCausalLM`, or a LoRA adapter of PEFT for one: a decoder, whose method
+  must be named unless `lsr.json` declares it; with `literal_residual.safetensors` PROSPER;
 - a sentence-transformers SparseEncoder: Transformer (MLMTransformer) and SpladePooling, or a
   Router to such a chain for documents and to it, SparseStaticEmbedding (IDF) or all three
   for queries;
@@ -22,16 +24,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders.checkpoint import TOKENIZER_FILES, matching, read_json
+from lsr.encoders.adapters import base_of
+from lsr.encoders.checkpoint import ADAPTER, TOKENIZER_FILES, matching, read_json
 from lsr.encoders.methods import METHODS, Activation, Method, Side
 from lsr.errors import EncoderError, first_line
 
 DECLARATION = "lsr.json"
 BGE_HEAD = "sparse_linear.pt"
+RESIDUAL = "literal_residual.safetensors"
 _IDF = "idf.json"
 # sentence-transformers' names, and what they compute: its "relu" takes a logarithm as well.
 ACTIVATIONS: dict[str, Activation] = {"relu": "log1p", "log1p_relu": "double-log1p"}
 _MLM = ("Transformer", "MLMTransformer")  # new and old
+_LANGUAGE_MODELS = ("ForMaskedLM", "ForCausalLM")
 _TABLE = ("SparseStaticEmbedding", "IDF")  # new and old
 _ARCHITECTURES = {"UniCoilEncoder": "unicoil", "DeepImpact": "deepimpact"}
 
@@ -58,7 +63,8 @@ class Layout:
     @property
     def folders(self) -> list[Path]:
         """The folders that decide the vectors."""
-        return list(dict.fromkeys((self.document_folder, self.query_folder)))
+        own = (self.document_folder, self.query_folder)
+        return list(dict.fromkeys((*own, *map(base_of, own))))
 
 
 def read_layout(
@@ -85,8 +91,15 @@ def read_layout(
     elif (folder / BGE_HEAD).exists():
         layout = _plain("bge-m3", folder)
     else:
-        names = list(map(str, read_json(folder / "config.json").get("architectures") or []))
-        known = [_ARCHITECTURES[name] for name in names if name in _ARCHITECTURES]
+        known = [_ARCHITECTURES[name] for name in _architectures(folder) if name in _ARCHITECTURES]
+        if (folder / RESIDUAL).exists():
+            usual = "prosper"
+        said = usual is not None or method is not None or (folder / DECLARATION).exists()
+        if not said and is_causal(folder):
+            raise EncoderError(
+                f"{folder} holds a decoder, which may have been trained for one method or another; "
+                f"say which, as in echo-mistral-splade:{folder}"
+            )
         if usual is None:
             usual = "inference-free" if (folder / _IDF).exists() else "splade-max"
         layout = _plain(known[0] if known else usual, folder)
@@ -254,22 +267,23 @@ def read_table(path: Path, tokens: Mapping[str, int], size: int) -> npt.NDArray[
 
 def check_model(folder: Path, head: str) -> None:
     """Raise `EncoderError` unless a folder holds a model that loads safely."""
+    if head != "mlm" and (folder / ADAPTER).exists():
+        raise EncoderError(
+            f"{folder} holds an adapter ({ADAPTER}), which is merged into language models alone; "
+            "merge it into the model and save that"
+        )
+    folder = base_of(folder)
     config = read_json(folder / "config.json")
-    architectures = config.get("architectures") or []
-    if head == "mlm" and not any(str(name).endswith("ForMaskedLM") for name in architectures):
+    architectures = _architectures(folder)
+    if head == "mlm" and not any(name.endswith(_LANGUAGE_MODELS) for name in architectures):
         raise EncoderError(
             f"{folder / 'config.json'} names the architecture {architectures}, and SPLADE needs "
-            "one ending in ForMaskedLM; give a masked-language-model checkpoint"
+            "one ending in ForMaskedLM or ForCausalLM; give a language model's checkpoint"
         )
     if "quantization_config" in config:
         raise EncoderError(
             f"{folder} holds a quantized model, and encoding is done in float32; give the "
             "unquantized checkpoint"
-        )
-    if (folder / "adapter_config.json").exists():
-        raise EncoderError(
-            f"{folder} holds an adapter (adapter_config.json), which is not applied here; merge "
-            "it into the model and save that"
         )
     if not matching(folder, ("*.safetensors",)):
         raise EncoderError(
@@ -282,6 +296,16 @@ def check_model(folder: Path, head: str) -> None:
         for shard in sorted(shards):
             if Path(shard).name != shard or not (folder / shard).is_file():
                 raise EncoderError(f"{index} names the file {shard!r}, which is not beside it")
+
+
+def is_causal(folder: Path) -> bool:
+    """Whether a folder's model is a decoder, which reads from left to right."""
+    return any(name.endswith("ForCausalLM") for name in _architectures(base_of(folder)))
+
+
+def _architectures(folder: Path) -> list[str]:
+    names = read_json(base_of(folder) / "config.json").get("architectures") or []
+    return list(map(str, names))
 
 
 def check_tokenizer(folder: Path) -> None:

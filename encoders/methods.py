@@ -17,6 +17,7 @@ from lsr.errors import EncoderError
 Head = Literal["mlm", "mlp", "binary", "table"]
 Activation = Literal["relu", "log1p", "double-log1p"]
 Pooling = Literal["max", "sum"]
+Positions = Literal["all", "last", "echo"]
 Precision = Literal["fp32", "bf16", "int8"]
 
 
@@ -25,16 +26,24 @@ class Side:
     """How one kind of text becomes a vector.
 
     Attributes:
-        head: where weights come from.  "mlm": the logits of a masked language model, of
-            every position for every term of the vocabulary.  "mlp": one number a token, from a
-            small network on its hidden state, for the token's own term.  "binary": 1 for
-            each of the text's tokens.  "table": a stored weight for each of them.  The last
-            two need no model when a text comes.
+        head: where weights come from.  "mlm": the logits of a language model, masked or
+            causal, of every position for every term of the vocabulary.  "mlp": one number a
+            token, from a small network on its hidden state, for the token's own term.
+            "binary": 1 for each of the text's tokens.  "table": a stored weight for each of
+            them.  The last two need no model when a text comes.
         activation: of "mlm" and "mlp": "relu" max(0, x), "log1p" log(1 + relu(x)), or
             "double-log1p" log(1 + log(1 + relu(x))).
         pooling: of "mlm" and "mlp": over the positions that speak for the same term.
         own_terms: keep only terms of the text itself.
         ratio: drop weights of at most this part of the text's largest.
+        positions: which speak.  "all"; "last": the last alone; "echo": the text is read twice,
+            and those of its second copy speak, each of which has seen the whole text.
+        phrases: the pooling of terms that are phrases, which stand in the tokenizer as ordinary
+            added tokens; None pools them as all.
+        literal_residual: add to the text's own terms what a network on the last hidden state
+            says they lack (`lsr.encoders.residual`).
+        window: keep only so many of the strongest terms.
+        unit: then divide the weights by the length of their vector.
 
     Special tokens count as positions of "mlm", and never as terms of the text itself.
     """
@@ -44,16 +53,35 @@ class Side:
     pooling: Pooling = "max"
     own_terms: bool = False
     ratio: float = 0.0
+    positions: Positions = "all"
+    phrases: Pooling | None = None
+    literal_residual: bool = False
+    window: int | None = None
+    unit: bool = False
 
     def __post_init__(self) -> None:
-        for field, kinds in (("head", Head), ("activation", Activation), ("pooling", Pooling)):
-            if getattr(self, field) not in get_args(kinds):
+        for field, kinds in (
+            ("head", Head),
+            ("activation", Activation),
+            ("pooling", Pooling),
+            ("positions", Positions),
+            ("phrases", Pooling),
+        ):
+            value = getattr(self, field)
+            if value not in get_args(kinds) and not (field == "phrases" and value is None):
                 raise EncoderError(
-                    f"{field} must be one of {', '.join(get_args(kinds))}, not "
-                    f"{getattr(self, field)!r}"
+                    f"{field} must be one of {', '.join(get_args(kinds))}, not {value!r}"
                 )
-        if not isinstance(self.own_terms, bool):
-            raise EncoderError(f"own_terms must be true or false, not {self.own_terms!r}")
+        for field in ("own_terms", "literal_residual", "unit"):
+            if not isinstance(getattr(self, field), bool):
+                raise EncoderError(f"{field} must be true or false, not {getattr(self, field)!r}")
+        window: object = self.window
+        if window is not None and (not isinstance(window, int) or window is True or window < 1):
+            raise EncoderError(f"window must be a whole number of at least 1, not {window!r}")
+        if self.literal_residual and (self.head, self.positions) != ("mlm", "last"):
+            raise EncoderError('literal_residual goes with the head "mlm" and positions "last"')
+        if self.head != "mlm" and (self.positions != "all" or self.phrases is not None):
+            raise EncoderError('positions and phrases are chosen for the head "mlm" alone')
         ratio: object = self.ratio
         if not isinstance(ratio, int | float) or not 0 <= ratio < 1 or math.isnan(ratio):
             raise EncoderError(f"a prune ratio must be at least 0 and below 1, not {ratio!r}")
@@ -62,6 +90,11 @@ class Side:
     def needs_model(self) -> bool:
         """Whether a model runs for each text."""
         return self.head in ("mlm", "mlp")
+
+    @property
+    def parts(self) -> tuple[object, ...]:
+        """What a model is loaded for: sides of one checkpoint that agree in it share a model."""
+        return self.head, self.positions, self.phrases is not None, self.literal_residual
 
     def to_json(self) -> dict[str, Any]:
         """The fields, as JSON values."""
@@ -92,6 +125,8 @@ class Method:
 
 _SPLADE = Side("mlm")
 _IMPACT = Side("mlp", "relu")
+_ECHO = Side("mlm", positions="echo")
+_PHRASES = Side("mlm", phrases="sum")
 
 METHODS = {
     "splade-max": Method(
@@ -152,5 +187,22 @@ METHODS = {
         _IMPACT,
         'J. Chen et al., "BGE M3-Embedding: Multi-lingual, multi-functionality, '
         'multi-granularity text embeddings through self-knowledge distillation" (2024)',
+    ),
+    "echo-mistral-splade": Method(
+        _ECHO,
+        _ECHO,
+        'M. Doshi et al., "Mistral-SPLADE: LLMs for better learned sparse retrieval" (2024)',
+    ),
+    "prosper": Method(
+        Side("mlm", positions="last", literal_residual=True, window=256, unit=True),
+        Side("mlm", positions="last", literal_residual=True, window=512),
+        'H. Song et al., "LLMs as sparse retrievers: A framework for first-stage product '
+        'search" (2025)',
+    ),
+    "casper": Method(
+        _PHRASES,
+        _PHRASES,
+        'L. T. Do et al., "CASPER: Concept-integrated sparse representation for scientific '
+        'retrieval" (2025)',
     ),
 }
