@@ -165,28 +165,7 @@ def load_torch(
         )
     place, head = _device(device), side.head
     layers = [] if head == "mlm" else _token_head(folder)
-    kind = transformers.AutoModel
-    if head == "mlm":
-        causal = is_causal(base_of(folder))
-        kind = transformers.AutoModelForCausalLM if causal else transformers.AutoModelForMaskedLM
-    # `dtype` was called `torch_dtype` before transformers 4.56.
-    release = tuple(int(part) for part in transformers.__version__.split(".")[:2])
-    dtype = {"dtype" if release >= (4, 56) else "torch_dtype": torch.float32}
-    try:
-        with quiet():
-            model, report = kind.from_pretrained(
-                base_of(folder),
-                use_safetensors=True,
-                output_loading_info=True,
-                local_files_only=True,
-                trust_remote_code=False,
-                **dtype,
-            )
-    except Exception as error:  # whatever foreign files provoke in the libraries that read them
-        raise cannot_be_loaded(folder, error) from error
-    _check(model, report, folder)
-    model.config.use_cache = False  # of keys and values, for texts that go on
-    merge(model, folder)
+    model = load_language_model(folder) if head == "mlm" else _load(transformers.AutoModel, folder)
     if layers and layers[0][0].shape[1] != getattr(model.config, "hidden_size", None):
         raise _no_network(folder)
     model = model.to(place).eval()
@@ -207,6 +186,41 @@ def load_torch(
         tokens.phrases if side.phrases is not None else None,
         residual,
     )
+
+
+def load_language_model(folder: Path) -> Any:
+    """A folder's model of transformers, masked or causal, in float32, its adapter merged.
+
+    Raises `EncoderError` as `load_torch`.
+    """
+    causal = is_causal(folder)
+    model = _load(
+        transformers.AutoModelForCausalLM if causal else transformers.AutoModelForMaskedLM,
+        base_of(folder),
+    )
+    model.config.use_cache = False  # of keys and values, for texts that go on
+    merge(model, folder)
+    return model
+
+
+def _load(kind: Any, folder: Path) -> Any:
+    # `dtype` was called `torch_dtype` before transformers 4.56.
+    release = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+    dtype = {"dtype" if release >= (4, 56) else "torch_dtype": torch.float32}
+    try:
+        with quiet():
+            model, report = kind.from_pretrained(
+                folder,
+                use_safetensors=True,
+                output_loading_info=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                **dtype,
+            )
+    except Exception as error:  # whatever foreign files provoke in the libraries that read them
+        raise cannot_be_loaded(folder, error) from error
+    _check(model, report, folder)
+    return model
 
 
 def _arrays(layer: Linear) -> tuple[Any, Any]:

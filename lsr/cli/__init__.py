@@ -17,6 +17,7 @@ from lsr.cli.export import export
 from lsr.cli.import_ import import_
 from lsr.cli.index import index
 from lsr.cli.inspect import info, verify
+from lsr.cli.keyphrases import add_keyphrases
 from lsr.cli.models import models
 from lsr.cli.search import search
 from lsr.errors import LsrError
@@ -37,6 +38,7 @@ def cli(debug: bool) -> None:
 
 for command in (index, search, evaluate, compare, info, verify, encode, models, export, import_):
     cli.add_command(command)
+cli.add_command(add_keyphrases)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

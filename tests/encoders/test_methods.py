@@ -19,6 +19,8 @@ from lsr.encoders.methods import METHODS
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
 
+from .decoders import add_residual
+
 MakeCheckpoint = Callable[..., Path]
 Dense = npt.NDArray[np.float32]
 ROWS = 40
@@ -203,6 +205,8 @@ def test_saved_loaded_indexed_and_explained(
 ) -> None:
     folder = make_checkpoint("bert", head=HEADS.get(method, "mlm"))
     (folder / "idf.json").write_text(json.dumps({"red": 1.5, "planet": 2.0, "mars": 0.5}))
+    if method == "prosper":
+        add_residual(folder, rows=ROWS)
     name = f"{method}:{folder}"
     if METHODS[method].pair:
         name += f",{make_checkpoint('distilbert', 'queries')}"
