@@ -2,10 +2,10 @@
 
     python -m benchmarks.vocabularies > vocabularies.md
 
-The same collection of vectors is made over each vocabulary: terms by Zipf's law (rank + 20)^-1, so
-that a wider one spreads the same postings over more lists.  And a model of each vocabulary, random and
+A collection of vectors is made over each vocabulary, terms by Zipf's law (rank + 20)^-1, so that a
+wider one spreads as many postings over more lists.  And a model of each vocabulary, random and
 small (its layers cost little beside its head), encodes texts, which are indexed, searched and
-explained.  Each measurement is a process of its own with one thread.
+explained.  Each measurement is a process of its own, on one thread.
 """
 
 from __future__ import annotations

@@ -163,6 +163,11 @@ KNOWN = (
         source="model card",
         obstacle="its architecture is Python code of the repository, which is never executed",
     ),
+    KnownModel(
+        "lamdo/casper",
+        "casper",
+        note="30,522 tokens and 28,897 keyphrases of scientific papers",
+    ),
     KnownModel("BAAI/bge-m3", "bge-m3", 568, "mit", note="its sparse part; over 100 languages"),
 )
 

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from lsr.encoders.heads import not_finite
 from lsr.encoders.layouts import RESIDUAL
 from lsr.encoders.rows import Ids, Row, nonzero
 from lsr.errors import EncoderError, first_line
@@ -61,7 +62,7 @@ class LiteralResidual:
         bias = tensors.get("bias")
         self._weight = tensors["weight"].to(device)
         self._bias = None if bias is None else bias.to(device)
-        self._special = special
+        self._folder, self._special = folder, special
 
     def add(self, rows: Sequence[Row], ids: Sequence[Ids], hidden: torch.Tensor) -> list[Row]:
         """The rows with what their texts' own terms lack.
@@ -84,5 +85,7 @@ class LiteralResidual:
                 summed = np.zeros(together.size, np.float32)
                 summed[np.searchsorted(together, terms)] = weights
                 summed[np.searchsorted(together, literal)] += lack[literal]
+                if not np.isfinite(summed).all():
+                    raise not_finite(self._folder)
                 added.append(nonzero(together, summed))
         return added

@@ -453,6 +453,44 @@ def test_an_adapter_for_an_adapter_is_refused(tmp_path: Path) -> None:
         load_encoder(f"echo-mistral-splade:{tmp_path / 'two'}", max_length=LENGTH)
 
 
+def test_an_adapter_is_for_a_language_model(tmp_path: Path) -> None:
+    base = make_decoder(tmp_path / "base")
+    make_adapter(tmp_path / "adapter", base)
+    with pytest.raises(EncoderError, match="merged into language models alone"):
+        load_encoder(f"unicoil:{tmp_path / 'adapter'}", max_length=LENGTH)
+
+
+def test_a_pair_of_decoders_is_no_folder(tmp_path: Path) -> None:
+    folders = [make_decoder(tmp_path / name) for name in ("documents", "queries")]
+    encoder: Any = load_encoder(f"efficient-splade:{folders[0]},{folders[1]}", max_length=LENGTH)
+    with pytest.raises(EncoderError, match="cannot be written as one folder"):
+        encoder.save(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+
+
+def test_sides_that_read_otherwise_have_models_of_their_own(tmp_path: Path) -> None:
+    folder = make_decoder(tmp_path / "tiny")
+    declare(folder, {"head": "mlm"}, {"head": "mlm", "positions": "echo"})
+    plain = Plain(folder)
+    encoder = load_encoder(str(folder), max_length=LENGTH)
+    check(encoder.encode_documents(TEXTS), [plain.echo(text) for text in TEXTS])
+    once = [plain.saturated(plain.run(plain.ids(text))[0]).amax(0) for text in TEXTS]
+    check(encoder.encode_queries(TEXTS), once)
+
+
+def test_residual_networks_that_overflow(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    folder = make_decoder(tmp_path / "tiny")
+    weight = torch.full((ROWS, 16), 3e38)
+    weight[0] = -3e38
+    save_file({"weight": weight}, folder / "literal_residual.safetensors")
+    encoder = load_encoder(f"prosper:{folder}", max_length=LENGTH)
+    with pytest.raises(EncoderError, match="not finite"):
+        encoder.encode_documents(TEXTS)
+
+
 def test_a_decoder_does_not_say_its_method(tmp_path: Path) -> None:
     folder = make_decoder(tmp_path / "tiny")
     with pytest.raises(EncoderError, match=r"holds a decoder.*echo-mistral-splade:"):
