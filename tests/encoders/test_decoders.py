@@ -16,7 +16,8 @@ import pytest
 
 import lsr
 from lsr.encoders import load_encoder
-from lsr.encoders.backbone import TorchModel
+from lsr.encoders.backbone import TorchModel, load_torch
+from lsr.encoders.methods import Side
 from lsr.encoders.tokens import Tokens
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
@@ -466,6 +467,15 @@ def test_a_pair_of_decoders_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="cannot be written as one folder"):
         encoder.save(tmp_path / "saved")
     assert not (tmp_path / "saved").exists()
+
+
+def test_a_text_read_twice_takes_twice_the_memory(tmp_path: Path) -> None:
+    folder = make_decoder(tmp_path / "tiny")
+    once, twice = (
+        load_torch(folder, Side("mlm", positions=positions), "cpu", "fp32", Tokens(folder, LENGTH))
+        for positions in ("all", "echo")
+    )
+    assert twice.position_bytes == 2 * once.position_bytes
 
 
 def test_sides_that_read_otherwise_have_models_of_their_own(tmp_path: Path) -> None:
