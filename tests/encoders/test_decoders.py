@@ -262,6 +262,7 @@ def test_saved_loaded_indexed_searched_and_explained(
         add_residual(folder)
     encoder: Any = load_encoder(f"{method}:{folder}", max_length=LENGTH, **settings)
     encoder.save(tmp_path / "saved")
+    assert not (tmp_path / "saved" / "modules.json").exists()  # it would say something else
     saved: Any = load_encoder(str(tmp_path / "saved"), max_length=LENGTH)
     for side in ("query", "document"):
         assert saved.identity[side] == encoder.identity[side]
@@ -429,6 +430,7 @@ Q = "base_model.model.model.layers.0.self_attn.q_proj"
         (put(f"{Q}.lora_B.weight", 5, 3), "does not fit its model"),
         (put(f"{Q}.lora_B.weight", 16, 3, value=math.nan), "not finite"),
         (put(f"{Q}.lora_magnitude_vector", 16), "does not fit its model"),
+        (put("base_model.model.model.embed_tokens.lora_A.weight", 3, 16), r"A\.weight too"),
         (put("base_model.model.model.nothing.lora_A.weight", 3, 16), "does not fit its model"),
         (lambda f: (f / "adapter_model.safetensors").unlink(), "does not fit its model"),
         (lambda f: (f / "adapter_model.safetensors").write_bytes(b"x" * 9), "does not fit"),

@@ -142,6 +142,7 @@ def test_saved_loaded_indexed_searched_and_explained(
     add_phrases(str(make_checkpoint()), FEW, tmp_path / "phrases")
     encoder: Any = load_encoder(str(tmp_path / "phrases"), max_length=LENGTH)
     encoder.save(tmp_path / "saved")
+    assert not (tmp_path / "saved" / "modules.json").exists()  # it has no form for phrases
     saved: Any = load_encoder(str(tmp_path / "saved"), max_length=LENGTH)
     assert saved.identity["document"] == encoder.identity["document"]
     assert saved.encode_documents(TEXTS) == encoder.encode_documents(TEXTS)
@@ -230,6 +231,17 @@ def test_mining_a_collection_made_for_it() -> None:
     assert mine(texts, 2, 8) == found[:2]
     assert mine(iter(texts), 100, 8) == found
     assert not any("tea results" in phrase for phrase in found)  # never over a full stop
+
+
+def test_what_is_in_every_document_is_no_keyphrase() -> None:
+    words = ["red", "planet", "mars", "venus", "rings"]
+    texts = [
+        "; ".join(["present study", *(f"topic{number % 4} {word}" for word in words)])
+        for number in range(20)
+    ]
+    found = mine(texts, 100, 5)
+    assert len(found) == 4 * 5
+    assert "present study" not in found
 
 
 def test_words_of_one_letter_and_with_marks_are_kept() -> None:

@@ -196,6 +196,27 @@ def test_methods_with_a_weight_a_token(make_checkpoint: MakeCheckpoint, kind: st
         )
 
 
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_echo_and_last_of_masked_models(make_checkpoint: MakeCheckpoint, kind: str) -> None:
+    folder = make_checkpoint(kind)
+    plain = Plain(folder)
+
+    def echo(text: str) -> Any:
+        first, *words, last = plain.ids(text)
+        with plain.torch.inference_mode():
+            given = plain.torch.tensor([[first, *words, *words, last]])
+            logits = plain.model(given).logits[0, 1 + len(words) :]
+        return plain.torch.log(1 + plain.torch.clamp(logits, min=0)).max(0).values
+
+    def last(text: str) -> Any:
+        return plain.torch.log(1 + plain.torch.clamp(plain.run(text)[-1], min=0))
+
+    sides = {"query": {"head": "mlm", "positions": "last"}}
+    sides["document"] = {"head": "mlm", "positions": "echo"}
+    (folder / "lsr.json").write_text(json.dumps(sides))
+    check(load_encoder(str(folder), max_length=LENGTH), last, echo)
+
+
 HEADS = {"unicoil": "unicoil", "deepimpact": "deepimpact", "bge-m3": "bge-m3"}
 
 

@@ -46,6 +46,11 @@ def test_a_checkpoint_with_phrases(run: Run, corpus: Path, tmp_path: Path) -> No
     assert "green tea" in found.out
 
 
+def test_count(run: Run, corpus: Path, tmp_path: Path) -> None:
+    few = run("add-keyphrases", corpus, "-o", tmp_path / "x", "--least", 5, "--count", 2, "--json")
+    assert len(few.json) == 2
+
+
 def test_json_and_sample(run: Run, corpus: Path, tmp_path: Path) -> None:
     answer = run(
         "add-keyphrases", corpus, "-o", tmp_path / "few", "--least", 2, "--sample", 4, "--json"
