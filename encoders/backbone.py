@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,22 +14,26 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from safetensors import safe_open
 from transformers.utils import logging
 
 from lsr.encoders.adapters import base_of, merge
-from lsr.encoders.heads import Head, TokenHead, not_finite, term_head
-from lsr.encoders.layouts import BGE_HEAD, is_causal
-from lsr.encoders.methods import Precision, Side
+from lsr.encoders.heads import Head, head_of, not_finite
+from lsr.encoders.layouts import is_causal
+from lsr.encoders.methods import OF_LOGITS, Precision, Side
+from lsr.encoders.networks import Linear, no_network, token_network
 from lsr.encoders.pooling import pool_logits
 from lsr.encoders.reading import Reading
 from lsr.encoders.residual import LiteralResidual
 from lsr.encoders.rows import Ids, Row
 from lsr.encoders.tokens import Tokens
-from lsr.encoders.weights import TOKEN_HEAD, UNUSED, cannot_be_loaded, check_weights
+from lsr.encoders.weights import (
+    EPIC_DOCUMENTS,
+    TOKEN_HEAD,
+    UNUSED,
+    cannot_be_loaded,
+    check_weights,
+)
 from lsr.errors import EncoderError, first_line
-
-Linear = tuple[torch.Tensor, torch.Tensor | None]
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # Working memory of a position, in widths of the hidden states: the states, what attention and the
@@ -59,12 +63,12 @@ class TorchModel:
         kind: str,
         special: Ids,
         reading: Reading,
-        phrases: Ids | None,
-        residual: LiteralResidual | None,
+        phrases: Ids | None = None,
+        residual: LiteralResidual | None = None,
     ) -> None:
         self.folder, self.positions = folder, reading.longest(_positions(body))
         self.terms = (
-            len(layers[0][0]) if kind == "mlm" else body.get_input_embeddings().num_embeddings
+            body.get_input_embeddings().num_embeddings if kind == "mlp" else len(layers[0][0])
         )
         self.device = layers[0][0].device
         self._body, self._layers = body, layers
@@ -73,12 +77,11 @@ class TorchModel:
         self._phrases = None if phrases is None else torch.from_numpy(phrases.astype(np.int64))
         self.position_bytes = 4 * _WIDTHS * layers[0][0].shape[1] * reading.times
         self._computing = Lock()
-        arrays = [_arrays(layer) for layer in layers]
+        self._first = kind == "cls-mlm"  # whether one position is all that counts
         self._head: Head | None = None
-        if kind != "mlm":
-            self._head = TokenHead(folder, arrays, special)
-        elif self.device.type == "cpu":
-            self._head = term_head(folder, arrays[0], phrases)
+        if kind == "mlp" or (kind != "epic" and self.device.type == "cpu"):
+            arrays = [_arrays(layer) for layer in layers]
+            self._head = head_of(kind, folder, arrays, special, phrases)
 
     def rows(self, side: Side, ids: Sequence[Ids]) -> list[Row]:
         """The rows of some texts, each given by its ids as the model reads them.
@@ -108,7 +111,7 @@ class TorchModel:
                     hidden = hidden[torch.arange(len(given), device=self.device), ends][:, None]
                     speaking = speaking.any(1, keepdim=True)
                 if self._head is None:
-                    rows = self._pooled(side, hidden, ~speaking)
+                    rows = self._pooled(side, ids, hidden, speaking)
                 else:
                     states = hidden[speaking].cpu().numpy()
                 last = None if self._residual is None else hidden[:, -1]
@@ -127,13 +130,23 @@ class TorchModel:
         # Outside `except`, where the failed batch's memory is free again.
         raise MemoryError(f"the device {self.device} has not enough memory")
 
-    def _pooled(self, side: Side, hidden: torch.Tensor, padding: torch.Tensor) -> list[Row]:
+    def _pooled(
+        self, side: Side, ids: Sequence[Ids], hidden: torch.Tensor, speaking: torch.Tensor
+    ) -> list[Row]:
+        """The rows of hidden states, on the device.
+
+        Args:
+            hidden: shape (texts, positions, width).
+            speaking: bool, shape (texts, positions).
+        """
         weight, bias = self._layers[0]
-        found = pool_logits(hidden, padding, weight, bias, side.activation, side.pooling)
+        if self._first:
+            hidden, speaking = hidden[:, :1], speaking[:, :1]
+        found = pool_logits(hidden, ~speaking, weight, bias, side.activation, side.pooling)
         if side.phrases is not None and self._phrases is not None:
             own = self._phrases.to(self.device)
             part = weight[own], None if bias is None else bias[own]
-            found[:, own] = pool_logits(hidden, padding, *part, side.activation, side.phrases)
+            found[:, own] = pool_logits(hidden, ~speaking, *part, side.activation, side.phrases)
         if not bool(found.isfinite().all()):
             raise not_finite(self.folder)
         text, term = (found > 0).nonzero(as_tuple=True)
@@ -150,7 +163,7 @@ def load_torch(
 
     Args:
         folder: what `lsr.encoders.layouts.check_model` accepts.
-        side: what is loaded are its `parts`; its head is "mlm" or "mlp".
+        side: what is loaded are its `parts`.
         device: of torch.
         precision: of the body; the head is computed in float32.
         tokens: of the folder; which are special, and which phrases.
@@ -164,46 +177,58 @@ def load_torch(
             f"{device} runs in torch; give one of {', '.join(_TYPES)}"
         )
     place, head = _device(device), side.head
-    layers = [] if head == "mlm" else _token_head(folder)
-    model = load_language_model(folder) if head == "mlm" else _load(transformers.AutoModel, folder)
+    layers: list[Linear] = []
+    expected = [TOKEN_HEAD]
+    if head == "mlp":
+        layers, expected = token_network(folder)
+    elif head == "epic":
+        expected.append(EPIC_DOCUMENTS)
+    if head in OF_LOGITS:
+        model = load_language_model(folder, expected)
+    else:
+        model = _load(transformers.AutoModel, folder, expected)
     if layers and layers[0][0].shape[1] != getattr(model.config, "hidden_size", None):
-        raise _no_network(folder)
+        raise no_network(folder)
     model = model.to(place).eval()
-    if head == "mlm":
+    if head == "embeddings":
+        words = model.get_input_embeddings().weight.detach().clone()
+        words[tokens.special[tokens.special < len(words)].astype(np.int64)] = 0
+        layers = [(words, None)]
+    elif head in OF_LOGITS:
         layers = [_take_out_head(model, folder)]
     layers = [(w.to(place), None if b is None else b.to(place)) for w, b in layers]
     residual = None
     if side.literal_residual:
         terms, width = layers[0][0].shape
         residual = LiteralResidual(folder, (terms, width), tokens.special, place)
-    return TorchModel(
-        folder,
-        model.to(_TYPES[precision]),
-        layers,
-        head,
-        tokens.special,
-        Reading(side.positions, tokens.before, tokens.after),
-        tokens.phrases if side.phrases is not None else None,
-        residual,
-    )
+    body = model.to(_TYPES[precision])
+    if head == "epic":
+        from lsr.encoders.epic import load_epic
+
+        return load_epic(folder, body, layers[0], tokens.special)
+    reading = Reading(side.positions, tokens.before, tokens.after)
+    phrases = tokens.phrases if side.phrases is not None else None
+    return TorchModel(folder, body, layers, head, tokens.special, reading, phrases, residual)
 
 
-def load_language_model(folder: Path) -> Any:
+def load_language_model(folder: Path, expected: Sequence[re.Pattern[str]] = (TOKEN_HEAD,)) -> Any:
     """A folder's model of transformers, masked or causal, in float32, its adapter merged.
 
-    Raises `EncoderError` as `load_torch`.
+    `expected` are names of tensors that the folder may have besides the model's.  Raises
+    `EncoderError` as `load_torch`.
     """
     causal = is_causal(folder)
     model = _load(
         transformers.AutoModelForCausalLM if causal else transformers.AutoModelForMaskedLM,
         base_of(folder),
+        expected,
     )
     model.config.use_cache = False  # of keys and values, for texts that go on
     merge(model, folder)
     return model
 
 
-def _load(kind: Any, folder: Path) -> Any:
+def _load(kind: Any, folder: Path, expected: Sequence[re.Pattern[str]]) -> Any:
     # `dtype` was called `torch_dtype` before transformers 4.56.
     release = tuple(int(part) for part in transformers.__version__.split(".")[:2])
     dtype = {"dtype" if release >= (4, 56) else "torch_dtype": torch.float32}
@@ -219,7 +244,7 @@ def _load(kind: Any, folder: Path) -> Any:
             )
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
         raise cannot_be_loaded(folder, error) from error
-    _check(model, report, folder)
+    _check(model, report, folder, expected)
     return model
 
 
@@ -241,14 +266,16 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _check(model: Any, report: dict[str, Any], folder: Path) -> None:
+def _check(
+    model: Any, report: dict[str, Any], folder: Path, expected: Sequence[re.Pattern[str]]
+) -> None:
     wrong = {
         "lacks": [key for key in report["missing_keys"] if not UNUSED.search(key)],
         "has other shapes for": [str(key) for key in report["mismatched_keys"]],
         "has left over": [
             key
             for key in report["unexpected_keys"]
-            if not UNUSED.search(key) and not TOKEN_HEAD.fullmatch(key)
+            if not UNUSED.search(key) and not any(name.fullmatch(key) for name in expected)
         ],
         "has numbers that are not finite in": [
             name
@@ -288,54 +315,6 @@ def _take_out_head(model: Any, folder: Path) -> Linear:
         )
     bias = None if head.bias is None else head.bias.detach()
     return head.weight.detach(), bias
-
-
-def _token_head(folder: Path) -> list[Linear]:
-    """The network that gives a token its weight, layer by layer."""
-    found: dict[int, dict[str, torch.Tensor]] = {}
-    where = folder / BGE_HEAD
-    try:
-        if where.exists():
-            # The one pickled file that is read: weights_only lets nothing but tensors through.
-            state = torch.load(where, map_location="cpu", weights_only=True)
-            found[0] = {name: state[name] for name in ("weight", "bias")}
-        else:
-            where = folder
-            for file in sorted(folder.glob("*.safetensors")):
-                with safe_open(file, "pt") as tensors:
-                    for name in tensors.keys():  # noqa: SIM118 - the file is no mapping
-                        if match := TOKEN_HEAD.fullmatch(name):
-                            layer = found.setdefault(int(match[1] or 0), {})
-                            layer[match[2]] = tensors.get_tensor(name)
-        layers = [
-            (layer["weight"].float(), layer["bias"].float() if "bias" in layer else None)
-            for _, layer in sorted(found.items())
-        ]
-        fits = all(
-            weight.ndim == 2
-            and (bias is None or bias.shape == weight.shape[:1])
-            and bool(weight.isfinite().all())
-            and (bias is None or bool(bias.isfinite().all()))
-            for weight, bias in layers
-        )
-        inner = [(a[0].shape[0], b[0].shape[1]) for a, b in pairwise(layers)]
-        fits = fits and all(a == b for a, b in inner)
-    except Exception as error:  # whatever foreign files provoke in the libraries that read them
-        reason = first_line(error)
-        raise EncoderError(
-            f"the head in {where} cannot be loaded ({type(error).__name__}: {reason}); get the "
-            "published file again"
-        ) from None
-    if not layers or not fits or len(layers[-1][0]) != 1:
-        raise _no_network(where)
-    return layers
-
-
-def _no_network(where: Path) -> EncoderError:
-    return EncoderError(
-        f"{where} has no network from a token's hidden state to one finite number (tok_proj, "
-        f"impact_score_encoder or {BGE_HEAD}); give a checkpoint that has one"
-    )
 
 
 def _positions(model: Any) -> float:

@@ -16,10 +16,17 @@ import numpy as np
 
 from lsr.encoders import _kernels
 from lsr.encoders.checkpoint import read_json
-from lsr.encoders.heads import Head, Linear, TermHead, TokenHead, isa, term_head
+from lsr.encoders.heads import Head, Linear, TermHead, head_of, isa
 from lsr.encoders.methods import Precision, Side
 from lsr.encoders.rows import Ids, Row
-from lsr.encoders.weights import TOKEN_HEAD, Array, Tensors
+from lsr.encoders.weights import (
+    EPIC_DOCUMENTS,
+    EPIC_QUERIES,
+    MLM_HEAD,
+    Array,
+    Tensors,
+    token_layers,
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ _FAMILIES = {
     "distilbert": _DISTILBERT,
 }
 # Tensors of what a published model was trained with besides.
-_OTHER_TASKS = re.compile(r"(cls|lm_head|vocab_(transform|layer_norm|projector)|classifier)\..*")
+_OTHER_TASKS = re.compile(rf"{MLM_HEAD.pattern}|classifier\..*")
 
 
 @dataclass(frozen=True)
@@ -179,33 +186,33 @@ def load_bert(
     """The model of a folder that `lsr.encoders.layouts.check_model` accepts; None: torch's turn.
 
     Args:
-        head: "mlm" or "mlp", see `lsr.encoders.methods.Side`.
+        head: one of a `lsr.encoders.methods.Side` that needs a model.
         precision: of the products of the body; the head is computed in float32.
         special: uint32, ascending: token ids that are no terms of a text.
         phrases: uint32, ascending: the terms of "mlm" that are pooled their own way; or None.
 
     Raises `EncoderError` when a weight is missing, left over, of another shape or not finite.
     """
-    found = _open(folder)
+    found = _open(folder) if head != "epic" else None
     if found is None:
         return None
     family, sizes, config, opened = found
     with opened as tensors:
         arrays = _body(tensors, family, sizes)
-        if head == "mlm":
+        if head == "mlp":
+            layers = _token_layers(tensors, sizes.width)
+        elif head == "embeddings":
+            words = arrays["words"].copy()
+            words[special[special < sizes.terms]] = 0
+            layers = [(words, np.zeros(sizes.terms, np.float32))]
+        else:
             arrays |= _transform(tensors, family, sizes)
             tied = config.get("tie_word_embeddings") is not False
             layers = [_terms(tensors, family, sizes, arrays["words"] if tied else None)]
-        else:
-            layers = _token_layers(tensors, sizes.width)
         if not layers:
             return None
         tensors.check()
-    made: Head
-    if head != "mlm":
-        made = TokenHead(folder, layers, special)
-    else:
-        made = term_head(folder, layers[0], phrases)
+    made = head_of(head, folder, layers, special, phrases)
     return BertModel(folder, _kernel(arrays, sizes, precision), made, sizes)
 
 
@@ -329,13 +336,15 @@ def _terms(tensors: Tensors, family: _Family, sizes: _Sizes, words: Array | None
 
 def _token_layers(tensors: Tensors, width: int) -> list[Linear]:
     """The network that gives a token its weight, layer by layer; none when it is elsewhere."""
-    numbers = {int(m[1] or 0): m[0].rpartition(".")[0] for m in tensors.matches(TOKEN_HEAD)}
-    if any(f"{name}.bias" not in tensors for name in numbers.values()):
+    names = token_layers(tensors.names)
+    if any(f"{name}.bias" not in tensors for name in names):
         return []
+    if names == [EPIC_QUERIES]:
+        tensors.pass_over(match[0] for match in tensors.matches(EPIC_DOCUMENTS))
     layers = []
-    for number in sorted(numbers):
-        columns = tensors.rows(f"{numbers[number]}.weight")
-        made = _linear(tensors, "", numbers[number], columns, width)
+    for name in names:
+        columns = tensors.rows(f"{name}.weight")
+        made = _linear(tensors, "", name, columns, width)
         layers.append((made[".weight"], made[".bias"]))
         width = columns
     return layers if width == 1 else []

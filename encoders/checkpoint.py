@@ -102,6 +102,16 @@ def _download(repository: str, revision: str | None) -> Path:
         ) from None
 
 
+def is_cached(repository: str) -> bool:
+    """Whether the local hub cache has safetensors weights of a hub repository."""
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return False
+    config = try_to_load_from_cache(repository, "config.json")
+    return isinstance(config, str) and any(Path(config).parent.glob("*.safetensors"))
+
+
 def content_hash(*folders: Path) -> str:
     """BLAKE2b (32 bytes, hexadecimal) over the files that decide the vectors.
 

@@ -29,11 +29,13 @@ Hidden = npt.NDArray[np.float32]
 # (weight, bias) of a linear layer: float32, shapes (columns, width) and (columns,).
 Linear = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
-# Each is monotone, and 0 for what is not positive; what is passed in is at least 0.
+# Each is monotone.
 _ACTIVATIONS: dict[str, Callable[[Weights], Weights]] = {
-    "relu": lambda x: x,
-    "log1p": np.log1p,
-    "double-log1p": lambda x: np.log1p(np.log1p(x)),
+    "relu": lambda x: np.maximum(x, 0),
+    "log1p": lambda x: np.log1p(np.maximum(x, 0)),
+    "double-log1p": lambda x: np.log1p(np.log1p(np.maximum(x, 0))),
+    "identity": lambda x: x,
+    "log1p-softplus": lambda x: np.log1p(np.logaddexp(x, np.float32(0))),
 }
 
 
@@ -132,11 +134,16 @@ class PhraseHead:
         return [merged(*both) for both in zip(*parts, strict=True)]
 
 
-def term_head(folder: Path, layer: Linear, phrases: Ids | None) -> TermHead | PhraseHead:
-    """The head "mlm", for one pooling of all terms or, where phrases are given, for two."""
-    if phrases is None or not phrases.size:
-        return TermHead(folder, layer)
-    return PhraseHead(folder, layer, phrases)
+class FirstHead:
+    """A `TermHead` of each text's first position alone: "cls-mlm"."""
+
+    def __init__(self, head: TermHead) -> None:
+        self._head = head
+
+    def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
+        lengths = _lengths(ids)
+        first = (np.cumsum(lengths) - lengths)[lengths > 0]
+        return self._head.rows(side, [own[:1] for own in ids], hidden[first])
 
 
 class TokenHead:
@@ -157,7 +164,7 @@ class TokenHead:
                 values = (np.maximum(values, 0) if number else values) @ weight.T + bias
         if not np.isfinite(values).all():
             raise not_finite(self._folder)
-        weights = _ACTIVATIONS[side.activation](np.maximum(values[:, 0], 0))
+        weights = _ACTIVATIONS[side.activation](values[:, 0])
         cuts = np.cumsum([own.size for own in ids])[:-1]
         return [
             self._on_own_tokens(side.pooling, own, part)
@@ -174,6 +181,24 @@ class TokenHead:
         pooled = together.reduceat(weights[order], first)
         pooled[np.isin(terms, self._special)] = 0
         return nonzero(terms, pooled)
+
+
+def head_of(
+    kind: str, folder: Path, layers: Sequence[Linear], special: Ids, phrases: Ids | None = None
+) -> Head:
+    """The head of a kind that `Side` names, but "epic".
+
+    Args:
+        layers: of "mlp" the whole network, of the others one from hidden states to terms.
+        special: uint32, ascending: token ids that are no terms of a text.
+        phrases: uint32, ascending: the terms of "mlm" that are pooled their own way; or None.
+    """
+    if kind == "mlp":
+        return TokenHead(folder, layers, special)
+    if phrases is not None and phrases.size:
+        return PhraseHead(folder, layers[0], phrases)
+    head = TermHead(folder, layers[0])
+    return FirstHead(head) if kind == "cls-mlm" else head
 
 
 def _lengths(ids: Sequence[Ids]) -> npt.NDArray[np.int64]:

@@ -164,11 +164,53 @@ KNOWN = (
         obstacle="its architecture is Python code of the repository, which is never executed",
     ),
     KnownModel(
+        "castorini/unicoil-msmarco-passage",
+        "unicoil",
+        110,
+        mrr=0.351,
+        source="arXiv:2106.14807",
+        note="for documents expanded by docT5query",
+    ),
+    KnownModel(
+        "castorini/unicoil-noexp-msmarco-passage", "unicoil", 110, note="for documents as they are"
+    ),
+    KnownModel(
+        "soyuj/deeper-impact",
+        "deepimpact",
+        110,
+        note="DeeperImpact: trained anew, for documents expanded by Llama 2",
+    ),
+    KnownModel("macavaney/deepct", "deepct", 110, note="its authors' weights, converted"),
+    KnownModel(
+        "ielab/TILDE",
+        "tilde",
+        110,
+        obstacle="it re-ranks by log sigmoid of all logits, which is no inverted index",
+    ),
+    KnownModel(
+        "ielab/TILDEv2-TILDE200-exp",
+        "tildev2",
+        110,
+        note="for documents expanded by 200 terms of TILDE",
+    ),
+    KnownModel("ielab/TILDEv2-noExp", "tildev2", 110, note="for documents as they are"),
+    KnownModel(
+        "BeIR/sparta-msmarco-distilbert-base-v1",
+        "sparta",
+        67,
+        note="BEIR keeps a document's 2,000 strongest terms: --document-terms 2000",
+    ),
+    KnownModel(
+        "lsr42/qmlp_dmlm_msmarco_distil_kl_l1_0.0001",
+        "qmlp-dmlm",
+        obstacle="its folders lack the configuration of the models inside",
+    ),
+    KnownModel("BAAI/bge-m3", "bge-m3", 568, "mit", note="its sparse part; over 100 languages"),
+    KnownModel(
         "lamdo/casper",
         "casper",
         note="30,522 tokens and 28,897 keyphrases of scientific papers",
     ),
-    KnownModel("BAAI/bge-m3", "bge-m3", 568, "mit", note="its sparse part; over 100 languages"),
 )
 
 _BY_NAME = {model.name: model for model in KNOWN}

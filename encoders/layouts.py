@@ -1,14 +1,17 @@
 """What a model folder holds: the layouts people publish, read and checked.
 
 - a transformers folder `*ForMaskedLM`: SPLADE; with `idf.json` beside it an inference-free one;
-- transformers folders of uniCOIL (`tok_proj`) and DeepImpact (`impact_score_encoder`);
+- transformers folders of uniCOIL and TILDEv2 (`tok_proj`), DeepImpact (`impact_score_encoder`)
+  and DeepCT (`*ForTokenClassification` with one label);
+- a transformers folder without output layer, which only SPARTA takes;
 - a BGE-M3 folder: an encoder and `sparse_linear.pt`;
 - a transformers folder `*ForCausalLM`, or a LoRA adapter of PEFT for one: a decoder, whose method
   must be named unless `lsr.json` declares it; with `literal_residual.safetensors` PROSPER;
 - a sentence-transformers SparseEncoder: Transformer (MLMTransformer) and SpladePooling, or a
   Router to such a chain for documents and to it, SparseStaticEmbedding (IDF) or all three
   for queries;
-- a folder this library saved in one of these forms with `lsr.json`, which declares the method.
+- a folder this library saved in one of these forms with `lsr.json`, which declares the method,
+  and with the model of queries in `queries/` where it is another one.
 
 Nothing in a folder is executed or unpickled: weights come from safetensors files, but for
 `sparse_linear.pt`, which torch reads as bare tensors (`weights_only`).
@@ -26,10 +29,11 @@ import numpy.typing as npt
 
 from lsr.encoders.adapters import base_of
 from lsr.encoders.checkpoint import ADAPTER, TOKENIZER_FILES, matching, read_json
-from lsr.encoders.methods import METHODS, Activation, Method, Side
+from lsr.encoders.methods import METHODS, OF_LOGITS, Activation, Method, Side, find_method
 from lsr.errors import EncoderError, first_line
 
 DECLARATION = "lsr.json"
+QUERIES = "queries"
 BGE_HEAD = "sparse_linear.pt"
 RESIDUAL = "literal_residual.safetensors"
 _IDF = "idf.json"
@@ -38,7 +42,12 @@ ACTIVATIONS: dict[str, Activation] = {"relu": "log1p", "log1p_relu": "double-log
 _MLM = ("Transformer", "MLMTransformer")  # new and old
 _LANGUAGE_MODELS = ("ForMaskedLM", "ForCausalLM")
 _TABLE = ("SparseStaticEmbedding", "IDF")  # new and old
-_ARCHITECTURES = {"UniCoilEncoder": "unicoil", "DeepImpact": "deepimpact"}
+_ARCHITECTURES = {
+    "UniCoilEncoder": "unicoil",
+    "DeepImpact": "deepimpact",
+    "TILDEv2": "tildev2",
+    "BertForTokenClassification": "deepct",
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,11 @@ class Layout:
     document_folder: Path
     query_folder: Path
     table: Path | None = None
+
+    @property
+    def pair(self) -> bool:
+        """Whether queries have a folder of their own."""
+        return self.query_folder != self.document_folder
 
     @property
     def folders(self) -> list[Path]:
@@ -111,6 +125,8 @@ def read_layout(
             query=Side.from_json(declared.get("query")),
             document=Side.from_json(declared.get("document")),
         )
+        if (folder / QUERIES).is_dir():
+            layout = replace(layout, query_folder=folder / QUERIES)
     if method is not None:
         chosen = _method(method)
         layout = replace(layout, method=method, query=chosen.query, document=chosen.document)
@@ -118,29 +134,30 @@ def read_layout(
         layout = replace(
             layout, method=method or "efficient-splade", query_folder=query_folder, table=None
         )
-    elif layout.method is not None and METHODS[layout.method].pair:
+    elif layout.method is not None and _method(layout.method).pair and not layout.pair:
         raise EncoderError(
             f"{layout.method} has a checkpoint for documents and one for queries; give "
             f"{layout.method}:DOCUMENTS,QUERIES"
         )
-    if not layout.document.needs_model:
-        raise EncoderError(f"{folder} declares no model for documents; give one with mlm or mlp")
+    if layout.document.head == "table":
+        raise EncoderError(f"{folder} declares a table for documents; tables are for queries")
     if layout.query.head == "table" and layout.table is None:
         layout = replace(layout, table=_idf(folder))
     return layout
 
 
 def _method(name: str) -> Method:
-    try:
-        return METHODS[name]
-    except KeyError:
+    method = find_method(name)
+    if method is None:
         raise EncoderError(
-            f"there is no method {name!r}; give one of {', '.join(METHODS)}"
-        ) from None
+            f"there is no method {name!r}; give one of {', '.join(METHODS)}, or two sides "
+            "together as in qlex-dmlm"
+        )
+    return method
 
 
 def _plain(method: str, folder: Path) -> Layout:
-    sides = METHODS[method]
+    sides = _method(method)
     return Layout(method, sides.query, sides.document, folder, folder)
 
 
@@ -269,16 +286,23 @@ def check_model(folder: Path, head: str) -> None:
     """Raise `EncoderError` unless a folder holds a model that loads safely."""
     if head != "mlm" and (folder / ADAPTER).exists():
         raise EncoderError(
-            f"{folder} holds an adapter ({ADAPTER}), which is merged into language models alone; "
+            f"{folder} holds an adapter ({ADAPTER}), which is merged for the head mlm alone; "
             "merge it into the model and save that"
         )
     folder = base_of(folder)
     config = read_json(folder / "config.json")
     architectures = _architectures(folder)
-    if head == "mlm" and not any(name.endswith(_LANGUAGE_MODELS) for name in architectures):
+    wanted = _LANGUAGE_MODELS if head == "mlm" else _LANGUAGE_MODELS[:1]
+    if head in OF_LOGITS and not any(name.endswith(wanted) for name in architectures):
         raise EncoderError(
-            f"{folder / 'config.json'} names the architecture {architectures}, and SPLADE needs "
-            "one ending in ForMaskedLM or ForCausalLM; give a language model's checkpoint"
+            f"{folder / 'config.json'} names the architecture {architectures}, and the head "
+            f"{head} needs one ending in {' or '.join(wanted)}; give a language model's checkpoint"
+        )
+    if head == "embeddings" and not any(name.endswith("Model") for name in architectures):
+        raise EncoderError(
+            f"{folder / 'config.json'} names the architecture {architectures}, and the head "
+            f"{head} needs one ending in Model, without an output layer of its own; give a "
+            "checkpoint of SPARTA"
         )
     if "quantization_config" in config:
         raise EncoderError(

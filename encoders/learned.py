@@ -22,7 +22,7 @@ from lsr.encoders.bert import load_bert
 from lsr.encoders.checkpoint import Checkpoint, content_hash, find
 from lsr.encoders.known import known
 from lsr.encoders.layouts import Layout, check_model, check_tokenizer, read_layout, read_table
-from lsr.encoders.methods import METHODS, Precision, Side
+from lsr.encoders.methods import Precision, Side, find_method
 from lsr.encoders.rows import Ids, Row, Weights, nonzero, stack, unit
 from lsr.encoders.tokens import Tokens, TokenVocabulary
 from lsr.errors import EncoderError, EncoderMismatch
@@ -119,7 +119,7 @@ def restore(
 def _find(name: str) -> tuple[Checkpoint, Checkpoint | None, str | None]:
     """The checkpoints and the method of a name."""
     prefix, colon, rest = name.partition(":")
-    method, rest = (prefix, rest) if colon and prefix in METHODS else (None, name)
+    method, rest = (prefix, rest) if colon and find_method(prefix) else (None, name)
     if method is not None:
         first, comma, second = rest.partition(",")
         if comma:
@@ -177,7 +177,7 @@ class LearnedEncoder(Encoder):
                     "different words; give checkpoints that belong together"
                 )
         if terms is None:
-            terms = self._model(layout.document_folder, layout.document, False).model.terms
+            terms = self._terms()
         if self._tokens.size > terms:
             raise EncoderError(
                 f"the tokenizer in {layout.document_folder} has {self._tokens.size} tokens but the "
@@ -238,6 +238,15 @@ class LearnedEncoder(Encoder):
             weights[tokens.special] = 0
         save(self._layout, weights[: tokens.size], Path(folder))
 
+    def _terms(self) -> int:
+        """How many terms the model has; without one, the tokenizer."""
+        layout = self._layout
+        if layout.document.needs_model:
+            return self._model(layout.document_folder, layout.document, False).model.terms
+        if layout.query.needs_model:
+            return self._model(layout.query_folder, layout.query, True).model.terms
+        return self._tokens.size
+
     def _encode(
         self, queries: bool, texts: Sequence[str], most: int | None, advance: Advance | None = None
     ) -> SparseVectors:
@@ -249,12 +258,13 @@ class LearnedEncoder(Encoder):
             folder = layout.query_folder if queries else layout.document_folder
             check_texts(texts)
             rows = self._model(folder, side, queries).rows(side, tokens, texts, advance)
-        elif self._table is not None:
-            table = self._table
+        elif side.head == "table" and (table := self._table) is not None:
             rows = [nonzero(own, table[own]) for own in tokens.own(texts)]
         else:
             owns = [tokens.ordinary(own) for own in tokens.own(texts)]
             rows = [(own, np.ones(own.size, np.float32)) for own in owns]
+        if advance is not None and not side.needs_model:
+            advance(len(texts))
         if side.own_terms:
             owns = [tokens.literal(text) for text in texts]
             rows = [
@@ -268,7 +278,7 @@ class LearnedEncoder(Encoder):
                 for terms, weights in rows
                 for kept in [weights > side.ratio * weights.max(initial=0)]
             ]
-        vectors = strongest(stack(rows), side.window)
+        vectors = strongest(stack(rows), side.top)
         return strongest(unit(vectors) if side.unit else vectors, most)
 
     def _model(self, folder: Path, side: Side, queries: bool) -> Batches[Side, Row]:

@@ -14,11 +14,16 @@ from typing import Any, Literal, get_args
 
 from lsr.errors import EncoderError
 
-Head = Literal["mlm", "mlp", "binary", "table"]
-Activation = Literal["relu", "log1p", "double-log1p"]
+Head = Literal["mlm", "mlp", "binary", "table", "cls-mlm", "embeddings", "epic"]
+# The kernels know the first three, by their numbers.
+Activation = Literal["relu", "log1p", "double-log1p", "identity", "log1p-softplus"]
 Pooling = Literal["max", "sum"]
 Positions = Literal["all", "last", "echo"]
 Precision = Literal["fp32", "bf16", "int8"]
+
+_OF_NETWORKS: tuple[Activation, ...] = ("identity", "log1p-softplus")
+# Heads on the logits of a language model.
+OF_LOGITS: tuple[Head, ...] = ("mlm", "cls-mlm", "epic")
 
 
 @dataclass(frozen=True)
@@ -27,36 +32,42 @@ class Side:
 
     Attributes:
         head: where weights come from.  "mlm": the logits of a language model, masked or
-            causal, of every position for every term of the vocabulary.  "mlp": one number a
-            token, from a small network on its hidden state, for the token's own term.
+            causal, of every position for every term of the vocabulary.  "cls-mlm": those of a
+            masked one's first position, [CLS].  "embeddings": products of hidden states with the
+            input embeddings of all terms but the special ones.  "mlp": one number a token, from a
+            small network on its hidden state, for the token's own term.  "epic": activated "mlm"
+            times log(1 + softplus(y)) of the position and sigmoid(y) of the text, y being linear
+            in the hidden state of the position and of [CLS]; special positions do not count.
             "binary": 1 for each of the text's tokens.  "table": a stored weight for each of
             them.  The last two need no model when a text comes.
-        activation: of "mlm" and "mlp": "relu" max(0, x), "log1p" log(1 + relu(x)), or
-            "double-log1p" log(1 + log(1 + relu(x))).
-        pooling: of "mlm" and "mlp": over the positions that speak for the same term.
-        own_terms: keep only terms of the text itself.
-        ratio: drop weights of at most this part of the text's largest.
-        positions: which speak.  "all"; "last": the last alone; "echo": the text is read twice,
-            and those of its second copy speak, each of which has seen the whole text.
-        phrases: the pooling of terms that are phrases, which stand in the tokenizer as ordinary
-            added tokens; None pools them as all.
+        activation: of a model's numbers: "relu" max(0, x), "log1p" log(1 + relu(x)),
+            "double-log1p" log(1 + log(1 + relu(x))), and of "mlp" and "epic" also "identity" x
+            and "log1p-softplus" log(1 + log(1 + exp x)), which is above 0 for every x.
+        pooling: over the positions that speak for the same term.
+        positions: which speak, of "mlm".  "all"; "last": the last alone; "echo": the text is read
+            twice, and those of its second copy speak, each of which has seen the whole text.
+        phrases: of "mlm", the pooling of terms that are phrases, which stand in the tokenizer as
+            ordinary added tokens; None pools them as all.
         literal_residual: add to the text's own terms what a network on the last hidden state
             says they lack (`lsr.encoders.residual`).
-        window: keep only so many of the strongest terms.
+        own_terms: keep only terms of the text itself.
+        ratio: drop weights of at most this part of the text's largest.
+        top: keep so many of the largest weights; None keeps all.
         unit: then divide the weights by the length of their vector.
 
+    What is not above 0 after pooling is no term of the vector: "identity" may give such numbers.
     Special tokens count as positions of "mlm", and never as terms of the text itself.
     """
 
     head: Head
     activation: Activation = "log1p"
     pooling: Pooling = "max"
-    own_terms: bool = False
-    ratio: float = 0.0
     positions: Positions = "all"
     phrases: Pooling | None = None
     literal_residual: bool = False
-    window: int | None = None
+    own_terms: bool = False
+    ratio: float = 0.0
+    top: int | None = None
     unit: bool = False
 
     def __post_init__(self) -> None:
@@ -75,9 +86,6 @@ class Side:
         for field in ("own_terms", "literal_residual", "unit"):
             if not isinstance(getattr(self, field), bool):
                 raise EncoderError(f"{field} must be true or false, not {getattr(self, field)!r}")
-        window: object = self.window
-        if window is not None and (not isinstance(window, int) or window is True or window < 1):
-            raise EncoderError(f"window must be a whole number of at least 1, not {window!r}")
         if self.literal_residual and (self.head, self.positions) != ("mlm", "last"):
             raise EncoderError('literal_residual goes with the head "mlm" and positions "last"')
         if self.head != "mlm" and (self.positions != "all" or self.phrases is not None):
@@ -85,11 +93,15 @@ class Side:
         ratio: object = self.ratio
         if not isinstance(ratio, int | float) or not 0 <= ratio < 1 or math.isnan(ratio):
             raise EncoderError(f"a prune ratio must be at least 0 and below 1, not {ratio!r}")
+        if self.top is not None and (type(self.top) is not int or self.top < 1):
+            raise EncoderError(f"top must be a whole number of at least 1, not {self.top!r}")
+        if self.activation in _OF_NETWORKS and self.head not in ("mlp", "epic"):
+            raise EncoderError(f"the head {self.head} has no activation {self.activation}")
 
     @property
     def needs_model(self) -> bool:
         """Whether a model runs for each text."""
-        return self.head in ("mlm", "mlp")
+        return self.head not in ("binary", "table")
 
     @property
     def parts(self) -> tuple[object, ...]:
@@ -115,14 +127,17 @@ class Method:
     Attributes:
         paper: where it comes from.
         pair: queries have a checkpoint of their own.
+        expanded: the documents it was published for have predicted queries or terms appended.
     """
 
     query: Side
     document: Side
     paper: str
     pair: bool = False
+    expanded: bool = False
 
 
+_FRAMEWORK = 'T. Nguyen et al., "A unified framework for learned sparse retrieval" (ECIR 2023)'
 _SPLADE = Side("mlm")
 _IMPACT = Side("mlp", "relu")
 _ECHO = Side("mlm", positions="echo")
@@ -176,11 +191,50 @@ METHODS = {
         _IMPACT,
         'J. Lin and X. Ma, "A few brief notes on DeepImpact, COIL, and a conceptual framework '
         'for information retrieval techniques" (2021)',
+        expanded=True,
     ),
     "deepimpact": Method(
         Side("binary"),
         _IMPACT,
         'A. Mallia et al., "Learning passage impacts for inverted indexes" (SIGIR 2021)',
+        expanded=True,
+    ),
+    "deepct": Method(
+        Side("mlp", "identity", "sum"),
+        Side("mlp", "identity"),
+        'Z. Dai and J. Callan, "Context-aware term weighting for first stage passage retrieval" '
+        "(SIGIR 2020)",
+    ),
+    "tilde": Method(
+        Side("binary"),
+        Side("cls-mlm"),
+        'S. Zhuang and G. Zuccon, "TILDE: Term independent likelihood model for passage '
+        're-ranking" (SIGIR 2021)',
+    ),
+    "tildev2": Method(
+        Side("binary"),
+        _IMPACT,
+        'S. Zhuang and G. Zuccon, "Fast passage re-ranking with contextualized exact term '
+        'matching and efficient passage expansion" (2021)',
+        expanded=True,
+    ),
+    "sparta": Method(
+        Side("binary"),
+        Side("embeddings"),
+        'T. Zhao et al., "SPARTA: Efficient open-domain question answering via sparse '
+        'transformer matching retrieval" (NAACL 2021)',
+    ),
+    "epic": Method(
+        Side("mlp", "log1p-softplus", "sum"),
+        Side("epic", "log1p-softplus", top=1000),
+        'S. MacAvaney et al., "Expansion via prediction of importance with contextualization" '
+        "(SIGIR 2020)",
+    ),
+    "qmlp-dmlm": Method(
+        Side("mlp", pooling="sum"),
+        _SPLADE,
+        _FRAMEWORK,
+        pair=True,
     ),
     "bge-m3": Method(
         _IMPACT,
@@ -194,8 +248,8 @@ METHODS = {
         'M. Doshi et al., "Mistral-SPLADE: LLMs for better learned sparse retrieval" (2024)',
     ),
     "prosper": Method(
-        Side("mlm", positions="last", literal_residual=True, window=256, unit=True),
-        Side("mlm", positions="last", literal_residual=True, window=512),
+        Side("mlm", positions="last", literal_residual=True, top=256, unit=True),
+        Side("mlm", positions="last", literal_residual=True, top=512),
         'H. Song et al., "LLMs as sparse retrievers: A framework for first-stage product '
         'search" (2025)',
     ),
@@ -206,3 +260,23 @@ METHODS = {
         'retrieval" (2025)',
     ),
 }
+
+# Sides of the framework by its own names, for queries and for documents.  "lex" is "mlm" without
+# expansion, so that the parts of one trained model can be switched off one by one.
+_PARTS = {
+    "bin": (Side("binary"), Side("binary")),
+    "mlp": (Side("mlp", pooling="sum"), Side("mlp")),
+    "lex": (Side("mlm", own_terms=True), Side("mlm", own_terms=True)),
+    "mlm": (_SPLADE, _SPLADE),
+}
+COMBINATIONS = tuple(f"q{query}-d{document}" for query in _PARTS for document in _PARTS)
+
+
+def find_method(name: str) -> Method | None:
+    """The method of a name in `METHODS` or `COMBINATIONS`, "qlex-dmlm" for one, or None."""
+    if name in METHODS:
+        return METHODS[name]
+    if name not in COMBINATIONS:
+        return None
+    query, document = (part[1:] for part in name.split("-"))
+    return Method(_PARTS[query][0], _PARTS[document][1], _FRAMEWORK)

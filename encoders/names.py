@@ -47,19 +47,19 @@ def part_slices(identity: Mapping[str, Any] | None) -> list[tuple[str, int, int]
 
 
 def parse_weights(weights: Mapping[str, float] | str, names: Sequence[str]) -> dict[str, float]:
-    """The weight of each of the parts called `names`.
+    """The weight of each of `names`, of parts of an encoder or of retrievers.
 
     Args:
-        weights: of every part by its name, as a mapping or as text, "bm25=.6,splade-tiny=.4".
+        weights: of every one by its name, as a mapping or as text, "bm25=.6,splade-tiny=.4".
 
-    Raises `EncoderError` when a part is missing, unknown or named twice, when a weight is no
+    Raises `EncoderError` when one is missing, unknown or named twice, when a weight is no
     finite number of at least 0, or when all are 0.
     """
     given = _parse(weights, names) if isinstance(weights, str) else dict(weights)
     for name, weight in given.items():
         if name not in names:
             raise EncoderError(
-                f"there is no part {name!r} to weigh in this encoder; its parts are "
+                f"there is nothing called {name!r} to weigh here; give weights for "
                 f"{', '.join(names)}"
             )
         if not (_is_number(weight) and math.isfinite(weight) and weight >= 0):
@@ -68,7 +68,7 @@ def parse_weights(weights: Mapping[str, float] | str, names: Sequence[str]) -> d
             )
     missing = [name for name in names if name not in given]
     if missing:
-        raise EncoderError(f"weights lack {', '.join(missing)}; give one for every part")
+        raise EncoderError(f"weights lack {', '.join(missing)}; give one for each")
     if not any(given.values()):
         raise EncoderError("all weights are 0, so nothing would be found; give one above 0")
     return {name: float(given[name]) for name in names}
@@ -92,7 +92,7 @@ def _parse(text: str, names: Sequence[str]) -> dict[str, float]:
             given[name] = float(value)
         except ValueError:
             raise EncoderError(
-                f"{text!r} are no weights; give PART=NUMBER for every part, with commas between, "
+                f"{text!r} are no weights; give NAME=NUMBER for each, with commas between, "
                 "as in bm25=.6,splade-tiny=.4"
             ) from None
         rest = after

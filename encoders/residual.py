@@ -18,12 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from lsr.encoders.heads import not_finite
-from lsr.encoders.layouts import RESIDUAL
+from lsr.encoders.networks import residual_network
 from lsr.encoders.rows import Ids, Row, nonzero
-from lsr.errors import EncoderError, first_line
 
 _TEXTS = 32  # at a time: a vector of the whole vocabulary each
 
@@ -41,26 +39,8 @@ class LiteralResidual:
     def __init__(
         self, folder: Path, shape: tuple[int, int], special: Ids, device: torch.device
     ) -> None:
-        path = folder / RESIDUAL
-        try:
-            tensors = {name: value.float() for name, value in load_file(path).items()}
-        except Exception as error:  # whatever foreign files provoke in the library that reads them
-            raise EncoderError(
-                f"the literal residual network in {path} cannot be loaded "
-                f"({type(error).__name__}: {first_line(error)}); get the trained file again"
-            ) from None
-        wanted = {"weight": shape, "bias": shape[:1]}
-        fits = "weight" in tensors and all(
-            tuple(value.shape) == wanted.get(name) and bool(value.isfinite().all())
-            for name, value in tensors.items()
-        )
-        if not fits:
-            raise EncoderError(
-                f"{path} must hold finite numbers: weight of shape {shape} and perhaps bias of "
-                f"shape {shape[:1]}; give the network that was trained with the model"
-            )
-        bias = tensors.get("bias")
-        self._weight = tensors["weight"].to(device)
+        weight, bias = residual_network(folder, shape)
+        self._weight = weight.to(device)
         self._bias = None if bias is None else bias.to(device)
         self._folder, self._special = folder, special
 

@@ -20,9 +20,16 @@ from lsr.errors import EncoderError, first_line
 # What checkpoints carry for training objectives other than masked language modelling, and
 # constants of old releases: not used here, so not missed either.
 UNUSED = re.compile(r"pooler|seq_relationship|position_ids|token_type_ids")
-# The networks that give a token its weight: uniCOIL's and DeepImpact's, by their names in the
-# published checkpoints.
-TOKEN_HEAD = re.compile(r"(?:tok_proj|impact_score_encoder)(?:\.(\d+))?\.(weight|bias)")
+# The networks that give a token its weight by their names in the published checkpoints: of
+# uniCOIL and TILDEv2, DeepImpact, DeepCT, EPIC.
+TOKEN_HEAD = re.compile(
+    r"((?:tok_proj|impact_score_encoder|classifier|query_salience)(?:\.\d+)?)\.(weight|bias)"
+)
+# The output layers of a masked language model.
+MLM_HEAD = re.compile(r"(cls|lm_head|vocab_(transform|layer_norm|projector)|head|decoder)\..*")
+# EPIC's folder has a network for queries and, for documents, two and the language model's own.
+EPIC_QUERIES = "query_salience"
+EPIC_DOCUMENTS = re.compile(rf"(doc_salience|doc_quality)\.(weight|bias)|{MLM_HEAD.pattern}")
 
 _FILE = "model.safetensors"
 _OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
@@ -88,6 +95,11 @@ class Tensors:
         }
         return bool(types) and types <= {"F32", "F16"}
 
+    @property
+    def names(self) -> list[str]:
+        """Of all tensors."""
+        return list(self._where)
+
     def matches(self, pattern: re.Pattern[str]) -> list[re.Match[str]]:
         """The names that match a pattern as a whole."""
         return [match for name in self._where if (match := pattern.fullmatch(name))]
@@ -145,6 +157,18 @@ class Tensors:
             if name.endswith(new) and (older := name.removesuffix(new) + old) in self._where:
                 return older
         return None
+
+
+def token_layers(names: Iterable[str]) -> list[str]:
+    """The layers of the network that gives a token its weight, first to last.
+
+    `names` are of all tensors.  None is returned where there is no such network, and where there
+    are several, as nothing says which is meant.
+    """
+    layers = {match[1] for name in names if (match := TOKEN_HEAD.fullmatch(name))}
+    networks = {layer.partition(".")[0] for layer in layers}
+    # ".2" comes before ".10".
+    return sorted(layers, key=lambda name: (len(name), name)) if len(networks) == 1 else []
 
 
 def check_weights(folder: Path, model: str, wrong: Mapping[str, Iterable[str]]) -> None:

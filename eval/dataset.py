@@ -146,6 +146,20 @@ def load_dataset(
     return _compared(dataset, asked, judged)
 
 
+def split_for_tuning(source: str) -> str | None:
+    """The judgments of a dataset that are there to tune on: dev, else train.
+
+    None where it has neither, or names them otherwise (ir_datasets has them as datasets).
+    """
+    for split in () if source.startswith(IRDS) else ("dev", "train"):
+        try:
+            locate(Path(source), f"qrels/{split}.tsv")
+        except CorpusError:  # there is none
+            continue
+        return split
+    return None
+
+
 def read_judgments(source: str, split: str) -> dict[str, dict[str, int]]:
     """The judgments of an ir_datasets id, or of what `read_qrels` reads."""
     return _irds_qrels(source) if source.startswith(IRDS) else read_qrels(source, split)

@@ -19,10 +19,16 @@ from lsr.eval.kept_runs import KeptRun, keep, kept, key_of
 from lsr.eval.measures import parse_measures, scores
 from lsr.eval.results import Result, Scores
 from lsr.eval.runs import read_run
+from lsr.files import checksum_file
+from lsr.index.dense_format import DENSE
+from lsr.index.format import MANIFEST
+from lsr.index_hybrid import learned_file
 from lsr.progress import Progress, Silent
 from lsr.retrieval import Index
+from lsr.retrievers import SparseRetriever
 
 _WARM_UP = 5  # queries
+_NAMED = ("weights", "prf")  # of the arguments for a hybrid, those in the name of a result
 
 
 def run_queries(
@@ -40,20 +46,22 @@ def run_queries(
         options.weights,
         dataset.leaves_out_own,
         options.settings.get("device"),
+        *([] if options.hybrid is None else [options.hybrid, *_further_files(index)]),
     )
     if not options.fresh:
         found = kept(index.path, key, list(dataset.queries))
         if found is not None:
             return found
+    searcher = index if options.hybrid is None else index.hybrid(**options.hybrid)
     depth = options.k + dataset.leaves_out_own
     milliseconds = np.empty(len(queries))
     run: dict[str, dict[str, float]] = {}
     for _, text in queries[:_WARM_UP]:
-        index.search(text, depth)
+        searcher.search(text, depth)
     with progress("Searching", "queries", len(queries)) as bar:
         for number, (query, text) in enumerate(queries):
             began = time.perf_counter()
-            hits = index.search(text, depth)
+            hits = searcher.search(text, depth)
             milliseconds[number] = 1e3 * (time.perf_counter() - began)
             found_ids = dict(zip(hits.ids.tolist(), hits.scores.tolist(), strict=True))
             if dataset.leaves_out_own:
@@ -71,6 +79,12 @@ def run_queries(
     return result
 
 
+def _further_files(index: Index) -> list[str | None]:
+    """The checksums of what an index has beside itself, which a hybrid may search with."""
+    files = [index.path / DENSE / MANIFEST, learned_file(index.path)]
+    return [checksum_file(file) if file.exists() else None for file in files]
+
+
 def evaluate(
     index: Index,
     dataset: Dataset,
@@ -82,10 +96,10 @@ def evaluate(
     """Measure an index on a dataset; `command` is how to repeat it."""
     dataset = with_documents(dataset, index)
     found = run_queries(index, dataset, options, progress)
-    name = index.manifest.encoder["name"] if index.manifest.encoder else "vectors"
+    dense = index.info()["dense"] if options.hybrid is not None else None
     return Result(
         dataset.name,
-        f"{name} ({options.weights})" if options.weights else name,
+        _called(index, options),
         dataset.queries,
         found.run,
         scores(dataset.qrels, found.run, dataset.measures),
@@ -93,11 +107,14 @@ def evaluate(
         {
             "command": command,
             "dataset": provenance.of_dataset(dataset),
-            "models": provenance.model_digests(index.manifest.encoder),
-            "index": provenance.of_index(index),
+            "models": provenance.model_digests(
+                index.manifest.encoder, (dense or {}).get("encoder")
+            ),
+            "index": {**provenance.of_index(index), **({"dense": dense} if dense else {})},
             "search": {
                 "k": options.k,
                 "weights": options.weights,
+                "hybrid": options.hybrid,
                 "leaves_out_own": dataset.leaves_out_own,
                 "threads": 1,
             },
@@ -105,6 +122,19 @@ def evaluate(
             **found.circumstances,
         },
     )
+
+
+def _called(index: Index, options: Options) -> str:
+    """The name of what was measured: encoders, and how they were searched."""
+    hybrid = options.hybrid
+    if hybrid is None:
+        name = SparseRetriever(index).name
+        return f"{name} ({options.weights})" if options.weights else name
+    how = [options.weights, hybrid["fusion"], *(v for n, v in hybrid.items() if n in _NAMED)]
+    if hybrid.get("rescore"):
+        how.append("rescored")
+    names = index.hybrid(**hybrid).names
+    return f"{', '.join(names)} ({', '.join(str(part) for part in how if part is not None)})"
 
 
 def with_documents(dataset: Dataset, index: Index) -> Dataset:

@@ -18,11 +18,14 @@ from lsr.collection import survey
 from lsr.data.corpus import open_corpus
 from lsr.data.datasets import cache_folder
 from lsr.data.sources import IRDS
+from lsr.dense import add_dense
 from lsr.encoders import DEFAULT_ENCODER, load_encoder
+from lsr.encoders.dense import load_dense
 from lsr.errors import EncoderMismatch, LsrError
 from lsr.eval.dataset import Dataset
 from lsr.eval.kept_runs import folder_of
 from lsr.files import checksum_bytes, write_atomically
+from lsr.index.dense_format import has_dense
 from lsr.progress import Progress
 from lsr.retrieval import Index
 
@@ -40,12 +43,16 @@ class Options:
         weights: of the parts of an encoder of several, for queries.
         settings: those for `lsr.load_encoder`, and `threads`, that differ from the usual.
         fresh: whether to do again what is there.
+        dense: the encoder of dense vectors; None leaves the index as it is.
+        hybrid: arguments for `Index.hybrid`, JSON values; None searches the terms alone.
     """
 
     k: int = 1000
     weights: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     fresh: bool = False
+    dense: str | None = None
+    hybrid: Mapping[str, Any] | None = None
 
 
 def place_of_index(root: Path | None, dataset: Dataset, encoder: str, options: Options) -> Path:
@@ -66,11 +73,15 @@ def place_of_index(root: Path | None, dataset: Dataset, encoder: str, options: O
 def open_index(
     place: Path, dataset: Dataset, encoder: str | None, options: Options, progress: type[Progress]
 ) -> Index:
-    """The index at `place`, built where there is none yet; its encoder is ready.
+    """The index at `place`, built where there is none yet; its encoders are ready.
 
     Raises `LsrError` when what is there is of other documents or settings, `EncoderMismatch`
     when it is of another encoder.
     """
+    side = None
+    if options.dense is not None:  # what cannot be loaded must not be found after the work
+        threads = options.settings.get("threads")
+        side = load_dense(options.dense, threads=threads, device=options.settings.get("device"))
     if place.exists() and not options.fresh:
         _check_built(place, dataset, options)
     else:
@@ -82,6 +93,10 @@ def open_index(
             index.use_encoder(encoder, device=device, weights=options.weights)
         except EncoderMismatch as error:
             raise EncoderMismatch(f"{error}, or build it again with --fresh") from None
+    if side is not None and options.dense is not None:
+        if not has_dense(place):
+            add_dense(place, open_corpus(dataset.documents), side, progress=progress)
+        index.use_dense_encoder(options.dense, device=device)
     return index
 
 

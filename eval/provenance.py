@@ -69,15 +69,14 @@ def machine() -> dict[str, Any]:
     }
 
 
-def model_digests(encoder: Mapping[str, Any] | None) -> dict[str, str]:
-    """The digest of each model's folder by its name, from the identity of an encoder."""
-    if encoder is None:
-        return {}
+def model_digests(*encoders: Mapping[str, Any] | None) -> dict[str, str]:
+    """The digest of each model's folder by its name, from the identities of encoders."""
     digests: dict[str, str] = {}
-    for part in encoder.get("parts", [{"encoder": encoder}]):
-        identity = part["encoder"]
-        if "content_hash" in identity:
-            digests[str(identity["name"])] = str(identity["content_hash"])
+    for encoder in filter(None, encoders):
+        for part in encoder.get("parts", [{"encoder": encoder}]):
+            identity = part["encoder"]
+            if "content_hash" in identity:
+                digests[str(identity["name"])] = str(identity["content_hash"])
     return digests
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,12 +13,10 @@ from lsr.eval.markdown import markdown
 from lsr.eval.page import page
 from lsr.eval.per_query import per_query
 from lsr.eval.results import Result
-from lsr.eval.runs import RunRow, write_run
+from lsr.eval.runs import RunRow, file_name, write_run
 from lsr.eval.summary import Summary, summarize
 from lsr.files import write_atomically
 from lsr.progress import Progress, Silent
-
-_LONGEST_NAME = 60  # of a dataset or encoder in a file's name
 
 
 def write_report(
@@ -52,7 +49,7 @@ def write_report(
     try:
         (place / "runs").mkdir(parents=True, exist_ok=True)
         for result, name in zip(results, _run_names(results), strict=True):
-            write_run(place / "runs" / name, _rows(result), _plain(result.encoder))
+            write_run(place / "runs" / name, _rows(result), file_name(result.encoder))
         for name, data in files.items():
             write_atomically(place / name, data)
     except OSError as error:
@@ -117,7 +114,7 @@ def _run_names(results: Sequence[Result]) -> list[str]:
     names: list[str] = []
     taken: set[str] = set()
     for result in results:
-        stem = f"{_plain(result.dataset)}.{_plain(result.encoder)}"
+        stem = f"{file_name(result.dataset)}.{file_name(result.encoder)}"
         name, count = stem, 1
         while name.lower() in taken:  # some file systems do not tell A from a
             count += 1
@@ -125,8 +122,3 @@ def _run_names(results: Sequence[Result]) -> list[str]:
         taken.add(name.lower())
         names.append(f"{name}.trec")
     return names
-
-
-def _plain(name: str) -> str:
-    """A name as part of a file's name, wherever it is read: no folders, no hidden files."""
-    return re.sub(r"[^A-Za-z0-9._+=,@-]", "_", name)[:_LONGEST_NAME].lstrip(".") or "_"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from io import TextIOWrapper
@@ -16,6 +17,14 @@ from lsr.errors import CorpusError, LsrError, QueryError
 
 # (query id, document ids best first, their scores)
 RunRow: TypeAlias = tuple[str, Sequence[str], Iterable[SupportsFloat]]
+
+
+_LONGEST_NAME = 60  # of a dataset or encoder in a file's name
+
+
+def file_name(name: str) -> str:
+    """A name as part of a file's name, wherever it is read: no folders, no hidden files."""
+    return re.sub(r"[^A-Za-z0-9._+=,@-]", "_", name)[:_LONGEST_NAME].lstrip(".") or "_"
 
 
 def write_run(path: str | Path, rows: Iterable[RunRow], tag: str) -> None:

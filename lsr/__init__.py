@@ -14,7 +14,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from lsr.encoders import load_encoder
     from lsr.errors import LsrError
-    from lsr.hits import Explanation, Hit, Hits, TermMatch
+    from lsr.hits import Explanation, Hit, Hits, Share, TermMatch
+    from lsr.hybrid import Hybrid
     from lsr.retrieval import Index, StoredDocument
     from lsr.terms import Term, TermView, look
     from lsr.vectors import SparseVectors
@@ -23,8 +24,10 @@ _HOME = {
     "Explanation": "lsr.hits",
     "Hit": "lsr.hits",
     "Hits": "lsr.hits",
+    "Hybrid": "lsr.hybrid",
     "Index": "lsr.retrieval",
     "LsrError": "lsr.errors",
+    "Share": "lsr.hits",
     "SparseVectors": "lsr.vectors",
     "StoredDocument": "lsr.retrieval",
     "Term": "lsr.terms",
@@ -38,8 +41,10 @@ __all__ = [
     "Explanation",
     "Hit",
     "Hits",
+    "Hybrid",
     "Index",
     "LsrError",
+    "Share",
     "SparseVectors",
     "StoredDocument",
     "Term",

@@ -42,6 +42,7 @@ Method = Literal["rrf", "minmax", "zscore", "tmm", "none"]
 Missing = Literal["zero", "lowest"]
 METHODS: tuple[Method, ...] = get_args(Method)
 MISSING: tuple[Missing, ...] = get_args(Missing)
+DEFAULT_FUSION: Method = "minmax"
 RRF_CONSTANT = 60
 
 Floats = npt.NDArray[np.float64]
@@ -178,12 +179,17 @@ def add_up(shares: Floats) -> Floats:
 
 def best_first(scores: Floats, k: int) -> npt.NDArray[np.intp]:
     """Where the k highest scores stand, highest first, equal ones in the order they stand in."""
+    if k < scores.size:  # most of the lists is not wanted, and need not be sorted
+        least = np.partition(scores, scores.size - k)[scores.size - k]
+        kept = np.flatnonzero(scores >= least)
+        best: npt.NDArray[np.intp] = kept[best_first(scores[kept], kept.size)][:k]
+        return best
     order = np.argsort(-scores)  # fast, but equal scores come in any order
     descending = scores[order]
     group = np.zeros(scores.size, np.int64)
     np.cumsum(descending[1:] != descending[:-1], out=group[1:])
     bits = scores.size.bit_length()
-    return (np.sort(group << bits | order) & ((1 << bits) - 1))[:k]
+    return np.sort(group << bits | order) & ((1 << bits) - 1)
 
 
 def _values(scores: Floats, method: Method, minimum: float) -> Floats:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from lsr.index.searcher import Found
     from lsr.retrieval import Index
-    from lsr.vectors import SparseVectors
 
 Kind = Literal["literal", "expansion"]
 
@@ -41,17 +39,42 @@ class TermMatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a document has its score: the products of its terms, largest first.
+class Share:
+    """What one of several retrievers gave to a fused score.
 
-    The products are integers times one power of two, so `sum` of them is the score to the
-    last bit.  (Scores of an `exact_floats` search are float sums: there the products add up
-    to within rounding.)
+    Attributes:
+        retriever: its name.
+        share: what it adds.
+        rank: of the document in its list, from 1; None where the list lacks it.
+        score: of the document by that retriever alone; None where the list lacks it.
+        terms: the terms behind that score; none of a dense retriever.
+    """
+
+    retriever: str
+    share: float
+    rank: int | None
+    score: float | None
+    terms: Explanation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a document has its score: a sum of the products of its terms, or of retrievers' shares.
+
+    Products are integers times one power of two, so `sum` of them is the score to the last bit.
+    (Scores of an `exact_floats` search are float sums: there the products add up to within
+    rounding.)
+
+    Attributes:
+        terms: largest product first; none where lists were fused, where `shares` have them.
+        shares: one a retriever, in their order, where lists were fused; `sum` of them is the score
+            to the last bit, or within 10⁻⁹ of the largest where the fusion was learned.
     """
 
     id: str
     score: float
     terms: list[TermMatch]
+    shares: list[Share] = field(default_factory=list)
 
     @property
     def parts(self) -> dict[str, float]:
@@ -71,15 +94,40 @@ class Explanation:
         names: list[str | None] = [*self.parts] or [None]
         return [(name, [m for m in self.terms if m.part == name]) for name in names]
 
+    def literal_words(self) -> list[str]:
+        """The words that both texts contain, by any of the retrievers."""
+        inner = [share.terms for share in self.shares if share.terms is not None]
+        return [m.term for why in (self, *inner) for m in why.terms if m.kind == "literal"]
+
     def __str__(self) -> str:
+        head = f"{self.id}: {self.score:.3f}"
+        lines = self._share_lines() if self.shares else self._term_lines()
+        return "\n".join([f"{head} = the sum of", *lines] if lines else [head])
+
+    def _share_lines(self) -> list[str]:
+        """A line a retriever, the terms of its score below it."""
+        width = max(len(share.retriever) for share in self.shares)
+        lines = []
+        for share in self.shares:
+            why = "not in its list"
+            if share.score is not None:
+                why = f"rank {share.rank:,}, score {share.score:.3f}"
+            terms = share.terms._term_lines() if share.terms is not None else []
+            why += " = the sum of" if terms else ""
+            lines.append(f"  {share.retriever:<{width}}  {share.share:8.4f}  {why}")
+            lines += [f"    {line}" for line in terms]
+        return lines
+
+    def _term_lines(self) -> list[str]:
+        """A line a term; of parts, a line a part with its terms below it."""
         if not self.terms:
-            return f"{self.id}: {self.score:.3f}"
+            return []
         most = self.terms[0].product
         totals = self.parts
         indent = "    " if totals else "  "
         # A part's name begins two places to the left of its terms.
         width = max(*(len(match.term) for match in self.terms), *(len(n) - 2 for n in totals), 0)
-        lines = [f"{self.id}: {self.score:.3f} = the sum of"]
+        lines = []
         for name, matches in self.groups():
             if name is not None:
                 lines.append(f"  {name:<{width + 2}}  {totals[name]:8.3f} = the sum of")
@@ -90,7 +138,7 @@ class Explanation:
                     f"{match.query_weight:6.3f} x {match.document_weight:6.3f}  "
                     f"{match.kind or '':<9}  {bar}".rstrip()
                 )
-        return "\n".join(lines)
+        return lines
 
 
 class Hits:
@@ -106,15 +154,13 @@ class Hits:
         self,
         index: Index,
         query: str | None,
-        vectors: SparseVectors,
-        row: int,
-        found: Found,
-        exact: bool,
+        documents: npt.NDArray[np.uint32],
+        scores: npt.NDArray[np.float64],
+        why: Callable[[int], Explanation],
     ) -> None:
-        self.query = query
-        self.documents: npt.NDArray[np.uint32] = found.documents
-        self.scores: npt.NDArray[np.float64] = found.scores
-        self._index, self._vectors, self._row, self._exact = index, vectors, row, exact
+        """`why` explains the document at a rank, from 0."""
+        self.query, self.documents, self.scores = query, documents, scores
+        self._index, self._why = index, why
 
     @cached_property
     def ids(self) -> npt.NDArray[np.str_]:
@@ -141,13 +187,7 @@ class Hits:
 
     def explain(self, rank: int) -> Explanation:
         """Why the document at a rank (from 0) has its score."""
-        return self._index.explain(
-            self.query,
-            self._vectors[self._row],
-            int(self.documents[rank]),
-            float(self.scores[rank]),
-            exact_floats=self._exact,
-        )
+        return self._why(rank)
 
     def stored(self, rank: int) -> tuple[str, str]:
         """Title and text of the document at a rank; empty when the index keeps no text."""
@@ -168,7 +208,7 @@ class Hit:
 
     @property
     def score(self) -> float:
-        """Inner product of query and document, as scored."""
+        """Inner product of query and document, as scored; or the fused score."""
         return float(self.hits.scores[self.rank])
 
     @property

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from lsr.data.corpus import Document
-from lsr.encoders import Encoder
 from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.composite import CompositeEncoder
-from lsr.encoders.names import part_slices
 from lsr.errors import QueryError
-from lsr.feedback import Feedback, refine_rm3, refine_sparse
+from lsr.feedback import Feedback, Kind, refine_rm3, refine_sparse
+from lsr.index_parts import IndexPart, parts_of
 from lsr.vectors import SparseVectors
 
 if TYPE_CHECKING:
@@ -23,41 +21,48 @@ if TYPE_CHECKING:
 MOST_FREQUENT = 0.1  # of the documents; more frequent words are no feedback
 
 
+def changes(part: IndexPart, kind: Kind) -> bool:
+    """Whether feedback of a kind changes the queries of a part.
+
+    rm3 changes those of BM25, average and rocchio all others: BM25's vectors of documents hold
+    the idf that a query's must not.
+    """
+    return part.is_lexical == (kind == "rm3")
+
+
 def refine(
     index: Index,
     query: SparseVectors,
     documents: Sequence[int],
     scores: npt.ArrayLike,
     feedback: Feedback,
+    parts: Sequence[IndexPart] | None = None,
 ) -> SparseVectors:
     """The query of an index, one row, after feedback by its documents.
 
-    Of an encoder of several parts, rm3 changes the BM25 part, and average and rocchio the others:
-    BM25's vectors of documents hold the idf that a query's must not.
-
     Args:
-        query: of the index's encoder.
+        query: of `parts`.
         documents: the numbers of the first documents, best first, as `Hits.documents`.
         scores: theirs, which only rm3 uses.
+        parts: whose terms the query has; None is all of the index.  Parts that feedback of this
+            kind does not change (`changes`) keep their terms.
 
-    Raises `QueryError` when the index has no part of that kind, or rm3 no text to count words in.
+    Raises `QueryError` when it changes none of them, or rm3 has no text to count words in.
     """
     used = list(documents)[: feedback.documents]
-    parts = list(_parts(index))
-    lexical = feedback.kind == "rm3"
-    changing = [isinstance(part.encoder, BM25Encoder) == lexical for part in parts]
-    if not any(changing):
+    parts = parts_of(index) if parts is None else parts
+    if not any(changes(part, feedback.kind) for part in parts):
         raise QueryError(
             f"the encoder of {index.path} has no part that {feedback.kind} can refine; use "
-            f"{'average or rocchio' if lexical else 'rm3'}"
+            f"{'average or rocchio' if feedback.kind == 'rm3' else 'rm3'}"
         )
     vectors = SparseVectors.concatenate(
-        [] if lexical else [index.vector_of(int(number)) for number in used]
+        [] if feedback.kind == "rm3" else [index.vector_of(int(number)) for number in used]
     )
     rows = []
-    for part, changes in zip(parts, changing, strict=True):
+    for part in parts:
         own = part.of(query)
-        if changes and part.query_factor:  # parts of weight 0 have no say
+        if changes(part, feedback.kind) and part.query_factor:  # those of weight 0 have no say
             given = part.of(query, 1 / part.query_factor)
             if isinstance(part.encoder, BM25Encoder):
                 counts = _feedback_words(index, part.encoder, used)
@@ -73,38 +78,6 @@ def refine(
         np.concatenate([terms for terms, _ in rows]),
         np.concatenate([weights for _, weights in rows]),
     )
-
-
-class _Part(NamedTuple):
-    """An encoder of the index, its terms, and what its weights were multiplied with."""
-
-    encoder: Encoder | None
-    start: int
-    stop: int
-    query_factor: float = 1.0
-    scale: float = 1.0  # of documents: they were divided by it
-
-    def of(self, vectors: SparseVectors, factor: float = 1.0) -> SparseVectors:
-        """Its own terms of vectors, numbered as its own, times a factor."""
-        own = (vectors.terms >= self.start) & (vectors.terms < self.stop)
-        before = np.concatenate([[0], np.cumsum(own)])
-        return SparseVectors(
-            before[vectors.indptr],
-            vectors.terms[own] - np.uint32(self.start),
-            vectors.weights[own] * np.float32(factor),
-        )
-
-
-def _parts(index: Index) -> Iterator[_Part]:
-    if index.manifest.encoder is None:
-        yield _Part(None, 0, 1 << 32)
-        return
-    encoder = index.encoder
-    if not isinstance(encoder, CompositeEncoder):
-        yield _Part(encoder, 0, 1 << 32)
-        return
-    for part, (_, start, stop) in zip(encoder.parts, part_slices(encoder.identity), strict=True):
-        yield _Part(part.encoder, start, stop, part.query_factor, part.scale)
 
 
 def _feedback_words(index: Index, encoder: BM25Encoder, documents: Sequence[int]) -> SparseVectors:

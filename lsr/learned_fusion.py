@@ -54,7 +54,6 @@ class LearnedFusion:
         *,
         trees: int = 100,
         leaves: int = 15,
-        threads: int = 1,
     ) -> LearnedFusion:
         """Learn from judged queries: the lists of each, and its grades by place, from 0.
 
@@ -84,7 +83,8 @@ class LearnedFusion:
                 "min_data_in_leaf": 20,
                 "deterministic": True,
                 "force_row_wise": True,
-                "num_threads": threads,
+                # OpenMP's threads wait for each other, which takes forever on a busy machine.
+                "num_threads": 1,
                 "verbosity": -1,
             },
             data,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -19,14 +19,14 @@ from lsr.errors import (
     EncoderError,
     EncoderMismatch,
     IndexCorrupt,
-    IndexError_,
     QueryError,
     VectorError,
 )
+from lsr.fusion import DEFAULT_FUSION, Floats, add_up
 from lsr.hits import Explanation, Hits, Kind, TermMatch
 from lsr.index.columns import SortedStrings
 from lsr.index.dense import DenseSide
-from lsr.index.dense_format import DENSE, DenseManifest, has_dense, no_dense
+from lsr.index.dense_format import DENSE, has_dense, no_dense
 from lsr.index.format import Manifest
 from lsr.index.searcher import Searcher
 from lsr.index.segment import Segment, open_vocabulary
@@ -34,6 +34,7 @@ from lsr.vectors import SparseVectors
 
 if TYPE_CHECKING:
     from lsr.encoders.dense import DenseEncoder
+    from lsr.hybrid import Hybrid
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class Index:
         queries: str,
         k: int = ...,
         *,
+        hybrid: str | None = ...,
         method: str = ...,
         exact_floats: bool = ...,
         threads: int = ...,
@@ -129,6 +131,7 @@ class Index:
         queries: Sequence[str],
         k: int = ...,
         *,
+        hybrid: str | None = ...,
         method: str = ...,
         exact_floats: bool = ...,
         threads: int = ...,
@@ -139,6 +142,7 @@ class Index:
         queries: str | Sequence[str],
         k: int = 10,
         *,
+        hybrid: str | None = None,
         method: str = "auto",
         exact_floats: bool = False,
         threads: int = 1,
@@ -148,6 +152,7 @@ class Index:
         Args:
             k: hits wanted; there may be fewer, for a document that shares no term with the
                 query is never a hit.
+            hybrid: a fusion with the dense vectors, such as "rrf"; see `hybrid` for more.
             method: "scan" reads all postings of the query's terms, "pruned" skips blocks
                 that cannot matter, "auto" chooses; "reference" is a slow check in Numba.
                 All give the same hits.
@@ -158,6 +163,9 @@ class Index:
         be loaded (see `use_encoder`).
         """
         texts = [queries] if isinstance(queries, str) else list(queries)
+        if hybrid is not None:
+            searching = {"method": method, "exact_floats": exact_floats, "threads": threads}
+            return self.hybrid(hybrid, **searching).search(queries, k)
         hits = self.search_vectors(
             self.encoder.encode_queries(texts),
             k,
@@ -167,6 +175,16 @@ class Index:
             queries=texts,
         )
         return hits[0] if isinstance(queries, str) else hits
+
+    def hybrid(self, fusion: str = DEFAULT_FUSION, **options: Any) -> Hybrid:
+        """Search by several retrievers of this index, by default its terms and dense vectors.
+
+        `options` are those of `lsr.index_hybrid.of_index`.  Keep what it returns, for many
+        questions.
+        """
+        from lsr.index_hybrid import of_index
+
+        return of_index(self, fusion, **options)
 
     def search_vectors(
         self,
@@ -331,6 +349,34 @@ class Index:
             segment, row = self._place(document)
             raise IndexCorrupt(segment.path, f"document {segment.ids[row]!r}: {error}") from None
 
+    def places(self, documents: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """Where documents, by their numbers, stood in the collection as it was given."""
+        return self._searcher.positions[np.asarray(documents, np.int64)].astype(np.int64)
+
+    def numbers(self, places: npt.ArrayLike) -> npt.NDArray[np.uint32]:
+        """The numbers of documents by their places in the collection: what `places` undoes."""
+        return self._numbers[np.asarray(places, np.int64)]
+
+    @cached_property
+    def _numbers(self) -> npt.NDArray[np.uint32]:
+        positions = self._searcher.positions
+        numbers = np.empty(positions.size, np.uint32)
+        if positions.max(initial=0) >= max(1, positions.size):
+            raise IndexCorrupt(self.path, "a document has an impossible place")
+        numbers[positions] = np.arange(positions.size, dtype=np.uint32)
+        return numbers
+
+    def score(
+        self, vector: SparseVectors, documents: npt.ArrayLike, *, exact_floats: bool = False
+    ) -> Floats:
+        """The scores of documents, by their numbers, for a query of one row, float64.
+
+        They are those of a search, and 0 for documents that share no term with the query.
+        """
+        numbers = np.asarray(documents, np.uint32)
+        # A sum of floats depends on its order: by ascending terms, as in a search.
+        return add_up(self._products(vector, numbers, exact_floats)[3].T)
+
     def explain(
         self,
         query: str | None,
@@ -341,24 +387,15 @@ class Index:
         exact_floats: bool = False,
     ) -> Explanation:
         """The products behind a document's score; `Hit.explain` fills in the arguments."""
-        integers = self._searcher.quantize(vector)
-        numbers = np.array([document], np.uint32)
-        if exact_floats:
-            given = np.searchsorted(vector.terms, integers.terms)
-            query_weights = vector.weights[given].astype(np.float64)
-            weights = self._searcher.given_weights(numbers, integers.terms)[0].astype(np.float64)
-            products = query_weights * weights
-        else:
-            stored = self._searcher.stored_weights(numbers, integers.terms)[0].astype(np.float64)
-            products = integers.weights * stored * integers.steps[0]
-            query_weights = integers.weights * (integers.steps[0] / self.manifest.step)
-            weights = stored * self.manifest.step
+        found, query_weights, (weights,), (products,) = self._products(
+            vector, np.array([document], np.uint32), exact_floats
+        )
         literal = self._literal(query, document)
         terms = []
-        for place in np.lexsort((integers.terms, -products)):
+        for place in np.lexsort((found, -products)):
             if weights[place] == 0:
                 continue
-            term = int(integers.terms[place])
+            term = int(found[place])
             part, word = self._part_and_word(term)
             kind: Kind | None = None
             if literal is not None:
@@ -375,53 +412,36 @@ class Index:
             )
         return Explanation(self.id_of(document), score, terms)
 
-    def info(self) -> dict[str, Any]:
-        """Counts, sizes by part in bytes, active terms a document, encoder: JSON values."""
-        sizes: dict[str, int] = {}
-        for name, entry in self.manifest.files.items():
-            part = Path(name).stem
-            sizes[part] = sizes.get(part, 0) + entry.size
-        active = np.concatenate(
+    def _products(
+        self, vector: SparseVectors, documents: npt.NDArray[np.uint32], exact_floats: bool
+    ) -> tuple[npt.NDArray[np.uint32], Floats, Floats, Floats]:
+        """A query's terms and weights, those of documents, and the products, as scored.
+
+        The last two have the shape (documents, terms), and 0 where a document lacks a term.
+        """
+        integers = self._searcher.quantize(vector)
+        if exact_floats:
+            given = np.searchsorted(vector.terms, integers.terms)
+            query_weights = vector.weights[given].astype(np.float64)
+            weights = self._searcher.given_weights(documents, integers.terms).astype(np.float64)
+            return integers.terms, query_weights, weights, query_weights * weights
+        stored = self._searcher.stored_weights(documents, integers.terms).astype(np.float64)
+        query_weights = integers.weights * (integers.steps[0] / self.manifest.step)
+        products = integers.weights * stored * integers.steps[0]
+        return integers.terms, query_weights, stored * self.manifest.step, products
+
+    @property
+    def active_terms(self) -> npt.NDArray[np.uint32]:
+        """How many terms each document has, by its number."""
+        return np.concatenate(
             [np.empty(0, np.uint32), *(segment.active for segment in self._segments)]
         )
-        summary = {"mean": 0.0, "median": 0.0, "p99": 0.0, "largest": 0}
-        if active.size:
-            summary = {
-                "mean": float(active.mean()),
-                "median": float(np.median(active)),
-                "p99": float(np.percentile(active, 99)),
-                "largest": int(active.max()),
-            }
-        return {
-            "path": str(self.path),
-            "documents": len(self),
-            "postings": self.manifest.postings,
-            "vocabulary": self.manifest.vocabulary,
-            "segments": [asdict(segment) for segment in self.manifest.segments],
-            "bits": self.manifest.bits,
-            "step": self.manifest.step,
-            "kept": self.manifest.kept,
-            "active_terms": summary,
-            "sizes": sizes,
-            "encoder": self.manifest.encoder,
-            "dense": self._dense_info(),
-            "created_by": self.manifest.created_by,
-        }
 
-    def _dense_info(self) -> dict[str, Any] | None:
-        if not has_dense(self.path):
-            return None
-        try:
-            manifest = DenseManifest.read(self.path / DENSE)
-        except IndexError_ as error:  # the rest is worth knowing
-            return {"problem": str(error)}
-        return {
-            "documents": manifest.documents,
-            "dimensions": manifest.dimensions,
-            "kind": manifest.kind,
-            "sizes": {name: entry.size for name, entry in manifest.files.items()},
-            "encoder": manifest.encoder,
-        }
+    def info(self) -> dict[str, Any]:
+        """Counts, sizes by part in bytes, active terms a document, encoders: JSON values."""
+        from lsr.index_info import info
+
+        return info(self)
 
     def _hits(
         self,
@@ -435,10 +455,17 @@ class Index:
         found = self._searcher.search(
             vectors, k, method=method, exact_floats=exact_floats, threads=threads
         )
-        return [
-            Hits(self, text, vectors, row, hits, exact_floats)
-            for row, (text, hits) in enumerate(zip(texts, found, strict=True))
-        ]
+
+        def hits(row: int, text: str | None) -> Hits:
+            documents, scores = found[row].documents, found[row].scores
+
+            def why(rank: int) -> Explanation:
+                document, score = int(documents[rank]), float(scores[rank])
+                return self.explain(text, vectors[row], document, score, exact_floats=exact_floats)
+
+            return Hits(self, text, documents, scores, why)
+
+        return [hits(row, text) for row, text in enumerate(texts)]
 
     def _place(self, document: int) -> tuple[Segment, int]:
         bases = self._searcher.bases

@@ -17,8 +17,9 @@ from lsr.errors import QueryError
 from lsr.eval.measures import parse_measures, scores
 from lsr.eval.results import Qrels
 from lsr.fusion import Fused, Method, Missing, Ranked, fuse
+from lsr.hybrid import Candidates
 
-Lists = Mapping[str, Sequence[Ranked]]  # query id -> one list a retriever
+Lists = Mapping[str, Candidates]  # of each query by its id
 Weights = tuple[float, ...]
 Fuse = Callable[[Sequence[Ranked]], Ranked | Fused]
 
@@ -64,7 +65,6 @@ def tune(
     seed: int = 0,
     steps: int = 10,
     missing: Missing = "zero",
-    minima: Sequence[float] | None = None,
     k: int = 1000,
     advance: Callable[[int], None] | None = None,
 ) -> Tuned:
@@ -87,10 +87,11 @@ def tune(
     values = np.empty((len(tried), len(queries)))
     for number, weights in enumerate(tried):
 
-        def weighted(given: Sequence[Ranked], weights: Weights = weights) -> Fused:
-            return fuse(given, method, weights=weights, missing=missing, minima=minima, k=k)
+        def weighted(query: str, weights: Weights = weights) -> Fused:
+            found, minima = lists[query]
+            return fuse(found, method, weights=weights, missing=missing, minima=minima, k=k)
 
-        found = _values(queries, lists, qrels, ids, measure, weighted)
+        found = _values(queries, qrels, ids, measure, weighted)
         values[number] = [found[query] for query in queries]
         if advance is not None:
             advance(1)
@@ -133,7 +134,11 @@ def cross_validate(
     for held in split(queries, folds, seed):
         out = set(held)
         trained = train([query for query in queries if query not in out])
-        values.update(_values(held, lists, qrels, ids, measure, trained))
+
+        def fused(query: str, trained: Fuse = trained) -> Ranked | Fused:
+            return trained(lists[query].lists)
+
+        values.update(_values(held, qrels, ids, measure, fused))
     return {query: values[query] for query in queries}
 
 
@@ -182,7 +187,7 @@ def _checked(lists: Lists, qrels: Qrels) -> tuple[list[str], int]:
     missing = [query for query in queries if query not in lists]
     if missing:
         raise QueryError(f"there are no lists for the judged query {missing[0]!r}; search it first")
-    counts = {len(lists[query]) for query in queries}
+    counts = {len(lists[query].lists) for query in queries}
     if len(counts) > 1 or 0 in counts:
         raise QueryError(
             f"queries have {' and '.join(map(str, sorted(counts)))} lists; give one a retriever"
@@ -192,15 +197,14 @@ def _checked(lists: Lists, qrels: Qrels) -> tuple[list[str], int]:
 
 def _values(
     queries: Sequence[str],
-    lists: Lists,
     qrels: Qrels,
     ids: Sequence[str],
     measure: str,
-    fused: Fuse,
+    fused: Callable[[str], Ranked | Fused],
 ) -> Mapping[str, float]:
     run = {}
     for query in queries:
-        found = fused(lists[query])
+        found = fused(query)
         run[query] = {
             ids[place]: score
             for place, score in zip(found.places.tolist(), found.scores.tolist(), strict=True)

@@ -20,6 +20,7 @@ from lsr.cli.inspect import info, verify
 from lsr.cli.keyphrases import add_keyphrases
 from lsr.cli.models import models
 from lsr.cli.search import search
+from lsr.cli.tune import tune
 from lsr.errors import LsrError
 
 
@@ -36,7 +37,8 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (index, search, evaluate, compare, info, verify, encode, models, export, import_):
+_COMMANDS = (index, search, evaluate, compare, tune, info, verify, encode, models, export, import_)
+for command in _COMMANDS:
     cli.add_command(command)
 cli.add_command(add_keyphrases)
 

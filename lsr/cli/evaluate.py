@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from lsr.cli.hybrid import hybrid_of, hybrid_options
 from lsr.cli.options import (
     encoder_option,
     encoding_options,
@@ -48,6 +49,9 @@ _OF_SEARCHING = (
     "run_out",
     "report",
     "fresh",
+    "dense",
+    "hybrid",
+    "prf",
 )
 _FILE = click.Path(path_type=Path)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -71,6 +75,10 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 )
 @encoding_options
 @precision_option
+@click.option(
+    "--dense", metavar="D", help="Dense vectors for --hybrid: minilm, a folder, or a HUB-ID."
+)
+@hybrid_options
 @click.option("--split", metavar="NAME", help="Which judgments (default: the usual ones).")
 @click.option("--queries", metavar="FILE", help="Queries, where DATASET holds documents alone.")
 @click.option("--qrels", metavar="FILE|ZIP", help="Judgments, where they are not in DATASET.")
@@ -125,6 +133,7 @@ def evaluate(
     lsr eval scifact --encoder bm25 --measures "nDCG@10 R@100"
     lsr eval nfcorpus.zip --index nfcorpus --weights bm25=.6,splade-tiny=.4
     lsr eval --suite small --data zips --encoder bm25 --encoder splade-tiny --report report
+    lsr eval nfcorpus.zip --dense minilm --hybrid
     lsr eval --run-file nfcorpus.trec --qrels nfcorpus.zip --json
     """
     command = shlex.join(["lsr", *map(str, context.obj or ["eval"])])
@@ -136,6 +145,9 @@ def evaluate(
             raise click.UsageError("--run-file needs --qrels FILE|ZIP.")
         results = [_measure_run(run_file, asked["qrels"], asked["split"], asked["measures"])]
     else:
+        asked["how"] = hybrid_of(context, asked)
+        if asked["dense"] is not None and asked["how"] is None:
+            raise click.UsageError("--dense is searched with --hybrid; add it.")
         settings = {
             name: asked[name]
             for name in _SETTINGS
@@ -186,11 +198,18 @@ class _Experiments:
         if asked["weights"] is not None and len(encoders) > 1:
             raise click.UsageError("--weights are for one --encoder.")
         self.several = len(encoders) > 1 or len(datasets) > 1 or len(datasets[0][1]) > 1
-        if self.several:
+        if self.several or asked["how"] is not None:
             self._check_encoders(encoders)
         elif asked["run_out"] is not None:
             writable(click.get_current_context(), click.Option(["--run"]), asked["run_out"])
-        options = Options(asked["k"], asked["weights"], self.settings, asked["fresh"])
+        options = Options(
+            asked["k"],
+            asked["weights"],
+            self.settings,
+            asked["fresh"],
+            asked["dense"],
+            asked["how"],
+        )
         results = []
         for name, parts in datasets:
             for encoder in encoders:
@@ -233,11 +252,19 @@ class _Experiments:
         return list(found.items())
 
     def _check_encoders(self, encoders: Sequence[str | None]) -> None:
-        """The second encoder's name must not be found wrong when the first has done its work."""
+        """What a later encoder is called, or a retriever, must not be found wrong after work."""
         from lsr.encoders import DEFAULT_ENCODER, load_encoder
+        from lsr.encoders.dense import load_dense
+        from lsr.index_hybrid import Names
 
+        asked = self.asked
+        dense = load_dense(asked["dense"]).name if asked["dense"] is not None else None
         for encoder in encoders:
-            load_encoder(encoder or DEFAULT_ENCODER, **self.settings)
+            loaded = load_encoder(encoder or DEFAULT_ENCODER, **self.settings)
+            if asked["how"] is not None and asked["index_path"] is None:
+                names = Names.of_encoders(loaded, dense)
+                chosen = names.chosen(asked["how"]["retrievers"])
+                names.weights(chosen, asked["how"].get("weights"))
 
     def _result(
         self, name: str, parts: Sequence[Dataset], encoder: str | None, options: Options
@@ -271,10 +298,10 @@ class _Experiments:
 
 
 def _write_run(place: Path, result: Result, several: bool) -> None:
-    from lsr.eval.runs import write_run
+    from lsr.eval.runs import file_name, write_run
 
     if several:
-        place = place / result.dataset / f"{result.encoder.replace('/', '_')}.trec"
+        place = place / result.dataset / f"{file_name(result.encoder)}.trec"
         place.parent.mkdir(parents=True, exist_ok=True)
     rows = ((query, list(row), row.values()) for query, row in result.run.items())
     write_run(place, rows, "lsr")

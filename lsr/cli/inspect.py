@@ -106,8 +106,10 @@ def _words(value: Any) -> Any:
     """The settings of one side of an encoder, without those that are off; others as they are."""
     if not isinstance(value, dict):
         return value
-    named = {key: setting for key, setting in value.items() if setting}
-    return ", ".join(v if isinstance(v, str) else f"{key}={v}" for key, v in named.items())
+    named = {key: setting for key, setting in value.items() if setting and setting != "all"}
+    return ", ".join(
+        v if isinstance(v, str) and key != "phrases" else f"{key}={v}" for key, v in named.items()
+    )
 
 
 @click.command()
@@ -122,9 +124,10 @@ def verify(index: Path) -> None:
 
     from lsr.index import dense
     from lsr.index.verify import problems
+    from lsr.index_hybrid import learned_problems
 
     found = 0
-    for problem in chain(problems(index), dense.problems(index)):
+    for problem in chain(problems(index), dense.problems(index), learned_problems(index)):
         found += 1
         click.echo(problem, err=True)
     if found:

@@ -22,16 +22,23 @@ _PLAIN_COLUMNS = 100
 
 
 @click.command()
+@click.option("--methods", is_flag=True, help="List methods: what each computes and needs.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def models(as_json: bool) -> None:
+def models(methods: bool, as_json: bool) -> None:
     """List the encoders that come with lsr and those known by name.
 
     \b
     lsr models
+    lsr models --methods
     lsr models --json
     """
     from lsr.encoders.known import KNOWN
 
+    if methods:
+        from lsr.cli.methods import print_methods
+
+        print_methods(as_json)
+        return
     if as_json:
         write_json([asdict(model) for model in KNOWN])
         return

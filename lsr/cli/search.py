@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lsr.cli.hits import as_json, print_plain, print_table
+from lsr.cli.hybrid import hybrid_of, hybrid_options
 from lsr.cli.laps import Laps
 from lsr.cli.options import weights_option, writable, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.runs import RunRow
-    from lsr.hits import Explanation, Hit, Hits
+    from lsr.hybrid import Hybrid
     from lsr.retrieval import Index
 
-_SNIPPET = 240
 _BATCH = 256  # queries encoded, searched and written together
-_BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
 
 
 @click.command()
@@ -37,7 +36,7 @@ _BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
     help="How to search; all give the same hits.",
 )
 @click.option("--explain", is_flag=True, help="Show which terms made the score.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
 @click.option("--profile", is_flag=True, help="Show where the time of a question went.")
 @click.option(
     "--queries",
@@ -52,7 +51,9 @@ _BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
     metavar="OUT.trec",
     help="With --queries: the TREC run to write.",
 )
+@hybrid_options
 @click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
+@click.option("--dense", metavar="D", help="Where that of its dense vectors is now.")
 @weights_option
 @click.option("--device", metavar="D", help="Where the model runs, such as cpu or cuda:0.")
 @click.option("--exact-floats", is_flag=True, help="Rank by the weights as given (--keep-floats).")
@@ -64,21 +65,26 @@ _BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
     metavar="N",
     help="Queries are spread over so many.",
 )
+@click.pass_context
 def search(
+    context: click.Context,
+    /,
     index: Path,
     question: str | None,
     k: int,
     method: str,
     explain: bool,
-    as_json: bool,
+    json_wanted: bool,
     profile: bool,
     queries: str | None,
     run_file: Path | None,
     encoder: str | None,
+    dense: str | None,
     weights: str | None,
     device: str | None,
     exact_floats: bool,
     threads: int,
+    **asked: Any,
 ) -> None:
     """Search INDEX for a QUESTION, or for every query of a file.
 
@@ -86,7 +92,9 @@ def search(
     lsr search nfcorpus "does vitamin D prevent falls"
     lsr search nfcorpus "does vitamin D prevent falls" -k 3 --explain
     lsr search nfcorpus --queries nfcorpus.zip --run nfcorpus.trec -k 1000
+    lsr search nfcorpus "does vitamin D prevent falls" --hybrid --weight .4 --prf rocchio
     """
+    how = hybrid_of(context, asked)
     if (question is None) == (queries is None):
         raise click.UsageError("Give one QUESTION, or --queries FILE.")
     if queries is not None and run_file is None:
@@ -100,40 +108,61 @@ def search(
     laps.done("opening the index")
     if encoder is not None or device is not None or weights is not None:
         opened.use_encoder(encoder, device=device, weights=weights)
+    if dense is not None:
+        opened.use_dense_encoder(dense, device=device)
     options: dict[str, Any] = {"method": method, "exact_floats": exact_floats, "threads": threads}
+    hybrid = opened.hybrid(**how, **options) if how is not None else None
     if question is None:
         assert queries is not None
         assert run_file is not None
-        count = search_file(opened, queries, run_file, k, options)
+        count = search_file(opened, queries, run_file, k, options, hybrid)
         click.echo(f"{run_file}: {count:,} queries", err=True)
         return
-    loaded = opened.encoder
-    laps.done("loading the encoder")
-    vectors = loaded.encode_queries([question])
-    laps.done("encoding the question")
-    (hits,) = opened.search_vectors(vectors, k, queries=[question], **options)
-    laps.done("searching")
-    if as_json:
+    if hybrid is not None:
+        laps.done("loading the encoders")
+        hits = hybrid.search(question, k)
+        laps.done("encoding the question and searching")
+    else:
+        loaded = opened.encoder
+        laps.done("loading the encoder")
+        vectors = loaded.encode_queries([question])
+        laps.done("encoding the question")
+        (hits,) = opened.search_vectors(vectors, k, queries=[question], **options)
+        laps.done("searching")
+    if json_wanted:
         write_json(
-            {"query": question, "hits": [_as_json(hit, explain) for hit in hits]},
+            {"query": question, "hits": [as_json(hit, explain) for hit in hits]},
         )
     elif sys.stdout.isatty():
-        _print_table(hits, explain)
+        print_table(hits, explain)
     else:
-        _print_plain(hits, explain)
+        print_plain(hits, explain)
     laps.done("explaining and printing")
     if profile:
         laps.show()
 
 
-def search_file(index: Index, queries: str, run_file: Path, k: int, options: dict[str, Any]) -> int:
+def search_file(
+    index: Index,
+    queries: str,
+    run_file: Path,
+    k: int,
+    options: dict[str, Any],
+    hybrid: Hybrid | None,
+) -> int:
     """Search every query of a file and write a run; return how many there were."""
     from lsr.data.queries import is_encoded, read_queries, read_query_vectors
+    from lsr.errors import QueryError
     from lsr.eval.runs import write_run
     from lsr.progress import Progress
 
     vectors = None
     if is_encoded(queries):
+        if hybrid is not None:
+            raise QueryError(
+                f"{queries} holds vectors of terms, and several retrievers need the texts of "
+                "queries; give a file of texts, or leave out --hybrid and --prf"
+            )
         names, vectors = read_query_vectors(queries, index.find_term)
     else:
         asked = read_queries(queries)
@@ -144,139 +173,13 @@ def search_file(index: Index, queries: str, run_file: Path, k: int, options: dic
             for start in range(0, len(names), _BATCH):
                 stop = min(start + _BATCH, len(names))
                 if vectors is not None:
-                    part = vectors[start:stop]
+                    hits = index.search_vectors(vectors[start:stop], k, **options)
                 else:
-                    part = index.encoder.encode_queries([q.text for q in asked[start:stop]])
-                hits = index.search_vectors(part, k, **options)
+                    texts = [query.text for query in asked[start:stop]]
+                    hits = hybrid.search(texts, k) if hybrid else index.search(texts, k, **options)
                 for name, found in zip(names[start:stop], hits, strict=True):
                     yield name, found.ids.tolist(), found.scores.tolist()
                 bar.advance(stop - start)
 
         write_run(run_file, rows(), "lsr")
     return len(names)
-
-
-def _as_json(hit: Hit, explain: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "id": hit.id,
-        "score": hit.score,
-        "title": hit.title,
-        "text": hit.text,
-    }
-    if explain:
-        why = hit.explain()
-        if why.parts:
-            found["parts"] = why.parts
-        found["terms"] = [
-            {
-                "term": match.term,
-                "query_weight": match.query_weight,
-                "document_weight": match.document_weight,
-                "product": match.product,
-                "kind": match.kind,
-                **({"part": match.part} if match.part is not None else {}),
-            }
-            for match in why.terms
-        ]
-    return found
-
-
-def snippet(text: str, words: list[str], length: int = _SNIPPET) -> str:
-    """A piece of a text around the first of the words that it contains."""
-    text = re.sub(r"\s+", " ", text).strip()
-    if len(text) <= length:
-        return text
-    places = [
-        match.start()
-        for word in words
-        if (match := re.search(rf"\b{re.escape(word)}", text, re.IGNORECASE))
-    ]
-    start = max(0, min(places, default=0) - length // 4)
-    if start:
-        start = text.find(" ", start) + 1
-    end = text.rfind(" ", 0, start + length) if start + length < len(text) else len(text)
-    end = end if end > start else start + length
-    return ("… " if start else "") + text[start:end] + (" …" if end < len(text) else "")
-
-
-def _words(explanation: Explanation) -> list[str]:
-    """Words to show a text around; pieces of words stand in too many places."""
-    literal = (match.term for match in explanation.terms if match.kind == "literal")
-    return [term for term in literal if len(term) > 2]
-
-
-def _print_plain(hits: Hits, explain: bool) -> None:
-    for rank, hit in enumerate(hits, 1):
-        why = hit.explain()
-        click.echo(f"{rank}\t{hit.score:.4f}\t{hit.id}\t{hit.title}")
-        click.echo(f"\t{snippet(hit.text, _words(why))}")
-        if explain:
-            for line in str(why).splitlines()[1:]:
-                click.echo(f"\t{line.removeprefix('  ')}")
-    if not len(hits):
-        click.echo("No document shares a term with the question.", err=True)
-
-
-def _print_table(hits: Hits, explain: bool) -> None:
-    from rich.console import Console, Group
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    if not len(hits):
-        console.print("No document shares a term with the question.")
-        return
-    table = Table(show_header=True, header_style="bold", box=None, pad_edge=False, padding=(0, 2))
-    table.add_column("", justify="right", style="dim")
-    table.add_column("score", justify="right", style="cyan")
-    table.add_column("document", ratio=1)
-    for rank, hit in enumerate(hits, 1):
-        why = hit.explain()
-        parts: list[Any] = [
-            Text.assemble((hit.title, "bold"), ("  " + hit.id, "dim"))
-            if hit.title
-            else Text(hit.id, "bold")
-        ]
-        words = _words(why)
-        body = Text(snippet(hit.text, words))
-        if words:
-            pattern = "|".join(rf"\b{re.escape(word)}\w*" for word in words)
-            body.highlight_regex(f"(?i){pattern}", "green")
-        parts.append(body)
-        if explain and why.terms:
-            parts.append(_bars(why, console.width))
-        parts.append(Text(""))
-        table.add_row(str(rank), f"{hit.score:.3f}", Group(*parts))
-    console.print(table)
-
-
-def _bars(why: Explanation, width: int) -> Any:
-    from rich.table import Table
-    from rich.text import Text
-
-    most = why.terms[0].product
-    names = [*why.parts, *(match.term for match in why.terms)]
-    room = width - _BESIDE_BARS - max(map(len, names))
-    longest = min(20, room) if room >= 4 else 0  # no bars where the numbers need the room
-    bars = Table(show_header=True, header_style="dim", box=None, pad_edge=False, padding=(0, 1))
-    bars.add_column("term", overflow="fold", min_width=8)
-    bars.add_column("kind", no_wrap=True)
-    for name in ("query", "document", "product"):
-        bars.add_column(name, justify="right", no_wrap=True)
-    bars.add_column("", no_wrap=True)
-    for part, matches in why.groups():
-        if part is not None:
-            bars.add_row(Text(part, "bold"), "", "", "", Text(f"{why.parts[part]:.3f}", "bold"))
-        for match in matches:
-            colour = "green" if match.kind == "literal" else "yellow"
-            length = max(1, round(longest * match.product / most)) if longest else 0
-            bars.add_row(
-                Text(match.term),  # a term may look like markup: [unused-7]
-                match.kind or "",
-                f"{match.query_weight:.3f}",
-                f"{match.document_weight:.3f}",
-                f"{match.product:.3f}",
-                Text("█" * length, colour),
-            )
-    bars.add_row(Text("sum", "dim"), "", "", "", Text(f"{why.score:.3f}", "bold"), "")
-    return bars

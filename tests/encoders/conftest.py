@@ -106,16 +106,29 @@ def add_token_head(folder: Path, head: str) -> None:
         }
 
     weights = load_file(folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    if head == "epic":  # beside the output layer of the language model, which it needs
+        for name in ("query_salience", "doc_salience", "doc_quality"):
+            weights |= linear(name, 1, WIDTH)
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+        return
     kept = ("bert.", "roberta.", "distilbert.", "model.")
     body = {key: value for key, value in weights.items() if key.startswith(kept)}
-    config = json.loads((folder / "config.json").read_text())
     if head == "bge-m3":
         layer = linear("x", 1, WIDTH)
         torch.save({key[2:]: value for key, value in layer.items()}, folder / "sparse_linear.pt")
         architecture = config["architectures"][0].replace("ForMaskedLM", "Model")
+    elif head == "sparta":
+        architecture = config["architectures"][0].replace("ForMaskedLM", "Model")
+    elif head == "deepct":
+        body |= linear("classifier", 1, WIDTH)
+        architecture = config["architectures"][0].replace("MaskedLM", "TokenClassification")
     elif head == "unicoil":
         body |= linear("tok_proj", 1, WIDTH)
         architecture = "UniCoilEncoder"
+    elif head == "tildev2":
+        body |= linear("tok_proj", 1, WIDTH)
+        architecture = "TILDEv2"
     else:
         body |= linear("impact_score_encoder.0", WIDTH, WIDTH)
         body |= linear("impact_score_encoder.2", 1, WIDTH)

@@ -95,7 +95,7 @@ class Plain:
     def saturated(self, values: Any) -> Any:
         return self.torch.log(1 + self.torch.clamp(values, min=0))
 
-    def prosper(self, text: str, network: dict[str, Any], window: int) -> Any:
+    def prosper(self, text: str, network: dict[str, Any], top: int) -> Any:
         ids = self.ids(text)
         if not ids:
             return self.torch.zeros(ROWS)
@@ -105,7 +105,7 @@ class Plain:
         if "bias" in network:
             strength = strength + network["bias"]
         whole = base + self.literal(text) * (strength.max() - strength)
-        kept = whole.argsort(descending=True)[:window]
+        kept = whole.argsort(descending=True)[:top]
         cut = self.torch.zeros(ROWS)
         cut[kept] = whole[kept]
         return cut
@@ -177,26 +177,26 @@ def declare(folder: Path, query: dict[str, Any], document: dict[str, Any]) -> No
     (folder / "lsr.json").write_text(json.dumps({"query": query, "document": document}))
 
 
-@pytest.mark.parametrize("window", [1, 7, 319])
-def test_window_and_length(tmp_path: Path, window: int) -> None:
-    """Few enough to bind: the window in the table of methods is wider than tiny vocabularies."""
+@pytest.mark.parametrize("top", [1, 7, 319])
+def test_top_and_length(tmp_path: Path, top: int) -> None:
+    """Few enough to bind: the numbers in the table of methods are larger than tiny vocabularies."""
     folder = make_decoder(tmp_path / "tiny")
     declare(
         folder,
-        {"head": "mlm", "positions": "last", "window": window, "unit": True},
-        {"head": "mlm", "positions": "last", "window": window},
+        {"head": "mlm", "positions": "last", "top": top, "unit": True},
+        {"head": "mlm", "positions": "last", "top": top},
     )
     whole = load_encoder(f"splade-max:{folder}", max_length=LENGTH)
     declared: Any = load_encoder(str(folder), max_length=LENGTH)
-    assert declared.identity["document"]["window"] == window
+    assert declared.identity["document"]["top"] == top
     documents = dense(declared.encode_documents(TEXTS))
     plain = Plain(folder)
     for row, text in zip(documents, TEXTS, strict=True):
         if not plain.ids(text):
             continue
         last = np.asarray(plain.saturated(plain.run(plain.ids(text))[0][-1]))
-        kept = np.sort(last)[::-1][:window]
-        assert np.sort(row)[::-1][:window] == pytest.approx(kept, abs=1e-4)
+        kept = np.sort(last)[::-1][:top]
+        assert np.sort(row)[::-1][:top] == pytest.approx(kept, abs=1e-4)
         assert (row > 0).sum() == (kept > 0).sum()
     lengths = np.linalg.norm(documents, axis=1, keepdims=True)
     queries = dense(declared.encode_queries(TEXTS))
@@ -459,16 +459,19 @@ def test_an_adapter_for_an_adapter_is_refused(tmp_path: Path) -> None:
 def test_an_adapter_is_for_a_language_model(tmp_path: Path) -> None:
     base = make_decoder(tmp_path / "base")
     make_adapter(tmp_path / "adapter", base)
-    with pytest.raises(EncoderError, match="merged into language models alone"):
+    with pytest.raises(EncoderError, match="merged for the head mlm alone"):
         load_encoder(f"unicoil:{tmp_path / 'adapter'}", max_length=LENGTH)
 
 
-def test_a_pair_of_decoders_is_no_folder(tmp_path: Path) -> None:
-    folders = [make_decoder(tmp_path / name) for name in ("documents", "queries")]
+def test_a_pair_of_decoders_is_one_folder_when_saved(tmp_path: Path) -> None:
+    tied = {"documents": True, "queries": False}
+    folders = [make_decoder(tmp_path / name, tied=both) for name, both in tied.items()]
     encoder: Any = load_encoder(f"efficient-splade:{folders[0]},{folders[1]}", max_length=LENGTH)
-    with pytest.raises(EncoderError, match="cannot be written as one folder"):
-        encoder.save(tmp_path / "saved")
-    assert not (tmp_path / "saved").exists()
+    assert encoder.encode_queries(TEXTS) != encoder.encode_documents(TEXTS)
+    encoder.save(tmp_path / "saved")
+    saved = load_encoder(str(tmp_path / "saved"), max_length=LENGTH)
+    assert saved.encode_queries(TEXTS) == encoder.encode_queries(TEXTS)
+    assert saved.encode_documents(TEXTS) == encoder.encode_documents(TEXTS)
 
 
 def test_a_text_read_twice_takes_twice_the_memory(tmp_path: Path) -> None:

@@ -11,15 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.encoders.heads import ISA_VARIABLE, ISAS, TermHead, TokenHead, isa
+from lsr.encoders.heads import ISA_VARIABLE, ISAS, FirstHead, TermHead, TokenHead, isa
 from lsr.encoders.methods import Side
 from lsr.errors import EncoderError
 
 FOLDER = Path("some") / "model"
 ACTIVATIONS: dict[str, Any] = {
-    "relu": lambda x: x,
-    "log1p": np.log1p,
-    "double-log1p": lambda x: np.log1p(np.log1p(x)),
+    "relu": lambda x: np.maximum(x, 0),
+    "log1p": lambda x: np.log1p(np.maximum(x, 0)),
+    "double-log1p": lambda x: np.log1p(np.log1p(np.maximum(x, 0))),
+}
+OF_NETWORKS: dict[str, Any] = {
+    **ACTIVATIONS,
+    "identity": lambda x: x,
+    "log1p-softplus": lambda x: np.log(1 + np.log(1 + np.exp(x))),
 }
 
 
@@ -59,7 +64,7 @@ def test_terms_of_all_positions(pooling: Any, activation: Any) -> None:
     ids = some_ids(random, [5, 0, 40, 1], 100)
     hidden = floats(random, 46, 24)
     rows = TermHead(FOLDER, (weight, bias)).rows(Side("mlm", activation, pooling), ids, hidden)
-    weights = ACTIVATIONS[activation](np.maximum(hidden @ weight.T + bias, 0))
+    weights = ACTIVATIONS[activation](hidden @ weight.T + bias)
     assert len(rows) == 4
     for (terms, found), part in zip(rows, np.split(weights, [5, 5, 45]), strict=True):
         expected = part.sum(0) if pooling == "sum" else part.max(0, initial=0)
@@ -84,17 +89,19 @@ def plain_tokens(layers: Any, side: Side, own: Any, states: Any, special: Any) -
     for token, state in zip(own.tolist(), states.astype(float), strict=True):
         for number, (weight, bias) in enumerate(layers):
             state = weight @ (np.maximum(state, 0) if number else state) + bias
-        weight = float(ACTIVATIONS[side.activation](max(0.0, state.item())))
+        weight = float(OF_NETWORKS[side.activation](state.item()))
         if token not in special:
-            before = found.get(token, 0.0)
-            found[token] = max(before, weight) if side.pooling == "max" else before + weight
+            before = found.get(token)
+            if before is not None:
+                weight = max(before, weight) if side.pooling == "max" else before + weight
+            found[token] = weight
     return {token: weight for token, weight in found.items() if weight > 0}
 
 
 @given(
     st.lists(st.integers(0, 30), min_size=1, max_size=4),
     st.sampled_from(["max", "sum"]),
-    st.sampled_from(list(ACTIVATIONS)),
+    st.sampled_from(list(OF_NETWORKS)),
     st.integers(1, 3),
     st.integers(0, 1 << 32),
 )
@@ -120,6 +127,45 @@ def test_a_weight_a_token(
         assert (np.diff(terms.astype(np.int64)) > 0).all()
         for term, weight in zip(terms.tolist(), weights.tolist(), strict=True):
             assert weight == pytest.approx(expected.get(term, 0), rel=1e-4, abs=1e-5)
+
+
+def test_numbers_below_zero_are_no_weights() -> None:
+    """They count where a token's numbers are added up, and softplus leaves none."""
+    layer = np.ones((1, 1), np.float32), np.zeros(1, np.float32)
+    ids = [np.array([5, 6, 5, 7, 7], np.uint32)]
+    hidden = np.array([[3], [-1], [-1], [-4], [2]], np.float32)
+
+    def row(activation: Any, pooling: Any) -> dict[int, float]:
+        head = TokenHead(FOLDER, [layer], np.empty(0, np.uint32))
+        (found,) = head.rows(Side("mlp", activation, pooling), ids, hidden)
+        return dict(zip(*(part.tolist() for part in found), strict=True))
+
+    assert row("identity", "sum") == {5: 2}
+    assert row("relu", "sum") == {5: 3, 7: 2}
+    assert row("identity", "max") == row("relu", "max") == {5: 3, 7: 2}
+    assert row("log1p-softplus", "max")[6] == pytest.approx(np.log(1 + np.log(1 + np.exp(-1))))
+    hidden[:] = -200  # beyond the range of exp in float32
+    assert row("log1p-softplus", "sum") == {}
+    hidden[:] = 200
+    assert row("log1p-softplus", "max")[6] == pytest.approx(np.log(201))
+
+
+@pytest.mark.parametrize("pooling", ["max", "sum"])
+def test_the_first_position_alone(pooling: Any) -> None:
+    random = np.random.default_rng(3)
+    layer = floats(random, 100, 24), floats(random, 100)
+    ids = some_ids(random, [0, 5, 0, 3, 1, 0], 100)
+    hidden = floats(random, 9, 24)
+    term_head = TermHead(FOLDER, layer)
+    found = FirstHead(term_head).rows(Side("cls-mlm", pooling=pooling), ids, hidden)
+    lengths = [0, 1, 0, 1, 1, 0]
+    expected = term_head.rows(
+        Side("mlm"), [np.zeros(n, np.uint32) for n in lengths], hidden[[0, 5, 8]]
+    )
+    assert [row.tolist() for pair in found for row in pair] == [
+        row.tolist() for pair in expected for row in pair
+    ]
+    assert [bool(terms.size) for terms, _ in found] == [bool(n) for n in lengths]
 
 
 @pytest.mark.parametrize("bad", ["hidden", "weights", "between"])

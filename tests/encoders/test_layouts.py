@@ -230,9 +230,9 @@ def test_plain_folders(folder: Path) -> None:
                 ({"unit": 1}, "unit must be true or false, not 1"),
                 ({"literal_residual": "yes", "positions": "last"}, "literal_residual must be"),
                 ({"literal_residual": True}, 'goes with the head "mlm" and positions "last"'),
-                ({"window": 0}, "window must be a whole number of at least 1, not 0"),
-                ({"window": True}, "window must be"),
-                ({"window": 1.5}, "window must be"),
+                ({"top": 0}, "top must be a whole number of at least 1, not 0"),
+                ({"top": True}, "top must be"),
+                ({"top": 1.5}, "top must be"),
                 ({"head": "mlp", "positions": "echo"}, 'are chosen for the head "mlm" alone'),
                 ({"head": "mlp", "phrases": "sum"}, 'are chosen for the head "mlm" alone'),
             ]

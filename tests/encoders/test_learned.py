@@ -206,7 +206,18 @@ def test_pooling_comes_from_the_checkpoint_unless_given(make_checkpoint: MakeChe
         assert identity["query"]["pooling"] == identity["document"]["pooling"] == pool
 
 
-SUM = {"head": "mlm", "activation": "log1p", "pooling": "sum", "own_terms": False, "ratio": 0.0}
+SUM = {
+    "head": "mlm",
+    "activation": "log1p",
+    "pooling": "sum",
+    "own_terms": False,
+    "ratio": 0.0,
+    "top": None,
+    "positions": "all",
+    "phrases": None,
+    "literal_residual": False,
+    "unit": False,
+}
 
 
 def test_identity_and_restoring(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:

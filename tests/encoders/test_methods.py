@@ -217,20 +217,23 @@ def test_echo_and_last_of_masked_models(make_checkpoint: MakeCheckpoint, kind: s
     check(load_encoder(str(folder), max_length=LENGTH), last, echo)
 
 
-HEADS = {"unicoil": "unicoil", "deepimpact": "deepimpact", "bge-m3": "bge-m3"}
+# Methods with a form of checkpoint of their own.
+HEADS = ["unicoil", "deepimpact", "bge-m3", "deepct", "tildev2", "sparta", "epic"]
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_saved_loaded_indexed_and_explained(
     make_checkpoint: MakeCheckpoint, tmp_path: Path, method: str
 ) -> None:
-    folder = make_checkpoint("bert", head=HEADS.get(method, "mlm"))
+    folder = make_checkpoint("bert", head=method if method in HEADS else "mlm")
     (folder / "idf.json").write_text(json.dumps({"red": 1.5, "planet": 2.0, "mars": 0.5}))
     if method == "prosper":
         add_residual(folder, rows=ROWS)
     name = f"{method}:{folder}"
     if METHODS[method].pair:
-        name += f",{make_checkpoint('distilbert', 'queries')}"
+        head = METHODS[method].query.head
+        own = "unicoil" if head == "mlp" else head
+        name += f",{make_checkpoint('distilbert', 'queries', head=own)}"
     encoder: Any = load_encoder(name, max_length=LENGTH, prune_ratio=0.1)
     encoder.save(tmp_path / "saved")
     saved = load_encoder(str(tmp_path / "saved"), max_length=LENGTH)
@@ -344,3 +347,24 @@ def test_a_long_text_costs_what_is_read_of_it(make_checkpoint: MakeCheckpoint) -
     alone = "red" * 400_000  # one word, which must be read to its end
     assert encoder.encode_queries([alone]).terms.size == 0
     assert encoder.encode_queries([" " * 10_000_000 + "red"]) == encoder.encode_queries(["red"])
+
+
+def test_a_table_in_another_folder_is_written_by_sentence_transformers_form_alone(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    folder = make_checkpoint("bert")
+    (folder / "idf.json").write_text(json.dumps({"red": 1.5, "planet": 2.0}))
+    declared = {"query": {"head": "table", "unit": True}, "document": {"head": "mlm", "top": 9}}
+    load_encoder(str(folder), max_length=LENGTH).save(tmp_path / "router")
+    for source in (folder, tmp_path / "router"):
+        (source / "lsr.json").write_text(json.dumps(declared))
+    encoder: Any = load_encoder(str(folder), max_length=LENGTH)
+    encoder.save(tmp_path / "plain")
+    saved = load_encoder(str(tmp_path / "plain"), max_length=LENGTH)
+    assert saved.encode_queries(TEXTS) == encoder.encode_queries(TEXTS)
+    assert saved.encode_documents(TEXTS) == encoder.encode_documents(TEXTS)
+    apart: Any = load_encoder(str(tmp_path / "router"), max_length=LENGTH)
+    assert apart.encode_queries(TEXTS) == encoder.encode_queries(TEXTS)
+    with pytest.raises(EncoderError, match="cannot be written as one folder"):
+        apart.save(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()

@@ -66,7 +66,7 @@ def test_weights_as_text_and_as_a_mapping(weights: Any) -> None:
         ("bm25=1,", "are no weights"),
         ("bm25=1,bm25=1", "are no weights"),
         ("bm25=1 bm25=2", "are no weights"),
-        ("bm26=1", "no part 'bm26' .*parts are bm25, bm25:bm25l,k1=1.2, my model"),
+        ("bm26=1", "nothing called 'bm26' .*weights for bm25, bm25:bm25l,k1=1.2, my model"),
         ("bm25=nan", "bm25 must be a finite number of at least 0, not nan"),
         ("bm25=inf", "not inf"),
         ("bm25=-1", "not -1.0"),

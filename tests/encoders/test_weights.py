@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from lsr.encoders.bert import load_bert
-from lsr.encoders.weights import TOKEN_HEAD, Tensors
+from lsr.encoders.weights import TOKEN_HEAD, Tensors, token_layers
 from lsr.errors import EncoderError
 
 from .changed import WEIGHTS, change_config
@@ -50,6 +50,14 @@ def test_made_up_sizes_take_no_memory(
     assert most < 10e6
 
 
+def test_layers_of_the_network_for_tokens() -> None:
+    numbered = [f"tok_proj.{number}.{what}" for number in (10, 2, 0) for what in ("weight", "bias")]
+    assert token_layers(numbered) == ["tok_proj.0", "tok_proj.2", "tok_proj.10"]
+    assert token_layers(["bert.x", "classifier.weight", "classifier.bias"]) == ["classifier"]
+    assert token_layers(["x.tok_proj.weight", "tok_proj.x", "cls.bias"]) == []
+    assert token_layers(["classifier.weight", "tok_proj.weight"]) == []
+
+
 def test_tensors_are_accounted_for(tmp_path: Path) -> None:
     save_file(
         {
@@ -65,7 +73,8 @@ def test_tensors_are_accounted_for(tmp_path: Path) -> None:
         assert "a.weight" in tensors
         assert "b" not in tensors
         assert (tensors.rows("a.weight"), tensors.rows("b")) == (3, 0)
-        assert [match[1] for match in tensors.matches(TOKEN_HEAD)] == ["2"]
+        assert [match[1] for match in tensors.matches(TOKEN_HEAD)] == ["tok_proj.2"]
+        assert token_layers(tensors.names) == ["tok_proj.2"]
         with pytest.raises(EncoderError, match=r"has left over a\.LayerNorm\.gamma, a\.weight, so"):
             tensors.check()
         assert (tensors.take("a.weight", 3, 4) == some(3, 4)).all()

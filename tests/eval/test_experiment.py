@@ -200,7 +200,13 @@ def test_the_card_of_provenance(index: lsr.Index, dataset: Dataset) -> None:
     assert card["index"]["quantizer"]["bits"] == 8
     assert card["index"]["encoder"]["name"] == "bm25"
     assert list(card["dataset"]["md5"]) == ["corpus.jsonl", "queries.jsonl", "test.tsv"]
-    assert card["search"] == {"k": 1000, "weights": None, "leaves_out_own": False, "threads": 1}
+    assert card["search"] == {
+        "k": 1000,
+        "weights": None,
+        "hybrid": None,
+        "leaves_out_own": False,
+        "threads": 1,
+    }
 
 
 def test_digests_of_models() -> None:
@@ -208,7 +214,9 @@ def test_digests_of_models() -> None:
     parts = [{"name": "bm25", "encoder": {"name": "bm25"}}, {"name": "m", "encoder": learned}]
     assert provenance.model_digests(learned) == {"m": "abc"}
     assert provenance.model_digests({"kind": "composite", "parts": parts}) == {"m": "abc"}
-    assert provenance.model_digests(None) == {}
+    other = {**learned, "name": "n", "content_hash": "def"}
+    assert provenance.model_digests(learned, other) == {"m": "abc", "n": "def"}
+    assert provenance.model_digests(None, None) == {}
 
 
 def test_the_official_files(

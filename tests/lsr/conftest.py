@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import signal
@@ -14,6 +15,12 @@ import pytest
 
 import lsr
 from lsr.cli import main
+from lsr.dense import add_dense
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tiny_dense import write_tiny_dense
+
+sys.path.pop(0)
 
 SUBJECTS = ["harbour pilots", "tidal mills", "glass bees", "winter wheat", "paper maps", "copper"]
 VERBS = ["guide", "measure", "repair", "describe", "carry", "forget"]
@@ -58,6 +65,25 @@ def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Result]]:
 
     yield call
     signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], io.StringIO]:
+    """Make standard output a terminal of so many columns, and catch what it shows."""
+
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    def make(columns: int) -> io.StringIO:
+        screen = Screen()
+        monkeypatch.setattr("sys.stdout", screen)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("NO_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm")
+        return screen
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -108,6 +134,26 @@ def splade_index(
     """An index of every sixth document by the model, not to be changed."""
     path = tmp_path_factory.mktemp("splade") / "index"
     return lsr.Index.build(path, iter(documents[::6]), encoder="splade-tiny")
+
+
+@pytest.fixture(scope="session")
+def dense_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dense model of 8 dimensions, called "tiny"."""
+    return write_tiny_dense(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def hybrid_index(
+    tmp_path_factory: pytest.TempPathFactory,
+    composite_index: lsr.Index,
+    documents: list[dict[str, str]],
+    dense_model: Path,
+) -> lsr.Index:
+    """The composite index with dense vectors, not to be changed."""
+    path = tmp_path_factory.mktemp("hybrid") / "index"
+    shutil.copytree(composite_index.path, path)
+    add_dense(path, documents[::6], str(dense_model))
+    return lsr.open(path)
 
 
 @pytest.fixture(scope="session")

@@ -140,7 +140,7 @@ def test_weights_for_an_index_that_is_there(
     answer = run(*command, "--weights", "bm25=1")
     assert (answer.code, answer.error) == (
         1,
-        "weights lack bm25:robertson; give one for every part",
+        "weights lack bm25:robertson; give one for each",
     )
 
 

@@ -44,6 +44,7 @@ def test_a_checkpoint_with_phrases(run: Run, corpus: Path, tmp_path: Path) -> No
     assert run("index", corpus, "-o", index, "--encoder", folder).code == 0
     found = run("search", index, "green tea", "-k", 1, "--explain")
     assert "green tea" in found.out
+    assert "mlm, log1p, max, phrases=sum\n" in run("info", index).out
 
 
 def test_count(run: Run, corpus: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,26 +11,7 @@ import click
 import pytest
 
 import lsr
-from lsr.cli.search import snippet
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], io.StringIO]:
-    """Make standard output a terminal of so many columns, and catch what it shows."""
-
-    class Screen(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    def make(columns: int) -> io.StringIO:
-        screen = Screen()
-        monkeypatch.setattr("sys.stdout", screen)
-        monkeypatch.setenv("COLUMNS", str(columns))
-        monkeypatch.setenv("NO_COLOR", "1")
-        monkeypatch.setenv("TERM", "xterm")
-        return screen
-
-    return make
+from lsr.cli.hits import print_table, snippet
 
 
 @pytest.mark.parametrize("name", ["bm25_index", "splade_index"])
@@ -128,9 +108,7 @@ def test_terms_and_texts_are_not_markup(
     index = lsr.open(tmp_path / "i")
     (hits,) = index.search_vectors(lsr.SparseVectors([0, 1], [0], [1]))
     screen = terminal(100)
-    from lsr.cli.search import _print_table
-
-    _print_table(hits, explain=True)
+    print_table(hits, explain=True)
     assert screen.getvalue().count(text) == 2
     assert "[/red]" in screen.getvalue()
 

@@ -353,3 +353,25 @@ def test_the_vector_of_a_number(
     monkeypatch.setattr(splade_index._searcher, "vector", lambda number: wrong)
     with pytest.raises(IndexCorrupt, match=f"document '{splade_index.id_of(3)}': row 0 has term 2"):
         splade_index.vector_of(3)
+
+
+@pytest.mark.parametrize("exact_floats", [False, True])
+def test_scores_of_given_documents(
+    bm25_index: lsr.Index, documents: list[dict[str, str]], exact_floats: bool
+) -> None:
+    vector = bm25_index.encoder.encode_queries(["who repairs tidal mills in northern ports"])
+    (hits,) = bm25_index.search_vectors(vector, 144, exact_floats=exact_floats)
+    numbers = np.arange(144)[::-1]
+    scores = bm25_index.score(vector, numbers, exact_floats=exact_floats)
+    found = dict(zip(hits.documents.tolist(), hits.scores.tolist(), strict=True))
+    assert 0 < len(found) < 144
+    assert scores.tolist() == [found.get(number, 0.0) for number in numbers.tolist()]
+    assert bm25_index.score(vector, []).size == 0
+
+
+def test_numbers_and_places(bm25_index: lsr.Index, documents: list[dict[str, str]]) -> None:
+    places = np.arange(144)
+    numbers = bm25_index.numbers(places)
+    assert not np.array_equal(numbers, places)
+    assert [bm25_index.id_of(n) for n in numbers.tolist()] == [d["id"] for d in documents]
+    assert (bm25_index.places(numbers) == places).all()

@@ -10,25 +10,26 @@ import pytest
 from lsr.errors import QueryError
 from lsr.eval.measures import scores
 from lsr.fusion import Fused, Ranked, fuse
+from lsr.hybrid import Candidates
 from lsr.tuning import cross_validate, grid, split, tune
 
 IDS = [f"d{place}" for place in range(30)]
 QUERIES = [f"q{number:02}" for number in range(13)]
 
 
-def collection() -> tuple[dict[str, list[Ranked]], dict[str, dict[str, int]]]:
+def collection() -> tuple[dict[str, Candidates], dict[str, dict[str, int]]]:
     """Lists of a good and a bad retriever, either at times the better one."""
     rng = np.random.default_rng(4)
     lists, qrels = {}, {}
     for query in QUERIES:
         relevant = rng.choice(30, 5, replace=False)
         qrels[query] = {IDS[place]: int(rng.integers(1, 3)) for place in relevant}
-        lists[query] = []
+        lists[query] = Candidates([], [-4.0, -9.0])
         for noise in (1.2, 2.0):
             values = rng.normal(0, noise, 30)
             values[relevant] += 1.5
             order = np.argsort(-values)[:20]
-            lists[query].append(Ranked(order.astype(np.int64), values[order]))
+            lists[query].lists.append(Ranked(order.astype(np.int64), values[order]))
     return lists, qrels
 
 
@@ -48,7 +49,7 @@ def test_weights_are_the_best_of_the_other_folds(method: str) -> None:
     assert done == [1] * len(tried)
     table = {
         weights: {
-            q: value(qrels, q, fuse(lists[q], method, weights=weights, k=1000))  # type: ignore[arg-type]
+            q: value(qrels, q, fuse(lists[q].lists, method, weights=weights, k=1000))  # type: ignore[arg-type]
             for q in QUERIES
         }
         for weights in tried
@@ -77,8 +78,8 @@ def test_held_out_queries_do_not_choose() -> None:
     """The one query that says the opposite of all others is measured with their weights."""
     right = Ranked(np.array([1, 2]), np.array([2.0, 1.0]))
     wrong = Ranked(np.array([2, 1]), np.array([2.0, 1.0]))
-    lists = {query: [right, wrong] for query in QUERIES}
-    lists["q05"] = [wrong, right]
+    lists = {query: Candidates([right, wrong], [0, 0]) for query in QUERIES}
+    lists["q05"] = Candidates([wrong, right], [0, 0])
     qrels = {query: {"d1": 1} for query in QUERIES}
     tuned = tune(lists, qrels, IDS, "minmax", "RR", folds=len(QUERIES), steps=2)
     assert tuned.weights == (1.0, 0.0)
@@ -88,7 +89,7 @@ def test_held_out_queries_do_not_choose() -> None:
 
 def test_equal_weights_win_ties() -> None:
     same = Ranked(np.array([1, 2]), np.array([2.0, 1.0]))
-    lists = {query: [same, same, same] for query in QUERIES}
+    lists = {query: Candidates([same, same, same], [0, 0, 0]) for query in QUERIES}
     tuned = tune(lists, {q: {"d1": 1} for q in QUERIES}, IDS, "none", "RR@10", folds=3)
     assert tuned.weights == (1 / 3, 1 / 3, 1 / 3)
     assert {fold.weights for fold in tuned.folds} == {(1 / 3, 1 / 3, 1 / 3)}
@@ -97,10 +98,10 @@ def test_equal_weights_win_ties() -> None:
 def test_options_reach_the_fusion() -> None:
     """With the theoretical minimum of the second at -9, and lists that lack documents."""
     lists, qrels = collection()
+    tuned = tune(lists, qrels, IDS, "tmm", "nDCG@5", steps=1, k=3, missing="lowest")
     options = {"missing": "lowest", "minima": [-4.0, -9.0]}
-    tuned = tune(lists, qrels, IDS, "tmm", "nDCG@5", steps=1, k=3, **options)  # type: ignore[arg-type]
     expected = {
-        q: value(qrels, q, fuse(lists[q], "tmm", k=3, **options))  # type: ignore[arg-type]
+        q: value(qrels, q, fuse(lists[q].lists, "tmm", k=3, **options))  # type: ignore[arg-type]
         for q in QUERIES
     }
     assert tuned.equal == pytest.approx(expected)
@@ -109,10 +110,12 @@ def test_options_reach_the_fusion() -> None:
 def test_missing_documents_count_as_told() -> None:
     long = Ranked(np.array([1, 2, 5]), np.array([10.0, 8.0, 1.0]))
     short = Ranked(np.array([3, 4]), np.array([1.0, 0.9]))
-    lists, qrels = {q: [long, short] for q in QUERIES}, {q: {"d2": 1} for q in QUERIES}
+    lists, qrels = (
+        {q: Candidates([long, short], [0, 0]) for q in QUERIES},
+        {q: {"d2": 1} for q in QUERIES},
+    )
     for missing, expected in (("zero", 1 / 4), ("lowest", 1 / 2)):
-        options = {"missing": missing, "minima": [0, 0], "steps": 1}
-        tuned = tune(lists, qrels, IDS, "tmm", "RR@10", **options)  # type: ignore[arg-type]
+        tuned = tune(lists, qrels, IDS, "tmm", "RR@10", missing=missing, steps=1)  # type: ignore[arg-type]
         assert set(tuned.equal.values()) == {expected}
 
 
@@ -158,7 +161,7 @@ def test_cross_validation_of_any_fusion() -> None:
     for number, held in enumerate(split(QUERIES, 3, seed=5)):
         assert seen[number] == [query for query in QUERIES if query not in held]
         for query in held:
-            fused = fuse(lists[query], "rrf", weights=[1 + number, 1], k=10)
+            fused = fuse(lists[query].lists, "rrf", weights=[1 + number, 1], k=10)
             assert values[query] == pytest.approx(value(qrels, query, fused))
 
 
@@ -167,7 +170,7 @@ def test_queries_that_cannot_be_tuned_on() -> None:
     with pytest.raises(QueryError, match="no lists for the judged query 'q13'; search it first"):
         tune(lists, {**qrels, "q13": {"d1": 1}}, IDS, "rrf")
     with pytest.raises(QueryError, match="queries have 1 and 2 lists; give one a retriever"):
-        tune({**lists, "q03": lists["q03"][:1]}, qrels, IDS, "rrf")
+        tune({**lists, "q03": Candidates(lists["q03"].lists[:1], [0])}, qrels, IDS, "rrf")
     with pytest.raises(QueryError, match="0 judged queries cannot be cut into 5 folds"):
         tune(lists, {}, IDS, "rrf")
     with pytest.raises(QueryError, match="is no measure"):
