@@ -16,11 +16,16 @@ import torch
 import transformers
 from transformers.utils import logging
 
+from lsr.encoders.adapters import base_of, merge
 from lsr.encoders.heads import Head, head_of, not_finite
-from lsr.encoders.methods import Precision, Side
+from lsr.encoders.layouts import is_causal
+from lsr.encoders.methods import OF_LOGITS, Precision, Side
 from lsr.encoders.networks import Linear, no_network, token_network
 from lsr.encoders.pooling import pool_logits
+from lsr.encoders.reading import Reading
+from lsr.encoders.residual import LiteralResidual
 from lsr.encoders.rows import Ids, Row
+from lsr.encoders.tokens import Tokens
 from lsr.encoders.weights import (
     EPIC_DOCUMENTS,
     TOKEN_HEAD,
@@ -40,7 +45,8 @@ class TorchModel:
     """A transformer up to the hidden states, by torch, and a head on top of them.
 
     On a CPU the head is that of `lsr.encoders.heads`; on a GPU torch pools the logits.  May be
-    called from several threads; one at a time computes.
+    called from several threads; one at a time computes.  Texts are padded at their end, which
+    neither attention mask nor causal attention lets in.
 
     Attributes:
         folder: where it is from.
@@ -50,31 +56,46 @@ class TorchModel:
     """
 
     def __init__(
-        self, folder: Path, body: Any, layers: list[Linear], kind: str, special: Ids
+        self,
+        folder: Path,
+        body: Any,
+        layers: list[Linear],
+        kind: str,
+        special: Ids,
+        reading: Reading,
+        phrases: Ids | None = None,
+        residual: LiteralResidual | None = None,
     ) -> None:
-        self.folder, self.positions = folder, _positions(body)
+        self.folder, self.positions = folder, reading.longest(_positions(body))
         self.terms = (
             body.get_input_embeddings().num_embeddings if kind == "mlp" else len(layers[0][0])
         )
         self.device = layers[0][0].device
         self._body, self._layers = body, layers
         self._pad = getattr(body.config, "pad_token_id", 0) or 0
-        self.position_bytes = 4 * _WIDTHS * layers[0][0].shape[1]
+        self._reading, self._residual = reading, residual
+        self._phrases = None if phrases is None else torch.from_numpy(phrases.astype(np.int64))
+        self.position_bytes = 4 * _WIDTHS * layers[0][0].shape[1] * reading.times
         self._computing = Lock()
         self._first = kind == "cls-mlm"  # whether one position is all that counts
         self._head: Head | None = None
         if kind == "mlp" or (kind != "epic" and self.device.type == "cpu"):
-            self._head = head_of(kind, folder, [_arrays(layer) for layer in layers], special)
+            arrays = [_arrays(layer) for layer in layers]
+            self._head = head_of(kind, folder, arrays, special, phrases)
 
     def rows(self, side: Side, ids: Sequence[Ids]) -> list[Row]:
         """The rows of some texts, each given by its ids as the model reads them.
 
         Raises `MemoryError` when they are too much for the device.
         """
-        lengths = np.array([own.size for own in ids])
-        mask = np.arange(max(1, lengths.max(initial=0))) < lengths[:, None]
+        given = [self._reading.given(own) for own in ids]
+        spoken = np.array([self._reading.speaking(own.size) for own in ids], np.int64)
+        lengths = np.array([own.size for own in given], np.int64)
+        places = np.arange(max(1, lengths.max(initial=0)))
+        mask = places < lengths[:, None]
+        speaks = mask & (places >= (lengths - spoken)[:, None])
         padded = np.full(mask.shape, self._pad, np.int64)
-        padded[mask] = np.concatenate([np.empty(0, np.uint32), *ids])
+        padded[mask] = np.concatenate([np.empty(0, np.uint32), *given])
         try:
             with self._computing, torch.inference_mode():
                 masks = torch.from_numpy(mask).to(self.device)
@@ -84,27 +105,48 @@ class TorchModel:
                 # A masked language model without its output layer gives them as logits.
                 hidden = output.logits if "logits" in output else output.last_hidden_state
                 hidden = hidden.float()
+                speaking = torch.from_numpy(speaks).to(self.device)
+                if self._reading.positions == "last":  # one position a text, empty texts too
+                    ends = torch.from_numpy(np.maximum(lengths - 1, 0)).to(self.device)
+                    hidden = hidden[torch.arange(len(given), device=self.device), ends][:, None]
+                    speaking = speaking.any(1, keepdim=True)
                 if self._head is None:
-                    return self._pooled(side, ids, hidden, masks)
-                states = hidden[masks].cpu().numpy()
+                    rows = self._pooled(side, ids, hidden, speaking)
+                else:
+                    states = hidden[speaking].cpu().numpy()
+                last = None if self._residual is None else hidden[:, -1]
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
         except RuntimeError as error:
             if "not enough memory" not in str(error):  # torch's own words, on a CPU
                 raise
         else:
-            return self._head.rows(side, ids, states)
+            if self._head is not None:
+                heard = [own[own.size - count :] for own, count in zip(given, spoken, strict=True)]
+                rows = self._head.rows(side, heard, states)
+            if self._residual is None or last is None:
+                return rows
+            return self._residual.add(rows, ids, last)
         # Outside `except`, where the failed batch's memory is free again.
         raise MemoryError(f"the device {self.device} has not enough memory")
 
     def _pooled(
-        self, side: Side, ids: Sequence[Ids], hidden: torch.Tensor, masks: torch.Tensor
+        self, side: Side, ids: Sequence[Ids], hidden: torch.Tensor, speaking: torch.Tensor
     ) -> list[Row]:
-        """The rows of hidden states, shape (texts, positions, width), on the device."""
+        """The rows of hidden states, on the device.
+
+        Args:
+            hidden: shape (texts, positions, width).
+            speaking: bool, shape (texts, positions).
+        """
         weight, bias = self._layers[0]
         if self._first:
-            hidden, masks = hidden[:, :1], masks[:, :1]
-        found = pool_logits(hidden, ~masks, weight, bias, side.activation, side.pooling)
+            hidden, speaking = hidden[:, :1], speaking[:, :1]
+        found = pool_logits(hidden, ~speaking, weight, bias, side.activation, side.pooling)
+        if side.phrases is not None and self._phrases is not None:
+            own = self._phrases.to(self.device)
+            part = weight[own], None if bias is None else bias[own]
+            found[:, own] = pool_logits(hidden, ~speaking, *part, side.activation, side.phrases)
         if not bool(found.isfinite().all()):
             raise not_finite(self.folder)
         text, term = (found > 0).nonzero(as_tuple=True)
@@ -115,16 +157,16 @@ class TorchModel:
 
 
 def load_torch(
-    folder: Path, head: str, device: str, precision: Precision, special: Ids
+    folder: Path, side: Side, device: str, precision: Precision, tokens: Tokens
 ) -> TorchModel:
     """Load a folder.
 
     Args:
         folder: what `lsr.encoders.layouts.check_model` accepts.
-        head: one of a `lsr.encoders.methods.Side` that needs a model.
+        side: what is loaded are its `parts`.
         device: of torch.
         precision: of the body; the head is computed in float32.
-        special: uint32, ascending: token ids that are no terms of a text.
+        tokens: of the folder; which are special, and which phrases.
 
     Raises `EncoderError` when a weight is missing, left over or not finite, or when the logits
     are no linear layer on hidden states.
@@ -134,13 +176,59 @@ def load_torch(
             f"the precision {precision} is for models like BERT on a CPU, and {folder} on "
             f"{device} runs in torch; give one of {', '.join(_TYPES)}"
         )
-    place = _device(device)
+    place, head = _device(device), side.head
     layers: list[Linear] = []
     expected = [TOKEN_HEAD]
-    masked = head in ("mlm", "cls-mlm", "epic")
     if head == "mlp":
         layers, expected = token_network(folder)
-    kind = transformers.AutoModelForMaskedLM if masked else transformers.AutoModel
+    elif head == "epic":
+        expected.append(EPIC_DOCUMENTS)
+    if head in OF_LOGITS:
+        model = load_language_model(folder, expected)
+    else:
+        model = _load(transformers.AutoModel, folder, expected)
+    if layers and layers[0][0].shape[1] != getattr(model.config, "hidden_size", None):
+        raise no_network(folder)
+    model = model.to(place).eval()
+    if head == "embeddings":
+        words = model.get_input_embeddings().weight.detach().clone()
+        words[tokens.special[tokens.special < len(words)].astype(np.int64)] = 0
+        layers = [(words, None)]
+    elif head in OF_LOGITS:
+        layers = [_take_out_head(model, folder)]
+    layers = [(w.to(place), None if b is None else b.to(place)) for w, b in layers]
+    residual = None
+    if side.literal_residual:
+        terms, width = layers[0][0].shape
+        residual = LiteralResidual(folder, (terms, width), tokens.special, place)
+    body = model.to(_TYPES[precision])
+    if head == "epic":
+        from lsr.encoders.epic import load_epic
+
+        return load_epic(folder, body, layers[0], tokens.special)
+    reading = Reading(side.positions, tokens.before, tokens.after)
+    phrases = tokens.phrases if side.phrases is not None else None
+    return TorchModel(folder, body, layers, head, tokens.special, reading, phrases, residual)
+
+
+def load_language_model(folder: Path, expected: Sequence[re.Pattern[str]] = (TOKEN_HEAD,)) -> Any:
+    """A folder's model of transformers, masked or causal, in float32, its adapter merged.
+
+    `expected` are names of tensors that the folder may have besides the model's.  Raises
+    `EncoderError` as `load_torch`.
+    """
+    causal = is_causal(folder)
+    model = _load(
+        transformers.AutoModelForCausalLM if causal else transformers.AutoModelForMaskedLM,
+        base_of(folder),
+        expected,
+    )
+    model.config.use_cache = False  # of keys and values, for texts that go on
+    merge(model, folder)
+    return model
+
+
+def _load(kind: Any, folder: Path, expected: Sequence[re.Pattern[str]]) -> Any:
     # `dtype` was called `torch_dtype` before transformers 4.56.
     release = tuple(int(part) for part in transformers.__version__.split(".")[:2])
     dtype = {"dtype" if release >= (4, 56) else "torch_dtype": torch.float32}
@@ -156,24 +244,8 @@ def load_torch(
             )
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
         raise cannot_be_loaded(folder, error) from error
-    if head == "epic":
-        expected.append(EPIC_DOCUMENTS)
     _check(model, report, folder, expected)
-    if layers and layers[0][0].shape[1] != getattr(model.config, "hidden_size", None):
-        raise no_network(folder)
-    model = model.to(place).eval()
-    if head == "embeddings":
-        words = model.get_input_embeddings().weight.detach().clone()
-        words[special[special < len(words)].astype(np.int64)] = 0
-        layers = [(words, None)]
-    elif masked:
-        layers = [_take_out_head(model, folder)]
-    layers = [(w.to(place), None if b is None else b.to(place)) for w, b in layers]
-    if head == "epic":
-        from lsr.encoders.epic import load_epic
-
-        return load_epic(folder, model.to(_TYPES[precision]), layers[0], special)
-    return TorchModel(folder, model.to(_TYPES[precision]), layers, head, special)
+    return model
 
 
 def _arrays(layer: Linear) -> tuple[Any, Any]:

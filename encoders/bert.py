@@ -187,13 +187,16 @@ class BertModel(BertBody):
         return self._head.rows(side, ids, self.hidden(ids))
 
 
-def load_bert(folder: Path, head: str, precision: Precision, special: Ids) -> BertModel | None:
+def load_bert(
+    folder: Path, head: str, precision: Precision, special: Ids, phrases: Ids | None = None
+) -> BertModel | None:
     """The model of a folder that `lsr.encoders.layouts.check_model` accepts; None: torch's turn.
 
     Args:
         head: one of a `lsr.encoders.methods.Side` that needs a model.
         precision: of the products of the body; the head is computed in float32.
         special: uint32, ascending: token ids that are no terms of a text.
+        phrases: uint32, ascending: the terms of "mlm" that are pooled their own way; or None.
 
     Raises `EncoderError` when a weight is missing, left over, of another shape or not finite.
     """
@@ -216,7 +219,7 @@ def load_bert(folder: Path, head: str, precision: Precision, special: Ids) -> Be
         if not layers:
             return None
         tensors.check()
-    made = head_of(head, folder, layers, special)
+    made = head_of(head, folder, layers, special, phrases)
     return BertModel(folder, _kernel(arrays, sizes, precision), made, sizes)
 
 

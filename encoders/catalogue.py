@@ -124,10 +124,10 @@ def in_words(side: Side) -> str:
         value: Any = getattr(side, field.name)
         if value == field.default:
             continue
-        name = field.name.replace("_", " ")
-        words.append(value if isinstance(value, str) else name)
-        if not isinstance(value, str | bool):
-            words.append(f"{value:g}")
+        if not isinstance(value, str) or field.name == "phrases":  # other words say what they are
+            words.append(field.name.replace("_", " "))
+        if not isinstance(value, bool):
+            words.append(f"{value}")
     return " ".join(words)
 
 

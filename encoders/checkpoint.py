@@ -16,11 +16,13 @@ ACCEPTED = (
     "a built-in model such as splade-tiny, an existing folder, a hub id ORG/NAME[@REVISION], "
     "METHOD:FOLDER, or bm25[:VARIANT]"
 )
+ADAPTER = "adapter_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _HUB_ID = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[\w./-]+))?")
 # The files that decide the vectors; what a method makes of them is recorded beside their hash.
 _DECIDING_FILES = (
     "config.json",
+    ADAPTER,
     "*.safetensors",
     "*.safetensors.index.json",
     *TOKENIZER_FILES,

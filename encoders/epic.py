@@ -23,6 +23,7 @@ from lsr.encoders.heads import not_finite
 from lsr.encoders.methods import Side
 from lsr.encoders.networks import Linear, document_networks
 from lsr.encoders.pooling import ACTIVATIONS
+from lsr.encoders.reading import Reading
 from lsr.encoders.rows import Ids, Row
 from lsr.errors import EncoderError
 
@@ -53,7 +54,7 @@ class EpicModel(TorchModel):
         quality: Linear,
         special: Ids,
     ) -> None:
-        super().__init__(folder, body, [layer], "epic", special)
+        super().__init__(folder, body, [layer], "epic", special, Reading())
         self._importance, self._quality = importance, quality
         self._special = special
         # The language model makes `hidden` of `rows` from these, layers further on.
@@ -63,7 +64,9 @@ class EpicModel(TorchModel):
     def _keep(self, _model: Any, _given: Any, output: Any) -> None:
         self._states = output.last_hidden_state.float()
 
-    def _pooled(self, side: Side, ids: Sequence[Ids], hidden: Tensor, masks: Tensor) -> list[Row]:
+    def _pooled(
+        self, side: Side, ids: Sequence[Ids], hidden: Tensor, speaking: Tensor
+    ) -> list[Row]:
         states, self._states = self._states, None
         assert states is not None
         return [self._row(side, own, states[n], hidden[n]) for n, own in enumerate(ids)]

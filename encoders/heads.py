@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, get_args
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from lsr.encoders import _kernels
 from lsr.encoders.methods import Activation, Pooling, Side
-from lsr.encoders.rows import Ids, Row, Weights, nonzero
+from lsr.encoders.rows import Ids, Row, Weights, merged, nonzero
 from lsr.encoders.screening import Fitting
 from lsr.errors import EncoderError
 
@@ -108,6 +109,31 @@ class TermHead:
         return [(terms[start:stop], weights[start:stop]) for start, stop in pairwise(cuts)]
 
 
+class PhraseHead:
+    """As `TermHead`, with phrases pooled their own way; each of the two is a head of its own.
+
+    Args:
+        phrases: uint32, ascending, at least one: the terms that are phrases.
+    """
+
+    def __init__(self, folder: Path, layer: Linear, phrases: Ids) -> None:
+        weight, bias = layer
+        words = np.setdiff1d(np.arange(len(weight), dtype=np.uint32), phrases)
+        self._heads = [
+            (terms, TermHead(folder, (weight[terms], bias[terms]))) for terms in (words, phrases)
+        ]
+
+    def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
+        poolings = side.pooling, side.phrases or side.pooling
+        parts = [
+            [(terms[own], weights) for own, weights in head.rows(how, ids, hidden)]
+            for how, (terms, head) in zip(
+                [replace(side, pooling=pooling) for pooling in poolings], self._heads, strict=True
+            )
+        ]
+        return [merged(*both) for both in zip(*parts, strict=True)]
+
+
 class FirstHead:
     """A `TermHead` of each text's first position alone: "cls-mlm"."""
 
@@ -157,15 +183,20 @@ class TokenHead:
         return nonzero(terms, pooled)
 
 
-def head_of(kind: str, folder: Path, layers: Sequence[Linear], special: Ids) -> Head:
+def head_of(
+    kind: str, folder: Path, layers: Sequence[Linear], special: Ids, phrases: Ids | None = None
+) -> Head:
     """The head of a kind that `Side` names, but "epic".
 
     Args:
         layers: of "mlp" the whole network, of the others one from hidden states to terms.
         special: uint32, ascending: token ids that are no terms of a text.
+        phrases: uint32, ascending: the terms of "mlm" that are pooled their own way; or None.
     """
     if kind == "mlp":
         return TokenHead(folder, layers, special)
+    if phrases is not None and phrases.size:
+        return PhraseHead(folder, layers[0], phrases)
     head = TermHead(folder, layers[0])
     return FirstHead(head) if kind == "cls-mlm" else head
 

@@ -206,6 +206,11 @@ KNOWN = (
         obstacle="its folders lack the configuration of the models inside",
     ),
     KnownModel("BAAI/bge-m3", "bge-m3", 568, "mit", note="its sparse part; over 100 languages"),
+    KnownModel(
+        "lamdo/casper",
+        "casper",
+        note="30,522 tokens and 28,897 keyphrases of scientific papers",
+    ),
 )
 
 _BY_NAME = {model.name: model for model in KNOWN}

@@ -5,6 +5,8 @@
   and DeepCT (`*ForTokenClassification` with one label);
 - a transformers folder without output layer, which only SPARTA takes;
 - a BGE-M3 folder: an encoder and `sparse_linear.pt`;
+- a transformers folder `*ForCausalLM`, or a LoRA adapter of PEFT for one: a decoder, whose method
+  must be named unless `lsr.json` declares it; with `literal_residual.safetensors` PROSPER;
 - a sentence-transformers SparseEncoder: Transformer (MLMTransformer) and SpladePooling, or a
   Router to such a chain for documents and to it, SparseStaticEmbedding (IDF) or all three
   for queries;
@@ -25,17 +27,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders.checkpoint import TOKENIZER_FILES, matching, read_json
-from lsr.encoders.methods import METHODS, Activation, Method, Side, find_method
+from lsr.encoders.adapters import base_of
+from lsr.encoders.checkpoint import ADAPTER, TOKENIZER_FILES, matching, read_json
+from lsr.encoders.methods import METHODS, OF_LOGITS, Activation, Method, Side, find_method
 from lsr.errors import EncoderError, first_line
 
 DECLARATION = "lsr.json"
 QUERIES = "queries"
 BGE_HEAD = "sparse_linear.pt"
+RESIDUAL = "literal_residual.safetensors"
 _IDF = "idf.json"
 # sentence-transformers' names, and what they compute: its "relu" takes a logarithm as well.
 ACTIVATIONS: dict[str, Activation] = {"relu": "log1p", "log1p_relu": "double-log1p"}
 _MLM = ("Transformer", "MLMTransformer")  # new and old
+_LANGUAGE_MODELS = ("ForMaskedLM", "ForCausalLM")
 _TABLE = ("SparseStaticEmbedding", "IDF")  # new and old
 _ARCHITECTURES = {
     "UniCoilEncoder": "unicoil",
@@ -65,9 +70,15 @@ class Layout:
     table: Path | None = None
 
     @property
+    def pair(self) -> bool:
+        """Whether queries have a folder of their own."""
+        return self.query_folder != self.document_folder
+
+    @property
     def folders(self) -> list[Path]:
         """The folders that decide the vectors."""
-        return list(dict.fromkeys((self.document_folder, self.query_folder)))
+        own = (self.document_folder, self.query_folder)
+        return list(dict.fromkeys((*own, *map(base_of, own))))
 
 
 def read_layout(
@@ -94,8 +105,15 @@ def read_layout(
     elif (folder / BGE_HEAD).exists():
         layout = _plain("bge-m3", folder)
     else:
-        names = list(map(str, read_json(folder / "config.json").get("architectures") or []))
-        known = [_ARCHITECTURES[name] for name in names if name in _ARCHITECTURES]
+        known = [_ARCHITECTURES[name] for name in _architectures(folder) if name in _ARCHITECTURES]
+        if (folder / RESIDUAL).exists():
+            usual = "prosper"
+        said = usual is not None or method is not None or (folder / DECLARATION).exists()
+        if not said and is_causal(folder):
+            raise EncoderError(
+                f"{folder} holds a decoder, which may have been trained for one method or another; "
+                f"say which, as in echo-mistral-splade:{folder}"
+            )
         if usual is None:
             usual = "inference-free" if (folder / _IDF).exists() else "splade-max"
         layout = _plain(known[0] if known else usual, folder)
@@ -116,7 +134,7 @@ def read_layout(
         layout = replace(
             layout, method=method or "efficient-splade", query_folder=query_folder, table=None
         )
-    elif layout.method is not None and _method(layout.method).pair and len(layout.folders) == 1:
+    elif layout.method is not None and _method(layout.method).pair and not layout.pair:
         raise EncoderError(
             f"{layout.method} has a checkpoint for documents and one for queries; give "
             f"{layout.method}:DOCUMENTS,QUERIES"
@@ -266,13 +284,19 @@ def read_table(path: Path, tokens: Mapping[str, int], size: int) -> npt.NDArray[
 
 def check_model(folder: Path, head: str) -> None:
     """Raise `EncoderError` unless a folder holds a model that loads safely."""
+    if head != "mlm" and (folder / ADAPTER).exists():
+        raise EncoderError(
+            f"{folder} holds an adapter ({ADAPTER}), which is merged for the head mlm alone; "
+            "merge it into the model and save that"
+        )
+    folder = base_of(folder)
     config = read_json(folder / "config.json")
-    architectures = list(map(str, config.get("architectures") or []))
-    masked = any(name.endswith("ForMaskedLM") for name in architectures)
-    if head in ("mlm", "cls-mlm", "epic") and not masked:
+    architectures = _architectures(folder)
+    wanted = _LANGUAGE_MODELS if head == "mlm" else _LANGUAGE_MODELS[:1]
+    if head in OF_LOGITS and not any(name.endswith(wanted) for name in architectures):
         raise EncoderError(
             f"{folder / 'config.json'} names the architecture {architectures}, and the head "
-            f"{head} needs one ending in ForMaskedLM; give a masked-language-model checkpoint"
+            f"{head} needs one ending in {' or '.join(wanted)}; give a language model's checkpoint"
         )
     if head == "embeddings" and not any(name.endswith("Model") for name in architectures):
         raise EncoderError(
@@ -285,11 +309,6 @@ def check_model(folder: Path, head: str) -> None:
             f"{folder} holds a quantized model, and encoding is done in float32; give the "
             "unquantized checkpoint"
         )
-    if (folder / "adapter_config.json").exists():
-        raise EncoderError(
-            f"{folder} holds an adapter (adapter_config.json), which is not applied here; merge "
-            "it into the model and save that"
-        )
     if not matching(folder, ("*.safetensors",)):
         raise EncoderError(
             f"{folder} has no safetensors weights, and pickled ones (.bin, .pt) are never "
@@ -301,6 +320,16 @@ def check_model(folder: Path, head: str) -> None:
         for shard in sorted(shards):
             if Path(shard).name != shard or not (folder / shard).is_file():
                 raise EncoderError(f"{index} names the file {shard!r}, which is not beside it")
+
+
+def is_causal(folder: Path) -> bool:
+    """Whether a folder's model is a decoder, which reads from left to right."""
+    return any(name.endswith("ForCausalLM") for name in _architectures(base_of(folder)))
+
+
+def _architectures(folder: Path) -> list[str]:
+    names = read_json(base_of(folder) / "config.json").get("architectures") or []
+    return list(map(str, names))
 
 
 def check_tokenizer(folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lsr.encoders.adapters import base_of
 from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts, strongest
 from lsr.encoders.batches import Batches, Model
 from lsr.encoders.bert import load_bert
@@ -22,7 +23,7 @@ from lsr.encoders.checkpoint import Checkpoint, content_hash, find
 from lsr.encoders.known import known
 from lsr.encoders.layouts import Layout, check_model, check_tokenizer, read_layout, read_table
 from lsr.encoders.methods import Precision, Side, find_method
-from lsr.encoders.rows import Ids, Row, Weights, nonzero, stack
+from lsr.encoders.rows import Ids, Row, Weights, nonzero, stack, unit
 from lsr.encoders.tokens import Tokens, TokenVocabulary
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.machine import processors
@@ -164,7 +165,7 @@ class LearnedEncoder(Encoder):
             if side.needs_model:
                 check_model(folder, side.head)
             check_tokenizer(folder)
-        self._models: dict[tuple[Path, str, str], Batches[Side, Row]] = {}
+        self._models: dict[tuple[object, ...], Batches[Side, Row]] = {}
         self._loading = Lock()
         self._tokens = Tokens(layout.document_folder, settings.max_length)
         self._query_tokens = self._tokens
@@ -277,16 +278,17 @@ class LearnedEncoder(Encoder):
                 for terms, weights in rows
                 for kept in [weights > side.ratio * weights.max(initial=0)]
             ]
-        return strongest(strongest(stack(rows), side.top), most)
+        vectors = strongest(stack(rows), side.top)
+        return strongest(unit(vectors) if side.unit else vectors, most)
 
     def _model(self, folder: Path, side: Side, queries: bool) -> Batches[Side, Row]:
         """The model in a folder, loaded when first asked for and shared by both sides."""
         settings = self._settings
         device = settings.device or _usual_device(queries)
-        key = (folder, side.head, device)
+        key = (folder, side.parts, device)
         with self._loading:
             if key not in self._models:
-                models = _load_models(folder, side.head, device, settings, self._tokens.special)
+                models = _load_models(folder, side, device, settings, self._tokens)
                 length, least = settings.max_length, self._tokens.added + 1
                 if not least <= length <= models[0].positions:
                     raise EncoderError(
@@ -323,11 +325,15 @@ def _usual_device(queries: bool) -> str:
 
 
 def _load_models(
-    folder: Path, head: str, device: str, settings: Settings, special: Ids
+    folder: Path, side: Side, device: str, settings: Settings, tokens: Tokens
 ) -> Sequence[Model[Side, Row]]:
     """The model in a folder, once for each thread that shall run it."""
     threads = settings.threads or processors()
-    if device == "cpu" and (model := load_bert(folder, head, settings.precision, special)):
+    kernels = device == "cpu" and side.positions == "all" and base_of(folder) == folder
+    phrases = tokens.phrases if side.phrases is not None else None
+    if kernels and (
+        model := load_bert(folder, side.head, settings.precision, tokens.special, phrases)
+    ):
         return [model] * threads
     try:
         import torch
@@ -338,7 +344,7 @@ def _load_models(
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     models = [
-        load_torch(folder, head, place, settings.precision, special) for place in device.split(",")
+        load_torch(folder, side, place, settings.precision, tokens) for place in device.split(",")
     ]
     return models * 2  # while one batch is computed, the next is read
 

@@ -18,9 +18,12 @@ Head = Literal["mlm", "mlp", "binary", "table", "cls-mlm", "embeddings", "epic"]
 # The kernels know the first three, by their numbers.
 Activation = Literal["relu", "log1p", "double-log1p", "identity", "log1p-softplus"]
 Pooling = Literal["max", "sum"]
+Positions = Literal["all", "last", "echo"]
 Precision = Literal["fp32", "bf16", "int8"]
 
 _OF_NETWORKS: tuple[Activation, ...] = ("identity", "log1p-softplus")
+# Heads on the logits of a language model.
+OF_LOGITS: tuple[Head, ...] = ("mlm", "cls-mlm", "epic")
 
 
 @dataclass(frozen=True)
@@ -28,22 +31,29 @@ class Side:
     """How one kind of text becomes a vector.
 
     Attributes:
-        head: where weights come from.  "mlm": the logits of a masked language model, of
-            every position for every term of the vocabulary.  "cls-mlm": those of the first
-            position, [CLS].  "embeddings": products of hidden states with the input embeddings
-            of all terms but the special ones.  "mlp": one number a token, from a small network
-            on its hidden state, for the token's own term.  "epic": activated "mlm" times
-            log(1 + softplus(y)) of the position and sigmoid(y) of the text, y being linear in
-            the hidden state of the position and of [CLS]; special positions do not count.
+        head: where weights come from.  "mlm": the logits of a language model, masked or
+            causal, of every position for every term of the vocabulary.  "cls-mlm": those of a
+            masked one's first position, [CLS].  "embeddings": products of hidden states with the
+            input embeddings of all terms but the special ones.  "mlp": one number a token, from a
+            small network on its hidden state, for the token's own term.  "epic": activated "mlm"
+            times log(1 + softplus(y)) of the position and sigmoid(y) of the text, y being linear
+            in the hidden state of the position and of [CLS]; special positions do not count.
             "binary": 1 for each of the text's tokens.  "table": a stored weight for each of
             them.  The last two need no model when a text comes.
         activation: of a model's numbers: "relu" max(0, x), "log1p" log(1 + relu(x)),
             "double-log1p" log(1 + log(1 + relu(x))), and of "mlp" and "epic" also "identity" x
             and "log1p-softplus" log(1 + log(1 + exp x)), which is above 0 for every x.
         pooling: over the positions that speak for the same term.
+        positions: which speak, of "mlm".  "all"; "last": the last alone; "echo": the text is read
+            twice, and those of its second copy speak, each of which has seen the whole text.
+        phrases: of "mlm", the pooling of terms that are phrases, which stand in the tokenizer as
+            ordinary added tokens; None pools them as all.
+        literal_residual: add to the text's own terms what a network on the last hidden state
+            says they lack (`lsr.encoders.residual`).
         own_terms: keep only terms of the text itself.
         ratio: drop weights of at most this part of the text's largest.
         top: keep so many of the largest weights; None keeps all.
+        unit: then divide the weights by the length of their vector.
 
     What is not above 0 after pooling is no term of the vector: "identity" may give such numbers.
     Special tokens count as positions of "mlm", and never as terms of the text itself.
@@ -52,19 +62,34 @@ class Side:
     head: Head
     activation: Activation = "log1p"
     pooling: Pooling = "max"
+    positions: Positions = "all"
+    phrases: Pooling | None = None
+    literal_residual: bool = False
     own_terms: bool = False
     ratio: float = 0.0
     top: int | None = None
+    unit: bool = False
 
     def __post_init__(self) -> None:
-        for field, kinds in (("head", Head), ("activation", Activation), ("pooling", Pooling)):
-            if getattr(self, field) not in get_args(kinds):
+        for field, kinds in (
+            ("head", Head),
+            ("activation", Activation),
+            ("pooling", Pooling),
+            ("positions", Positions),
+            ("phrases", Pooling),
+        ):
+            value = getattr(self, field)
+            if value not in get_args(kinds) and not (field == "phrases" and value is None):
                 raise EncoderError(
-                    f"{field} must be one of {', '.join(get_args(kinds))}, not "
-                    f"{getattr(self, field)!r}"
+                    f"{field} must be one of {', '.join(get_args(kinds))}, not {value!r}"
                 )
-        if not isinstance(self.own_terms, bool):
-            raise EncoderError(f"own_terms must be true or false, not {self.own_terms!r}")
+        for field in ("own_terms", "literal_residual", "unit"):
+            if not isinstance(getattr(self, field), bool):
+                raise EncoderError(f"{field} must be true or false, not {getattr(self, field)!r}")
+        if self.literal_residual and (self.head, self.positions) != ("mlm", "last"):
+            raise EncoderError('literal_residual goes with the head "mlm" and positions "last"')
+        if self.head != "mlm" and (self.positions != "all" or self.phrases is not None):
+            raise EncoderError('positions and phrases are chosen for the head "mlm" alone')
         ratio: object = self.ratio
         if not isinstance(ratio, int | float) or not 0 <= ratio < 1 or math.isnan(ratio):
             raise EncoderError(f"a prune ratio must be at least 0 and below 1, not {ratio!r}")
@@ -77,6 +102,11 @@ class Side:
     def needs_model(self) -> bool:
         """Whether a model runs for each text."""
         return self.head not in ("binary", "table")
+
+    @property
+    def parts(self) -> tuple[object, ...]:
+        """What a model is loaded for: sides of one checkpoint that agree in it share a model."""
+        return self.head, self.positions, self.phrases is not None, self.literal_residual
 
     def to_json(self) -> dict[str, Any]:
         """The fields, as JSON values."""
@@ -110,6 +140,8 @@ class Method:
 _FRAMEWORK = 'T. Nguyen et al., "A unified framework for learned sparse retrieval" (ECIR 2023)'
 _SPLADE = Side("mlm")
 _IMPACT = Side("mlp", "relu")
+_ECHO = Side("mlm", positions="echo")
+_PHRASES = Side("mlm", phrases="sum")
 
 METHODS = {
     "splade-max": Method(
@@ -209,6 +241,23 @@ METHODS = {
         _IMPACT,
         'J. Chen et al., "BGE M3-Embedding: Multi-lingual, multi-functionality, '
         'multi-granularity text embeddings through self-knowledge distillation" (2024)',
+    ),
+    "echo-mistral-splade": Method(
+        _ECHO,
+        _ECHO,
+        'M. Doshi et al., "Mistral-SPLADE: LLMs for better learned sparse retrieval" (2024)',
+    ),
+    "prosper": Method(
+        Side("mlm", positions="last", literal_residual=True, top=256, unit=True),
+        Side("mlm", positions="last", literal_residual=True, top=512),
+        'H. Song et al., "LLMs as sparse retrievers: A framework for first-stage product '
+        'search" (2025)',
+    ),
+    "casper": Method(
+        _PHRASES,
+        _PHRASES,
+        'L. T. Do et al., "CASPER: Concept-integrated sparse representation for scientific '
+        'retrieval" (2025)',
     ),
 }
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
-from lsr.encoders.layouts import BGE_HEAD
+from lsr.encoders.layouts import BGE_HEAD, RESIDUAL
 from lsr.encoders.weights import EPIC_DOCUMENTS, EPIC_QUERIES, TOKEN_HEAD, token_layers
 from lsr.errors import EncoderError, first_line
 
@@ -24,7 +25,7 @@ def token_network(folder: Path) -> tuple[list[Linear], list[re.Pattern[str]]]:
     """
     where = folder / BGE_HEAD
     if where.exists():
-        found = _read(where, TOKEN_HEAD)
+        found = _read(where)
         names = list(found)
     else:
         where, found = folder, _read(folder, TOKEN_HEAD)
@@ -50,6 +51,21 @@ def document_networks(folder: Path) -> tuple[Linear, Linear]:
     return found["doc_salience"], found["doc_quality"]
 
 
+def residual_network(folder: Path, shape: tuple[int, int]) -> Linear:
+    """The literal residual network, for a model of so many (terms, width).
+
+    Raises `EncoderError` when it is not there, or is for another model.
+    """
+    path = folder / RESIDUAL
+    weight, bias = _read(path).get("", (None, None))
+    if weight is None or weight.shape != shape:
+        raise EncoderError(
+            f"{path} must hold finite numbers: weight of shape {shape} and perhaps bias of "
+            f"shape {shape[:1]}; give the network that was trained with the model"
+        )
+    return weight, bias
+
+
 def no_network(where: Path) -> EncoderError:
     """The error of a folder without a network for tokens."""
     return EncoderError(
@@ -59,19 +75,10 @@ def no_network(where: Path) -> EncoderError:
     )
 
 
-def _read(where: Path, names: re.Pattern[str]) -> dict[str, Linear]:
-    """The layers in a folder's safetensors, by name; or the one in a file, called ""."""
-    found: dict[str, dict[str, torch.Tensor]] = {}
+def _read(where: Path, names: re.Pattern[str] | None = None) -> dict[str, Linear]:
+    """The layers of these names in a folder's safetensors; or the one in a file, called ""."""
     try:
-        if where.is_file():
-            # The one pickled file that is read: weights_only lets nothing but tensors through.
-            state = torch.load(where, map_location="cpu", weights_only=True)
-            found[""] = {name: state[name] for name in ("weight", "bias")}
-        for file in sorted(where.glob("*.safetensors")):
-            with safe_open(file, "pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 - the file is no mapping
-                    if match := names.fullmatch(name):
-                        found.setdefault(match[1], {})[match[2]] = tensors.get_tensor(name)
+        found = {"": _alone(where)} if names is None else _named(where, names)
         layers = {
             name: (layer["weight"].float(), layer["bias"].float() if "bias" in layer else None)
             for name, layer in found.items()
@@ -82,11 +89,31 @@ def _read(where: Path, names: re.Pattern[str]) -> dict[str, Linear]:
             and bool(weight.isfinite().all())
             and (bias is None or bool(bias.isfinite().all()))
             for weight, bias in layers.values()
-        )
+        ) and all(layer.keys() <= {"weight", "bias"} for layer in found.values())
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
         reason = first_line(error)
         raise EncoderError(
-            f"the head in {where} cannot be loaded ({type(error).__name__}: {reason}); get the "
+            f"the network in {where} cannot be loaded ({type(error).__name__}: {reason}); get the "
             "published file again"
         ) from None
     return layers if fits else {}
+
+
+def _alone(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file that holds one layer."""
+    if file.suffix == ".safetensors":
+        return load_file(file)
+    # The one pickled file that is read: weights_only lets nothing but tensors through.
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    return {name: state[name] for name in ("weight", "bias")}
+
+
+def _named(folder: Path, names: re.Pattern[str]) -> dict[str, dict[str, torch.Tensor]]:
+    """The tensors of layers, in all safetensors of a folder."""
+    found: dict[str, dict[str, torch.Tensor]] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - the file is no mapping
+                if match := names.fullmatch(name):
+                    found.setdefault(match[1], {})[match[2]] = tensors.get_tensor(name)
+    return found

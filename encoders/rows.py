@@ -18,6 +18,22 @@ def nonzero(terms: Ids, weights: Weights) -> Row:
     return terms[kept], weights[kept]
 
 
+def merged(one: Row, other: Row) -> Row:
+    """A row of the terms of two that share none."""
+    terms = np.concatenate([one[0], other[0]])
+    order = np.argsort(terms, kind="stable")
+    return terms[order], np.concatenate([one[1], other[1]])[order]
+
+
+def unit(vectors: SparseVectors) -> SparseVectors:
+    """Rows of length 1; those without terms stay empty."""
+    rows = np.repeat(np.arange(len(vectors)), np.diff(vectors.indptr))
+    squares = np.square(vectors.weights.astype(np.float64))
+    lengths = np.sqrt(np.bincount(rows, squares, minlength=len(vectors)))
+    weights = (vectors.weights / lengths[rows]).astype(np.float32)
+    return SparseVectors.trusted(vectors.indptr, vectors.terms, weights)
+
+
 def stack(rows: list[Row]) -> SparseVectors:
     """The rows one after another."""
     indptr = np.zeros(len(rows) + 1, np.int64)

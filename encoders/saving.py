@@ -1,9 +1,9 @@
 """Writing an encoder's checkpoint in the layouts of `lsr.encoders.layouts`.
 
 Encoders with a masked language model are written as sentence-transformers SparseEncoders (its
-release 6), others as the transformers folder they came from, with that of queries in `queries/`
-where it is another one.  Where that form cannot say all, `lsr.json` beside it declares the method;
-sentence-transformers passes over it.
+release 6); others, and what it cannot express, as the transformers folder they came from, with
+that of queries in `queries/` where it is another one.  Where that form cannot say all, `lsr.json`
+beside it declares the method; sentence-transformers passes over it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 
 from lsr.encoders.checkpoint import TOKENIZER_FILES, deciding_files, matching
-from lsr.encoders.layouts import ACTIVATIONS, DECLARATION, QUERIES, Layout, read_layout
+from lsr.encoders.layouts import (
+    ACTIVATIONS,
+    DECLARATION,
+    QUERIES,
+    Layout,
+    is_causal,
+    read_layout,
+)
 from lsr.encoders.methods import Side
 from lsr.errors import EncoderError
 
@@ -48,20 +55,28 @@ def save(layout: Layout, weights: npt.NDArray[np.float32], folder: Path) -> None
     """
     if folder.exists():
         raise EncoderError(f"{folder} exists already; give a new folder")
+    plain = not _expressible(layout)
+    if plain and layout.table is not None and layout.table.parent != layout.document_folder:
+        raise EncoderError(
+            f"{layout.document_folder} and the weights of query terms in {layout.table} cannot be "
+            "written as one folder, which sentence-transformers has no form for; keep them as "
+            "they are"
+        )
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     try:
         partial.mkdir(parents=True)
-        if layout.document.head != "mlm" or layout.query.head not in ("mlm", "binary", "table"):
+        if plain:
             _copy(layout.document_folder, partial)
-            if len(layout.folders) > 1:
+            if layout.pair:
                 _copy(layout.query_folder, partial / QUERIES)
-        elif layout.query == layout.document and len(layout.folders) == 1:
+        elif layout.query == layout.document and not layout.pair:
             _splade(partial, layout.document_folder, layout.document)
         else:
             _router(partial, layout, weights)
-        found = read_layout(partial, None, None)
+        # A decoder's folder alone names no method.
+        found = None if is_causal(layout.document_folder) else read_layout(partial, None, None)
         sides = (layout.query, layout.document)
-        if (found.query, found.document) != sides or (partial / QUERIES).is_dir():
+        if found is None or (found.query, found.document) != sides or (partial / QUERIES).is_dir():
             _write(
                 partial / DECLARATION,
                 {"query": layout.query.to_json(), "document": layout.document.to_json()},
@@ -71,6 +86,17 @@ def save(layout: Layout, weights: npt.NDArray[np.float32], folder: Path) -> None
         raise EncoderError(f"{folder} cannot be written: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _expressible(layout: Layout) -> bool:
+    """Whether sentence-transformers has a form for it, but for what is dropped in the end."""
+    query, document = layout.query, layout.document
+    if document.head != "mlm" or query.head not in ("mlm", "binary", "table"):
+        return False
+    if is_causal(layout.document_folder) or is_causal(layout.query_folder):
+        return False
+    usual = Side("mlm").parts[1:]
+    return all(not side.unit and side.parts[1:] == usual for side in (query, document))
 
 
 def _splade(folder: Path, model: Path, side: Side) -> None:

@@ -50,7 +50,9 @@ class Tokens:
 
     Attributes:
         special: uint32, ascending: ids that are no terms of a text ([CLS], [UNK], ...).
-        added: how many special tokens every text gets.
+        phrases: uint32, ascending: ids of ordinary tokens that were added to the vocabulary.
+        before, after: how many special tokens every text gets at its beginning and end.
+        added: their sum.
         size: one more than the largest id.
     """
 
@@ -60,16 +62,21 @@ class Tokens:
         self._loading = Lock()
         self._loaded: Any = None
         self._fast = read_wordpiece(folder / "tokenizer.json")
+        phrases: dict[int, str] = {}
         if self._fast is not None:
-            self.added = len(self._fast.before) + len(self._fast.after)
+            self.before, self.after = len(self._fast.before), len(self._fast.after)
             self.vocabulary = self._fast.vocabulary
             special = self._fast.special
         else:
-            self.added = self._library.num_special_tokens_to_add(False)
+            self.before, self.after = self._frame()
             self.vocabulary = self._library.get_vocab(with_added_tokens=True)
             added = self._library.get_added_tokens_decoder()
             special = [token for token, about in added.items() if about.special]
+            phrases = {token: about.content for token, about in added.items() if not about.special}
+        self.added = self.before + self.after
         self.special: Ids = np.array(sorted(special), np.uint32)
+        self.phrases: Ids = np.array(sorted(phrases), np.uint32)
+        self._longest = max(map(len, phrases.values()), default=0)
         self.size = max(self.vocabulary.values(), default=-1) + 1
         if not self.size:
             raise EncoderError(f"the tokenizer in {folder} has no tokens; copy the right one there")
@@ -86,6 +93,17 @@ class Tokens:
                     tokenizer.enable_truncation(self.max_length)
                 self._loaded = tokenizer
             return self._loaded
+
+    def _frame(self) -> tuple[int, int]:
+        """How many special tokens stand before and after a text."""
+        added = self._library.num_special_tokens_to_add(False)
+        if not added:
+            return 0, 0
+        if added >= self.max_length:  # of a text nothing could be read; an error follows
+            return added, 0
+        mask = self._library.encode("a").special_tokens_mask
+        before = mask.index(0) if 0 in mask else len(mask)
+        return before, added - before
 
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """Token ids of each text, in order, special ones included.
@@ -135,15 +153,17 @@ class Tokens:
         """The encoding of a text, of which no more is tokenized than is read.
 
         A megabyte is not tokenized for the sake of its first 256 tokens: a start of it that
-        ends at a space has the same first tokens, as tokenizers never join over a space, and
-        is enough once it has more of them than are kept.
+        ends at a space has the same first tokens, as tokenizers never join over a space (but for
+        phrases, one of which may have been cut), and is enough once it has more of them than are
+        kept.
         """
         room = _CHARACTERS * self.max_length
         while room < len(text):
             end = text.rfind(" ", 0, room)
             if end > 0:
                 encoding = self._library.encode(text[:end], add_special_tokens=special)
-                if encoding.overflowing:
+                read = max((stop for _, stop in encoding.offsets), default=0)
+                if encoding.overflowing and read + self._longest <= end:
                     return encoding
             room *= 4
         return self._library.encode(text, add_special_tokens=special)

@@ -21,7 +21,7 @@ class TermMatch:
     """One term that a query and a document share.
 
     Attributes:
-        term: the word, without the name of its part.
+        term: the word, without the name of its part, as people read it (`lsr.encoders.words`).
         query_weight, document_weight: as scored, that is after rounding.
         product: what the term adds to the score.
         kind: "literal" when both texts contain the term, "expansion" when an encoder added

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from lsr.encoders import DEFAULT_ENCODER, Encoder, restore_encoder
 from lsr.encoders.names import part_slices
+from lsr.encoders.words import reader
 from lsr.errors import (
     EncoderError,
     EncoderMismatch,
@@ -303,13 +304,24 @@ class Index:
                 self.path, f"its encoder's parts are incomplete ({error!r})"
             ) from None
 
+    @cached_property
+    def _readers(self) -> dict[str | None, Callable[[str], str]]:
+        """What makes words readable, by part; None for an encoder of one."""
+        if not self._parts:
+            return {None: reader(self.find_term)}
+        return {
+            name: reader(lambda word, name=name: self.find_term(f"{name}:{word}"))  # type: ignore[misc]
+            for name, _, _ in self._parts
+        }
+
     def _part_and_word(self, term: int) -> tuple[str | None, str]:
-        """The part that a term belongs to, if there are several, and the term's word in it."""
+        """The part that a term belongs to, if there are several, and the term's word in it, as
+        people read it."""
         word = self.word(term)
         for name, start, stop in self._parts:
             if start <= term < stop:
-                return name, word.removeprefix(f"{name}:")
-        return None, word
+                return name, self._readers[name](word.removeprefix(f"{name}:"))
+        return None, word if self._parts else self._readers[None](word)
 
     def find_term(self, word: str) -> int | None:
         """The term of a word, or None."""

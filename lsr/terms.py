@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lsr.encoders import Encoder, load_encoder
+from lsr.encoders.words import reader
 from lsr.errors import EncoderError, QueryError
 from lsr.hits import Kind
 
@@ -164,9 +165,10 @@ def look(
     vector = encode([text])
     literal = np.isin(vector.terms, encoder.literal_terms(text))
     order = np.lexsort((vector.terms, -vector.weights))
+    read = reader(encoder.vocabulary.find)
     terms = [
         Term(
-            encoder.vocabulary[int(vector.terms[place])],
+            read(encoder.vocabulary[int(vector.terms[place])]),
             float(vector.weights[place]),
             "literal" if literal[place] else "expansion",
         )

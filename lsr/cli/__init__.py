@@ -18,6 +18,7 @@ from lsr.cli.fit_sae import fit_sae
 from lsr.cli.import_ import import_
 from lsr.cli.index import index
 from lsr.cli.inspect import info, verify
+from lsr.cli.keyphrases import add_keyphrases
 from lsr.cli.models import models
 from lsr.cli.search import search
 from lsr.cli.tune import tune
@@ -52,6 +53,7 @@ for command in (
     fit_sae,
 ):
     cli.add_command(command)
+cli.add_command(add_keyphrases)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -114,8 +114,10 @@ def _words(value: Any) -> Any:
     """The settings of one side of an encoder, without those that are off; others as they are."""
     if not isinstance(value, dict):
         return value
-    named = {key: setting for key, setting in value.items() if setting}
-    return ", ".join(v if isinstance(v, str) else f"{key}={v}" for key, v in named.items())
+    named = {key: setting for key, setting in value.items() if setting and setting != "all"}
+    return ", ".join(
+        v if isinstance(v, str) and key != "phrases" else f"{key}={v}" for key, v in named.items()
+    )
 
 
 @click.command()

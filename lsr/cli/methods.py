@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from lsr.encoders.catalogue import ListedMethod, Place
 
 _PLAIN_COLUMNS = 100
+_QUERIES = 22  # columns at most; longer words go on in the next line
 # Where the nearest weights of a method are: mark, colour, legend.
 _MARKS: dict[Place | None, tuple[str, str | None, str]] = {
     "built in": ("●", "green", "built in"),
@@ -42,7 +44,7 @@ def print_methods(as_json: bool) -> None:
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PLAIN_COLUMNS
     # The titles stand above the names, two columns further left.
     first = max(*(len(method.name) + 3 for method in methods), *map(len, _GROUPS))
-    second = max(len(method.queries) for method in methods)
+    second = min(_QUERIES, max(len(method.queries) for method in methods))
     for title, belongs in _GROUPS.items():
         click.secho(f"{title:<{first}}  {'queries':<{second}}  documents", bold=True)
         for method, weights in methods.items():
@@ -69,7 +71,14 @@ def _print(
     mark, colour, _ = _MARKS[place]
     documents = f"{method.documents}{', expanded' if method.expanded else ''}"
     click.secho(f" {mark}", fg=colour, nl=False)
-    click.echo(f" {method.name:<{first - 3}}  {method.queries:<{second}}  {documents}")
+    cells = (
+        textwrap.wrap(words, width, break_on_hyphens=False)
+        for words, width in ((method.queries, second), (documents, columns - first - second - 4))
+    )
+    name = f" {method.name:<{first - 3}}"
+    for queries, rest in zip_longest(*cells, fillvalue=""):
+        click.echo(f"{name}  {queries:<{second}}  {rest}".rstrip())
+        name = " " * first
     indent = " " * 5
     lines = textwrap.fill(
         method.paper,

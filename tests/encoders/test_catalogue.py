@@ -36,6 +36,9 @@ def test_all_methods_are_listed_once() -> None:
         (Side("mlm", own_terms=True, ratio=0.1), "mlm own terms ratio 0.1"),
         (Side("epic", "log1p-softplus", top=1000), "epic log1p-softplus top 1000"),
         (Side("binary"), "binary"),
+        (Side("mlm", positions="echo"), "mlm echo"),
+        (Side("mlm", pooling="sum", phrases="max"), "mlm sum phrases max"),
+        (METHODS["prosper"].query, "mlm last literal residual top 256 unit"),
     ],
 )
 def test_sides_in_words(side: Side, words: str) -> None:
@@ -50,6 +53,7 @@ def test_where_weights_are(no_hub: Path) -> None:
     assert weights_of("bm25") == {"bm25": "built in"}
     assert weights_of("bm25:atire") == {"bm25:atire": "built in"}
     assert weights_of("splade-sum") == {}
+    assert weights_of("casper") == {"lamdo/casper": "on the hub"}
     assert weights_of("qmlp-dmlm") == {}  # what is known cannot be loaded
     repository = no_hub / "models--prithivida--Splade_PP_en_v1"
     snapshot = repository / "snapshots" / ("0" * 40)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,15 +21,16 @@ def test_the_declaration_of_every_method(name: str) -> None:
     declared = re.findall(r'`Side\("([\w-]+)"(?:, "([\w-]+)")?(?:, "(\w+)")?(.*?)\)`', row[0])
     sides = []
     for head, activation, pooling, rest in declared:
-        options = dict(re.findall(r'(\w+)="?(\w+)"?', rest))
+        options: dict[str, Any] = dict(re.findall(r'(\w+)="?(\w+)"?', rest))
+        for option, value in options.items():
+            options[option] = value == "True" or (int(value) if value.isdigit() else value)
         sides.append(
             Side.from_json(
                 {
                     "head": head,
                     "activation": activation or "log1p",
                     "pooling": pooling or options.get("pooling", "max"),
-                    "own_terms": options.get("own_terms") == "True",
-                    "top": int(options["top"]) if "top" in options else None,
+                    **{option: value for option, value in options.items() if option != "pooling"},
                 }
             )
         )
@@ -37,5 +39,7 @@ def test_the_declaration_of_every_method(name: str) -> None:
     assert ("a second checkpoint" in row[0]) == method.pair
     assert ("expanded" in row[0]) == method.expanded
     (test,) = re.findall(r"`(test_\w+)`", row[0])
-    files = [HERE / file for file in ("test_methods.py", "test_framework.py")]
+    files = [
+        HERE / f"test_{file}.py" for file in ("methods", "framework", "decoders", "keyphrases")
+    ]
     assert any(f"\ndef {test}(" in file.read_text("utf-8") for file in files)

@@ -221,6 +221,22 @@ def test_plain_folders(folder: Path) -> None:
         ({}, "None declares no side"),
         ({"query": {"head": "mlm"}, "document": {"head": "mlm", "x": 1}}, "declares no side"),
         ({"query": {"head": "mlm"}, "document": {"head": "lstm"}}, "head must be one of"),
+        *(
+            ({"query": {"head": "mlm"}, "document": {"head": "mlm", **wrong}}, said)
+            for wrong, said in [
+                ({"positions": "first"}, "positions must be one of all, last, echo"),
+                ({"positions": None}, "positions must be one of"),
+                ({"phrases": "mean"}, "phrases must be one of max, sum"),
+                ({"unit": 1}, "unit must be true or false, not 1"),
+                ({"literal_residual": "yes", "positions": "last"}, "literal_residual must be"),
+                ({"literal_residual": True}, 'goes with the head "mlm" and positions "last"'),
+                ({"top": 0}, "top must be a whole number of at least 1, not 0"),
+                ({"top": True}, "top must be"),
+                ({"top": 1.5}, "top must be"),
+                ({"head": "mlp", "positions": "echo"}, 'are chosen for the head "mlm" alone'),
+                ({"head": "mlp", "phrases": "sum"}, 'are chosen for the head "mlm" alone'),
+            ]
+        ),
         ({"query": {"head": "mlm"}, "document": {"head": "mlm", "ratio": 1}}, "prune ratio"),
         ({"query": {"head": "mlm"}, "document": {"head": "mlm", "ratio": "x"}}, "prune ratio"),
         ({"query": {"head": "mlm"}, "document": {"head": "mlm", "own_terms": 1}}, "own_terms"),

@@ -213,6 +213,10 @@ SUM = {
     "own_terms": False,
     "ratio": 0.0,
     "top": None,
+    "positions": "all",
+    "phrases": None,
+    "literal_residual": False,
+    "unit": False,
 }
 
 

@@ -19,6 +19,8 @@ from lsr.encoders.methods import METHODS
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
 
+from .decoders import add_residual
+
 MakeCheckpoint = Callable[..., Path]
 Dense = npt.NDArray[np.float32]
 ROWS = 40
@@ -194,6 +196,27 @@ def test_methods_with_a_weight_a_token(make_checkpoint: MakeCheckpoint, kind: st
         )
 
 
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_echo_and_last_of_masked_models(make_checkpoint: MakeCheckpoint, kind: str) -> None:
+    folder = make_checkpoint(kind)
+    plain = Plain(folder)
+
+    def echo(text: str) -> Any:
+        first, *words, last = plain.ids(text)
+        with plain.torch.inference_mode():
+            given = plain.torch.tensor([[first, *words, *words, last]])
+            logits = plain.model(given).logits[0, 1 + len(words) :]
+        return plain.torch.log(1 + plain.torch.clamp(logits, min=0)).max(0).values
+
+    def last(text: str) -> Any:
+        return plain.torch.log(1 + plain.torch.clamp(plain.run(text)[-1], min=0))
+
+    sides = {"query": {"head": "mlm", "positions": "last"}}
+    sides["document"] = {"head": "mlm", "positions": "echo"}
+    (folder / "lsr.json").write_text(json.dumps(sides))
+    check(load_encoder(str(folder), max_length=LENGTH), last, echo)
+
+
 # Methods with a form of checkpoint of their own.
 HEADS = ["unicoil", "deepimpact", "bge-m3", "deepct", "tildev2", "sparta", "epic"]
 
@@ -204,6 +227,8 @@ def test_saved_loaded_indexed_and_explained(
 ) -> None:
     folder = make_checkpoint("bert", head=method if method in HEADS else "mlm")
     (folder / "idf.json").write_text(json.dumps({"red": 1.5, "planet": 2.0, "mars": 0.5}))
+    if method == "prosper":
+        add_residual(folder, rows=ROWS)
     name = f"{method}:{folder}"
     if METHODS[method].pair:
         head = METHODS[method].query.head
@@ -322,3 +347,24 @@ def test_a_long_text_costs_what_is_read_of_it(make_checkpoint: MakeCheckpoint) -
     alone = "red" * 400_000  # one word, which must be read to its end
     assert encoder.encode_queries([alone]).terms.size == 0
     assert encoder.encode_queries([" " * 10_000_000 + "red"]) == encoder.encode_queries(["red"])
+
+
+def test_a_table_in_another_folder_is_written_by_sentence_transformers_form_alone(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    folder = make_checkpoint("bert")
+    (folder / "idf.json").write_text(json.dumps({"red": 1.5, "planet": 2.0}))
+    declared = {"query": {"head": "table", "unit": True}, "document": {"head": "mlm", "top": 9}}
+    load_encoder(str(folder), max_length=LENGTH).save(tmp_path / "router")
+    for source in (folder, tmp_path / "router"):
+        (source / "lsr.json").write_text(json.dumps(declared))
+    encoder: Any = load_encoder(str(folder), max_length=LENGTH)
+    encoder.save(tmp_path / "plain")
+    saved = load_encoder(str(tmp_path / "plain"), max_length=LENGTH)
+    assert saved.encode_queries(TEXTS) == encoder.encode_queries(TEXTS)
+    assert saved.encode_documents(TEXTS) == encoder.encode_documents(TEXTS)
+    apart: Any = load_encoder(str(tmp_path / "router"), max_length=LENGTH)
+    assert apart.encode_queries(TEXTS) == encoder.encode_queries(TEXTS)
+    with pytest.raises(EncoderError, match="cannot be written as one folder"):
+        apart.save(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()

@@ -267,7 +267,7 @@ JUNK: list[tuple[str, str, Change, str]] = [
     ("bert", "mlm", config(tie_word_embeddings=False), r"lacks .*decoder\.weight"),
     ("bert", "mlm", lambda f: change_weights(f, dict.clear), "lacks .* more"),
     ("bert", "mlm", renaming("cls.predictions.bias", "pooler"), r"lacks cls\.predictions\.bias"),
-    ("bert", "unicoil", renaming("tok_proj.weight", "pooler"), "head .* cannot be loaded"),
+    ("bert", "unicoil", renaming("tok_proj.weight", "pooler"), "network .* cannot be loaded"),
     ("bert", "unicoil", adding(tok_proj__weight=np.array(1, np.float32)), "no network"),
     ("bert", "unicoil", adding(tok_proj__weight=some(1, 17)), "other shapes|no network"),
     ("bert", "unicoil", adding(tok_proj__weight=some(2, 16), tok_proj__bias=some(2)), "no network"),

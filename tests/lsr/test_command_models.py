@@ -108,6 +108,7 @@ def test_methods_as_a_table(
         ["●", "splade-max", "mlm", "mlm"],
         ["●", "bm25:bm25+", "counts", "idf", "x", "tf,", "never", "near", "0"],
         ["○", "tildev2", "binary", "mlp", "relu,", "expanded"],
+        ["○", "casper", "mlm", "phrases", "sum", "mlm", "phrases", "sum"],
         ["·", "epic", "mlp", "log1p-softplus", "sum", "epic", "log1p-softplus", "top", "1000"],
     ):
         assert row in rows
@@ -120,7 +121,14 @@ def test_methods_as_a_table(
     for method, place in zip(methods, places, strict=True):
         needs = sum(place > start for start in groups) - 1
         assert needs == (0 if not method.query_model else 1 + method.pair)
-        assert lines[place + 1].split()[0] == method.paper.split()[0]
+        after = next(n for n in range(place + 1, len(lines)) if lines[n][5:6].strip())
+        assert lines[after].split()[0] == method.paper.split()[0]
+        # Long words go on in the next line, each side below its own.
+        cells = [line.ljust(columns or 100)[28:] for line in lines[place:after]]
+        queries = " ".join(" ".join(cell[:22] for cell in cells).split())
+        documents = " ".join(" ".join(cell[22:] for cell in cells).split())
+        assert queries == method.queries
+        assert documents == f"{method.documents}{', expanded' if method.expanded else ''}"
     heads = {lines[n].index("documents") for n in groups}
     assert heads == {lines[place].index("mlm", 35) for place in places if "mlm  " in lines[place]}
 

@@ -14,7 +14,7 @@ import lsr
 WIDTH = 4
 
 
-def make_checkpoint(folder: Path, terms: int) -> Path:
+def make_checkpoint(folder: Path, terms: int, decoder: bool) -> Path:
     """A random model whose words are w0, w1 and so on, written as text: w17 w23."""
     import torch
     import transformers
@@ -43,30 +43,38 @@ def make_checkpoint(folder: Path, terms: int) -> Path:
         },
     }
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    config = transformers.BertConfig(
-        vocab_size=terms,
-        pad_token_id=terms - 1,
-        hidden_size=WIDTH,
-        num_hidden_layers=1,
-        num_attention_heads=1,
-        intermediate_size=4,
-        max_position_embeddings=16,
-        initializer_range=0.5,
-    )
+    sizes: dict[str, Any] = {
+        "vocab_size": terms,
+        "pad_token_id": terms - 1,
+        "hidden_size": WIDTH,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "intermediate_size": 4,
+        "max_position_embeddings": 16,
+        "initializer_range": 0.5,
+    }
     torch.manual_seed(3)
-    model = transformers.BertForMaskedLM(config)
-    torch.nn.init.constant_(model.get_output_embeddings().bias, -1.5)  # most terms get no weight
+    if decoder:
+        config = transformers.MistralConfig(**sizes, num_key_value_heads=1, head_dim=WIDTH)
+        model: Any = transformers.MistralForCausalLM(config)
+    else:
+        model = transformers.BertForMaskedLM(transformers.BertConfig(**sizes))
+        torch.nn.init.constant_(model.get_output_embeddings().bias, -1.5)  # most get no weight
     model.save_pretrained(folder)
     return folder
 
 
-@pytest.mark.parametrize("terms", [130_000, 2_000_000])
-def test_end_to_end(tmp_path: Path, terms: int) -> None:
-    folder = make_checkpoint(tmp_path / "model", terms)
+@pytest.mark.parametrize(
+    ("terms", "method"),
+    [(130_000, "splade-max"), (2_000_000, "splade-max"), (131_072, "echo-mistral-splade")],
+)
+def test_end_to_end(tmp_path: Path, terms: int, method: str) -> None:
+    folder = make_checkpoint(tmp_path / "model", terms, decoder=method != "splade-max")
     last = terms - 3
     texts = [f"w{last} w5", "w70000 w9", f"w5 w{last - 1}", "w65536 w65535"]
     documents = [{"id": str(number), "text": text} for number, text in enumerate(texts)]
-    lsr.Index.build(tmp_path / "index", documents, str(folder), max_length=8, document_terms=500)
+    name = f"{method}:{folder}"
+    lsr.Index.build(tmp_path / "index", documents, name, max_length=8, document_terms=500)
     index: Any = lsr.open(tmp_path / "index")
     assert index.manifest.vocabulary == terms
     assert index.find_term(f"w{last}") == last

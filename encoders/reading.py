@@ -1,0 +1,51 @@
+"""Which positions of a text speak to the head "mlm": all, the last, or those of a second copy.
+
+A causal model sees at each position only what stands before it.  Either the last position alone
+speaks, or the text is read twice and its second copy does: J. M. Springer et al., "Repetition
+improves language model embeddings" (2024).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lsr.encoders.methods import Positions
+from lsr.encoders.rows import Ids
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a model reads texts.
+
+    Attributes:
+        before, after: how many special tokens every text gets at its beginning and end.
+    """
+
+    positions: Positions = "all"
+    before: int = 0
+    after: int = 0
+
+    def given(self, ids: Ids) -> Ids:
+        """The ids that the model is given for a text's; special ones are not repeated."""
+        if self.positions != "echo":
+            return ids
+        return np.concatenate([ids[: ids.size - self.after], ids[self.before :]])
+
+    def speaking(self, length: int) -> int:
+        """How many positions of a text of so many ids speak: the last ones of `given`."""
+        if self.positions == "last":
+            return min(length, 1)
+        return length - self.before if self.positions == "echo" else length
+
+    def longest(self, positions: float) -> float:
+        """The longest text that fits into so many positions, in ids."""
+        if self.positions != "echo":
+            return positions
+        return (positions + self.before + self.after) // 2
+
+    @property
+    def times(self) -> int:
+        """How often a text is read."""
+        return 2 if self.positions == "echo" else 1
