@@ -41,7 +41,7 @@ _WORD = r"(?u)[^\W_]+(?:['\u2019/-][^\W_]+)*"
 def mine(texts: Iterable[str], count: int = 30_000, least: int = 20) -> list[str]:
     """At most `count` keyphrases of a collection, in lower case, the most covering first.
 
-    The phrases of all texts are held in memory, about 10 kB a text of 200 words: give a sample of
+    The phrases of all texts are held in memory, about 40 kB a text of 200 words: give a sample of
     a large collection.
 
     Args:
