@@ -38,8 +38,10 @@ class Words:
         return f"word{term}"
 
     def find(self, word: str) -> int | None:
-        number = int(word.removeprefix("word"))
-        return number if number < WORDS else None
+        number = word.removeprefix("word")
+        return (
+            int(number) if number.isascii() and number.isdigit() and int(number) < WORDS else None
+        )
 
 
 class ToyEncoder(Encoder):
