@@ -64,7 +64,7 @@ class Autoencoder:
         best = np.sort(np.argsort(-found, kind="stable")[: self.active])
         best = best[found[best] > 0]
         weights = found[best]
-        if unit and best.size:
+        if unit:
             weights = weights / np.sqrt((weights * weights).sum())
         return best.astype(np.uint32), np.asarray(weights, np.float32)
 

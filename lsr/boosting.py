@@ -85,7 +85,7 @@ def _boosted(
     for term, factor, (start, stop) in zip(named.tolist(), factors.tolist(), bounds, strict=True):
         if term in found:
             changed[term] = found[term] * factor
-        elif factor > 1:
+        else:  # not above 0, and so dropped, unless the factor is above 1
             own = [weight for other, weight in found.items() if start <= other < stop]
             changed[term] = (factor - 1) * sum(own) / len(own) if own else 0.0
     kept = sorted(term for term, weight in changed.items() if weight > 0)

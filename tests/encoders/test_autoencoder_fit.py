@@ -55,7 +55,8 @@ def test_the_loss_is_the_formulas(dead: list[int]) -> None:
     with torch.no_grad():
         fitting._latent_bias += 0.01 * torch.arange(40)
         fitting._pre_bias += 0.02
-    fitting._idle[list(dead)] = 31
+    fitting._idle[:] = 29  # one step more, and still not dead
+    fitting._idle[list(dead)] = 30
     x = vectors[:20].astype(np.float64)
     weight, pre, bias = (
         own.detach().numpy().astype(np.float64)
@@ -108,6 +109,25 @@ def test_dead_latents_get_gradients_by_the_auxiliary_term_alone() -> None:
     assert fitting._idle[7] == 0 or fitting._idle[8] == 0
     assert fitting._weight.grad is not None
     assert fitting._weight.grad[5].any()
+
+
+def test_the_auxiliary_term_moves_dead_latents_alone() -> None:
+    """What the others leave is given to it."""
+    vectors = torch.from_numpy(mixtures()[:20])
+    gradients = []
+    for idle in (0, 30):
+        fitting = state(mixtures())
+        with torch.no_grad():
+            fitting._latent_bias[:5] -= 9.0  # active never, but in the auxiliary term
+            fitting._latent_bias[:5] += torch.where(torch.arange(5) < 3, 8.9, 0.0)
+        fitting._idle[:5] = idle
+        fitting._loss(vectors).backward()
+        assert fitting._weight.grad is not None
+        gradients.append(fitting._weight.grad.numpy())
+    before, after = gradients
+    live = np.arange(40) >= 5
+    assert np.allclose(before[live], after[live], atol=1e-7)
+    assert not np.allclose(before[:5], after[:5], atol=1e-7)
 
 
 def test_what_is_fitted_reconstructs(monkeypatch: pytest.MonkeyPatch) -> None:

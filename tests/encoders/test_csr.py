@@ -116,8 +116,24 @@ def test_top_k_breaks_ties_by_latent_and_keeps_nothing_that_is_not_positive() ->
     assert (terms.tolist(), weights.tolist()) == ([1, 2], [2, 2])
     ((terms, weights),) = made.rows(np.array([[-3]], np.float32), unit=True)
     assert (terms.tolist(), weights.tolist()) == ([3], [1])
+    cycle = (np.arange(300) % 7).astype(np.float32)  # many enough for a sort that mixes equal ones
+    many = Autoencoder(cycle[:, None], np.zeros(1, np.float32), 0 * cycle, 4)
+    ((terms, weights),) = many.rows(np.array([[1]], np.float32), unit=False)
+    assert terms.tolist() == [6, 13, 20, 27]
     ((terms, weights),) = made.rows(np.array([[0]], np.float32), unit=True)
     assert terms.size == weights.size == 0
+
+
+def test_cosine_is_about_latents_and_not_about_dense_vectors(tmp_path: Path) -> None:
+    """Without Normalize, the autoencoder takes vectors of any length."""
+    folder = write_tiny_csr(tmp_path / "csr", similarity="cosine")
+    modules = json.loads((folder / "modules.json").read_text())
+    (folder / "modules.json").write_text(json.dumps([*modules[:2], modules[3]]))
+    plain = write_tiny_dense(tmp_path / "plain", similarity_fn_name="dot")
+    vectors = load_dense(str(plain)).encode_documents(TEXTS)
+    assert np.linalg.norm(vectors, axis=1).min() > 1.1
+    found = load_encoder(str(folder)).encode_documents(TEXTS)
+    assert np.abs(dense(found) - formula(folder, vectors, True)).max() < 1e-4
 
 
 def test_fewer_terms_on_request(folder: Path) -> None:

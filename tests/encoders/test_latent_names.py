@@ -56,6 +56,25 @@ def test_by_the_formula() -> None:
         assert name == "/".join(best)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_by_the_formula_on_random_texts(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    words = ["glass", "hum", "copper", "tin", "mill", "river", "tide", "wheat", "map", "rain"]
+    counts = random.integers(0, 9, (30, 10)) * (random.random((30, 10)) < 0.4)
+    counts[:, :3] *= 4
+    texts = [" ".join(" ".join([w] * n) for w, n in zip(words, r, strict=True)) for r in counts]
+    weights = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0)
+    weights = weights * np.log(30 / np.maximum((counts > 0).sum(axis=0), 1))
+    weights = weights / np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1e-9)
+    active = random.random((30, 6)) * (random.random((30, 6)) < 0.3)
+    rows = [{int(i): float(row[i]) for i in np.flatnonzero(row)} for row in active]
+    for latent, name in enumerate(named(texts, latents(*rows), 6)):
+        shares = active[:, latent] / active[:, latent].sum()
+        stand = shares @ weights - weights.mean(axis=0)
+        best = [words[i] for i in np.argsort(-stand) if stand[i] > 0]
+        assert name == "/".join(best[: max(3, name.count("/") + 1)])
+
+
 def test_all_are_different() -> None:
     texts = ["glass bees hum", "glass bees hum", "copper kettles sing", "copper kettles sing"] * 3
     both = {0: 1.0, 1: 1.0, 2: 1.0}
@@ -68,20 +87,12 @@ def test_all_are_different() -> None:
 
 
 def test_a_fourth_word_where_three_do_not_tell() -> None:
-    alike = "glass bees hum"
-    texts = [
-        f"{alike} tidal",
-        f"{alike} tidal",
-        f"{alike} wheat",
-        f"{alike} wheat",
-        "copper",
-        "tin",
-    ]
-    rows = [{0: 1.0}, {0: 1.0}, {1: 1.0}, {1: 1.0}, {2: 1.0}, {2: 1.0}]
-    first, second, third = named(texts, latents(*rows), 3)
-    assert first.split("/")[0] == "tidal"
-    assert second.split("/")[0] == "wheat"
-    assert third == "unnamed"  # its words are in one document each
+    alike = "glass " * 20 + "bees " * 20 + "hum " * 20
+    texts = [*[f"{alike} tidal"] * 2, *[f"{alike} wheat"] * 2, *[f"other{n}" for n in range(12)]]
+    rows = [{0: 1.0}, {0: 1.0}, {1: 1.0}, {1: 1.0}, *[{2: 1.0}] * 12]
+    names = named(texts, latents(*rows), 3)
+    assert names[:2] == ["glass/bees/hum", "glass/bees/hum/wheat"]
+    assert names[2] == "unnamed"  # its words are in one document each
 
 
 def test_numbers_name_nothing() -> None:
