@@ -257,11 +257,11 @@ def test_a_wrong_list_under_right_checksums_is_found(
         "11110000" + "1" * 24,  # a bitmap of another length
     ],
 )
-def test_damaged_lists_are_not_counted(tmp_path: Path, bits: str) -> None:
+def test_damaged_lists_are_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: str
+) -> None:
     """A list of four bytes, read alone, between others, and looked up."""
-    rows = [
-        [*(range(9) if d % 20 == 0 else []), *([9] if d % 200 == 0 else [])] for d in range(600)
-    ]
+    rows = [[n for n in range(10) if d % (200 if n == 9 else 20) == 0] for d in range(600)]
     vectors = SparseVectors.from_rows((terms, np.ones(len(terms))) for terms in rows)
     index, manifest = write_index(tmp_path, vectors, bits=1)
     columns = Segment(index, manifest.segments[0], manifest).window(0)
@@ -273,11 +273,8 @@ def test_damaged_lists_are_not_counted(tmp_path: Path, bits: str) -> None:
     for terms in ([9], range(10), [8, 9]):
         query = SparseVectors.from_rows([(list(terms), np.ones(len(terms)))])
         for isa in ISAS:
-            with (
-                pytest.MonkeyPatch.context() as patch,
-                pytest.raises(IndexCorrupt, match="list|map"),
-            ):
-                patch.setenv(ISA_VARIABLE, isa)
+            monkeypatch.setenv(ISA_VARIABLE, isa)
+            with pytest.raises(IndexCorrupt, match=r"list|bitmap"):
                 searcher.search(query, 5)
         with pytest.raises(IndexCorrupt):
             searcher.search(query, 5, method="reference")
@@ -285,6 +282,15 @@ def test_damaged_lists_are_not_counted(tmp_path: Path, bits: str) -> None:
         searcher.stored_weights(np.array([599], np.uint32), np.array([9], np.uint32))
     sound = SparseVectors.from_rows([([0, 8], np.ones(2))])
     assert searcher.search(sound, 5)[0].documents.tolist() == [0, 20, 40, 60, 80]
+
+
+def test_lists_that_are_cut_short_are_refused(tmp_path: Path) -> None:
+    """Of an index without a term, whose lists are the zeros at their end alone."""
+    index, manifest = write_index(tmp_path, SparseVectors.from_rows([([], [])]), bits=1)
+    rewrite(index, manifest, "lists", cut)
+    with pytest.raises(IndexCorrupt, match="cut short"):
+        open_searcher(index)
+    assert list(problems(index)) != []
 
 
 def test_a_list_that_could_be_shorter_is_found(tmp_path: Path) -> None:
