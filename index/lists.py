@@ -168,7 +168,7 @@ def read_lists(columns: Columns, count: int) -> tuple[npt.NDArray[np.int64], npt
     Raises `ValueError` when the columns of a window of `count` documents do not fit each other.
     """
     data, places = columns["lists"], columns["list_starts"].astype(np.int64)
-    if places[:1].any():
+    if data.size < LISTS_PADDING or places[:1].any():
         raise ValueError("the lists do not cover their bytes")
     ends = np.append(places, data.size - LISTS_PADDING)
     room = np.empty(count, np.int64)
