@@ -22,19 +22,25 @@ ORDERS = ("bisection", "none")
 # Terms of a document that take part: with all of them the order is hardly better, and takes
 # several times as long.
 STRONGEST = 32
+# Of equal weights none are the strongest: the first would be those of one part of the vocabulary.
+MOST_EQUAL = 128
 # A part of so many documents is ordered to the end by one thread.
 _PART = 8192
 
 
 def bisection(
-    chunks: Iterable[SparseVectors], *, threads: int, progress: type[Progress]
+    chunks: Iterable[SparseVectors],
+    *,
+    threads: int,
+    progress: type[Progress],
+    strongest: int = STRONGEST,
 ) -> npt.NDArray[np.uint32]:
     """The numbers of the documents of `chunks` in the order of a recursive graph bisection.
 
-    Memory: 4 bytes for each of the `STRONGEST` terms of each document.  The order does not depend
+    Memory: 4 bytes for each of the `strongest` terms of each document.  The order does not depend
     on `threads`.
     """
-    graph = _kernels.Bisection(STRONGEST)
+    graph = _kernels.Bisection(strongest)
     count = 0
     for chunk in chunks:
         graph.add(chunk.indptr, chunk.terms, chunk.weights)

@@ -23,7 +23,7 @@ from lsr.encoding import encode
 from lsr.errors import LsrError, VectorError
 from lsr.files import sync_directory, write_atomically
 from lsr.index.format import SEGMENTS, VOCABULARY, FileEntry, Manifest
-from lsr.index.ordering import ORDERS, bisection
+from lsr.index.ordering import MOST_EQUAL, ORDERS, STRONGEST, bisection
 from lsr.index.quantizer import step_for
 from lsr.index.writer import SegmentWriter
 from lsr.machine import processors
@@ -70,7 +70,8 @@ def build(
         threads: for the model, ordering and inverting; None leaves the model to its encoder
             and takes the processors there are for the rest.
         max_memory: bytes for the vectors being worked on; the model, external ids and the
-            ordering (about 120 bytes a document each) and the vocabulary come on top.
+            ordering (about 120 bytes a document each, 500 with 1 bit) and the vocabulary come on
+            top.
         survey: of the documents, if they were read before, for the time left.
         progress: how to report; silent by default.
 
@@ -201,7 +202,12 @@ def _write_index(
         _check_equal(documents, largest)
     step = step_for(largest, how.bits)
     if how.order == "bisection":
-        rows = bisection(documents.vectors(), threads=how.threads, progress=how.progress)
+        rows = bisection(
+            documents.vectors(),
+            threads=how.threads,
+            progress=how.progress,
+            strongest=MOST_EQUAL if how.bits == 1 else STRONGEST,
+        )
     else:
         rows = np.arange(len(documents), dtype=np.uint32)
     files = []

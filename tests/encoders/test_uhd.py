@@ -219,10 +219,13 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a layer too many": (
         damage(
             lambda t: t.update(
-                {"layer.3.bias": np.ones(9, np.float32), "layer.3.weight": np.ones((9, 16))}
+                {
+                    "layer.3.bias": np.ones(9, np.float32),
+                    "layer.3.weight": np.ones((9, 16), np.float32),
+                }
             )
         ),
-        "other types|bucket for layer 3 and the model has 2",
+        "bucket for layer 3 and the model has 2",
     ),
     "float64": (damage(lambda t: t.update({"layer.1.bias": np.ones(90)})), "other types"),
     "not finite": (

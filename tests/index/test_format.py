@@ -21,13 +21,15 @@ from lsr.index import format
 from lsr.index.columns import ArrowFile, write_arrow
 from lsr.index.format import (
     FORMAT_VERSION,
+    LISTS_PADDING,
     LISTS_VERSION,
     MANIFEST,
     SEGMENTS,
     FileEntry,
     Manifest,
 )
-from lsr.index.segment import FLOAT_FILES, LIST_FILES, WINDOW_FILES
+from lsr.index.searcher import ISA_VARIABLE, ISAS
+from lsr.index.segment import FLOAT_FILES, LIST_FILES, WINDOW_FILES, Segment
 from lsr.index.verify import problems
 from lsr.retrieval import Index
 from lsr.vectors import SparseVectors
@@ -244,6 +246,51 @@ def test_a_wrong_list_under_right_checksums_is_found(
     found = " ".join(problems(index))
     assert re.search(what, found), found
     survives(index, small[:5])
+
+
+@pytest.mark.parametrize(
+    "bits",
+    [
+        "0" * 64,  # nothing
+        "0000" + "1" * 21 + "0000001",  # a code that is cut off
+        "0000" + "0" * 12 + "1" + "0" * 12 + "111",  # a document behind the window
+        "11110000" + "1" * 24,  # a bitmap of another length
+    ],
+)
+def test_damaged_lists_are_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: str
+) -> None:
+    """A list of four bytes, read alone, between others, and looked up."""
+    rows = [[n for n in range(10) if d % (200 if n == 9 else 20) == 0] for d in range(600)]
+    vectors = SparseVectors.from_rows((terms, np.ones(len(terms))) for terms in rows)
+    index, manifest = write_index(tmp_path, vectors, bits=1)
+    columns = Segment(index, manifest.segments[0], manifest).window(0)
+    start = int(columns["list_starts"][9])
+    assert columns["lists"].size - LISTS_PADDING - start == 4
+    damaged = np.packbits(np.array(list(bits.ljust(32, "0"))[:32], np.uint8))
+    rewrite(index, manifest, "lists", put("bytes", slice(start, start + 4), damaged))
+    searcher = open_searcher(index)
+    for terms in ([9], range(10), [8, 9]):
+        query = SparseVectors.from_rows([(list(terms), np.ones(len(terms)))])
+        for isa in ISAS:
+            monkeypatch.setenv(ISA_VARIABLE, isa)
+            with pytest.raises(IndexCorrupt, match=r"list|bitmap"):
+                searcher.search(query, 5)
+        with pytest.raises(IndexCorrupt):
+            searcher.search(query, 5, method="reference")
+    with pytest.raises(IndexCorrupt):
+        searcher.stored_weights(np.array([599], np.uint32), np.array([9], np.uint32))
+    sound = SparseVectors.from_rows([([0, 8], np.ones(2))])
+    assert searcher.search(sound, 5)[0].documents.tolist() == [0, 20, 40, 60, 80]
+
+
+def test_lists_that_are_cut_short_are_refused(tmp_path: Path) -> None:
+    """Of an index without a term, whose lists are the zeros at their end alone."""
+    index, manifest = write_index(tmp_path, SparseVectors.from_rows([([], [])]), bits=1)
+    rewrite(index, manifest, "lists", cut)
+    with pytest.raises(IndexCorrupt, match="cut short"):
+        open_searcher(index)
+    assert list(problems(index)) != []
 
 
 def test_a_list_that_could_be_shorter_is_found(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def test_lists_come_back_and_are_as_the_format_says(window: tuple[int, list[list
         ("", 4, None),
         ("0000" + "1" + "001", 4, None),  # cut off
         ("0000" + "1000" + "00000000", 4, None),  # a whole byte that says nothing
+        ("0000" + "1111" + "00000000", 4, None),
         ("0000" + "0" * 15 + "1" + "0" * 14 + "1", 4, [2**15]),
         ("0000" + "0" * 16 + "1" + "0" * 15 + "1", 4, None),  # no window has so many documents
         ("11110000" + "10010000", 8, [4, 7]),
@@ -101,6 +102,22 @@ def test_what_is_no_list_is_not_read(written: str, room: int, found: list[int] |
     documents = np.empty(room, np.int64)
     count = read_list(np.array(bytes_of(written), np.uint8), documents)
     assert (None if count < 0 else documents[:count].tolist()) == found
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (0, 0, "the list of term 10 is damaged"),  # no document at all
+        (1, 1, "the list of term 11 is damaged"),  # a bitmap no longer
+        (2, 0, "the list of term 11 is damaged"),
+    ],
+)
+def test_a_term_has_a_document(place: int, value: int, said: str) -> None:
+    columns = columns_of([[0], [0, 1, 2]], 24)
+    assert columns["lists"].tolist() == [0b00001000, 0xF0, 7, 0, 0] + [0] * LISTS_PADDING
+    columns["lists"][place] = value
+    with pytest.raises(ValueError, match=said):
+        decode(columns, 24)
 
 
 def test_terms_that_share_documents_take_little(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -79,6 +79,22 @@ def test_queries_may_have_weights(tmp_path: Path) -> None:
     assert hits.scores.tolist() == sorted(scores, reverse=True)[:40]
 
 
+def test_documents_are_brought_together_by_all_their_terms(tmp_path: Path) -> None:
+    """Of equal weights none are the strongest; here the first 40 terms say nothing."""
+    rng = np.random.default_rng(2)
+    rows = []
+    for document in range(2000):
+        noise = np.sort(rng.choice(4000, 40, replace=False))
+        rows.append((np.append(noise, 4000 + 40 * (document % 50) + np.arange(40)), np.ones(80)))
+    vectors, sizes = lsr.SparseVectors.from_rows(rows), {}
+    for order in ("bisection", "none"):
+        lsr.Index.from_vectors(
+            tmp_path / order, [str(d) for d in range(2000)], vectors, bits=1, order=order
+        )
+        sizes[order] = (tmp_path / order / "segments/0/lists.arrow").stat().st_size
+    assert sizes["bisection"] < 0.85 * sizes["none"]
+
+
 def test_weights_that_differ_are_refused(run: Callable[..., Any], tmp_path: Path) -> None:
     vectors = binary(0.5)
     weights = vectors.weights.copy()
