@@ -103,7 +103,7 @@ class GatedVectors:
             places, documents = np.arange(len(self.ids)), self._slices
             if hits is not None:
                 numbers = [self._numbers[id] for id in hits[row].ids.tolist()]
-                places = np.sort(np.array(numbers, np.int64))
+                places = np.array(numbers, np.int64)
                 documents = documents.take(places)
             scores = slices.take(np.array([row])).products(documents)[0].astype(np.float64)
             scores += weight * (self._dense[places].astype(np.float64) @ dense[row])
