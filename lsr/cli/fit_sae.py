@@ -57,7 +57,14 @@ class _Width(click.ParamType[int]):
     metavar="N",
     help="Latents of a text.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of all that is drawn.",
+)
 @click.option(
     "--sample",
     type=click.IntRange(2),
