@@ -2,13 +2,19 @@
 
 T. Wen et al., "Beyond Matryoshka: Revisiting sparse coding for adaptive representation" (ICML
 2025).  A folder is a SparseEncoder of sentence-transformers: the modules of a dense encoder, then
-a SparseAutoEncoder; `latents.json` beside them names the latents.  `lsr.sae` makes one of a
+a SparseAutoEncoder, whose folder names the latents in `latents.json`.  `lsr.sae` makes one of a
 collection.  Latents have unit length where the folder says cosine, as in the paper's evaluation.
+
+`modules.json` publishes a folder: those of the modules that it lists are of one edition, and the
+autoencoder's also holds the settings that belong to it.  The copy of these beside `modules.json`
+is for sentence-transformers.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,17 +28,19 @@ from lsr.encoders.autoencoder import MODULE, Autoencoder, read_autoencoder, writ
 from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, strongest
 from lsr.encoders.checkpoint import Checkpoint, content_hash, deciding_files, find, read_json
 from lsr.encoders.dense import DenseEncoder
-from lsr.encoders.dense_layout import read_dense_layout
-from lsr.encoders.layouts import inside, optional
+from lsr.encoders.dense_layout import ABOUT, read_dense_layout
+from lsr.encoders.layouts import inside, kind_of, optional
 from lsr.encoders.rows import stack
 from lsr.errors import EncoderError, EncoderMismatch
+from lsr.files import checksum_file, steady, write_atomically
 from lsr.vectors import SparseVectors
 
 KIND = "csr"
 LATENTS = "latents.json"
+COMMIT = "modules.json"
 
-_ABOUT = "config_sentence_transformers.json"
 _SETTINGS = "sentence_bert_config.json"
+_MODULE_FOLDER = re.compile(r"\d+_\w+(-[0-9a-f]{12})?")
 _TYPES = {
     "Normalize": "sentence_transformers.base.modules.normalize.Normalize",
     MODULE: f"sentence_transformers.sparse_encoder.modules.sparse_auto_encoder.{MODULE}",
@@ -101,18 +109,24 @@ class CsrEncoder(Encoder):
         vocabulary: Vocabulary | None = None,
         name: str | None = None,
     ) -> None:
-        folder = checkpoint.folder
         self.name = name or checkpoint.name
         self._checkpoint, self._settings = checkpoint, settings
-        layout = read_dense_layout(folder, MODULE)
+        # Another process may be replacing the folder: all that decides vectors is read at once.
+        steady(checkpoint.folder / COMMIT, lambda: self._read(vocabulary))
+
+    def _read(self, vocabulary: Vocabulary | None) -> None:
+        folder, settings, checkpoint = self._checkpoint.folder, self._settings, self._checkpoint
         own = _autoencoder_folder(folder)
+        about = own / ABOUT if (own / ABOUT).exists() else folder / ABOUT
+        layout = read_dense_layout(folder, MODULE, about)
         self._hash = content_hash(*dict.fromkeys([*layout.folders, own]))
         length = min(settings.max_length, layout.max_length or settings.max_length)
         self._dense = DenseEncoder(checkpoint, settings.threads, length, settings.device, layout)
         self.autoencoder = read_autoencoder(own, self._dense.dimensions)
-        self._unit = optional(folder / _ABOUT).get("similarity_fn_name") == "cosine"
+        self._unit = optional(about).get("similarity_fn_name") == "cosine"
         latents = len(self.autoencoder.weight)
-        self.vocabulary = vocabulary or _named(folder, latents)
+        names = own / LATENTS if (own / LATENTS).exists() else folder / LATENTS
+        self.vocabulary = vocabulary or _named(names, latents)
         if len(self.vocabulary) != latents:
             raise EncoderMismatch(
                 f"the index has {len(self.vocabulary)} words, and {folder} has {latents} latents; "
@@ -160,7 +174,7 @@ class CsrEncoder(Encoder):
 def write_folder(
     folder: Path, dense: DenseEncoder, autoencoder: Autoencoder, names: Sequence[str]
 ) -> None:
-    """Write a new folder of a dense encoder and an autoencoder of its vectors.
+    """Write a new edition of a dense encoder and an autoencoder of its vectors.
 
     The dense model's files are copied, so that the folder can be moved and is what
     sentence-transformers (its release 6) reads as a SparseEncoder.
@@ -168,9 +182,10 @@ def write_folder(
     layout = dense.layout
     folder.mkdir()
     modules: list[tuple[str, str]] = []
-    for listed in read_json(layout.folder / "modules.json", list):
-        path = str(listed.get("path", ""))
-        _copy(layout.folder / inside(layout.folder, path), folder / path)
+    for number, listed in enumerate(read_json(layout.folder / COMMIT, list)):
+        source = layout.folder / inside(layout.folder, str(listed.get("path", "")))
+        path = f"{number}_{kind_of(listed['type'])}"
+        _copy(source, folder / path)
         if not modules and dense.max_length is not None:
             # Texts are to be read as far as they were when the autoencoder was fitted.
             settings = optional(folder / path / _SETTINGS)
@@ -179,21 +194,54 @@ def write_folder(
     if layout.cosine:
         modules.append((f"{len(modules)}_Normalize", _TYPES["Normalize"]))
         (folder / modules[-1][0]).mkdir()
-    modules.append((f"{len(modules)}_{MODULE}", _TYPES[MODULE]))
-    write_autoencoder(folder / modules[-1][0], autoencoder)
-    described = [
-        {"idx": number, "name": str(number), "path": path, "type": kind}
-        for number, (path, kind) in enumerate(modules)
-    ]
-    _write(folder / "modules.json", described)
+    own = f"{len(modules)}_{MODULE}"
+    modules.append((own, _TYPES[MODULE]))
+    write_autoencoder(folder / own, autoencoder)
     about = {
         "model_type": "SparseEncoder",
         "prompts": {"query": layout.query_prompt, "document": layout.document_prompt},
         "default_prompt_name": None,
         "similarity_fn_name": "cosine",
     }
-    _write(folder / _ABOUT, about)
-    _write(folder / LATENTS, list(names))
+    _write(folder / own / ABOUT, about)
+    _write(folder / own / LATENTS, list(names))
+    edition = _edition_of(folder)
+    described = []
+    for number, (path, kind) in enumerate(modules):
+        final = f"{path}-{edition}"
+        (folder / path).rename(folder / final)
+        described.append({"idx": number, "name": str(number), "path": final, "type": kind})
+    _write(folder / COMMIT, described)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what `modules.json` does not list: modules of other editions, as a crash leaves them.
+
+    Folders of lsr before 0.1 have the first module's files beside `modules.json`.
+    """
+    listed: set[str] = set()
+    if (folder / COMMIT).exists():
+        try:
+            listed = {str(module.get("path", "")) for module in read_json(folder / COMMIT, list)}
+        except (EncoderError, AttributeError):  # nothing says which are in use
+            return
+    for module in folder.iterdir():
+        if _MODULE_FOLDER.fullmatch(module.name) and module.name not in listed:
+            shutil.rmtree(module, ignore_errors=True)
+    if listed and "" not in listed:
+        own = next((folder / path / ABOUT for path in listed if MODULE in path), None)
+        if own is not None and own.exists():
+            write_atomically(folder / ABOUT, own.read_bytes())
+        for file in (*deciding_files(folder), folder / _SETTINGS, folder / LATENTS):
+            file.unlink(missing_ok=True)
+
+
+def _edition_of(folder: Path) -> str:
+    """A digest of all files below a folder, which no other edition of it has."""
+    digest = hashlib.blake2b(digest_size=6)
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(folder)}\0{checksum_file(file)}\0".encode())
+    return digest.hexdigest()
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -208,13 +256,12 @@ def _write(path: Path, value: Any) -> None:
 
 
 def _autoencoder_folder(folder: Path) -> Path:
-    path = str(read_json(folder / "modules.json", list)[-1].get("path", ""))
+    path = str(read_json(folder / COMMIT, list)[-1].get("path", ""))
     return folder / inside(folder, path)
 
 
-def _named(folder: Path, latents: int) -> Vocabulary:
-    """The folder's names of the latents; their numbers where it has none."""
-    file = folder / LATENTS
+def _named(file: Path, latents: int) -> Vocabulary:
+    """The names of the latents in a file; their numbers where there is none."""
     names = read_json(file, list) if file.exists() else [f"latent-{n}" for n in range(latents)]
     vocabulary = GrowingVocabulary()
     for name in names:

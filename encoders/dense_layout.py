@@ -39,6 +39,7 @@ _USUAL: Mapping[str, Any] = {
     "module_output_name": "token_embeddings",
 }
 _SENTENCE = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}
+ABOUT = "config_sentence_transformers.json"
 _NO_LIMIT = 10**9  # tokenizers without one say 10^30
 
 
@@ -79,11 +80,14 @@ class DenseLayout:
     plain: bool
 
 
-def read_dense_layout(folder: Path, followed_by: str | None = None) -> DenseLayout:
+def read_dense_layout(
+    folder: Path, followed_by: str | None = None, about: Path | None = None
+) -> DenseLayout:
     """The modules of a folder.
 
     Args:
         followed_by: the kind of a last module that takes dense vectors, and is not one of these.
+        about: the file of its prompts and similarity; None takes the one beside modules.json.
 
     Raises `EncoderError` when it is no dense model of sentence-transformers, or holds what is
     never loaded.
@@ -94,7 +98,7 @@ def read_dense_layout(folder: Path, followed_by: str | None = None) -> DenseLayo
             "sentence-transformers saved"
         )
     try:
-        return _layout(folder, followed_by)
+        return _layout(folder, followed_by, about or folder / ABOUT)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise EncoderError(
             f"{folder} has a modules.json or settings of modules that describe no model "
@@ -102,7 +106,7 @@ def read_dense_layout(folder: Path, followed_by: str | None = None) -> DenseLayo
         ) from None
 
 
-def _layout(folder: Path, followed_by: str | None) -> DenseLayout:
+def _layout(folder: Path, followed_by: str | None, about_file: Path) -> DenseLayout:
     listed = [dict(module) for module in read_json(folder / "modules.json", list)]
     if followed_by is not None:
         if not listed or kind_of(listed[-1]["type"]) != followed_by:
@@ -130,7 +134,7 @@ def _layout(folder: Path, followed_by: str | None) -> DenseLayout:
                 f"{place} has no safetensors weights, and pickled ones (.bin, .pt) are never "
                 "loaded; convert them: load the model where you trust it and save it again"
             )
-    about = optional(folder / "config_sentence_transformers.json")
+    about = optional(about_file)
     similarity = about.get("similarity_fn_name") or "cosine"
     if similarity not in ("cosine", "dot"):
         raise EncoderError(

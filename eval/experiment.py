@@ -20,8 +20,6 @@ from lsr.eval.measures import parse_measures, scores
 from lsr.eval.results import Result, Scores
 from lsr.eval.runs import read_run
 from lsr.files import checksum_file
-from lsr.index.dense_format import DENSE
-from lsr.index.format import MANIFEST
 from lsr.index_hybrid import learned_file
 from lsr.progress import Progress, Silent
 from lsr.retrieval import Index
@@ -40,13 +38,13 @@ def run_queries(
     """
     queries = list(dataset.queries.items())
     key = key_of(
-        index.path,
+        index.manifest.edition,
         queries,
         options.k,
         options.weights,
         dataset.leaves_out_own,
         options.settings.get("device"),
-        *([] if options.hybrid is None else [options.hybrid, *_further_files(index)]),
+        *([] if options.hybrid is None else [options.hybrid, *_further_editions(index)]),
     )
     if not options.fresh:
         found = kept(index.path, key, list(dataset.queries))
@@ -79,10 +77,14 @@ def run_queries(
     return result
 
 
-def _further_files(index: Index) -> list[str | None]:
-    """The checksums of what an index has beside itself, which a hybrid may search with."""
-    files = [index.path / DENSE / MANIFEST, learned_file(index.path)]
-    return [checksum_file(file) if file.exists() else None for file in files]
+def _further_editions(index: Index) -> list[str | None]:
+    """What tells apart that which a hybrid may search with beside the terms: dense vectors, and a
+    learned fusion."""
+    fusion = learned_file(index)
+    return [
+        None if index.dense is None else index.dense.manifest.edition,
+        checksum_file(fusion) if fusion.exists() else None,
+    ]
 
 
 def evaluate(

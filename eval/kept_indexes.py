@@ -25,7 +25,7 @@ from lsr.errors import EncoderMismatch, LsrError
 from lsr.eval.dataset import Dataset
 from lsr.eval.kept_runs import folder_of
 from lsr.files import checksum_bytes, write_atomically
-from lsr.index.dense_format import has_dense
+from lsr.index.format import MANIFEST
 from lsr.progress import Progress
 from lsr.retrieval import Index
 
@@ -82,10 +82,12 @@ def open_index(
     if options.dense is not None:  # what cannot be loaded must not be found after the work
         threads = options.settings.get("threads")
         side = load_dense(options.dense, threads=threads, device=options.settings.get("device"))
-    if place.exists() and not options.fresh:
+    if (place / MANIFEST).exists() and not options.fresh:
         _check_built(place, dataset, options)
     else:
         _build(place, dataset, encoder or DEFAULT_ENCODER, options, progress)
+    if side is not None and Index.open(place).dense is None:
+        add_dense(place, open_corpus(dataset.documents), side, progress=progress)
     index = Index.open(place)
     device = options.settings.get("device")
     if encoder is not None or options.weights is not None or device is not None:
@@ -93,9 +95,7 @@ def open_index(
             index.use_encoder(encoder, device=device, weights=options.weights)
         except EncoderMismatch as error:
             raise EncoderMismatch(f"{error}, or build it again with --fresh") from None
-    if side is not None and options.dense is not None:
-        if not has_dense(place):
-            add_dense(place, open_corpus(dataset.documents), side, progress=progress)
+    if options.dense is not None:
         index.use_dense_encoder(options.dense, device=device)
     return index
 

@@ -22,7 +22,6 @@ from lsr.errors import CorpusError
 from lsr.eval.results import Run
 from lsr.eval.runs import read_run, write_run
 from lsr.files import checksum_bytes, checksum_file, seal_holds, sealed_json, write_atomically
-from lsr.index.format import MANIFEST
 
 _FORMAT = {"format": "lsr-kept-run", "format_version": 1}
 
@@ -48,10 +47,10 @@ def folder_of(index: Path) -> Path:
     return index.with_name(f"{index.name}.runs")
 
 
-def key_of(index: Path, *parts: Any) -> str:
-    """The key of a run: a digest of the index, of lsr's version, and of `parts`, JSON values."""
-    manifest = checksum_file(index / MANIFEST)
-    return checksum_bytes(json.dumps([lsr.__version__, manifest, *parts]).encode())
+def key_of(edition: str, *parts: Any) -> str:
+    """The key of a run: a digest of the index's edition, of lsr's version, and of `parts`, JSON
+    values."""
+    return checksum_bytes(json.dumps([lsr.__version__, edition, *parts]).encode())
 
 
 def keep(index: Path, key: str, found: KeptRun) -> None:

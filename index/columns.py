@@ -6,6 +6,7 @@ the file can hold before an array over it is made.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lsr.errors import IndexCorrupt
+from lsr.errors import IndexCorrupt, SystemCallError
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -62,25 +63,44 @@ def write_arrow(path: Path, columns: Mapping[str, pa.Array]) -> None:
         writer.write(columns)
 
 
+def map_file(path: Path) -> pa.Buffer:
+    """The bytes of a file, mapped.
+
+    The mapping keeps them readable when the file is replaced or removed, and holds no descriptor:
+    a process may have a thousand of these and tens of thousands of mappings.  Raises
+    `FileNotFoundError`, and `SystemCallError` for every other refusal of the system.
+    """
+    try:
+        if path.stat().st_size == 0:  # nothing that could be mapped
+            return pa.py_buffer(b"")
+        with pa.memory_map(str(path)) as source:
+            return source.read_buffer()
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+    except OSError as error:
+        raise SystemCallError(
+            "mapped" if error.errno == errno.ENOMEM else "opened", path, error
+        ) from error
+
+
 class ArrowFile:
     """A memory-mapped Arrow IPC file.
 
     Raises `IndexCorrupt` when the file is missing, has another size than `size` bytes, is
-    no Arrow file, or holds another number of batches than `batches`.
+    no Arrow file, or holds another number of batches than `batches`; `SystemCallError` when the
+    system does not let it be opened.
     """
 
     def __init__(self, path: Path, *, size: int, batches: int | None = None) -> None:
         self.path = path
         try:
-            actual = path.stat().st_size
+            whole = map_file(path)
         except FileNotFoundError:
             raise IndexCorrupt(path, "the file is missing") from None
-        if actual != size:
-            raise IndexCorrupt(path, f"it has {actual:,} bytes instead of {size:,}")
+        if whole.size != size:
+            raise IndexCorrupt(path, f"it has {whole.size:,} bytes instead of {size:,}")
         try:
-            source = pa.memory_map(str(path))
-            whole = source.read_buffer(size)
-            self._reader = pa.ipc.open_file(source)
+            self._reader = pa.ipc.open_file(pa.BufferReader(whole))
             self.names: list[str] = self._reader.schema.names
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise IndexCorrupt(path, _first_line(error)) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,22 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lsr.errors import DenseCorrupt, IndexCorrupt, IndexFormatError, QueryError
-from lsr.files import checksum_bytes, sync_directory
+from lsr.files import checksum_bytes, steady, sync_directory
 from lsr.index import faiss_files
-from lsr.index.columns import ArrowFile, ArrowWriter
+from lsr.index.columns import ArrowFile, ArrowWriter, map_file
 from lsr.index.dense_format import (
     BATCH,
     DENSE,
-    FAISS,
-    VECTORS,
     DenseManifest,
-    collection_of,
+    belongs_to,
     has_dense,
     no_dense,
 )
 from lsr.index.faiss_files import Vectors
-from lsr.index.format import FileEntry, Manifest
+from lsr.index.format import MANIFEST, FileEntry, Manifest, edition_of, name_of_edition
 from lsr.progress import Progress
 
+_VECTORS, _FAISS = "vectors.arrow", "vectors.faiss"  # until their edition is known
 _QUERIES = 64  # multiplied with a batch of vectors at once
 _UNIT = 2.0**-23  # twice the largest relative error of a float32 operation
 
@@ -63,30 +63,30 @@ def write_dense(
     folder.mkdir()
     documents, norm = 0, 0.0
     schema = pa.schema([("vector", pa.list_(pa.float32(), dimensions))])
-    with ArrowWriter(folder / VECTORS, schema) as writer:
+    with ArrowWriter(folder / _VECTORS, schema) as writer:
         for batch in _batches(vectors):
             values = pa.array(batch.ravel())
             writer.write({"vector": pa.FixedSizeListArray.from_arrays(values, dimensions)})
             documents += len(batch)
             norm = max(norm, float(np.sqrt((batch.astype(np.float64) ** 2).sum(axis=1)).max()))
-    names = [VECTORS]
+    names = [_VECTORS]
     if kind != "flat":
-        mapped = _map(folder / VECTORS, documents, dimensions, None)
+        mapped = _map(folder / _VECTORS, documents, dimensions, None)
         made = faiss_files.make(kind, mapped, threads=threads, progress=progress)
-        faiss_files.write(made, folder / FAISS)
-        with (folder / FAISS).open("rb") as file:
+        faiss_files.write(made, folder / _FAISS)
+        with (folder / _FAISS).open("rb") as file:
             os.fsync(file.fileno())
-        names.append(FAISS)
-    DenseManifest(
-        documents,
-        dimensions,
-        collection,
-        kind,
-        norm,
-        encoder,
-        created_by,
-        {name: FileEntry.of(folder / name) for name in names},
-    ).write(folder)
+        names.append(_FAISS)
+    entries = {name: FileEntry.of(folder / name) for name in names}
+    edition = name_of_edition(edition_of(entries, collection, kind, encoder))
+    files = {}
+    for name, entry in entries.items():
+        final = Path(name).with_suffix(f".{edition}{Path(name).suffix}").name
+        (folder / name).rename(folder / final)
+        files[final] = entry
+    DenseManifest(documents, dimensions, collection, kind, norm, encoder, created_by, files).write(
+        folder
+    )
     sync_directory(folder)
 
 
@@ -135,31 +135,56 @@ class DenseSide:
         self.path, self.manifest = path, manifest
         self.documents, self.dimensions = manifest.documents, manifest.dimensions
         self.kind, self.encoder = manifest.kind, manifest.encoder
+        self._vectors_path = path / manifest.vectors_file
+        size = manifest.files[manifest.vectors_file].size
+        self._batches = _map(self._vectors_path, self.documents, self.dimensions, size)
+        self._faiss_path, self._faiss_bytes = None, None
+        if manifest.faiss_file is not None:
+            self._faiss_path = path / manifest.faiss_file
+            # Mapped with the rest, so that both are of one edition; read when it is needed.
+            self._faiss_bytes = _map_bytes(self._faiss_path, manifest.files[manifest.faiss_file])
+
+    @cached_property
+    def _faiss(self) -> Any:
+        """The index of faiss; None for "flat"."""
+        path, data = self._faiss_path, self._faiss_bytes
+        if path is None or data is None:
+            return None
+        # The digest first: faiss believes all it reads.
+        if checksum_bytes(data) != self.manifest.files[path.name].checksum:
+            raise DenseCorrupt(path, "it does not match its checksum")
         shape = (self.documents, self.dimensions)
-        self._batches = _map(path / VECTORS, *shape, manifest.files[VECTORS].size)
-        self._faiss = None
-        if self.kind != "flat":
-            data = _checked_bytes(path / FAISS, manifest.files[FAISS])
-            self._faiss = faiss_files.read(data, path / FAISS, self.kind, shape)
+        return faiss_files.read(np.frombuffer(data, np.uint8), path, self.kind, shape)
 
     @classmethod
     def open(cls, index: str | os.PathLike[str]) -> DenseSide:
         """Open the dense side of an index directory.
 
         Raises `IndexFormatError` when there is none, or it is of another version or of another
-        index, `DenseCorrupt` when a file is missing, cut short or not what it should be.
+        index, `DenseCorrupt` when a file is missing, cut short or not what it should be, and
+        `SystemCallError`.
         """
-        path = Path(index)
-        if not has_dense(path):
+        path = Path(index).absolute()
+        found = steady(path / MANIFEST, lambda: cls.find(path, Manifest.read(path)))
+        if found is None:
             raise no_dense(path)
-        manifest = DenseManifest.read(path / DENSE)
-        sparse = Manifest.read(path)
-        if manifest.collection != collection_of(sparse) or manifest.documents != sparse.documents:
-            raise IndexFormatError(
-                f"{path / DENSE} is of another index or of other documents; remove the folder and "
-                f"make it again with `lsr index CORPUS -o {path} --dense ENCODER`"
-            )
-        return cls(path / DENSE, manifest)
+        return found
+
+    @classmethod
+    def find(cls, path: Path, manifest: Manifest) -> DenseSide | None:
+        """The dense side of an index with this manifest; None when it has none.
+
+        Raises as `open`.
+        """
+        folder = path / DENSE
+
+        def attempt() -> DenseSide | None:
+            if not has_dense(path):
+                return None
+            dense = DenseManifest.read(folder)
+            return cls(folder, dense) if belongs_to(dense, manifest) else None
+
+        return steady(folder / MANIFEST, attempt)
 
     def search(
         self, queries: Vectors, k: int, *, threads: int = 1
@@ -249,7 +274,8 @@ class DenseSide:
         self, query: Vectors, places: Places, k: int
     ) -> tuple[Places, npt.NDArray[np.float32]]:
         if places.size and not 0 <= places.min() <= places.max() < self.documents:
-            raise DenseCorrupt(self.path / FAISS, "it names documents that do not exist")
+            path = self._faiss_path or self._vectors_path
+            raise DenseCorrupt(path, "it names documents that do not exist")
         scores = self.score(query, places)
         order = np.lexsort((places, -scores))[:k]
         return places[order], scores[order]
@@ -267,7 +293,7 @@ class DenseSide:
         return queries
 
     def _not_finite(self) -> DenseCorrupt:
-        return DenseCorrupt(self.path / VECTORS, "it has numbers that are not finite")
+        return DenseCorrupt(self._vectors_path, "it has numbers that are not finite")
 
 
 def _kth(values: npt.NDArray[np.float32], k: int) -> float:
@@ -279,31 +305,38 @@ def _kth(values: npt.NDArray[np.float32], k: int) -> float:
     )
 
 
-def _checked_bytes(path: Path, entry: FileEntry) -> npt.NDArray[np.uint8]:
-    """The bytes of a file, mapped, once they are known to be the ones written."""
+def _map_bytes(path: Path, entry: FileEntry) -> pa.Buffer:
+    """The bytes of a file, mapped, if there are as many as were written."""
     try:
-        size = path.stat().st_size
-        if size != entry.size:
-            raise DenseCorrupt(path, f"it has {size:,} bytes instead of {entry.size:,}")
-        data = np.fromfile(path, np.uint8)
-    except OSError:
+        data = map_file(path)
+    except FileNotFoundError:
         raise DenseCorrupt(path, "the file is missing") from None
-    if checksum_bytes(data) != entry.checksum:  # type: ignore[arg-type]  # bytes-like is enough
-        raise DenseCorrupt(path, "it does not match its checksum")
+    if data.size != entry.size:
+        raise DenseCorrupt(path, f"it has {data.size:,} bytes instead of {entry.size:,}")
     return data
 
 
-def problems(index: Path) -> Iterator[str]:
-    """Describe everything wrong with the dense side of an index, if it has one."""
-    if not has_dense(index):
-        return
+def problems(index: Path) -> list[str]:
+    """Everything wrong with the dense side of an index, if it has one, a sentence each."""
+    return steady(
+        index / MANIFEST, lambda: steady(index / DENSE / MANIFEST, lambda: _problems(index))
+    )
+
+
+def _problems(index: Path) -> list[str]:
     try:
-        side = DenseSide.open(index)
-        entry = side.manifest.files[VECTORS]
-        if FileEntry.of(side.path / VECTORS) != entry:
-            raise DenseCorrupt(side.path / VECTORS, "it does not match its checksum")
+        side = DenseSide.find(index, Manifest.read(index))
+        if side is None:
+            return []
+        path = side._vectors_path
+        if FileEntry.of(path) != side.manifest.files[path.name]:
+            raise DenseCorrupt(path, "it does not match its checksum")
         for batch in side._batches:
             if not np.isfinite(batch).all():
                 raise side._not_finite()
+        _ = side._faiss  # compares its digest, and reads it
+    except FileNotFoundError as error:
+        return [str(DenseCorrupt(Path(error.filename), "the file is missing"))]
     except (IndexCorrupt, IndexFormatError) as error:
-        yield str(error)
+        return [str(error)]
+    return []

@@ -3,7 +3,8 @@
 Grammar (every file is an Arrow IPC file unless said otherwise; `batch*` is a sequence of
 record batches, and every column of a batch has the batch's length)::
 
-    INDEX       = manifest.json  [vocabulary.arrow]  segments/ID/SEGMENT …
+    INDEX       = manifest.json  [vocabulary.ID.arrow]  segments/ID/SEGMENT …
+                  [dense/DENSE]  [fusion.ID.json]  [partial/…]
     SEGMENT     = documents.arrow alive.arrow POSTINGS [stored.arrow]
     POSTINGS    = rare_terms.arrow rare_postings.arrow
                   frequent_terms.arrow codebooks.arrow bitmaps.arrow records.arrow
@@ -77,13 +78,22 @@ record batches, and every column of a batch has the batch's length)::
                                          number of n + order + 1 bits, high first, after n zeros
                   zeros                  up to a whole byte
     STORED_BATCH = 256
+    ID          = the first 16 digits of the manifest's "edition"
     manifest    = JSON, see `Manifest`; "checksum" is the BLAKE2b-128 of the file's bytes
                   with its own 32 digits replaced by zeros
+    partial     = the next edition while it is made, see `lsr.workplace`
 
-Files are immutable: written under a temporary name, flushed to the disk and renamed.  The
-manifest is written last; a directory without one is not an index.  Every file's size and
-BLAKE2b-128 stand in the manifest.  Readers trust nothing: sizes are checked when a file is
-opened, offsets when they are used, checksums by `lsr verify`.
+Files are immutable, and no edition has a file under the name of another's.  A new edition is
+made in `partial`; its files are moved beside those that are there, and replacing the manifest
+publishes it, in one step.  Then what the manifest does not list is removed (`sweep`).  So a
+reader has one edition or the other, and a file that it misses was removed only if the manifest
+has changed (`lsr.files.steady`); what it has opened stays mapped.
+
+Every file's size and BLAKE2b-128 stand in the manifest.  Readers trust nothing: sizes are checked
+when a file is opened, offsets when they are used, checksums by `lsr verify`.
+
+Versions 2 and 3 (of indexes with weights, and without) are read, too: their files are called
+vocabulary.arrow, segments/0 and fusion.json, and their edition is the manifest's digest.
 """
 
 from __future__ import annotations
@@ -91,17 +101,27 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lsr.errors import IndexCorrupt, IndexFormatError
-from lsr.files import checksum_file, seal_holds, sealed_json, write_atomically
+from lsr.errors import IndexCorrupt, IndexFormatError, LsrError
+from lsr.files import (
+    checksum_bytes,
+    checksum_file,
+    read_file,
+    seal_holds,
+    sealed_json,
+    write_atomically,
+)
 
 FORMAT = "lsr-index"
+FORMAT_VERSION = 4
 # Of an index with weights, and of one without.
-FORMAT_VERSION = 2
-LISTS_VERSION = 3
+_OLD_VERSIONS = {2: (8, 16), 3: (1,)}
 
 # The largest multiple of 8,192 whose payload, of at most a byte a document and one a block, is
 # addressed by 16 bits.
@@ -121,8 +141,13 @@ LISTS_PADDING = 16
 STORED_BATCH = 256
 
 MANIFEST = "manifest.json"
-VOCABULARY = "vocabulary.arrow"
+VOCABULARY = "vocabulary"
 SEGMENTS = "segments"
+FUSION = "fusion"
+PARTIAL = "partial"
+_ID = 16  # digits
+_SWEPT = re.compile(rf"({VOCABULARY}|{FUSION})(\.[0-9a-f]{{{_ID}}})?\.(arrow|json)")
+_EDITION = re.compile(r"[0-9a-f]{32}")
 _SAFE_PATH = re.compile(r"[a-z0-9][a-z0-9._]*(/[a-z0-9][a-z0-9._]*)*")
 
 
@@ -169,6 +194,7 @@ class Manifest:
         vocabulary: number of terms that have a word.
         kept: which optional columns there are: "floats", "text".
         files: every other file of the index, by path relative to it.
+        edition: a digest of all that decides answers; equal editions have equal files.
     """
 
     segments: list[SegmentEntry]
@@ -180,6 +206,8 @@ class Manifest:
     kept: list[str]
     created_by: str
     files: dict[str, FileEntry] = field(default_factory=dict)
+    edition: str = ""
+    format_version: int = FORMAT_VERSION
 
     @property
     def documents(self) -> int:
@@ -189,25 +217,34 @@ class Manifest:
     def postings(self) -> int:
         return sum(segment.postings for segment in self.segments)
 
+    @property
+    def vocabulary_file(self) -> str | None:
+        """The path of the vocabulary, relative to the index; None when there is none."""
+        return next((name for name in self.files if name.startswith(f"{VOCABULARY}.")), None)
+
+    @property
+    def fusion_file(self) -> str:
+        """The path, relative to the index, of a fusion learned for this edition."""
+        if self.format_version in _OLD_VERSIONS:
+            return f"{FUSION}.json"
+        return f"{FUSION}.{name_of_edition(self.edition)}.json"
+
     def write(self, index: Path) -> None:
         """Write into `index`, atomically: the commit of all it names."""
-        head = {"format": FORMAT, "format_version": _version_of(self.bits)}
-        write_atomically(index / MANIFEST, sealed_json(head, asdict(self)))
+        write_atomically(index / MANIFEST, sealed_json({"format": FORMAT}, asdict(self)))
 
     @classmethod
     def read(cls, index: Path) -> Manifest:
         """Read and check the manifest of an index directory.
 
-        Raises `IndexFormatError` when there is none or its version is another, and
-        `IndexCorrupt` when its bytes are not the ones written.
+        Raises `IndexFormatError` when there is none or its version is another, `IndexCorrupt`
+        when its bytes are not the ones written, and `SystemCallError`.
         """
         path = index / MANIFEST
         try:
-            text = path.read_bytes()
+            text = read_file(path)
         except (FileNotFoundError, NotADirectoryError):
-            raise IndexFormatError(
-                f"{index} is not an index: it has no {MANIFEST}; build one with `lsr index`"
-            ) from None
+            raise _no_index(index) from None
         try:
             body = json.loads(text)
         except ValueError:
@@ -217,15 +254,17 @@ class Manifest:
                 raise IndexFormatError(f"{path} does not describe an lsr index")
             raise IndexCorrupt(path, "its checksum does not match its contents")
         version = body.get("format_version")
-        if version not in (FORMAT_VERSION, LISTS_VERSION) and isinstance(version, int):
+        if version not in (*_OLD_VERSIONS, FORMAT_VERSION) and isinstance(version, int):
             raise IndexFormatError(
                 f"{index} has index format {version}, and this lsr reads the formats "
-                f"{FORMAT_VERSION} and {LISTS_VERSION}; update lsr or rebuild the index with this "
-                "version"
+                f"{min(_OLD_VERSIONS)} to {FORMAT_VERSION}; update lsr or rebuild the index with "
+                "this version"
             )
         if not seal_holds(text):
             raise IndexCorrupt(path, "its checksum does not match its contents")
         try:
+            if version in _OLD_VERSIONS:
+                body["edition"] = checksum_bytes(text)
             body = {key: body[key] for key in cls.__dataclass_fields__}
             body["segments"] = [SegmentEntry(**entry) for entry in body["segments"]]
             body["files"] = {name: FileEntry(**entry) for name, entry in body["files"].items()}
@@ -233,7 +272,7 @@ class Manifest:
         except (KeyError, TypeError, AttributeError) as error:
             raise IndexCorrupt(path, f"a field is missing or of the wrong kind ({error})") from None
         # A checksum is no signature: nothing below it is believed either.
-        if not _possible(manifest) or version != _version_of(manifest.bits):
+        if not _possible(manifest):
             raise IndexCorrupt(path, "a field has an impossible value")
         for name in [*manifest.files, *(segment.id for segment in manifest.segments)]:
             if not _SAFE_PATH.fullmatch(name):  # a path must not leave the directory
@@ -241,9 +280,57 @@ class Manifest:
         return manifest
 
 
-def _version_of(bits: int) -> int:
-    """The format of an index; what has weights stays readable to who knows version 2 alone."""
-    return LISTS_VERSION if bits == 1 else FORMAT_VERSION
+def edition_of(files: Mapping[str, FileEntry], *rest: Any) -> str:
+    """The edition of an index: a digest of its files, and of the rest of its manifest.
+
+    Names are left out, for they hold the edition; the order of the files is that of the names.
+    """
+    contents = [entry.checksum for _, entry in sorted(files.items())]
+    return checksum_bytes(json.dumps([contents, *rest], sort_keys=True).encode())
+
+
+def name_of_edition(edition: str) -> str:
+    """The part of a file's name that tells it from those of other editions."""
+    return edition[:_ID]
+
+
+def _no_index(index: Path) -> IndexFormatError:
+    if (index / PARTIAL).is_dir():
+        return IndexFormatError(
+            f"{index} is unfinished; run the `lsr index` that was making it again"
+        )
+    return IndexFormatError(
+        f"{index} is not an index: it has no {MANIFEST}; build one with `lsr index`"
+    )
+
+
+def sweep(index: Path) -> None:
+    """Remove the files of editions that are not the published one.
+
+    Only one who holds the lock of `partial` may: the files of an edition that is about to be
+    published are not listed yet.
+    """
+    segments, files = set[str](), set[str]()
+    if (index / MANIFEST).exists():
+        try:
+            manifest = Manifest.read(index)
+        except LsrError:  # nothing says which files are in use
+            return
+        segments = {entry.id for entry in manifest.segments}
+        files = {*manifest.files, manifest.fusion_file}
+    for segment in _listed(index / SEGMENTS):
+        if segment.name not in segments:
+            shutil.rmtree(segment, ignore_errors=True)
+    if not segments:
+        with suppress(OSError):  # of a folder that is not empty, or not there
+            (index / SEGMENTS).rmdir()
+    for file in _listed(index):
+        if file.name not in files and _SWEPT.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+
+
+def _listed(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def _possible(manifest: Any) -> bool:
@@ -264,11 +351,14 @@ def _possible(manifest: Any) -> bool:
             return False
         whole.append(entry.size)
     return (
-        all(type(number) is int and 0 <= number < 1 << 63 for number in whole)
-        and manifest.bits in (1, 8, 16)
+        manifest.format_version in (*_OLD_VERSIONS, FORMAT_VERSION)
+        and all(type(number) is int and 0 <= number < 1 << 63 for number in whole)
+        and manifest.bits in _OLD_VERSIONS.get(manifest.format_version, (1, 8, 16))
         and all(isinstance(number, int | float) for number in (manifest.step, manifest.error))
         and 0 < manifest.step < math.inf
         and 0 <= manifest.error < math.inf
         and isinstance(manifest.kept, list)
+        and isinstance(manifest.edition, str)
+        and _EDITION.fullmatch(manifest.edition) is not None
         and not (manifest.bits == 1 and "floats" in manifest.kept)
     )

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from lsr.errors import IndexCorrupt
 from lsr.index.columns import ArrowFile, Columns, SortedStrings
 from lsr.index.format import (
+    MANIFEST,
     SEGMENTS,
     STORED_BATCH,
-    VOCABULARY,
     WINDOW,
     FileEntry,
     Manifest,
@@ -145,7 +145,9 @@ def file_entry(manifest: Manifest, name: str, path: Path) -> FileEntry:
 
 def open_vocabulary(index: Path, manifest: Manifest) -> tuple[SortedStrings, dict[str, Any]] | None:
     """The words of the index and the encoder's further columns, or None when it has none."""
-    if manifest.vocabulary == 0 and VOCABULARY not in manifest.files:
+    name = manifest.vocabulary_file
+    if name is None:
+        if manifest.vocabulary:
+            raise IndexCorrupt(index / MANIFEST, "it lists no vocabulary, and there are words")
         return None
-    path = index / VOCABULARY
-    return read_vocabulary(path, file_entry(manifest, VOCABULARY, path).size, manifest.vocabulary)
+    return read_vocabulary(index / name, manifest.files[name].size, manifest.vocabulary)

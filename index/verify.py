@@ -10,20 +10,25 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import IndexCorrupt
-from lsr.files import checksum_file
+from lsr.files import steady
 from lsr.index.blocks import window_columns
 from lsr.index.columns import Columns
 from lsr.index.decoding import Postings, decode
-from lsr.index.format import CODEBOOK, STORED_BATCH, Manifest
+from lsr.index.format import CODEBOOK, MANIFEST, STORED_BATCH, FileEntry, Manifest
 from lsr.index.lists import list_columns
 from lsr.index.segment import FLOAT_FILES, LIST_FILES, WINDOW_FILES, Segment, open_vocabulary
 
 
-def problems(index: Path) -> Iterator[str]:
-    """Describe everything wrong with an index, one sentence each; nothing when it is sound.
+def problems(index: Path) -> list[str]:
+    """Everything wrong with an index, a sentence each; nothing when it is sound.
 
-    Raises `IndexFormatError` when `index` is no index of this version at all.
+    Raises `IndexFormatError` when `index` is no index of this version at all, and
+    `SystemCallError` when the system does not let a file be read.
     """
+    return steady(index / MANIFEST, lambda: list(_problems(index)))
+
+
+def _problems(index: Path) -> Iterator[str]:
     try:
         manifest = Manifest.read(index)
     except IndexCorrupt as error:
@@ -32,14 +37,16 @@ def problems(index: Path) -> Iterator[str]:
     damaged = False
     for name, entry in manifest.files.items():
         path = index / name
-        if not path.is_file():
+        try:
+            written = FileEntry.of(path)  # not by a mapping, where a bad disk ends the process
+        except (FileNotFoundError, NotADirectoryError):
             what = "is missing"
-        elif path.stat().st_size != entry.size:
-            what = f"has {path.stat().st_size:,} bytes instead of {entry.size:,}"
-        elif checksum_file(path) != entry.checksum:
-            what = "does not match its checksum"
         else:
-            continue
+            if written == entry:
+                continue
+            what = "does not match its checksum"
+            if written.size != entry.size:
+                what = f"has {written.size:,} bytes instead of {entry.size:,}"
         damaged = True
         yield f"{path} {what}"
     if damaged:

@@ -1,16 +1,21 @@
 """Building an index: documents are encoded into a folder of vectors, that becomes segments.
 
-All happens in `INDEX.partial` (`lsr.workplace`).  A build that is interrupted leaves the folder
-behind, and the next build of the same place with the same encoder takes over its sealed shards
-where the collection still gives the same documents (`lsr.encoding`).  The finished index is
-renamed into place; nothing unfinished ever has the name of an index.
+All happens in `INDEX/partial` (`lsr.workplace`):
+
+    INDEX/partial = lock  vectors/  spool.arrow  new/
+
+`vectors` is a folder of encoded vectors.  A build that is interrupted leaves it behind, and the
+next build of the same place with the same encoder takes over its sealed shards where the
+collection still gives the same documents (`lsr.encoding`).  The finished edition is published in
+one step; until then the index is the one before, or none.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +25,19 @@ import lsr
 from lsr.collection import Documents, Survey, distinct
 from lsr.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lsr.encoding import encode
-from lsr.errors import LsrError, VectorError
+from lsr.errors import IndexExists, LsrError, VectorError
 from lsr.files import sync_directory, write_atomically
-from lsr.index.format import SEGMENTS, VOCABULARY, FileEntry, Manifest
+from lsr.index.dense_format import remove_stale
+from lsr.index.format import (
+    MANIFEST,
+    SEGMENTS,
+    VOCABULARY,
+    FileEntry,
+    Manifest,
+    edition_of,
+    name_of_edition,
+    sweep,
+)
 from lsr.index.ordering import MOST_EQUAL, ORDERS, STRONGEST, bisection
 from lsr.index.quantizer import step_for
 from lsr.index.writer import SegmentWriter
@@ -30,11 +45,15 @@ from lsr.machine import processors
 from lsr.progress import Progress, Silent
 from lsr.spool import Encoded, InMemory, Spool
 from lsr.vector_folder import VectorFolder
+from lsr.vector_manifest import is_vector_folder
 from lsr.vector_workplace import read_job
 from lsr.vectors import SparseVectors
-from lsr.workplace import INDEX, SPOOL, VECTORS, publish, workplace
+from lsr.workplace import is_vacant, publish, workplace
 
 DEFAULT_MEMORY = 1 << 30
+VECTORS = "vectors"
+_SPOOL = "spool.arrow"
+_NEW = "new"
 _TAKEN = 4096  # documents brought together at once in the order of the index
 
 
@@ -82,7 +101,7 @@ def build(
     how = _Options(
         bits, keep_floats, order, processors() if threads is None else threads, max_memory, progress
     )
-    with workplace(path, force) as partial:
+    with _workplace(path, force) as partial:
         if isinstance(encoder, str):
             encoder = load_encoder(encoder, threads=threads, **settings)
         vectors = partial / VECTORS
@@ -91,8 +110,9 @@ def build(
         folder, _ = encode(
             vectors, documents, encoder, progress=progress, alone=True, force=True, survey=survey
         )
-        _write_index(partial, Spool(partial / SPOOL, folder, progress), folder, how)
-        publish(partial, path)
+        _write_index(partial, Spool(partial / _SPOOL, folder, progress), folder, how)
+        publish(partial / _NEW, path)
+        shutil.rmtree(partial / VECTORS, ignore_errors=True)
 
 
 def build_folder(
@@ -116,9 +136,10 @@ def build_folder(
     how = _Options(
         bits, keep_floats, order, processors() if threads is None else threads, max_memory, progress
     )
-    with workplace(path, force) as partial:
-        _write_index(partial, Spool(partial / SPOOL, folder, progress), folder, how)
-        publish(partial, path)
+    with _workplace(path, force) as partial:
+        _write_index(partial, Spool(partial / _SPOOL, folder, progress), folder, how)
+        publish(partial / _NEW, path)
+        shutil.rmtree(partial / VECTORS, ignore_errors=True)
 
 
 def build_vectors(
@@ -146,9 +167,38 @@ def build_vectors(
         raise VectorError(f"there are {len(ids)} ids for {len(vectors)} vectors; give one each")
     names = [document.id for document in distinct({"id": name, "text": ""} for name in ids)]
 
-    with workplace(path, force) as partial:
+    with _workplace(path, force) as partial:
         _write_index(partial, InMemory(names, vectors), None, how)
-        publish(partial, path)
+        publish(partial / _NEW, path)
+        shutil.rmtree(partial / VECTORS, ignore_errors=True)
+
+
+def check_target(path: Path, force: bool) -> None:
+    """Raise `IndexExists` when an index must not be written at `path`."""
+    if is_vacant(path):
+        return
+    if not (path / MANIFEST).is_file() or is_vector_folder(path):
+        raise IndexExists(f"{path} exists and is not an index; choose another place")
+    if not force:
+        raise IndexExists(f"{path} is an index already; add --force (force=True) to replace it")
+
+
+@contextmanager
+def _workplace(path: Path, force: bool) -> Iterator[Path]:
+    """The folder in an index where its next edition is made."""
+
+    def sweep_all() -> None:
+        sweep(path)
+        remove_stale(path)
+
+    with workplace(
+        path,
+        kept=[VECTORS],
+        scratch=[_SPOOL, _NEW],
+        check=lambda: check_target(path, force),
+        sweep=sweep_all,
+    ) as partial:
+        yield partial
 
 
 @dataclass(frozen=True)
@@ -189,12 +239,12 @@ def _check_equal(documents: Encoded, weight: float) -> None:
 def _write_index(
     partial: Path, documents: Encoded, folder: VectorFolder | None, how: _Options
 ) -> None:
-    """Write a complete index directory of one segment into `partial`.
+    """Write a complete edition of one segment into `partial`.
 
     `folder` is where the documents come from, if there is one: encoder, words, whether there is
     text.
     """
-    directory = partial / INDEX
+    directory = partial / _NEW
     keep_text = folder is not None and folder.keeps_text
     # The quantizer is global, so the largest weight comes first.
     largest = max((float(v.weights.max(initial=0)) for v in documents.vectors()), default=0.0)
@@ -210,7 +260,6 @@ def _write_index(
         )
     else:
         rows = np.arange(len(documents), dtype=np.uint32)
-    files = []
     with (
         SegmentWriter(
             directory / SEGMENTS / "0",
@@ -229,21 +278,37 @@ def _write_index(
             writer.add(chunk.ids, chunk.vectors, positions, chunk.titles, chunk.texts)
             bar.advance(positions.size)
         segment = writer.finish()
-        files = sorted((directory / SEGMENTS / "0").iterdir())
-    if folder is not None and folder.words is not None:
-        write_atomically(directory / VOCABULARY, (folder.path / VOCABULARY).read_bytes())
-        files.append(directory / VOCABULARY)
+    words = None if folder is None else folder.words
+    if folder is not None and words is not None:
+        write_atomically(directory / VOCABULARY, folder.vocabulary_bytes())
+    entries = {
+        file.relative_to(directory).as_posix(): FileEntry.of(file)
+        for file in sorted(directory.rglob("*"))
+        if file.is_file()
+    }
     kept = [name for name, keep in (("floats", how.keep_floats), ("text", keep_text)) if keep]
+    encoder = None if folder is None else folder.encoder
+    edition = edition_of(entries, how.bits, step, writer.error, encoder, kept)
+    # Files get their final names now, which no other edition has.
+    name = name_of_edition(edition)
+    (directory / SEGMENTS / "0").rename(directory / SEGMENTS / name)
+    vocabulary = f"{VOCABULARY}.{name}.arrow"
+    if words is not None:
+        (directory / VOCABULARY).rename(directory / vocabulary)
     Manifest(
-        segments=[segment],
+        segments=[replace(segment, id=name)],
         bits=how.bits,
         step=step,
         error=writer.error,
-        encoder=folder.encoder if folder is not None else None,
-        vocabulary=len(folder.words) if folder is not None and folder.words is not None else 0,
+        encoder=encoder,
+        vocabulary=0 if words is None else len(words),
         kept=kept,
         created_by=f"lsr-engine {lsr.__version__}",
-        files={file.relative_to(directory).as_posix(): FileEntry.of(file) for file in files},
+        files={
+            vocabulary if file == VOCABULARY else file.replace("/0/", f"/{name}/"): entry
+            for file, entry in entries.items()
+        },
+        edition=edition,
     ).write(directory)
-    for part in (directory / SEGMENTS / "0", directory / SEGMENTS, directory):
+    for part in (directory / SEGMENTS / name, directory / SEGMENTS, directory):
         sync_directory(part)

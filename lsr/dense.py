@@ -1,13 +1,13 @@
 """Giving an index its dense side: its documents are encoded, then written beside the segments.
 
-All happens in `INDEX.dense.partial`, beside the index::
+All happens in `INDEX/dense/partial` (`lsr.workplace`):
 
-    INDEX.dense.partial = lock  shards/N.parquet …  [new/]  [old/]
+    INDEX/dense/partial = lock  shards/N-ORIGIN.parquet …  [new/]
 
 Documents are encoded a shard at a time (`lsr.shards.groups`).  A shard appears by a rename,
 complete, and names what it was made of: a digest of its documents, and a hash of the encoder's
 identity.  A run keeps the shards that name what it would write, whatever stopped the one before,
-so the finished folder has the same bytes.  It gets its name in the index last.
+so the finished folder has the same bytes.  It is published last, in one step.
 """
 
 from __future__ import annotations
@@ -27,22 +27,27 @@ import lsr
 from lsr.collection import Documents, distinct, placed
 from lsr.data.corpus import Document
 from lsr.encoders.dense import DenseEncoder, load_dense
-from lsr.errors import CorpusError, IndexExists, LsrError, first_line
-from lsr.files import checksum_bytes, replacing, sync_directory
+from lsr.errors import CorpusError, IndexChanged, IndexExists, LsrError, first_line
+from lsr.files import checksum_bytes, read_file, replacing, steady
 from lsr.index.dense import write_dense
-from lsr.index.dense_format import DENSE, collection_of, has_dense, unfinished
+from lsr.index.dense_format import (
+    DENSE,
+    DenseManifest,
+    belongs_to,
+    collection_of,
+    has_dense,
+    sweep,
+)
 from lsr.index.faiss_files import Vectors, check_kind
-from lsr.index.format import STORED_BATCH, Manifest
+from lsr.index.format import MANIFEST, STORED_BATCH, Manifest
 from lsr.index.segment import Segment
-from lsr.locks import Lock
 from lsr.machine import processors
 from lsr.progress import Progress, Silent
 from lsr.shards import Origin, digest_of, groups, shard_name, shard_origin
-from lsr.workplace import writing
+from lsr.workplace import publish, workplace
 
 _SHARDS = "shards"
 _NEW = "new"
-_OLD = "old"
 
 
 def add_dense(
@@ -73,15 +78,33 @@ def add_dense(
     those of the index, `EncoderError`, and `LsrError` when it cannot be written.
     """
     path = path.absolute()
-    manifest = Manifest.read(path)
+
+    def opened() -> tuple[Manifest, list[Segment]]:
+        manifest = Manifest.read(path)
+        return manifest, [Segment(path, entry, manifest) for entry in manifest.segments]
+
+    manifest, segments = steady(path / MANIFEST, opened)
     check_kind(kind, manifest.documents)
     if isinstance(documents, Iterator):
         raise LsrError("documents are read twice here; give a list or a corpus, not an iterator")
     if isinstance(encoder, str):
         encoder = load_dense(encoder, threads=threads)
-    with writing(path), _workplace(path, force) as partial:
-        _compare(path, manifest, documents, progress)
-        files = encode_shards(partial / _SHARDS, documents, encoder, manifest.documents, progress)
+    folder = path / DENSE
+
+    def check() -> None:
+        if has_dense(path) and not force and belongs_to(DenseManifest.read(folder), manifest):
+            raise IndexExists(
+                f"{path} has a dense side already; add --force (force=True) to replace it"
+            )
+
+    with (
+        workplace(
+            folder, kept=[_SHARDS], scratch=[_NEW], check=check, sweep=lambda: sweep(folder)
+        ) as partial,
+        shards_in(partial / _SHARDS) as shards,
+    ):
+        _compare(path, manifest, segments, documents, progress)
+        files = encode_shards(shards, documents, encoder, manifest.documents, progress)
         write_dense(
             partial / _NEW,
             (read_vectors(file, encoder.dimensions) for file in files),
@@ -93,58 +116,31 @@ def add_dense(
             threads=processors() if threads is None else threads,
             progress=progress,
         )
-        if has_dense(path):
-            (path / DENSE).rename(partial / _OLD)
-        (partial / _NEW).rename(path / DENSE)
-        sync_directory(path)
-        shutil.rmtree(partial / _SHARDS)
+        if Manifest.read(path).edition != manifest.edition:
+            raise IndexChanged(
+                f"{path} was built again while its dense vectors were made; run the command again"
+            )
+        publish(partial / _NEW, folder)
+        shutil.rmtree(shards)
 
 
 @contextmanager
-def _workplace(path: Path, force: bool) -> Iterator[Path]:
-    """The directory beside an index where its dense side is made, locked.
-
-    What remains of it on failure is shards that the next run can use, or nothing.
-    """
-    partial = unfinished(path)
-    partial.mkdir(exist_ok=True)
-    ours = {"lock", _SHARDS, _NEW, _OLD}
-    foreign = [file.name for file in partial.iterdir() if file.name not in ours]
-    if foreign:
-        raise IndexExists(
-            f"the dense side of {path} would be made in {partial}, but {foreign[0]} there is not "
-            "the work of an earlier run; move it"
-        )
-    lock = Lock(partial / "lock")
-    if not lock.take():
-        raise IndexExists(f"the dense side of {path} is being made by another process; wait for it")
+def shards_in(folder: Path) -> Iterator[Path]:
+    """A folder for shards, which stays when it has any: the next run goes on from there."""
+    folder.mkdir(exist_ok=True)
     try:
-        _recover(partial, path)
-        if has_dense(path) and not force:
-            raise IndexExists(
-                f"{path} has a dense side already; add --force (force=True) to replace it"
-            )
-        (partial / _SHARDS).mkdir(exist_ok=True)
-        yield partial
+        yield folder
     finally:
-        try:
-            _recover(partial, path)
-            if not any((partial / _SHARDS).glob("*.parquet")):
-                shutil.rmtree(partial, ignore_errors=True)
-        finally:
-            lock.release()
-
-
-def _recover(partial: Path, path: Path) -> None:
-    """Undo a replacement that was stopped half-way; remove what no later run can use."""
-    if (partial / _OLD).exists() and not has_dense(path):
-        (partial / _OLD).rename(path / DENSE)
-    for name in (_OLD, _NEW):
-        shutil.rmtree(partial / name, ignore_errors=True)
+        if folder.exists() and not any(folder.glob("*.parquet")):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _compare(
-    path: Path, manifest: Manifest, documents: Documents, progress: type[Progress]
+    path: Path,
+    manifest: Manifest,
+    segments: list[Segment],
+    documents: Documents,
+    progress: type[Progress],
 ) -> None:
     """Raise `CorpusError` unless the documents are those of the index, in its order.
 
@@ -163,10 +159,9 @@ def _compare(
             f"{path} has {manifest.documents:,} documents, and the collection has {len(found):,}; "
             "give the collection the index was built from, or build the index again"
         )
-    for entry in manifest.segments:
-        segment = Segment(path, entry, manifest)
-        for start in range(0, entry.documents, STORED_BATCH):
-            rows = range(start, min(start + STORED_BATCH, entry.documents))
+    for segment in segments:
+        for start in range(0, segment.entry.documents, STORED_BATCH):
+            rows = range(start, min(start + STORED_BATCH, segment.entry.documents))
             texts = [("", "")] * len(rows)
             if keeps_text:
                 texts = segment.stored_batch(start // STORED_BATCH)
@@ -200,8 +195,8 @@ def encode_shards(
     files = []
     with progress("Encoding", "documents", total) as bar:
         for place, group in placed(groups(distinct(documents))):
-            file = folder / shard_name(place.number)
             origin = Origin(place.digest, job)
+            file = folder / shard_name(place.number, origin)
             if shard_origin(file) == origin:
                 bar.advance(len(group), free=True)
             else:
@@ -234,7 +229,8 @@ def _write_shard(file: Path, vectors: Vectors, origin: Origin) -> None:
 def read_vectors(file: Path, dimensions: int) -> Vectors:
     """The vectors of a sealed shard; raises `LsrError` when it is damaged."""
     try:
-        table = pq.read_table(file, page_checksum_verification=True)
+        data = read_file(file)
+        table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
         column = table.column("vector").combine_chunks()
         if column.type != pa.list_(pa.float32(), dimensions) or column.flatten().null_count:
             raise ValueError(f"its vectors are {column.type}")

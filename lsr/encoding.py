@@ -26,7 +26,6 @@ from lsr.locks import Lock
 from lsr.progress import Progress
 from lsr.shards import Chunk, Origin, chain, groups, shard_name, shard_origin, write_shard
 from lsr.vector_folder import SHARDS, VectorFolder, commit, read_sealed
-from lsr.vector_manifest import MANIFEST
 from lsr.vector_workplace import LOCKS, OBSERVED, at_work, job_hash, job_of, sealed
 
 _POLL = 0.2  # seconds between two looks at what other processes do
@@ -78,8 +77,11 @@ class _Run:
     force: bool
     survey: Survey | None
     encoded: int = field(default=0, init=False)
+    # The digests of the documents encoded for this job before this run, by the shard.
+    begun: dict[int, str] = field(default_factory=dict, init=False)
 
     def finished_folder(self) -> VectorFolder:
+        self.begun = self._begun()
         if self.survey is not None and not self.force:
             self._compare(self.survey)
         batches = groups(distinct(self.documents))
@@ -90,28 +92,36 @@ class _Run:
         if folder is None:
             (self.path / SHARDS).mkdir(exist_ok=True)
             if self.encoder.gathers_statistics:
-                places = self._with_statistics(batches)
+                origins = self._with_statistics(batches)
             else:
-                places = self._independently(batches)
-            folder = self._finish(places)
+                origins = self._independently(batches)
+            folder = self._finish(origins)
         shutil.rmtree(self.path / OBSERVED, ignore_errors=True)
         return folder
 
     def _compare(self, survey: Survey) -> None:
         """Raise `VectorFolderError` when sealed shards are of other documents."""
-        counted = self.encoder.gathers_statistics and not (self.path / MANIFEST).exists()
-        for number, file in sealed(self.path / (OBSERVED if counted else SHARDS)).items():
+        for number, digest in self.begun.items():
             place = survey.places[number] if number < len(survey.places) else None
-            origin = shard_origin(file)
-            if place is None or (origin is not None and origin.documents != place.digest):
+            if place is None or digest != place.digest:
                 raise self._changed(number, place)
 
+    def _begun(self) -> dict[int, str]:
+        """The digests of the documents that were encoded for this job, by the shard."""
+        folder = self._finished()
+        if folder is not None:
+            return {n: shard.digest for n, shard in enumerate(folder.manifest.shards)}
+        place = OBSERVED if self.encoder.gathers_statistics else SHARDS
+        found = [(number, shard_origin(file)) for number, file in sealed(self.path / place)]
+        return {n: origin.documents for n, origin in found if origin and self._is_own(origin)}
+
     def _finished(self) -> VectorFolder | None:
-        """The folder, when it is finished and all its files are there."""
+        """The folder, when it is finished for this job and all its files are there."""
         try:
-            return VectorFolder.open(self.path)
+            folder = VectorFolder.open(self.path)
         except VectorFolderError:
             return None
+        return folder if folder.manifest.job == self.job else None
 
     def _unless_unchanged(
         self, folder: VectorFolder, batches: Iterator[list[Document]]
@@ -132,10 +142,9 @@ class _Run:
             raise self._changed(same, differing[0] if differing else None)
         # What was read of the collection is read from its shards again.
         read = (list(chunk.documents()) for chunk in islice(folder.chunks(), same))
-        (self.path / MANIFEST).unlink()
         return chained(read, [differing[1]] if differing else [], batches)
 
-    def _independently(self, batches: Iterator[list[Document]]) -> list[Place]:
+    def _independently(self, batches: Iterator[list[Document]]) -> list[Origin]:
         """Seal every shard that no other process seals."""
         places: list[Place] = []
         elsewhere: dict[int, Place] = {}
@@ -145,7 +154,7 @@ class _Run:
                 if not self._seal(place, group, bar):
                     elsewhere[place.number] = place
                     bar.advance(len(group), free=True)
-        self._none_beyond(SHARDS, len(places))
+        self._none_beyond(len(places))
         while elsewhere and (elsewhere := self._left_behind(elsewhere)):
             with self.progress("Encoding", "documents of a process that has ended") as bar:
                 for place, group in placed(groups(distinct(self.documents))):
@@ -153,12 +162,15 @@ class _Run:
                         del elsewhere[place.number]
                     if not elsewhere:
                         break
-        return places
+        return [self._origin(place) for place in places]
+
+    def _origin(self, place: Place) -> Origin:
+        return Origin(place.digest, self.job)
 
     def _seal(self, place: Place, group: list[Document], bar: Progress) -> bool:
         """Encode a shard unless it is sealed; False when another process is at it."""
-        file = self.path / SHARDS / shard_name(place.number)
-        origin = Origin(place.digest, self.job)
+        origin = self._origin(place)
+        file = self.path / SHARDS / shard_name(place.number, origin)
         if self._is_kept(file, origin, place):
             bar.advance(len(group), free=True)
             return True
@@ -181,8 +193,8 @@ class _Run:
             while elsewhere:
                 unsealed = {}
                 for number, place in elsewhere.items():
-                    file = self.path / SHARDS / shard_name(number)
-                    if shard_origin(file) != Origin(place.digest, self.job):
+                    origin = self._origin(place)
+                    if shard_origin(self.path / SHARDS / shard_name(number, origin)) != origin:
                         unsealed[number] = place
                 bar.advance(len(elsewhere) - len(unsealed))
                 elsewhere = unsealed
@@ -194,17 +206,18 @@ class _Run:
                 time.sleep(_POLL if elsewhere else 0)
         return elsewhere
 
-    def _with_statistics(self, batches: Iterator[list[Document]]) -> list[Place]:
+    def _with_statistics(self, batches: Iterator[list[Document]]) -> list[Origin]:
         """Observe all documents, then write the shards with their final weights."""
         observed = self.path / OBSERVED
         observed.mkdir(exist_ok=True)
         places: list[Place] = []
+        files: list[Path] = []
         before = ""
         with self._bar("Encoding") as bar:
             for place, group in placed(batches):
-                file = observed / shard_name(place.number)
                 # What is observed may depend on all documents so far.
                 origin = Origin(place.digest, chain(self.job, before))
+                file = observed / shard_name(place.number, origin)
                 if self._is_kept(file, origin, place):
                     self.encoder.recall([document.indexed_text for document in group])
                     bar.advance(len(group), free=True)
@@ -212,22 +225,19 @@ class _Run:
                     self._encode(file, group, origin, bar)
                 before = chain(before, place.digest)
                 places.append(place)
-        self._none_beyond(OBSERVED, len(places))
-        files = [observed / shard_name(place.number) for place in places]
+                files.append(file)
+        self._none_beyond(len(places))
         self.encoder.settle(lambda: (read_sealed(file).vectors for file in files))
         with self.progress("Weighing", "documents", places[-1].last if places else 0) as bar:
             for place, file in zip(places, files, strict=True):
-                final = self.path / SHARDS / file.name
                 origin = Origin(place.digest, chain(self.job, before))
+                final = self.path / SHARDS / shard_name(place.number, origin)
                 if shard_origin(final) != origin:
                     chunk = read_sealed(file)
                     weighed = replace(chunk, vectors=self.encoder.weigh(chunk.vectors))
                     _write(final, weighed, origin)
                 bar.advance(place.last - place.first + 1)
-        for number, final in sealed(self.path / SHARDS).items():
-            if number >= len(places):
-                final.unlink()
-        return places
+        return [Origin(place.digest, chain(self.job, before)) for place in places]
 
     def _encode(self, file: Path, group: Sequence[Document], origin: Origin, bar: Progress) -> None:
         vectors = self.encoder.observe([document.indexed_text for document in group], bar.advance)
@@ -242,22 +252,29 @@ class _Run:
 
     def _is_kept(self, file: Path, origin: Origin, place: Place) -> bool:
         """Whether a shard is sealed and made of these very documents."""
-        found = shard_origin(file)
-        if found is not None and found.documents != origin.documents and not self.force:
-            raise self._changed(place.number, place)
-        return found == origin
+        if shard_origin(file) == origin:
+            return True
+        if not self.force:
+            for other in file.parent.glob(f"{place.number:06}-*.parquet"):
+                found = shard_origin(other)
+                if found is not None and found.documents != place.digest and self._is_own(found):
+                    raise self._changed(place.number, place)
+        return False
 
-    def _none_beyond(self, folder: str, shards: int) -> None:
-        """Shards beyond the end of the collection: an error, or removed."""
-        for number, file in sealed(self.path / folder).items():
-            if number >= shards:
-                if not self.force:
-                    raise self._changed(number, None)
-                file.unlink()
+    def _is_own(self, origin: Origin) -> bool:
+        """Whether a shard that is not published may be of this job: with statistics of the
+        collection, what it names depends on the documents before."""
+        return self.encoder.gathers_statistics or origin.job == self.job
 
-    def _finish(self, places: list[Place]) -> VectorFolder:
+    def _none_beyond(self, shards: int) -> None:
+        """Raise `VectorFolderError` when more was encoded than the collection has."""
+        beyond = [number for number in self.begun if number >= shards]
+        if beyond and not self.force:
+            raise self._changed(min(beyond), None)
+
+    def _finish(self, origins: list[Origin]) -> VectorFolder:
         """Commit the sealed shards, unless another process has."""
-        digests = [place.digest for place in places]
+        digests = [origin.documents for origin in origins]
         lock = Lock(self.path / LOCKS / "end")
         while not lock.take():
             time.sleep(_POLL)
@@ -268,7 +285,7 @@ class _Run:
             encoder = self.encoder
             return commit(
                 self.path,
-                digests,
+                origins,
                 text=True,
                 job=self.job,
                 encoder=encoder.identity,

@@ -2,16 +2,72 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 
 class LsrError(Exception):
     """Base of every error this library raises on purpose.
 
+    Errors cross process borders: an unpickled one has the class, the message and the attributes
+    of the original, whatever the arguments of its constructor are.
+
     `exit_code` is what the command line ends with: 1 for a failure, 2 for bad usage.
     """
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The inherited one calls the constructor with `args`, the message alone.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[LsrError], args: tuple[Any, ...], state: dict[str, Any]) -> LsrError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+_REMEDIES = {
+    errno.EMFILE: "close other files, or raise the limit of open files (`ulimit -n`)",
+    errno.ENFILE: "close other files, or raise the system's limit of open files",
+    errno.EACCES: "check the permissions of the file and of its folders",
+    errno.EPERM: "check the permissions of the file and of its folders",
+    errno.ENOMEM: "free memory, or raise the limits of this process (`ulimit -v`, "
+    "vm.max_map_count)",
+    errno.EIO: "check the disk or the network drive",
+    errno.ENOSPC: "make room or choose another place",
+    errno.EDQUOT: "make room or choose another place",
+    errno.EFBIG: "choose a place that takes larger files",
+    errno.EROFS: "choose a place that can be written",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EEXIST: "choose another place",
+    errno.ENOTDIR: "choose another place",
+    errno.EISDIR: "choose another place",
+}
+
+
+class SystemCallError(LsrError):
+    """The operating system refused a call on a file that may well be sound.
+
+    Attributes:
+        call: what was refused: "opened", "read", "mapped", "written".
+        path: the file or folder.
+        errno: the system's number of the error; None when it gave none.
+    """
+
+    def __init__(self, call: str, path: str | Path, error: OSError) -> None:
+        self.call, self.path, self.errno = call, Path(path), error.errno
+        reason = os.strerror(error.errno) if error.errno else first_line(error)
+        named = error.filename
+        where = f" ({os.fsdecode(named)})" if named and os.fsdecode(named) != str(path) else ""
+        remedy = _REMEDIES.get(error.errno or 0)
+        super().__init__(
+            f"{path} cannot be {call}: {reason}{where}" + (f"; {remedy}" if remedy else "")
+        )
 
 
 class CorpusError(LsrError):
@@ -62,6 +118,10 @@ class IndexExists(IndexError_):
 
 class IndexFormatError(IndexError_):
     """A directory is not an index, or one of a format this version cannot read."""
+
+
+class IndexChanged(IndexError_):
+    """A handle names an edition of an index that is no longer there: it was built again."""
 
 
 class IndexCorrupt(IndexError_):

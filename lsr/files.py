@@ -6,13 +6,78 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+
+from lsr.errors import LsrError, SystemCallError
 
 _CHECKSUM = re.compile(rb'"checksum": "([0-9a-f]{32})"')
 _NO_CHECKSUM = b'"checksum": "' + b"0" * 32 + b'"'
+
+T = TypeVar("T")
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises `FileNotFoundError` or `NotADirectoryError` when there is none, and `SystemCallError`
+    for every other refusal of the system, which says nothing about the file's contents.
+    """
+    with _reading(path):
+        return path.read_bytes()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise SystemCallError("read", path, error) from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn refusals of the system, while something is written at `path`, into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise SystemCallError("written", path, error) from error
+
+
+def steady(commit: Path, attempt: Callable[[], T]) -> T:
+    """The result of `attempt`, which opens the files of a directory, as of one moment.
+
+    Args:
+        commit: the file whose replacement publishes a new edition of the directory.
+        attempt: opens what it needs, reading `commit` first.
+
+    Another process may publish an edition and remove the files of the old one while `attempt`
+    runs.  What it opened then may be of two editions, and a file that it misses is no damage: so
+    when `commit` was replaced meanwhile, neither counts, and it runs again.
+    """
+    while True:
+        before = _identity(commit)
+        try:
+            result = attempt()
+        except (LsrError, OSError):
+            if _identity(commit) == before:
+                raise
+        else:
+            if _identity(commit) == before:
+                return result
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Tells a file from the one that replaces it; None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def checksum_bytes(data: bytes) -> str:
@@ -21,9 +86,12 @@ def checksum_bytes(data: bytes) -> str:
 
 
 def checksum_file(path: Path) -> str:
-    """BLAKE2b-128 of a file's bytes in hexadecimal, read in pieces."""
+    """BLAKE2b-128 of a file's bytes in hexadecimal, read in pieces.
+
+    Raises as `read_file`.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
+    with _reading(path), path.open("rb") as file:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()

@@ -57,7 +57,7 @@ class GatedVectors:
         self.ids: list[str] = []
         pieces = []
         with tempfile.TemporaryDirectory() as folder:
-            for chunk in IndexVectors(index.path, Path(folder) / "spool", Silent).chunks():
+            for chunk in IndexVectors(index, Path(folder) / "spool", Silent).chunks():
                 pieces.append(densified(chunk.vectors, self._terms))
                 self.ids += chunk.ids
         self._slices = Slices(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -144,11 +145,16 @@ class Explanation:
 class Hits:
     """The documents found for one query, best first; may be fewer than asked for.
 
+    Pickled hits have their ids and scores.  Texts and explanations come from the index, which is
+    opened again when one is asked for: `IndexChanged` is raised when its edition is gone.
+
     Attributes:
         query: the query's text, or None when it was a vector.
         documents: uint32, the documents' numbers in the index.
         scores: float64.
     """
+
+    _pickled: bytes  # of unpickled ones: what `_source` is
 
     def __init__(
         self,
@@ -160,12 +166,35 @@ class Hits:
     ) -> None:
         """`why` explains the document at a rank, from 0."""
         self.query, self.documents, self.scores = query, documents, scores
-        self._index, self._why = index, why
+        self._source = index, why  # takes the place of the property
 
     @cached_property
     def ids(self) -> npt.NDArray[np.str_]:
         """External ids, shape (hits,)."""
-        return np.array([self._index.id_of(d) for d in self.documents.tolist()], dtype=np.str_)
+        index, _ = self._source
+        return np.array([index.id_of(d) for d in self.documents.tolist()], dtype=np.str_)
+
+    @cached_property
+    def _source(self) -> tuple[Index, Callable[[int], Explanation]]:
+        """The index, and what explains a rank; unpickled when first asked for."""
+        source: tuple[Index, Callable[[int], Explanation]] = pickle.loads(self._pickled)
+        return source
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "query": self.query,
+            "documents": self.documents,
+            "scores": self.scores,
+            "ids": self.ids,
+            # Apart, so that ids and scores can be had when the index is gone.
+            "_pickled": self.__dict__.get("_pickled") or pickle.dumps(self._source),
+        }
+
+    def __copy__(self) -> Hits:
+        return self  # hits never change
+
+    def __deepcopy__(self, memo: object) -> Hits:
+        return self
 
     def __len__(self) -> int:
         return self.documents.size
@@ -187,11 +216,11 @@ class Hits:
 
     def explain(self, rank: int) -> Explanation:
         """Why the document at a rank (from 0) has its score."""
-        return self._why(rank)
+        return self._source[1](rank)
 
     def stored(self, rank: int) -> tuple[str, str]:
         """Title and text of the document at a rank; empty when the index keeps no text."""
-        return self._index.stored_text(int(self.documents[rank])) or ("", "")
+        return self._source[0].stored_text(int(self.documents[rank])) or ("", "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -192,16 +193,17 @@ class Hybrid:
     def _hits(self, answer: _Answer) -> Hits:
         index, fused = self.retrievers[0].index, answer.fused
 
-        def why(rank: int) -> Explanation:
-            place = int(fused.places[rank])
-            return Explanation(
-                index.id_of(int(index.numbers([place])[0])),
-                float(fused.scores[rank]),
-                [],
-                self._shares(answer, rank, place),
-            )
+        numbers = index.numbers(fused.places)
+        return Hits(index, answer.text, numbers, fused.scores, _Why(self, answer))
 
-        return Hits(index, answer.text, index.numbers(fused.places), fused.scores, why)
+    def _explain(self, answer: _Answer, rank: int) -> Explanation:
+        index, place = self.retrievers[0].index, int(answer.fused.places[rank])
+        return Explanation(
+            index.id_of(int(index.numbers([place])[0])),
+            float(answer.fused.scores[rank]),
+            [],
+            self._shares(answer, rank, place),
+        )
 
     def _shares(self, answer: _Answer, rank: int, place: int) -> list[Share]:
         fused = answer.fused
@@ -228,6 +230,17 @@ class Hybrid:
             )
         if self.weights is not None:
             raise QueryError("a learned fusion has its own weights; leave them out")
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """Explains the documents found for one query by their rank."""
+
+    hybrid: Hybrid
+    answer: _Answer
+
+    def __call__(self, rank: int) -> Explanation:
+        return self.hybrid._explain(self.answer, rank)
 
 
 def _check_same_documents(one: Index, other: Index) -> None:

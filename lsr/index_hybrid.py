@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lsr.encoders import Encoder
 from lsr.encoders.names import parse_weights
-from lsr.errors import FusionError, QueryError
+from lsr.errors import FusionError, IndexCorrupt, QueryError
 from lsr.feedback import Feedback, Kind
+from lsr.files import steady
 from lsr.fusion import DEFAULT_FUSION, METHODS
 from lsr.hybrid import Hybrid
+from lsr.index.format import MANIFEST, Manifest
 from lsr.index_parts import parts_of
 from lsr.learned_fusion import LearnedFusion
 from lsr.retrieval import Index
@@ -19,7 +21,6 @@ from lsr.retrievers import DenseRetriever, Retriever, SparseRetriever
 
 TERMS, DENSE = "terms", "dense"  # an index's retrievers, whatever their names
 LEARNED = "learned"
-LEARNED_FILE = "fusion.json"  # in an index
 
 
 class Names(NamedTuple):
@@ -138,22 +139,29 @@ def of_index(
         how["feedback"] = Feedback.of(prf)
     return Hybrid(
         made,
-        LearnedFusion.load(learned_file(index.path)) if fusion == LEARNED else fusion,  # type: ignore[arg-type]  # checked above
+        LearnedFusion.load(learned_file(index)) if fusion == LEARNED else fusion,  # type: ignore[arg-type]  # checked above
         weights=names.weights(chosen, weights),
         **how,
     )
 
 
-def learned_file(index: Path) -> Path:
-    """Where `lsr tune` leaves the learned fusion of an index."""
-    return index / LEARNED_FILE
+def learned_file(index: Index) -> Path:
+    """Where `lsr tune` leaves the learned fusion of an index: its name is that of the edition."""
+    return index.path / index.manifest.fusion_file
 
 
-def learned_problems(index: Path) -> Iterator[str]:
+def learned_problems(path: Path) -> list[str]:
     """What is wrong with the learned fusion of an index, if it has one."""
-    if not learned_file(index).exists():
-        return
-    try:
-        LearnedFusion.load(learned_file(index))
-    except FusionError as error:
-        yield str(error)
+
+    def attempt() -> list[str]:
+        try:
+            file = path / Manifest.read(path).fusion_file
+            if file.exists():
+                LearnedFusion.load(file)
+        except FusionError as error:
+            return [str(error)]
+        except IndexCorrupt:  # said by others
+            return []
+        return []
+
+    return steady(path / MANIFEST, attempt)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lsr.errors import IndexError_
-from lsr.index.dense_format import DENSE, DenseManifest, has_dense
+from lsr.errors import LsrError
 
 if TYPE_CHECKING:
     from lsr.retrieval import Index
@@ -20,7 +19,7 @@ def info(index: Index) -> dict[str, Any]:
     manifest = index.manifest
     sizes: dict[str, int] = {}
     for name, entry in manifest.files.items():
-        part = Path(name).stem
+        part = Path(name).name.partition(".")[0]
         sizes[part] = sizes.get(part, 0) + entry.size
     active = index.active_terms
     summary = {"mean": 0.0, "median": 0.0, "p99": 0.0, "largest": 0}
@@ -43,22 +42,26 @@ def info(index: Index) -> dict[str, Any]:
         "active_terms": summary,
         "sizes": sizes,
         "encoder": manifest.encoder,
-        "dense": _dense_info(index.path),
+        "dense": _dense_info(index),
         "created_by": manifest.created_by,
     }
 
 
-def _dense_info(path: Path) -> dict[str, Any] | None:
-    if not has_dense(path):
-        return None
+def _dense_info(index: Index) -> dict[str, Any] | None:
     try:
-        manifest = DenseManifest.read(path / DENSE)
-    except IndexError_ as error:  # the rest is worth knowing
+        dense = index.dense
+    except LsrError as error:  # the rest is worth knowing
         return {"problem": str(error)}
+    if dense is None:
+        return None
+    manifest = dense.manifest
     return {
         "documents": manifest.documents,
         "dimensions": manifest.dimensions,
         "kind": manifest.kind,
-        "sizes": {name: entry.size for name, entry in manifest.files.items()},
+        # Without the edition in their names.
+        "sizes": {
+            f"vectors{Path(name).suffix}": entry.size for name, entry in manifest.files.items()
+        },
         "encoder": manifest.encoder,
     }

@@ -11,9 +11,10 @@ from lsr.data.corpus import Chunk
 from lsr.errors import IndexCorrupt, VectorError
 from lsr.index.columns import SortedStrings
 from lsr.index.decoding import decode
-from lsr.index.format import STORED_BATCH, Manifest
-from lsr.index.segment import Segment, open_vocabulary
+from lsr.index.format import STORED_BATCH
+from lsr.index.segment import Segment
 from lsr.progress import Progress
+from lsr.retrieval import Index
 from lsr.spool import Spool
 from lsr.vectors import SparseVectors
 
@@ -26,6 +27,7 @@ class IndexVectors:
     Weights are those the index stores, or those given to it where it keeps them.
 
     Args:
+        index: an open index.
         scratch: a file to be written, which the caller removes: an index is stored term by term and
             in another order, so its documents are spooled there first, with 8 bytes a posting
             and their texts.
@@ -34,15 +36,14 @@ class IndexVectors:
         documents, postings: how many there are.
         words: the word of each term; None when they are not known.
 
-    Raises `IndexFormatError` or `IndexCorrupt` when the index cannot be read.
+    Raises `IndexCorrupt` when the index cannot be read.
     """
 
-    def __init__(self, path: Path, scratch: Path, progress: type[Progress]) -> None:
-        manifest = Manifest.read(path)
-        self.documents, self.postings = manifest.documents, manifest.postings
-        vocabulary = open_vocabulary(path, manifest)
-        self.words: SortedStrings | None = vocabulary[0] if vocabulary is not None else None
-        stored = _Stored(path, manifest, None if self.words is None else len(self.words))
+    def __init__(self, index: Index, scratch: Path, progress: type[Progress]) -> None:
+        self.documents, self.postings = index.manifest.documents, index.manifest.postings
+        words = index.vocabulary
+        self.words: SortedStrings | None = words[0] if words is not None else None
+        stored = _Stored(index, None if self.words is None else len(self.words))
         self._order = np.argsort(stored.positions, kind="stable").astype(np.uint32)
         self._spool = Spool(scratch, stored, progress)
 
@@ -55,12 +56,12 @@ class IndexVectors:
 class _Stored:
     """The documents of an index in the order it stores them, a window at a time."""
 
-    def __init__(self, path: Path, manifest: Manifest, words: int | None) -> None:
-        self.path, self._words = path, words
-        self.documents = manifest.documents
-        self.keeps_text = "text" in manifest.kept
-        self._step = manifest.step
-        self._segments = [Segment(path, entry, manifest) for entry in manifest.segments]
+    def __init__(self, index: Index, words: int | None) -> None:
+        self.path, self._words = index.path, words
+        self.documents = index.manifest.documents
+        self.keeps_text = "text" in index.manifest.kept
+        self._step = index.manifest.step
+        self._segments = index.segments
         self.positions = np.concatenate(
             [np.empty(0, np.uint32), *(segment.positions for segment in self._segments)]
         )

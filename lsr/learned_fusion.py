@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import FusionError, first_line
-from lsr.files import seal_holds, sealed_json, write_atomically
+from lsr.files import read_file, seal_holds, sealed_json, write_atomically
 from lsr.fusion import Fused, Places, Ranked, best_first, union
 
 if TYPE_CHECKING:
@@ -119,6 +119,9 @@ class LearnedFusion:
         by_list = values.reshape(len(rows), len(self.retrievers), len(FEATURES)).sum(axis=2)
         return Fused(*ranked, np.ascontiguousarray(by_list.T))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LearnedFusion, (self.retrievers, self.model)
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write it as one file: JSON that holds LightGBM's text, with a checksum."""
         body = {"retrievers": list(self.retrievers), "features": FEATURES, "model": self.model}
@@ -128,13 +131,14 @@ class LearnedFusion:
     def load(cls, path: str | PathLike[str]) -> LearnedFusion:
         """Read what `save` wrote.
 
-        Raises `FusionError` when there is no such file, or it is damaged, or of another kind.
+        Raises `FusionError` when there is no such file, or it is damaged, or of another kind, and
+        `SystemCallError`.
         """
         try:
             size = Path(path).stat().st_size
-            text = Path(path).read_bytes() if size <= _LARGEST_FILE else b""
-        except OSError as error:
-            raise FusionError(f"the fusion {path} cannot be read: {error.strerror}") from None
+            text = read_file(Path(path)) if size <= _LARGEST_FILE else b""
+        except FileNotFoundError:
+            raise FusionError(f"there is no learned fusion {path}; train one") from None
         try:
             fields = json.loads(text)
             kind = {key: fields[key] for key in _HEAD}

@@ -18,16 +18,19 @@ from lsr.encoders.words import reader
 from lsr.errors import (
     EncoderError,
     EncoderMismatch,
+    IndexChanged,
     IndexCorrupt,
+    IndexFormatError,
+    LsrError,
     QueryError,
     VectorError,
 )
+from lsr.files import steady
 from lsr.fusion import DEFAULT_FUSION, Floats, add_up
 from lsr.hits import Explanation, Hits, Kind, TermMatch
-from lsr.index.columns import SortedStrings
 from lsr.index.dense import DenseSide
-from lsr.index.dense_format import DENSE, has_dense, no_dense
-from lsr.index.format import Manifest
+from lsr.index.dense_format import DENSE, no_dense
+from lsr.index.format import MANIFEST, Manifest
 from lsr.index.searcher import Searcher
 from lsr.index.segment import Segment, open_vocabulary
 from lsr.vectors import SparseVectors
@@ -50,27 +53,59 @@ class StoredDocument:
 class Index:
     """An index directory, open for searching.
 
-    Opening maps the files and reads no postings.  Searching from several threads at once is
+    Opening maps all files of one edition and reads no postings: whatever becomes of the directory,
+    answers are those of the edition that was opened.  Searching from several threads at once is
     safe.  The files stay mapped until the index is garbage; `with` is offered for scripts
     that like to see the end of its use.
+
+    A pickled index is its absolute path, its edition and its encoders' settings.  Unpickling opens
+    it again, and raises `IndexChanged` when another edition is there.
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
         self.manifest = manifest
         self._encoder: Encoder | None = None
+        self._encoder_options: dict[str, Any] = {}
         self._dense_encoder: DenseEncoder | None = None
-        self._segments = [Segment(path, entry, manifest) for entry in manifest.segments]
-        self._searcher = Searcher(self._segments, manifest)
+        self._dense_encoder_options: dict[str, Any] = {}
+        self.segments: list[Segment] = [
+            Segment(path, entry, manifest) for entry in manifest.segments
+        ]
+        self._searcher = Searcher(self.segments, manifest)
+        self.vocabulary = open_vocabulary(path, manifest)
+        """The words of the index's terms and the encoder's columns beside them."""
+        self._dense: DenseSide | None = None
+        self._dense_problem: LsrError | None = None
+        try:
+            self._dense = DenseSide.find(path, manifest)
+        except LsrError as error:  # for those who ask for it: nothing else in the index needs it
+            self._dense_problem = error
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> Index:
-        """Open an index.
+        """Open an index: its published edition, also while another process publishes the next.
 
         Raises `IndexFormatError` when there is none at `path` or its format is another
-        version's, `IndexCorrupt` when a file is missing, cut short or not what it should be.
+        version's, `IndexCorrupt` when a file is missing, cut short or not what it should be, and
+        `SystemCallError` when the system does not let one be opened.
         """
-        return cls(Path(path), Manifest.read(Path(path)))
+        place = Path(path).absolute()
+        return steady(place / MANIFEST, lambda: cls(place, Manifest.read(place)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        dense = None if self._dense is None else self._dense.manifest.edition
+        options = (self._encoder_options, self._dense_encoder_options)
+        return _open_again, (self.path, self.manifest.edition, dense, options)
+
+    def __copy__(self) -> Index:
+        """Another handle on the same mapped files, with encoders of its own."""
+        copied = Index.__new__(Index)
+        copied.__dict__.update(self.__dict__)
+        return copied
+
+    def __deepcopy__(self, memo: object) -> Index:
+        return self.__copy__()
 
     @classmethod
     def build(
@@ -101,7 +136,7 @@ class Index:
 
     def __contains__(self, id: object) -> bool:
         """Whether there is a document with this external id."""
-        return isinstance(id, str) and any(s.ids.find(id) is not None for s in self._segments)
+        return isinstance(id, str) and any(s.ids.find(id) is not None for s in self.segments)
 
     def __enter__(self) -> Index:
         return self
@@ -209,7 +244,7 @@ class Index:
 
     def get(self, id: str) -> StoredDocument:
         """The document with an external id; raises `QueryError` when there is none."""
-        for segment, base in zip(self._segments, self._searcher.bases, strict=False):
+        for segment, base in zip(self.segments, self._searcher.bases, strict=False):
             row = segment.ids.find(id)
             if row is not None:
                 title, text = self.stored_text(int(base) + row) or ("", "")
@@ -220,13 +255,13 @@ class Index:
     def encoder(self) -> Encoder:
         """The encoder the index was built with, loaded when first asked for."""
         if self._encoder is None:
-            self.use_encoder(None)
+            self.use_encoder(**self._encoder_options)
         assert self._encoder is not None
         return self._encoder
 
     def use_encoder(
         self,
-        source: str | None,
+        source: str | None = None,
         *,
         device: str | None = None,
         weights: Mapping[str, float] | str | None = None,
@@ -246,25 +281,28 @@ class Index:
         self._encoder = restore_encoder(
             self.manifest.encoder, words, columns, source=source, device=device, weights=weights
         )
+        self._encoder_options = {"source": source, "device": device, "weights": weights}
 
-    @cached_property
+    @property
     def dense(self) -> DenseSide | None:
-        """The dense vectors of the documents, opened when first asked for; None without any.
+        """The dense vectors of the documents; None without any.
 
-        Raises `DenseCorrupt` or `IndexFormatError` when they cannot be used; all else of the
-        index can.
+        Raises `DenseCorrupt`, `IndexFormatError` or `SystemCallError` when they cannot be used;
+        all else of the index can.
         """
-        return DenseSide.open(self.path) if has_dense(self.path) else None
+        if self._dense_problem is not None:
+            raise self._dense_problem
+        return self._dense
 
     @property
     def dense_encoder(self) -> DenseEncoder:
         """The encoder that the dense vectors were made with, loaded when first asked for."""
         if self._dense_encoder is None:
-            self.use_dense_encoder(None)
+            self.use_dense_encoder(**self._dense_encoder_options)
         assert self._dense_encoder is not None
         return self._dense_encoder
 
-    def use_dense_encoder(self, source: str | None, *, device: str | None = None) -> None:
+    def use_dense_encoder(self, source: str | None = None, *, device: str | None = None) -> None:
         """Load the dense side's encoder, from another place than the recorded one if need be.
 
         Raises `EncoderMismatch` when what is there is not the encoder of the dense vectors,
@@ -282,11 +320,7 @@ class Index:
                 f"{self.path / DENSE} and make it again"
             )
         self._dense_encoder = encoder
-
-    @cached_property
-    def vocabulary(self) -> tuple[SortedStrings, dict[str, npt.NDArray[Any]]] | None:
-        """The words of the index's terms and the encoder's columns beside them."""
-        return open_vocabulary(self.path, self.manifest)
+        self._dense_encoder_options = {"source": source, "device": device}
 
     def word(self, term: int) -> str:
         """The word of a term; `#` and its number when it has none."""
@@ -434,7 +468,7 @@ class Index:
     def active_terms(self) -> npt.NDArray[np.uint32]:
         """How many terms each document has, by its number."""
         return np.concatenate(
-            [np.empty(0, np.uint32), *(segment.active for segment in self._segments)]
+            [np.empty(0, np.uint32), *(segment.active for segment in self.segments)]
         )
 
     def info(self) -> dict[str, Any]:
@@ -456,21 +490,17 @@ class Index:
             vectors, k, method=method, exact_floats=exact_floats, threads=threads
         )
 
-        def hits(row: int, text: str | None) -> Hits:
+        hits = []
+        for row, text in enumerate(texts):
             documents, scores = found[row].documents, found[row].scores
-
-            def why(rank: int) -> Explanation:
-                document, score = int(documents[rank]), float(scores[rank])
-                return self.explain(text, vectors[row], document, score, exact_floats=exact_floats)
-
-            return Hits(self, text, documents, scores, why)
-
-        return [hits(row, text) for row, text in enumerate(texts)]
+            why = _Why(self, text, vectors[row], documents, scores, exact_floats)
+            hits.append(Hits(self, text, documents, scores, why))
+        return hits
 
     def _place(self, document: int) -> tuple[Segment, int]:
         bases = self._searcher.bases
         number = int(np.searchsorted(bases, document, side="right")) - 1
-        return self._segments[number], document - int(bases[number])
+        return self.segments[number], document - int(bases[number])
 
     def _literal(self, query: str | None, document: int) -> set[int] | None:
         """Terms among the tokens of both texts, or None when one is not at hand."""
@@ -482,3 +512,44 @@ class Index:
         text = Document("", *stored).indexed_text
         both = (self.encoder.literal_terms(part) for part in (query, text))
         return set.intersection(*(set(terms.tolist()) for terms in both))
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """Explains the documents found for one query by their rank; see `Index.explain`."""
+
+    index: Index
+    text: str | None
+    vector: SparseVectors
+    documents: npt.NDArray[np.uint32]
+    scores: npt.NDArray[np.float64]
+    exact_floats: bool
+
+    def __call__(self, rank: int) -> Explanation:
+        return self.index.explain(
+            self.text,
+            self.vector,
+            int(self.documents[rank]),
+            float(self.scores[rank]),
+            exact_floats=self.exact_floats,
+        )
+
+
+def _open_again(
+    path: Path, edition: str, dense: str | None, options: tuple[dict[str, Any], dict[str, Any]]
+) -> Index:
+    """The index of a pickled handle; raises `IndexChanged` when that edition is gone."""
+    try:
+        index = Index.open(path)
+    except IndexFormatError as error:
+        raise IndexChanged(f"{path} no longer is the index that was pickled: {error}") from error
+    there = None if index._dense is None else index._dense.manifest.edition
+    if index.manifest.edition != edition or dense not in (None, there):
+        raise IndexChanged(
+            f"{path} was built again since it was pickled, and answers would be another edition's; "
+            "open it and pickle it again"
+        )
+    if dense is None:
+        index._dense, index._dense_problem = None, None
+    index._encoder_options, index._dense_encoder_options = options
+    return index

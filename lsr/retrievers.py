@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -97,6 +98,10 @@ class SparseRetriever(Retriever[SparseVectors]):
         if self._part is None:
             raise QueryError(f"the encoder of {index.path} has no part {part!r}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        part = None if self._part is None else self._part.name
+        return partial(SparseRetriever, **self._searching), (self.index, part, self._boosts)
+
     def encode(self, texts: Sequence[str]) -> SparseVectors:
         if self._part is not None:
             queries = self._part.queries(texts)
@@ -149,6 +154,9 @@ class DenseRetriever(Retriever[npt.NDArray[np.float32]]):
             raise no_dense(index.path)
         self.index, self._side, self._threads = index, index.dense, threads
         self.name = self._side.encoder["name"]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(DenseRetriever, threads=self._threads), (self.index,)
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         return self.index.dense_encoder.encode_queries(texts)

@@ -1,8 +1,8 @@
 """Fitting a sparse autoencoder to a collection: a folder that `lsr.encoders.csr` reads.
 
-All happens in `FOLDER.partial`, beside the folder::
+All happens in `FOLDER/partial` (`lsr.workplace`):
 
-    FOLDER.partial = lock  shards/N.parquet …  [new/]  [old/]
+    FOLDER/partial = lock  shards/N-ORIGIN.parquet …  [new/]
 
 The dense vectors of the documents are sealed a shard at a time, as those of a dense side are
 (`lsr.dense`), so a run that was stopped goes on with the shard that was open.  Fitting takes
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,24 +20,21 @@ import numpy as np
 
 from lsr.collection import Documents, distinct
 from lsr.data.corpus import Document
-from lsr.dense import encode_shards, read_vectors
-from lsr.encoders.csr import write_folder
+from lsr.dense import encode_shards, read_vectors, shards_in
+from lsr.encoders.csr import COMMIT, sweep, write_folder
 from lsr.encoders.dense import DenseEncoder, load_dense
 from lsr.encoders.latent_names import LatentNames
 from lsr.encoders.names import kind_of_folder
 from lsr.encoders.rows import stack
 from lsr.errors import EncoderError, IndexExists, LsrError
-from lsr.files import sync_directory
-from lsr.locks import Lock
 from lsr.progress import Progress, Silent
 from lsr.shards import groups
-from lsr.workplace import writing
+from lsr.workplace import is_vacant, publish, workplace
 
 SAMPLE = 100_000
 
 _SHARDS = "shards"
 _NEW = "new"
-_OLD = "old"
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,16 @@ def fit_sae(
             raise EncoderError(f"{name} must be at least 1, not {number}")
     if isinstance(dense, str):
         dense = load_dense(dense, threads=threads)
-    with writing(path), _workplace(path, force) as partial:
+    with (
+        workplace(
+            path,
+            kept=[_SHARDS],
+            scratch=[_NEW],
+            check=lambda: _check_target(path, force),
+            sweep=lambda: sweep(path),
+        ) as partial,
+        shards_in(partial / _SHARDS) as shards,
+    ):
         with progress("Checking", "documents") as bar:
             count = 0
             for _ in distinct(documents):
@@ -99,7 +104,7 @@ def fit_sae(
                 bar.advance(1)
         taken = _Sample(documents, max(1, -(-count // sample)))
         total = -(-count // taken.every)
-        files = encode_shards(partial / _SHARDS, taken, dense, total, progress)
+        files = encode_shards(shards, taken, dense, total, progress)
         vectors = np.concatenate(
             [
                 np.empty((0, dense.dimensions), np.float32),
@@ -117,11 +122,8 @@ def fit_sae(
                 done += len(group)
                 bar.advance(len(group))
         write_folder(partial / _NEW, dense, autoencoder, names.names())
-        if path.exists():
-            path.rename(partial / _OLD)
-        (partial / _NEW).rename(path)
-        sync_directory(path.parent)
-        shutil.rmtree(partial / _SHARDS)
+        publish(partial / _NEW, path, COMMIT)
+        shutil.rmtree(shards)
     return Fitted(total, latents, names.unused)
 
 
@@ -138,48 +140,8 @@ class _Sample:
                 yield document
 
 
-@contextmanager
-def _workplace(path: Path, force: bool) -> Iterator[Path]:
-    """The directory beside a folder where it is made, locked.
-
-    What remains of it on failure is shards that the next run can use, or nothing.
-    """
-    partial = path.with_name(path.name + ".partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    ours = {"lock", _SHARDS, _NEW, _OLD}
-    foreign = [file.name for file in partial.iterdir() if file.name not in ours]
-    if foreign:
-        raise IndexExists(
-            f"{path} would be made in {partial}, but {foreign[0]} there is not the work of an "
-            "earlier run; move it"
-        )
-    lock = Lock(partial / "lock")
-    if not lock.take():
-        raise IndexExists(f"{path} is being made by another process; wait for it")
-    try:
-        _recover(partial, path)
-        _check_target(path, force)
-        (partial / _SHARDS).mkdir(exist_ok=True)
-        yield partial
-    finally:
-        try:
-            _recover(partial, path)
-            if not any((partial / _SHARDS).glob("*.parquet")):
-                shutil.rmtree(partial, ignore_errors=True)
-        finally:
-            lock.release()
-
-
-def _recover(partial: Path, path: Path) -> None:
-    """Undo a replacement that was stopped half-way; remove what no later run can use."""
-    if (partial / _OLD).exists() and not path.exists():
-        (partial / _OLD).rename(path)
-    for name in (_OLD, _NEW):
-        shutil.rmtree(partial / name, ignore_errors=True)
-
-
 def _check_target(path: Path, force: bool) -> None:
-    if not path.exists():
+    if is_vacant(path, COMMIT):
         return
     if kind_of_folder(str(path)) != "csr":
         raise IndexExists(f"{path} exists and has no autoencoder; choose another place")

@@ -1,8 +1,9 @@
 """Shards: some thousand documents with their vectors, sealed in one Parquet file.
 
 A shard appears by a rename, complete or not at all.  Its metadata hold a digest of its documents
-and a hash of what it was made with, so that a later run can tell whether it may keep it.  The
-same documents and vectors always make the same bytes.
+and a hash of what it was made with, so that a later run can tell whether it may keep it; its name
+holds a digest of both, so that no shard takes the place of another.  The same documents and
+vectors always make the same bytes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from lsr.data.corpus import Document
 from lsr.data.records import BadRecord, checked_id
 from lsr.errors import VectorError, first_line
 from lsr.files import checksum_bytes, replacing
+from lsr.index.columns import map_file
 from lsr.vectors import SparseVectors
 
 SHARD_DOCUMENTS = 2048
@@ -105,9 +107,10 @@ def chain(before: str, digest: str) -> str:
     return checksum_bytes(f"{before} {digest}".encode())
 
 
-def shard_name(number: int) -> str:
+def shard_name(number: int, origin: Origin) -> str:
     """The file name of a shard."""
-    return f"{number:06}.parquet"
+    digest = checksum_bytes(f"{origin.documents} {origin.job}".encode())
+    return f"{number:06}-{digest[:16]}.parquet"
 
 
 def write_shard(path: Path, chunk: Chunk, origin: Origin) -> None:
@@ -149,15 +152,16 @@ def write_shard(path: Path, chunk: Chunk, origin: Origin) -> None:
 
 
 def shard_origin(path: Path) -> Origin | None:
-    """What a sealed shard was made of, from its last bytes; None when that cannot be read."""
+    """What a sealed shard was made of, from its last bytes; None when there is none, or no such
+    file.  Raises `SystemCallError`."""
     try:
-        metadata = pq.read_metadata(path).metadata or {}
+        metadata = pq.read_metadata(pa.BufferReader(map_file(path))).metadata or {}
         return Origin(metadata[b"documents"].decode(), metadata[b"job"].decode())
     except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError):
         return None
 
 
-def read_shard(data: bytes) -> tuple[Chunk, Origin]:
+def read_shard(data: pa.Buffer) -> tuple[Chunk, Origin]:
     """The documents of a sealed shard, from its bytes; raises `ShardDamaged`."""
     try:
         with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:

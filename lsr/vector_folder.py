@@ -1,11 +1,13 @@
 """A folder of encoded vectors: what `lsr encode` and importers write, and indexes are built from.
 
-    VECTORS     = manifest.json  [vocabulary.arrow]  shards/N.parquet …  [job.json]
+    VECTORS     = manifest.json  [vocabulary.ID.arrow]  shards/N-ID.parquet …  [job.json]
                   while it is being made: lock, locks/…, and for an encoder with statistics of
-                  the collection observed/N.parquet …, like shards
+                  the collection observed/N-ID.parquet …, like shards
 
     vocabulary  = as in an index: word, by_word and further columns, one row a term id
     N           = 000000, 000001 …, in the order of the documents
+    ID          = 16 digits: of the BLAKE2b-128 of the vocabulary, and of that of a shard's
+                  "documents job"
     shard       = row*                   a row a document, one row group, zstd, page checksums
                   id:string
                   [title:string text:string]  in all shards or in none
@@ -21,24 +23,30 @@
     job.json    = JSON: what `lsr encode` makes the shards with, so that only the same work goes
                   on there
 
-The manifest is written last; a folder without one is unfinished.  Nothing read is believed: sizes
-are compared when a folder is opened, checksums and structures when a shard is read.
+The manifest is written last; a folder without one is unfinished.  Work on the folder of another
+job, or of documents that have changed, puts its shards beside those of the published edition, and
+replacing the manifest publishes them in one step; then what it does not list is removed.  A folder
+that was opened before stays what it was: its files are mapped.
+
+Nothing read is believed: sizes are compared when a folder is opened, checksums and structures when
+a shard is read.  Version 1, whose files have no ID in their names, is read, too.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 import lsr
 from lsr.errors import IndexCorrupt, VectorFolderError
-from lsr.files import checksum_bytes, sync_directory
+from lsr.files import checksum_bytes, steady
 from lsr.imported import check_words, checked
-from lsr.index.columns import Columns, SortedStrings
+from lsr.index.columns import Columns, SortedStrings, map_file
 from lsr.index.format import VOCABULARY, FileEntry
 from lsr.index.vocabulary import read_vocabulary, write_vocabulary
 from lsr.locks import Lock
@@ -60,12 +68,18 @@ from lsr.vector_manifest import (
     damaged,
     input_digest,
     is_vector_folder,
+    vocabulary_name,
 )
+from lsr.workplace import is_vacant, publish, workplace
 
 __all__ = ["Chunk", "VectorFolder", "commit", "write_vectors"]
 
 SHARDS = "shards"
 LOCK = "lock"
+_NEW = "new"
+# A process may have some 65,000 mappings.  Of a folder of more shards (33 million documents) the
+# others are opened when they are read.
+_MOST_MAPPED = 1 << 14
 
 
 class VectorFolder:
@@ -88,12 +102,17 @@ class VectorFolder:
         self.keeps_text = manifest.text
         self.words: SortedStrings | None = None
         self.term_columns: Columns = {}
-        for number, shard in enumerate(manifest.shards):
-            _check_size(self._shard(number), shard.size)
-        if manifest.vocabulary is not None and manifest.words is not None:
-            file = path / VOCABULARY
-            _check_size(file, manifest.vocabulary.size)
-            if FileEntry.of(file) != manifest.vocabulary:
+        self._shards = [
+            _mapped(path / SHARDS / shard.file, shard.size) if number < _MOST_MAPPED else None
+            for number, shard in enumerate(manifest.shards)
+        ]
+        self._vocabulary: pa.Buffer | None = None
+        if manifest.vocabulary_file is not None:
+            assert manifest.vocabulary is not None
+            assert manifest.words is not None
+            file = path / manifest.vocabulary_file
+            self._vocabulary = _mapped(file, manifest.vocabulary.size)
+            if checksum_bytes(self._vocabulary) != manifest.vocabulary.checksum:
                 raise damaged(file, "it does not match its checksum")
             try:
                 self.words, self.term_columns = read_vocabulary(
@@ -102,13 +121,22 @@ class VectorFolder:
             except IndexCorrupt as error:
                 raise damaged(file, error.what) from None
 
+    def vocabulary_bytes(self) -> bytes:
+        """The file of the words; empty when there is none."""
+        return b"" if self._vocabulary is None else self._vocabulary.to_pybytes()
+
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> VectorFolder:
         """Open a finished folder; reads its manifest, and the sizes of its files.
 
-        Raises `VectorFolderError` when it is none, unfinished, damaged or another version's.
+        Raises `VectorFolderError` when it is none, unfinished, damaged or another version's, and
+        `SystemCallError`.
         """
-        folder = Path(path)
+        folder = Path(path).absolute()
+        return steady(folder / MANIFEST, lambda: cls._open(folder))
+
+    @classmethod
+    def _open(cls, folder: Path) -> VectorFolder:
         manifest = VectorManifest.read(folder)
         if manifest is not None:
             return cls(folder, manifest)
@@ -126,10 +154,9 @@ class VectorFolder:
 
         Raises `VectorFolderError` naming the shard that is damaged.
         """
-        for number, entry in enumerate(self.manifest.shards):
-            file = self._shard(number)
-            _check_size(file, entry.size)
-            data = file.read_bytes()
+        for entry, mapped in zip(self.manifest.shards, self._shards, strict=True):
+            file = self.path / SHARDS / entry.file
+            data = mapped if mapped is not None else _mapped(file, entry.size)
             if checksum_bytes(data) != entry.checksum:
                 raise damaged(file, "it does not match its checksum")
             chunk, digest = _decode(file, data, self.keeps_text, self.manifest.words)
@@ -138,13 +165,10 @@ class VectorFolder:
                 raise damaged(file, "it is not what the manifest says")
             yield chunk
 
-    def _shard(self, number: int) -> Path:
-        return self.path / SHARDS / shard_name(number)
-
 
 def commit(
     path: Path,
-    digests: Sequence[str],
+    origins: Sequence[Origin],
     *,
     text: bool,
     job: str | None,
@@ -152,31 +176,44 @@ def commit(
     words: Sequence[str] | None,
     term_columns: Columns | None = None,
 ) -> VectorFolder:
-    """Check the sealed shards of a folder and finish it: vocabulary, then manifest.
+    """Check the sealed shards of a folder and publish them: vocabulary, then manifest.
 
     Args:
-        digests: of the documents of each shard.
+        origins: of the shards.
         text: whether the shards have titles and texts.
 
     The rest stands in the manifest and the vocabulary; see `VectorManifest`.
     Raises `VectorFolderError` naming the shard that is damaged.
     """
     entries = []
-    for number, wanted in enumerate(digests):
-        file = path / SHARDS / shard_name(number)
-        data = file.read_bytes()
+    for number, origin in enumerate(origins):
+        file = path / SHARDS / shard_name(number, origin)
+        try:
+            data = map_file(file)
+        except FileNotFoundError:
+            raise damaged(file, "it is missing") from None
         chunk, digest = _decode(file, data, text, None if words is None else len(words))
-        if digest != wanted:
+        if digest != origin.documents:
             raise damaged(file, "it is of other documents")
         entries.append(
             ShardEntry(
-                len(chunk.ids), chunk.vectors.terms.size, digest, len(data), checksum_bytes(data)
+                len(chunk.ids),
+                chunk.vectors.terms.size,
+                digest,
+                data.size,
+                checksum_bytes(data),
+                file.name,
             )
         )
     vocabulary = None
     if words is not None:
-        write_vocabulary(path / VOCABULARY, words, term_columns or {})
-        vocabulary = FileEntry.of(path / VOCABULARY)
+        written = path / f".{VOCABULARY}.{os.getpid()}.tmp"
+        try:
+            write_vocabulary(written, words, term_columns or {})
+            vocabulary = FileEntry.of(written)
+            written.replace(path / vocabulary_name(vocabulary))
+        finally:
+            written.unlink(missing_ok=True)
     manifest = VectorManifest(
         job=job,
         encoder=encoder,
@@ -190,7 +227,22 @@ def commit(
         created_by=f"lsr-engine {lsr.__version__}",
     )
     manifest.write(path)
-    return VectorFolder(path, manifest)
+    folder = VectorFolder(path, manifest)
+    sweep(path, manifest)
+    return folder
+
+
+def sweep(path: Path, manifest: VectorManifest | None) -> None:
+    """Remove the shards and words that the published manifest, if any, does not list."""
+    listed: set[str | None] = set()
+    if manifest is not None:
+        listed = {manifest.vocabulary_file, *(shard.file for shard in manifest.shards)}
+    for file in (*(path / SHARDS).glob("*.parquet"), *path.glob(f"{VOCABULARY}.*arrow")):
+        if file.name not in listed:
+            file.unlink(missing_ok=True)
+    if manifest is None:
+        with suppress(OSError):  # of a folder that is not empty, or not there
+            (path / SHARDS).rmdir()
 
 
 def write_vectors(
@@ -209,46 +261,47 @@ def write_vectors(
     `VectorFolderError` when the place is taken or cannot be written.
     """
     path = path.absolute()
-    check_target(path, force)
-    partial, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("new", "old"))
+    with (
+        workplace(
+            path,
+            kept=[],
+            scratch=[_NEW],
+            check=lambda: check_target(path, force),
+            sweep=lambda: _sweep_published(path),
+        ) as partial,
+        _alone(path),
+    ):
+        new = partial / _NEW
+        (new / SHARDS).mkdir(parents=True)
+        origins: list[Origin] = []
+        text = False
+        for chunk in regrouped(checked(chunks, words)):
+            text = chunk.texts is not None
+            origins.append(Origin(digest_of(chunk.documents()), ""))
+            write_shard(
+                new / SHARDS / shard_name(len(origins) - 1, origins[-1]), chunk, origins[-1]
+            )
+        if words is not None:  # complete only now
+            check_words(words)
+        commit(new, origins, text=text, job=None, encoder=None, words=words)
+        (path / JOB).unlink(missing_ok=True)  # so that `lsr encode` takes none of it for its own
+        publish(new, path)
+
+
+def _sweep_published(path: Path) -> None:
+    """`sweep`, unless a process is encoding into the folder, whose shards are not listed yet."""
+    if (path / JOB).exists():
+        return
     try:
-        with _alone(path):
-            (partial / SHARDS).mkdir(parents=True)
-            digests: list[str] = []
-            text = False
-            for chunk in regrouped(checked(chunks, words)):
-                text = chunk.texts is not None
-                file = partial / SHARDS / shard_name(len(digests))
-                digests.append(digest_of(chunk.documents()))
-                write_shard(file, chunk, Origin(digests[-1], ""))
-            if words is not None:  # complete only now
-                check_words(words)
-            commit(partial, digests, text=text, job=None, encoder=None, words=words)
-            if path.exists():
-                path.rename(old)
-            try:
-                partial.rename(path)
-            except BaseException:
-                if old.exists():
-                    old.rename(path)
-                raise
-            sync_directory(path.parent)
-    except OSError as error:
-        raise VectorFolderError(
-            f"{path} cannot be written: {error.strerror or error}; make room or choose another "
-            "place"
-        ) from error
-    finally:
-        for folder in (partial, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        manifest = VectorManifest.read(path)
+    except VectorFolderError:  # nothing says which files are in use
+        return
+    sweep(path, manifest)
 
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Keep processes that encode into a folder, if it is there, out of it."""
-    if not path.exists():
-        yield
-        return
     lock = Lock(path / LOCK)
     if not lock.take():
         raise VectorFolderError(
@@ -266,12 +319,15 @@ def read_sealed(file: Path) -> Chunk:
 
     Raises `VectorFolderError` when it is damaged.
     """
-    return _decode(file, file.read_bytes(), True, None)[0]
+    try:
+        return _decode(file, map_file(file), True, None)[0]
+    except FileNotFoundError:
+        raise damaged(file, "it is missing") from None
 
 
 def check_target(path: Path, force: bool) -> None:
     """Raise `VectorFolderError` when vectors must not be written at `path`."""
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if is_vacant(path):
         return
     if not is_vector_folder(path):
         raise VectorFolderError(
@@ -281,16 +337,18 @@ def check_target(path: Path, force: bool) -> None:
         raise VectorFolderError(f"{path} holds encoded vectors already; add --force to replace it")
 
 
-def _check_size(file: Path, size: int) -> None:
+def _mapped(file: Path, size: int) -> pa.Buffer:
+    """The bytes of a file, of which there must be so many."""
     try:
-        found = file.stat().st_size
-    except OSError:
+        data = map_file(file)
+    except FileNotFoundError:
         raise damaged(file, "it is missing") from None
-    if found != size:
-        raise damaged(file, f"it has {found:,} bytes instead of {size:,}")
+    if data.size != size:
+        raise damaged(file, f"it has {data.size:,} bytes instead of {size:,}")
+    return data
 
 
-def _decode(file: Path, data: bytes, text: bool, words: int | None) -> tuple[Chunk, str]:
+def _decode(file: Path, data: pa.Buffer, text: bool, words: int | None) -> tuple[Chunk, str]:
     """The documents of a shard and their digest, held to the rules of its folder."""
     try:
         chunk, origin = read_shard(data)

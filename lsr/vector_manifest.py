@@ -10,29 +10,33 @@ from pathlib import Path
 from typing import Any
 
 from lsr.errors import VectorFolderError
-from lsr.files import seal_holds, sealed_json, write_atomically
-from lsr.index.format import FileEntry
+from lsr.files import read_file, seal_holds, sealed_json, write_atomically
+from lsr.index.format import VOCABULARY, FileEntry
 from lsr.shards import SHARD_POSTINGS, chain
 
 FORMAT = "lsr-vectors"
-VERSION = 1
+VERSION = 2
+_OLD_VERSIONS = (1,)
 MANIFEST = "manifest.json"
 JOB = "job.json"
 
 # How a manifest or a job of ours begins.
 _MARK = re.compile(rb'\s*{\s*"format": "lsr-vectors"')
+_SHARD = re.compile(r"\d+(-[0-9a-f]{16})?\.parquet")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class ShardEntry:
-    """A shard: documents, postings, digest of its documents, bytes and their BLAKE2b-128."""
+    """A shard: documents, postings, digest of its documents, bytes and their BLAKE2b-128, and the
+    name of its file."""
 
     documents: int
     postings: int
     digest: str
     size: int
     checksum: str
+    file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,18 @@ class VectorManifest:
     input: str
     shards: list[ShardEntry]
     created_by: str
+    version: int = VERSION
+
+    @property
+    def vocabulary_file(self) -> str | None:
+        """The name of the file of the words; None when there is none."""
+        if self.vocabulary is None or self.version in _OLD_VERSIONS:
+            return None if self.vocabulary is None else f"{VOCABULARY}.arrow"
+        return vocabulary_name(self.vocabulary)
 
     def write(self, folder: Path) -> None:
         """Write into `folder`, atomically: the commit of all it names."""
-        head = {"format": FORMAT, "version": VERSION}
-        write_atomically(folder / MANIFEST, sealed_json(head, asdict(self)))
+        write_atomically(folder / MANIFEST, sealed_json({"format": FORMAT}, asdict(self)))
 
     @classmethod
     def read(cls, folder: Path) -> VectorManifest | None:
@@ -73,12 +84,10 @@ class VectorManifest:
         """
         path = folder / MANIFEST
         try:
-            text = path.read_bytes()
+            text = read_file(path)
             body = json.loads(text)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
-            raise VectorFolderError(f"{path} cannot be read: {error.strerror or error}") from error
         except (ValueError, RecursionError):
             raise damaged(path, "it is not JSON") from None
         if not isinstance(body, dict) or body.get("format") != FORMAT:
@@ -86,15 +95,18 @@ class VectorManifest:
                 f"{folder} is not a folder of encoded vectors: its {MANIFEST} is of something else"
             )
         version = body.get("version")
-        if version != VERSION and isinstance(version, int):
+        if version not in (*_OLD_VERSIONS, VERSION) and isinstance(version, int):
             raise VectorFolderError(
                 f"{folder} has version {version} of the format of encoded vectors, and this lsr "
-                f"reads version {VERSION}; update lsr or encode again with this one"
+                f"reads versions up to {VERSION}; update lsr or encode again with this one"
             )
         if not seal_holds(text):
             raise damaged(path, "its checksum does not match its contents")
         try:
             body = {key: body[key] for key in cls.__dataclass_fields__}
+            if version in _OLD_VERSIONS:
+                for number, entry in enumerate(body["shards"]):
+                    entry["file"] = f"{number:06}.parquet"
             body["shards"] = [ShardEntry(**entry) for entry in body["shards"]]
             if body["vocabulary"] is not None:
                 body["vocabulary"] = FileEntry(**body["vocabulary"])
@@ -102,9 +114,14 @@ class VectorManifest:
         except (KeyError, TypeError) as error:
             raise damaged(path, f"a field is missing or of the wrong kind ({error})") from None
         # A checksum is no signature: nothing below it is believed either.
-        if version != VERSION or not _possible(manifest):
+        if not _possible(manifest):
             raise damaged(path, "a field has an impossible value")
         return manifest
+
+
+def vocabulary_name(entry: FileEntry) -> str:
+    """The name of a file of words, which no other edition's has."""
+    return f"{VOCABULARY}.{entry.checksum[:16]}.arrow"
 
 
 def damaged(path: Path, what: str) -> VectorFolderError:
@@ -146,9 +163,11 @@ def _possible(manifest: Any) -> bool:
         whole += [manifest.words, vocabulary.size]
         digests.append(vocabulary.checksum)
     return (
-        all(type(number) is int and 0 <= number < 1 << 63 for number in whole)
+        manifest.version in (*_OLD_VERSIONS, VERSION)
+        and all(type(number) is int and 0 <= number < 1 << 63 for number in whole)
         and all(isinstance(digest, str) and _DIGEST.fullmatch(digest) for digest in digests)
         and all(shard.documents and shard.postings <= SHARD_POSTINGS for shard in shards)
+        and all(isinstance(s.file, str) and _SHARD.fullmatch(s.file) for s in shards)
         and manifest.documents == sum(shard.documents for shard in shards)
         and manifest.postings == sum(shard.postings for shard in shards)
         and manifest.input == input_digest(shard.digest for shard in shards)

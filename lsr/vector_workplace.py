@@ -21,20 +21,21 @@ from typing import Any
 from lsr import shards
 from lsr.encoders import Encoder
 from lsr.errors import VectorFolderError
-from lsr.files import checksum_bytes, sync_directory, write_atomically
-from lsr.index.format import VOCABULARY
+from lsr.files import checksum_bytes, write_atomically
+from lsr.index.format import PARTIAL, VOCABULARY
 from lsr.locks import Lock
-from lsr.vector_folder import LOCK, SHARDS
+from lsr.vector_folder import LOCK, SHARDS, sweep
 from lsr.vector_manifest import (
     FORMAT,
     JOB,
     MANIFEST,
-    VERSION,
+    VectorManifest,
     is_vector_folder,
 )
 
 OBSERVED = "observed"
 LOCKS = "locks"
+_JOB_VERSION = 1  # another one would make all unfinished work that of another job
 _PATIENCE = 2.0  # seconds in which another process may be starting or leaving
 
 
@@ -42,7 +43,7 @@ def job_of(encoder: Encoder) -> dict[str, Any]:
     """What decides the vectors, before any text is seen, as JSON values."""
     job = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": _JOB_VERSION,
         "shards": [shards.SHARD_DOCUMENTS, shards.SHARD_CHARACTERS],
         "encoder": encoder.identity,
     }
@@ -63,11 +64,13 @@ def read_job(path: Path) -> dict[str, Any] | None:
     return job if isinstance(job, dict) else None
 
 
-def sealed(folder: Path) -> dict[int, Path]:
-    """The shards in a folder of them, by number."""
-    return {
-        int(file.stem): file for file in sorted(folder.glob("*.parquet")) if file.stem.isdecimal()
-    }
+def sealed(folder: Path) -> list[tuple[int, Path]]:
+    """The shards in a folder of them, each with its number; of one number there may be several."""
+    return [
+        (int(file.stem.partition("-")[0]), file)
+        for file in sorted(folder.glob("*.parquet"))
+        if file.stem.partition("-")[0].isdecimal()
+    ]
 
 
 @contextmanager
@@ -90,7 +93,7 @@ def check_place(path: Path) -> None:
     if not path.exists():
         return
     if path.is_dir():
-        ours = {LOCK, LOCKS, *(file.name for file in _temporary(path))}
+        ours = {LOCK, LOCKS, PARTIAL, *(file.name for file in _temporary(path))}
         if is_vector_folder(path) or all(file.name in ours for file in path.iterdir()):
             return
     raise VectorFolderError(
@@ -147,7 +150,10 @@ def _leave(path: Path, lock: Lock, made: bool) -> None:
 
 
 def _prepare(path: Path, job: dict[str, Any], force: bool) -> None:
-    """Make sure, alone in the folder, that it is there for the job."""
+    """Make sure, alone in the folder, that it is there for the job.
+
+    What is published stays until the job is done; unfinished work of another job goes.
+    """
     there = read_job(path)
     if there == job:
         return
@@ -165,18 +171,21 @@ def _is_empty(path: Path) -> bool:
 
 
 def _remove_work(path: Path) -> None:
-    """Remove all that makes a folder one of vectors, what finishes it first."""
-    (path / MANIFEST).unlink(missing_ok=True)
-    sync_directory(path)
-    for name in (SHARDS, OBSERVED):
-        shutil.rmtree(path / name, ignore_errors=True)
-    for name in (VOCABULARY, JOB):  # the job last: without it the folder is nobody's
-        (path / name).unlink(missing_ok=True)
+    """Remove all that is not published, the job last: without it the folder may be nobody's."""
+    shutil.rmtree(path / OBSERVED, ignore_errors=True)
+    try:
+        manifest = VectorManifest.read(path)
+    except VectorFolderError:  # damaged: nothing in it can be used
+        (path / MANIFEST).unlink(missing_ok=True)
+        manifest = None
+    sweep(path, manifest)
+    (path / JOB).unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> list[Path]:
-    """What `lsr.files.replacing` leaves when its process is killed."""
-    return [file for name in (MANIFEST, JOB) for file in path.glob(f".{name}.*.tmp")]
+    """What a process that is killed leaves of the files it was writing."""
+    names = (MANIFEST, JOB, VOCABULARY)
+    return [file for name in names for file in path.glob(f".{name}.*.tmp")]
 
 
 def _taken(lock: Lock, *, shared: bool) -> bool:

@@ -1,103 +1,137 @@
-"""The directory beside an index where it is built.
+"""Where the next edition of a directory is made, and how it is published.
 
-    INDEX.partial = lock  vectors/  spool.arrow  index/  [old/]
+    TARGET/partial = lock  KEPT …  NEW/…
 
-`vectors` is a folder of encoded vectors, which the next build can use.  Nothing in it is taken
-for an index; a process holds its lock while it builds.
+Work happens inside the target, so that it is on the same file system, whatever the target is: a
+new folder, the current one, a link, a mount point.  Nobody takes what is in there for a part of the
+target.  A process holds the lock while it works.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lsr.errors import IndexExists, LsrError
-from lsr.files import sync_directory
-from lsr.index.format import MANIFEST
+from lsr.errors import IndexExists
+from lsr.files import sync_directory, writing
+from lsr.index.format import MANIFEST, PARTIAL
 from lsr.locks import Lock
-from lsr.vector_manifest import is_vector_folder
 
-VECTORS = "vectors"
-SPOOL = "spool.arrow"
-INDEX = "index"
-# All there is in INDEX.partial.
-_OURS = re.compile(r"lock|vectors|spool\.arrow|index|old")
+_LOCK = "lock"
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """What the system refuses while something is written to `path`, as one sentence."""
-    try:
-        yield
-    except OSError as error:
-        place = f" ({error.filename})" if error.filename else ""
-        raise LsrError(
-            f"{path} cannot be written: {error.strerror or error}{place}; make room or choose "
-            "another place"
-        ) from error
+def workplace(
+    target: Path,
+    *,
+    kept: Collection[str],
+    scratch: Collection[str],
+    check: Callable[[], None],
+    sweep: Callable[[], None],
+) -> Iterator[Path]:
+    """The folder in `target` where its next edition is made, locked against other processes.
 
+    What remains of it on failure is what the next run can use, or nothing, and the target as it
+    was.
 
-@contextmanager
-def workplace(path: Path, force: bool) -> Iterator[Path]:
-    """The directory beside `path` where it is built, locked against other processes.
+    Args:
+        kept: names of what a later run can use.
+        scratch: names of what none can use: it is removed at the end, and what a crash left there
+            at the beginning.
+        check: raises when nothing may be written there; called under the lock.
+        sweep: removes the files in `target` that no published edition lists, also under the lock.
 
-    What remains of it on failure is what the next build can use, or nothing.
+    Raises `IndexExists` when another process is at work there, or something else is in the
+    folder, and `SystemCallError`.
     """
-    partial = path.with_name(path.name + ".partial")
-    with writing(path):
-        partial.mkdir(parents=True, exist_ok=True)
-        foreign = [file for file in partial.iterdir() if not _OURS.fullmatch(file.name)]
-        if foreign:
+    partial = target / PARTIAL
+    check()  # before anything is made; again under the lock
+    with writing(target):
+        made, lock, is_mine = _locked(partial)
+        if not is_mine:
             raise IndexExists(
-                f"{path} would be built in {partial}, but {foreign[0].name} there is not the work "
-                "of an earlier build; move it or choose another place"
+                f"{target} is being made by another process; wait for it or choose another place"
             )
-        lock = Lock(partial / "lock")
-        if not lock.take():
-            raise IndexExists(
-                f"{path} is being built by another process; wait for it or choose another place"
-            )
+        foreign = [f.name for f in partial.iterdir() if f.name not in {_LOCK, *kept, *scratch}]
         try:
-            _recover(partial, path)
-            check_target(path, force)
+            if foreign:
+                raise IndexExists(
+                    f"{target} would be made in {partial}, but {foreign[0]} there is not the work "
+                    "of an earlier run; move it or choose another place"
+                )
+            _remove(partial, scratch)
+            sweep()
+            check()
             yield partial
         finally:
             try:
-                _recover(partial, path)
-                if not (partial / VECTORS).exists():
+                _remove(partial, scratch)
+                sweep()
+                if foreign:
+                    (partial / _LOCK).unlink()
+                elif not any((partial / name).exists() for name in kept):
                     shutil.rmtree(partial, ignore_errors=True)
+                    with suppress(OSError):  # of a folder that is not empty
+                        for folder in made:
+                            folder.rmdir()
             finally:
                 lock.release()
 
 
-def _recover(partial: Path, path: Path) -> None:
-    """Undo a `publish` that was stopped half-way; remove what no later build can use."""
-    old = partial / "old"
-    if old.exists() and not path.exists():
-        old.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
-    shutil.rmtree(partial / INDEX, ignore_errors=True)
-    (partial / SPOOL).unlink(missing_ok=True)
+def _locked(partial: Path) -> tuple[list[Path], Lock, bool]:
+    """Make a folder and take its lock: the folders above it that were missing, innermost first,
+    the lock, and whether it was free."""
+    missing = []
+    folder = partial.parent.resolve()  # a link may lead to a place that is not there yet
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    lock = Lock(partial / _LOCK)
+    while True:
+        partial.parent.resolve().mkdir(parents=True, exist_ok=True)
+        partial.mkdir(exist_ok=True)
+        try:
+            return missing, lock, lock.take()
+        except FileNotFoundError:  # its holder has just removed the folder
+            continue
 
 
-def check_target(path: Path, force: bool) -> None:
-    """Raise `IndexExists` when an index must not be written at `path`."""
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    if not (path / MANIFEST).is_file() or is_vector_folder(path):
-        raise IndexExists(f"{path} exists and is not an index; choose another place")
-    if not force:
-        raise IndexExists(f"{path} is an index already; add --force (force=True) to replace it")
+def _remove(partial: Path, names: Collection[str]) -> None:
+    for name in names:
+        if (partial / name).is_dir():
+            shutil.rmtree(partial / name, ignore_errors=True)
+        else:
+            (partial / name).unlink(missing_ok=True)
 
 
-def publish(partial: Path, path: Path) -> None:
-    """Give the finished index its name; the old one, if any, goes when the new one is there."""
-    if path.exists() and any(path.iterdir()):
-        path.rename(partial / "old")
-    (partial / INDEX).rename(path)
-    sync_directory(path.parent)
-    shutil.rmtree(partial / "old", ignore_errors=True)
-    shutil.rmtree(partial / VECTORS, ignore_errors=True)
+def publish(new: Path, target: Path, commit: str = MANIFEST) -> None:
+    """Make the finished edition in `new` that of `target`, in one atomic step.
+
+    Its files are moved beside those of the published edition, which keep their names; then
+    `commit`, the file that lists them, takes the place of the old one.  Stopped before that, the
+    target has the old edition, and files that nobody lists.
+    """
+    folders = {target}
+    for file in sorted(new.rglob("*")):
+        place = target / file.relative_to(new)
+        if file.is_dir():
+            place.mkdir(exist_ok=True)
+            folders.add(place)
+        elif file.name != commit or file.parent != new:
+            file.replace(place)
+    for folder in folders:
+        sync_directory(folder)
+    (new / commit).replace(target / commit)
+    sync_directory(target)
+
+
+def is_vacant(path: Path, commit: str = MANIFEST) -> bool:
+    """Whether nothing is at `path`, or a folder with no more than an unfinished first edition."""
+    if not path.exists():
+        return True
+    if not path.is_dir():
+        return False
+    unfinished = (path / PARTIAL / _LOCK).exists() and not (path / commit).exists()
+    return unfinished or not any(path.iterdir())

@@ -129,9 +129,9 @@ def _encode_corpus(
 ) -> None:
     from lsr.encoders import DEFAULT_ENCODER, load_encoder
     from lsr.encoding import encode as encode_corpus
+    from lsr.files import writing
     from lsr.progress import Progress
     from lsr.vector_workplace import check_place, read_job
-    from lsr.workplace import writing
 
     check_place(output)
     documents, survey = open_surveyed(corpus, on_error)

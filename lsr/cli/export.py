@@ -109,6 +109,7 @@ def open_source(vectors: Path, output: Path, closing: ExitStack) -> Source:
     from lsr.errors import LsrError
     from lsr.index_vectors import IndexVectors
     from lsr.progress import Progress
+    from lsr.retrieval import Index
     from lsr.vector_folder import VectorFolder
     from lsr.vector_manifest import is_vector_folder
 
@@ -120,4 +121,5 @@ def open_source(vectors: Path, output: Path, closing: ExitStack) -> Source:
             "manifest.json; make one with `lsr encode` or `lsr index`"
         )
     scratch = tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.absolute().parent)
-    return IndexVectors(vectors, Path(closing.enter_context(scratch)) / "spool", Progress)
+    spool = Path(closing.enter_context(scratch)) / "spool"
+    return IndexVectors(Index.open(vectors), spool, Progress)

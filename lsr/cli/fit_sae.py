@@ -117,6 +117,7 @@ def fit_sae(
         )
     from lsr.data.corpus import open_corpus
     from lsr.encoders.dense import load_dense
+    from lsr.index.format import PARTIAL
     from lsr.progress import Progress
     from lsr.sae import fit_sae as fit
 
@@ -138,7 +139,7 @@ def fit_sae(
             progress=Progress,
         )
     except (LsrError, KeyboardInterrupt) as error:
-        partial = output.absolute().with_name(output.absolute().name + ".partial")
+        partial = output / PARTIAL
         kept = any((partial / "shards").glob("*.parquet"))
         if kept and not isinstance(error, IndexExists):
             click.echo(

@@ -146,7 +146,7 @@ def index(
         return
     from lsr.dense import add_dense
     from lsr.index.dense import DenseSide
-    from lsr.index.dense_format import unfinished
+    from lsr.index.dense_format import DENSE
     from lsr.progress import Progress
 
     try:
@@ -160,8 +160,7 @@ def index(
             progress=Progress,
         )
     except (LsrError, KeyboardInterrupt) as error:
-        if unfinished(output).exists() and not isinstance(error, IndexExists):
-            _say_kept(unfinished(output))
+        _say_kept(output / DENSE, error)
         raise
     made = DenseSide.open(output)
     megabytes = sum(entry.size for entry in made.manifest.files.values()) / 1e6
@@ -181,13 +180,12 @@ def _build(
     settings: dict[str, Any],
 ) -> None:
     """Build the index of sparse vectors."""
-    from lsr.build import build, build_folder
+    from lsr.build import build, build_folder, check_target
     from lsr.encoders import DEFAULT_ENCODER
     from lsr.progress import Progress
     from lsr.retrieval import Index
     from lsr.vector_folder import VectorFolder
     from lsr.vector_manifest import is_vector_folder
-    from lsr.workplace import check_target
 
     check_target(output, how["force"])
     how["progress"] = Progress
@@ -201,12 +199,10 @@ def _build(
         build_folder(output, VectorFolder.open(corpus), **how)
     else:
         documents, survey = open_surveyed(corpus, on_error)
-        partial = output.absolute().with_name(output.absolute().name + ".partial")
         try:
             build(output, documents, encoder or DEFAULT_ENCODER, survey=survey, **how, **settings)
         except (LsrError, KeyboardInterrupt) as error:
-            if partial.exists() and not isinstance(error, IndexExists):
-                _say_kept(partial)
+            _say_kept(output, error)
             raise
         skipped = documents.skipped
     if skipped:
@@ -261,7 +257,12 @@ class _FolderDocuments:
             yield from chunk.documents()
 
 
-def _say_kept(partial: Path) -> None:
-    click.echo(
-        f"Finished work is kept in {partial}: the same command goes on from there.", err=True
-    )
+def _say_kept(target: Path, error: BaseException) -> None:
+    """Name the folder of finished work that an error leaves, if it leaves any."""
+    from lsr.index.format import PARTIAL
+
+    partial = target / PARTIAL
+    if partial.exists() and not isinstance(error, IndexExists):
+        click.echo(
+            f"Finished work is kept in {partial}: the same command goes on from there.", err=True
+        )

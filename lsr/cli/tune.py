@@ -94,7 +94,7 @@ def tune(
     learned = how["fusion"] == LEARNED
     if learned and given(context, "missing"):
         raise click.UsageError("A learned fusion needs no --missing: it sees what is missing.")
-    if learned and learned_file(path).exists() and not force:
+    if learned and learned_file(index).exists() and not force:
         raise IndexExists(f"{path} has a learned fusion already; add --force to replace it")
     if encoder is not None or device is not None:
         index.use_encoder(encoder, device=device)
@@ -103,7 +103,7 @@ def tune(
     dataset = _dataset(corpus, data, split, queries, qrels, how["measure"], index)
     chosen = choose(index, dataset, **how, progress=Progress)
     if chosen.learned is not None:
-        chosen.learned.save(learned_file(path))
+        chosen.learned.save(learned_file(index))
     if as_json:
         write_json({"dataset": dataset.name, "split": dataset.split, **chosen.to_json()})
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lsr.index.columns import Columns
-from lsr.index.format import SEGMENTS, FileEntry, Manifest
+from lsr.index.format import SEGMENTS, FileEntry, Manifest, edition_of
 from lsr.index.quantizer import step_for
 from lsr.index.searcher import Searcher
 from lsr.index.segment import FLOAT_FILES, WINDOW_FILES, Segment
@@ -64,6 +64,7 @@ def write_index(
         kept=["floats"] if keep_floats else [],
         created_by="a test",
         files=files,
+        edition=edition_of(files),
     )
     manifest.write(index)
     return index, manifest

@@ -20,7 +20,7 @@ from lsr.errors import DenseCorrupt, IndexFormatError, LsrError, QueryError
 from lsr.files import sealed_json
 from lsr.index import dense, faiss_files
 from lsr.index.dense import DenseSide, write_dense
-from lsr.index.dense_format import FAISS, VECTORS, DenseManifest
+from lsr.index.dense_format import DenseManifest
 from lsr.index.faiss_files import KINDS
 from lsr.index.format import FileEntry
 from lsr.progress import Silent
@@ -134,6 +134,16 @@ def made(tmp_path_factory: pytest.TempPathFactory, clustered: Vectors) -> dict[s
     return {kind: folder / kind for kind in KINDS}
 
 
+def vectors_of(folder: Path) -> Path:
+    (path,) = folder.glob("vectors.*.arrow")
+    return path
+
+
+def faiss_of(folder: Path) -> Path:
+    (path,) = folder.glob("vectors.*.faiss")
+    return path
+
+
 def opened(folder: Path) -> DenseSide:
     return DenseSide(folder, DenseManifest.read(folder))
 
@@ -205,11 +215,10 @@ def test_fewer_candidates_than_wanted(
 
 def test_faiss_keeps_no_vectors_a_second_time(made: dict[str, Path]) -> None:
     sizes = {kind: DenseManifest.read(made[kind]).files for kind in KINDS}
-    vectors = sizes["flat"][VECTORS].size
-    assert set(sizes["flat"]) == {VECTORS}
+    (vectors,) = (entry.size for entry in sizes["flat"].values())
     assert vectors > 2000 * 32 * 4
     for kind, most in (("ivf", 0.5), ("sq8", 0.3), ("pq", 0.3)):
-        assert sizes[kind][FAISS].size < most * vectors
+        assert sizes[kind][faiss_of(made[kind]).name].size < most * vectors
 
 
 def test_rows_and_scores(made: dict[str, Path], clustered: Vectors) -> None:
@@ -293,16 +302,22 @@ def test_kinds_that_need_more_documents(tmp_path: Path) -> None:
 # Damage.
 
 
+def used(folder: Path) -> None:
+    """Search a dense side, which reads the index of faiss."""
+    side = opened(folder)
+    side.search(np.zeros((1, side.dimensions), np.float32), 1)
+
+
 @pytest.fixture
 def copy(made: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
     return lambda kind: Path(shutil.copytree(made[kind], tmp_path / "copy"))
 
 
-@pytest.mark.parametrize("name", [VECTORS, FAISS, "manifest.json"])
+@pytest.mark.parametrize("pattern", ["*.arrow", "*.faiss", "manifest.json"])
 @pytest.mark.parametrize("how", ["missing", "cut", "longer"])
-def test_files_of_another_size(copy: Callable[[str], Path], name: str, how: str) -> None:
+def test_files_of_another_size(copy: Callable[[str], Path], pattern: str, how: str) -> None:
     folder = copy("sq8")
-    file = folder / name
+    (file,) = folder.glob(pattern)
     data = file.read_bytes()
     if how == "missing":
         file.unlink()
@@ -312,7 +327,7 @@ def test_files_of_another_size(copy: Callable[[str], Path], name: str, how: str)
     with pytest.raises(DenseCorrupt, match=said) as error:
         opened(folder)
     assert str(error.value).startswith(f"{file} is damaged: ")
-    if how != "missing" and name != "manifest.json":
+    if how != "missing" and pattern != "manifest.json":
         assert f"it has {file.stat().st_size:,} bytes instead of {len(data):,}" in str(error.value)
     assert "sparse search is unharmed" in str(error.value)
     assert f"remove the folder {folder}" in str(error.value)
@@ -323,13 +338,13 @@ def test_faiss_reads_no_byte_that_was_not_written(
     copy: Callable[[str], Path], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = copy(kind)
-    data = bytearray((folder / FAISS).read_bytes())
+    data = bytearray(faiss_of(folder).read_bytes())
     monkeypatch.setattr("lsr.index.faiss_files.read", lambda *_: pytest.fail("faiss was asked"))
     for place in np.random.default_rng(0).integers(0, len(data), 20).tolist():
         data[place] ^= 1
-        (folder / FAISS).write_bytes(data)
+        faiss_of(folder).write_bytes(data)
         with pytest.raises(DenseCorrupt, match="does not match its checksum"):
-            opened(folder)
+            used(folder)
         data[place] ^= 1
 
 
@@ -348,26 +363,26 @@ def test_an_index_of_another_kind(
     made: dict[str, Path], copy: Callable[[str], Path], other: str
 ) -> None:
     folder = copy("sq8" if other != "sq8" else "pq")
-    (folder / FAISS).write_bytes((made[other] / FAISS).read_bytes())
+    faiss_of(folder).write_bytes(faiss_of(made[other]).read_bytes())
     reseal(folder)
     with pytest.raises(DenseCorrupt, match="it holds another index than"):
-        opened(folder)
+        used(folder)
 
 
 def test_forged_faiss_files(copy: Callable[[str], Path], tmp_path: Path) -> None:
     for number, data in enumerate([b"", b"IxFI", b"\0" * 100, b"IxSQ" + b"\xff" * 60]):
         folder = copy("sq8")
-        (folder / FAISS).write_bytes(data)
+        faiss_of(folder).write_bytes(data)
         reseal(folder)
         with pytest.raises(DenseCorrupt, match=r"faiss cannot read it|another index"):
-            opened(folder)
+            used(folder)
         folder.rename(tmp_path / f"done{number}")
     write(tmp_path / "few", random(0, 100, 32), "sq8")
     folder = copy("sq8")
-    (folder / FAISS).write_bytes((tmp_path / "few" / FAISS).read_bytes())
+    faiss_of(folder).write_bytes(faiss_of(tmp_path / "few").read_bytes())
     reseal(folder)
     with pytest.raises(DenseCorrupt, match="another index than sq8 of 2,000 vectors"):
-        opened(folder)
+        used(folder)
 
 
 @pytest.mark.parametrize(
@@ -415,8 +430,11 @@ def test_manifests_that_are_none(copy: Callable[[str], Path]) -> None:
     file.write_bytes(text.replace(b'"documents": 2000', b'"documents": 2001'))
     with pytest.raises(DenseCorrupt, match="checksum does not match"):
         opened(folder)
-    reseal(folder, version=2)
-    with pytest.raises(IndexFormatError, match="has version 2, and this lsr reads version 1"):
+    file.write_bytes(text)
+    reseal(folder, version=3)
+    with pytest.raises(
+        IndexFormatError, match="has version 3, and this lsr reads versions up to 2"
+    ):
         opened(folder)
 
 
@@ -433,7 +451,7 @@ def test_vectors_of_another_shape(copy: Callable[[str], Path], tmp_path: Path) -
         other = tmp_path / f"other{number}"
         write(other, random(0, documents, dimensions))
         folder = copy("flat")
-        (folder / VECTORS).write_bytes((other / VECTORS).read_bytes())
+        vectors_of(folder).write_bytes(vectors_of(other).read_bytes())
         reseal(folder)
         with pytest.raises(DenseCorrupt):
             opened(folder)
@@ -455,7 +473,7 @@ def test_vectors_of_another_type(copy: Callable[[str], Path], what: str) -> None
         rows[5][3] = None
     name = "vectors" if what == "name" else "vector"
     table = pa.table({name: pa.array(rows, kind)})
-    with pa.ipc.new_file(str(folder / VECTORS), table.schema) as writer:
+    with pa.ipc.new_file(str(vectors_of(folder)), table.schema) as writer:
         writer.write_table(table)
     reseal(folder)
     with pytest.raises(DenseCorrupt, match=r"not fixed_size_list|empty cells|no column 'vector'"):
@@ -468,11 +486,11 @@ def test_numbers_that_are_not_finite(
     copy: Callable[[str], Path], clustered: Vectors, number: float, kind: str
 ) -> None:
     folder = copy(kind)
-    data = (folder / VECTORS).read_bytes()
+    data = vectors_of(folder).read_bytes()
     spoiled = clustered[3].copy()
     spoiled[0] = number
     assert data.count(clustered[3].tobytes()) == 1
-    (folder / VECTORS).write_bytes(data.replace(clustered[3].tobytes(), spoiled.tobytes()))
+    vectors_of(folder).write_bytes(data.replace(clustered[3].tobytes(), spoiled.tobytes()))
     side = opened(folder)
     with pytest.raises(DenseCorrupt, match="numbers that are not finite"):
         side.search(clustered[3:4], 5)

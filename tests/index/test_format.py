@@ -22,7 +22,6 @@ from lsr.index.columns import ArrowFile, write_arrow
 from lsr.index.format import (
     FORMAT_VERSION,
     LISTS_PADDING,
-    LISTS_VERSION,
     MANIFEST,
     SEGMENTS,
     FileEntry,
@@ -47,7 +46,7 @@ DOCUMENTS = [
 def write_released() -> None:
     """Write the index of a format to be released: `python tests/index/test_format.py`."""
     Index.build(RELEASED / f"format-{FORMAT_VERSION}", DOCUMENTS, "bm25", keep_floats=True)
-    Index.from_vectors(RELEASED / f"format-{LISTS_VERSION}", *binary(), bits=1)
+    Index.from_vectors(RELEASED / f"format-{FORMAT_VERSION}-of-bits", *binary(), bits=1)
 
 
 def binary() -> tuple[list[str], SparseVectors]:
@@ -300,13 +299,17 @@ def test_a_list_that_could_be_shorter_is_found(tmp_path: Path) -> None:
     assert list(problems(index)) != []
 
 
-def test_an_index_without_weights_is_of_its_own_version(
-    tmp_path: Path, small: SparseVectors
-) -> None:
+def test_versions_and_bits_that_cannot_be(tmp_path: Path, small: SparseVectors) -> None:
+    """Version 2 is of indexes with weights, and 3 of those without."""
     index, manifest = write_index(tmp_path, small, bits=1)
     body = json.loads((index / MANIFEST).read_text())
-    assert body["format_version"] == LISTS_VERSION
-    for changes in ({"format_version": FORMAT_VERSION}, {"kept": ["floats"]}, {"bits": 8}):
+    assert body["format_version"] == FORMAT_VERSION
+    for changes in (
+        {"format_version": 2},
+        {"format_version": 3, "bits": 8},
+        {"kept": ["floats"]},
+        {"bits": 4},
+    ):
         head = {key: body[key] for key in ("format", "format_version")}
         head |= {key: value for key, value in changes.items() if key in head}
         rest = {key: body[key] for key in body if key not in (*head, "checksum")} | {
@@ -381,12 +384,13 @@ def test_files_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
         ArrowFile(tmp_path / "b.arrow", size=1)
 
 
-READABLE = ["format-2", "format-3"]
+READABLE = ["format-2", "format-3", "format-4", "format-4-of-bits"]
 REFUSED = ["format-1"]
 
 
-def test_indexes_of_released_formats_open_for_ever() -> None:
-    path = RELEASED / "format-2"
+@pytest.mark.parametrize("name", ["format-2", "format-4"])
+def test_indexes_of_released_formats_open_for_ever(name: str) -> None:
+    path = RELEASED / name
     assert list(problems(path)) == []
     index = Index.open(path)
     hits = index.search("red planet", k=3)
@@ -397,8 +401,9 @@ def test_indexes_of_released_formats_open_for_ever() -> None:
     assert sum(match.product for match in hits[0].explain().terms) == expected["scores"][0]
 
 
-def test_an_index_of_the_format_without_weights_opens_for_ever() -> None:
-    path = RELEASED / "format-3"
+@pytest.mark.parametrize("name", ["format-3", "format-4-of-bits"])
+def test_indexes_without_weights_open_for_ever(name: str) -> None:
+    path = RELEASED / name
     assert list(problems(path)) == []
     index = Index.open(path)
     ids, vectors = binary()
@@ -414,13 +419,13 @@ def test_an_index_of_the_format_without_weights_opens_for_ever() -> None:
 def test_there_is_an_index_of_every_released_format() -> None:
     released = sorted(path.name for path in RELEASED.glob("format-*"))
     assert released == sorted(READABLE + REFUSED)
-    assert {f"format-{FORMAT_VERSION}", f"format-{LISTS_VERSION}"} == set(READABLE)
+    assert {f"format-{FORMAT_VERSION}", f"format-{FORMAT_VERSION}-of-bits"} <= set(READABLE)
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_an_index_of_a_format_of_the_past_is_to_be_rebuilt(name: str) -> None:
     number = name.removeprefix("format-")
-    message = f"{name} has index format {number}, and this lsr reads the formats 2 and 3; .*"
+    message = f"{name} has index format {number}, and this lsr reads the formats 2 to 4; .*"
     for use in (Index.open, lambda path: list(problems(path))):
         with pytest.raises(IndexFormatError, match=message + "rebuild the index with this version"):
             use(RELEASED / name)

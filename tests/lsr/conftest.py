@@ -20,8 +20,6 @@ from lsr.dense import add_dense
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_dense import write_tiny_dense
 
-sys.path.pop(0)
-
 SUBJECTS = ["harbour pilots", "tidal mills", "glass bees", "winter wheat", "paper maps", "copper"]
 VERBS = ["guide", "measure", "repair", "describe", "carry", "forget"]
 PLACES = ["in northern ports", "near old bridges", "under heavy rain", "without any light"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from editions import segment
 
 import lsr
 from lsr.data.corpus import Chunk
@@ -91,7 +92,7 @@ def test_documents_are_brought_together_by_all_their_terms(tmp_path: Path) -> No
         lsr.Index.from_vectors(
             tmp_path / order, [str(d) for d in range(2000)], vectors, bits=1, order=order
         )
-        sizes[order] = (tmp_path / order / "segments/0/lists.arrow").stat().st_size
+        sizes[order] = (segment(tmp_path / order) / "lists.arrow").stat().st_size
     assert sizes["bisection"] < 0.85 * sizes["none"]
 
 
@@ -158,7 +159,7 @@ def test_a_flipped_byte_anywhere(run: Callable[..., Any], tmp_path: Path, name: 
     folder = folder_of(tmp_path / "vectors", binary())
     path = tmp_path / "index"
     run("index", folder, "-o", path, "--bits", 1)
-    file = path / "segments/0" / f"{name}.arrow"
+    file = segment(path) / f"{name}.arrow"
     good = file.read_bytes()
     chance = random.Random(name)
     for _ in range(60):

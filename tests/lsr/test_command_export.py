@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from editions import segment, shard
 
 import lsr
 from lsr.data.corpus import Chunk
@@ -84,7 +85,7 @@ def test_floats_are_those_given_and_others_those_stored(
 ) -> None:
     """The very floats, not only near ones."""
     for number, index in enumerate((bm25_index, splade_index)):
-        source = IndexVectors(index.path, tmp_path / str(number), Silent)
+        source = IndexVectors(index, tmp_path / str(number), Silent)
         assert (source.documents, source.postings) == (len(index), index.manifest.postings)
         for chunk in source.chunks():
             for identifier, row in zip(chunk.ids, chunk.vectors, strict=True):
@@ -99,7 +100,7 @@ def test_eight_bits_survive_ciff(
     answer = run("export", splade_index.path, "-o", out)
     assert f"a weight is its impact times {splade_index.manifest.step:.6g}." in answer.err
     assert run("import", out, "-o", back, "--vocabulary", "splade-tiny").code == 0
-    again = IndexVectors(splade_index.path, tmp_path / "scratch", Silent)
+    again = IndexVectors(splade_index, tmp_path / "scratch", Silent)
     for one, other in zip(VectorFolder.open(back).chunks(), again.chunks(), strict=True):
         assert (one.ids, one.vectors) == (other.ids, other.vectors)
 
@@ -169,13 +170,13 @@ def test_sources_that_cannot_be_read(
         assert answer.error.startswith(
             f"{tmp_path / name} is neither a folder of encoded vectors nor an index"
         )
-    shard = vectors / "shards" / "000000.parquet"
-    data = bytearray(shard.read_bytes())
+    damaged = shard(vectors / "shards", 0)
+    data = bytearray(damaged.read_bytes())
     data[len(data) // 2] ^= 1
-    shard.write_bytes(data)
+    damaged.write_bytes(data)
     answer = run("export", vectors, "-o", out)
     assert answer.code == 1
-    assert "000000.parquet is damaged" in answer.error
+    assert f"{damaged} is damaged" in answer.error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "vectors"]
 
 
@@ -200,7 +201,7 @@ def test_a_damaged_index_is_no_traceback(
 ) -> None:
     """Bytes changed anywhere: a complete file, or an error and no file."""
     path = copy(bm25_index)
-    file = path / "segments" / "0" / f"{name}.arrow"
+    file = segment(path) / f"{name}.arrow"
     whole = file.read_bytes()
     generator = np.random.default_rng(1)
     for at in generator.integers(0, len(whole), 12).tolist():
@@ -223,7 +224,7 @@ def test_an_index_with_terms_beyond_its_words(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lsr.index_vectors.open_vocabulary", lambda *_: (["a", "b"], {}))
+    monkeypatch.setattr("lsr.retrieval.open_vocabulary", lambda *_: (["a", "b"], {}))
     answer = run("export", bm25_index.path, "-o", tmp_path / "v.csr")
     assert answer.code == 1
     assert "window 0: it has the term 27, which has no word" in answer.error

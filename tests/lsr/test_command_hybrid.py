@@ -154,7 +154,7 @@ def test_a_file_of_questions(
         (["--hybrid", "--weight", "much"], 1, "Error: 'much' are no weights"),
         (["--hybrid", "--weight", "2"], 2, "the weight of the dense vectors must be 0 to 1"),
         (["--hybrid", "--depth", "0"], 2, "0 is not in the range x>=1"),
-        (["--hybrid", "--fusion", "learned"], 1, "cannot be read: No such file"),
+        (["--hybrid", "--fusion", "learned"], 1, "there is no learned fusion"),
         (["--hybrid", "--retrievers", "bm26"], 2, "'bm26' is no retriever of this index"),
         (["--hybrid", "--dense", "nowhere"], 1, "nowhere"),
     ],
@@ -366,21 +366,21 @@ def test_learning_a_fusion(
     assert "Tuning: 3 weights" in answer.err  # of which only equal ones are compared with
     assert (answer.json["fusion"], answer.json["weights"]) == ("learned", {})
     assert answer.json["baseline"]["fusion"] == "minmax"
-    made = LearnedFusion.load(learned_file(index.path))
+    made = LearnedFusion.load(learned_file(index))
     assert list(made.retrievers) == ["bm25+splade-tiny", "tiny"]
     found = run("search", index.path, QUESTION, "--hybrid", "--fusion", "learned", "--json")
     hits = index.search(QUESTION, hybrid="learned")
     assert [hit["score"] for hit in found.json["hits"]] == hits.scores.tolist()
-    before = learned_file(index.path).read_bytes()
+    before = learned_file(index).read_bytes()
     refused = run(*command)
-    assert (refused.code, learned_file(index.path).read_bytes()) == (1, before)
+    assert (refused.code, learned_file(index).read_bytes()) == (1, before)
     assert "has a learned fusion already; add --force to replace it" in refused.error
     assert run(*command, "--force").code == 0
     assert run("verify", index.path).code == 0
-    learned_file(index.path).write_bytes(before[:-9])
+    learned_file(index).write_bytes(before[:-9])
     damaged = run("verify", index.path)
     assert damaged.code == 1
-    assert "fusion.json is no learned fusion" in damaged.out + damaged.err
+    assert "json is no learned fusion" in damaged.out + damaged.err
 
 
 def test_what_cannot_be_tuned(

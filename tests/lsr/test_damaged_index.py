@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from editions import only, segment, vocabulary
 
 import lsr
 from lsr.errors import IndexCorrupt, IndexFormatError, LsrError
@@ -17,9 +18,9 @@ from lsr.files import checksum_bytes
 
 FILES = [
     "manifest.json",
-    "vocabulary.arrow",
+    "vocabulary.*.arrow",
     *(
-        f"segments/0/{name}.arrow"
+        f"segments/*/{name}.arrow"
         for name in (
             *("alive", "bitmaps", "codebooks", "documents", "floats", "frequent_terms", "maxima"),
             *("payload", "ranks", "rare_postings", "rare_terms", "records", "stored"),
@@ -43,25 +44,27 @@ def use(path: Path) -> None:
 
 
 def test_the_files_of_an_index(bm25_index: lsr.Index, files_of: Callable[..., Any]) -> None:
-    assert sorted(files_of(bm25_index.path)) == sorted(FILES)
+    assert len(files_of(bm25_index.path)) == len(FILES)
+    assert all(only(bm25_index.path, pattern) for pattern in FILES)
     use(bm25_index.path)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("pattern", FILES)
 def test_a_flipped_byte_anywhere(
-    run: Callable[..., Any], bm25_index: lsr.Index, copy: Callable[..., Path], name: str
+    run: Callable[..., Any], bm25_index: lsr.Index, copy: Callable[..., Path], pattern: str
 ) -> None:
     path = copy(bm25_index)
-    data = (path / name).read_bytes()
-    chance = random.Random(name)
+    file = only(path, pattern)
+    data = file.read_bytes()
+    chance = random.Random(pattern)
     failures = 0
     for _ in range(FLIPS):
         place, bits = chance.randrange(len(data)), chance.choice([1, 2, 4, 64, 128, 255])
         damaged = bytearray(data)
         damaged[place] ^= bits
         # A new file: the bytes under a mapping that is still open must not change.
-        (path / name).unlink()
-        (path / name).write_bytes(damaged)
+        file.unlink()
+        file.write_bytes(damaged)
         checked = run("verify", path)
         assert (checked.code, checked.out) == (1, ""), (place, bits)
         assert str(path) in checked.err
@@ -69,27 +72,28 @@ def test_a_flipped_byte_anywhere(
             use(path)
         except LsrError as error:
             failures += "\n" not in str(error)
-    if name == "manifest.json":
+    if pattern == "manifest.json":
         assert failures == FLIPS
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("pattern", FILES)
 def test_a_file_that_is_cut_or_missing(
-    run: Callable[..., Any], bm25_index: lsr.Index, copy: Callable[..., Path], name: str
+    run: Callable[..., Any], bm25_index: lsr.Index, copy: Callable[..., Path], pattern: str
 ) -> None:
     path = copy(bm25_index)
-    data = (path / name).read_bytes()
+    file = only(path, pattern)
+    data = file.read_bytes()
     for size in (0, 1, len(data) // 2, len(data) - 8, len(data) - 1, len(data) + 1):
-        (path / name).unlink()
-        (path / name).write_bytes((data + b"\0")[:size])
-        with pytest.raises(IndexCorrupt, match=name):
+        file.unlink()
+        file.write_bytes((data + b"\0")[:size])
+        with pytest.raises(IndexCorrupt, match=file.name):
             use(path)
         answer = run("search", path, "copper")
         assert answer.code == 1
-        assert answer.error.startswith(f"{path / name} is damaged: ")
+        assert answer.error.startswith(f"{file} is damaged: ")
         assert answer.error.endswith("; run `lsr verify` and rebuild the index")
         assert run("verify", path).code == 1
-    (path / name).unlink()
+    file.unlink()
     with pytest.raises((IndexCorrupt, IndexFormatError), match=r"missing|no manifest\.json"):
         use(path)
     assert run("verify", path).code == 1
@@ -106,7 +110,7 @@ def overwrite(path: Path, old: bytes, new: bytes) -> None:
 
 def test_a_column_name_that_is_not_utf_8(bm25_index: lsr.Index, copy: Callable[..., Path]) -> None:
     path = copy(bm25_index)
-    overwrite(path / "segments/0/documents.arrow", b"by_id", b"by_\xffd")
+    overwrite(segment(path) / "documents.arrow", b"by_id", b"by_\xffd")
     with pytest.raises(IndexCorrupt, match=r"documents\.arrow is damaged: .*codec can't decode"):
         use(path)
 
@@ -115,7 +119,7 @@ def test_words_that_are_not_utf_8(bm25_index: lsr.Index, copy: Callable[..., Pat
     path = copy(bm25_index)
     term = bm25_index.find_term("copper")
     assert term is not None
-    overwrite(path / "vocabulary.arrow", b"copper", b"\xffopper")
+    overwrite(vocabulary(path), b"copper", b"\xffopper")
     with pytest.raises(IndexCorrupt, match=f"row {term} of column 'word' is not UTF-8"):
         lsr.open(path).word(term)
 
@@ -128,7 +132,7 @@ def test_strings_that_lie_outside_their_column(
     offsets = np.arange(0, 4 * 145, 4, dtype=np.int64)  # each id has four bytes
     wrong = offsets.copy()
     wrong[7:9] = bounds
-    overwrite(path / "segments/0/documents.arrow", offsets.tobytes(), wrong.tobytes())
+    overwrite(segment(path) / "documents.arrow", offsets.tobytes(), wrong.tobytes())
     index = lsr.open(path)
     with pytest.raises(IndexCorrupt, match="of column 'id' lies outside it"):
         index.search("harbour", 144).ids  # noqa: B018  # reading the ids is what fails
@@ -162,9 +166,16 @@ def test_another_format_version(
         assert answer.error.startswith(f"{path} has index format {version}, and this lsr reads ")
 
 
+def _id(body: dict[str, Any]) -> str:
+    """The name of the only segment."""
+    return str(body["segments"][0]["id"])
+
+
 IMPOSSIBLE: list[dict[str, Any]] = [
     {"bits": 4},
     {"bits": "8"},
+    {"format_version": "4"},
+    {"format_version": None},
     {"step": 0},
     {"step": float("nan")},
     {"step": "1"},
@@ -189,12 +200,12 @@ IMPOSSIBLE: list[dict[str, Any]] = [
     {"segments": [{"id": "0", "windows": [2**70], "postings": 1}]},
     {"segments": [{"id": "0", "windows": [144], "postings": None}]},
     {"files": []},
-    {"files": {"vocabulary.arrow": 7}},
-    {"files": {"vocabulary.arrow": {"size": "1", "checksum": ""}}},
-    {"files": {"vocabulary.arrow": {"size": 1, "checksum": None}}},
+    {"files": {"vocabulary.x.arrow": 7}},
+    {"files": {"vocabulary.x.arrow": {"size": "1", "checksum": ""}}},
+    {"files": {"vocabulary.x.arrow": {"size": 1, "checksum": None}}},
     {"files": {"../secret": {"size": 1, "checksum": ""}}},
     {"change": lambda body: body.pop("step")},
-    {"change": lambda body: body["files"].pop("segments/0/rare_terms.arrow")},
+    {"change": lambda body: body["files"].pop(f"segments/{_id(body)}/rare_terms.arrow")},
     {"change": lambda body: body["segments"][0].update(windows=[100, 44])},
     {"change": lambda body: body["segments"][0].update(windows=[143])},
     {"change": lambda body: body.update(bits=16)},
@@ -214,6 +225,16 @@ def test_an_impossible_manifest_under_a_right_checksum(
     with pytest.raises(IndexCorrupt):
         use(path)
     assert run("verify", path).code == 1
+
+
+@pytest.mark.parametrize("edition", [None, 7, "", "x" * 32, "0" * 31])
+def test_an_impossible_edition(
+    bm25_index: lsr.Index, copy: Callable[..., Path], edition: Any
+) -> None:
+    path = copy(bm25_index)
+    rewrite(path, edition=edition)
+    with pytest.raises(IndexCorrupt, match="impossible value"):
+        use(path)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from editions import only, shard
 
 import lsr
 from lsr.dense import add_dense
 from lsr.encoders.dense import DenseEncoder, load_dense
 from lsr.errors import CorpusError, DenseCorrupt, EncoderMismatch, IndexFormatError, LsrError
 from lsr.index.dense import DenseSide
-from lsr.index.dense_format import FAISS, VECTORS, no_dense
+from lsr.index.dense_format import no_dense
 from lsr.index.faiss_files import KINDS
 from lsr.vector_folder import Chunk, write_vectors
 
@@ -97,7 +98,7 @@ def test_a_search_of_the_dense_side(
 def test_places_are_those_that_the_index_breaks_ties_by(with_dense: lsr.Index) -> None:
     """Documents are stored in another order than given, and both sides number them as given."""
     assert with_dense.dense is not None
-    (segment,) = with_dense._segments
+    (segment,) = with_dense.segments
     assert segment.positions.tolist() != sorted(segment.positions.tolist())
     encoder = with_dense.dense_encoder
     for row in (0, 50, 143):
@@ -134,7 +135,7 @@ def test_the_command_with_both_sides(
     assert run("verify", out).code == 0
     facts = run("info", out, "--json").json["dense"]
     assert (facts["documents"], facts["dimensions"], facts["kind"]) == (144, 8, "flat")
-    assert set(facts["sizes"]) == {VECTORS}
+    assert set(facts["sizes"]) == {"vectors.arrow"}
     assert "144 of 8 dimensions" in run("info", out).out
 
 
@@ -160,8 +161,8 @@ def test_the_command_on_an_index_that_is_there(
     assert "is an index already: only its dense vectors are made" in answer.err
     after = files_of(out)
     assert {name: after[name] for name in before} == before
-    made = {"manifest.json", VECTORS, *([] if kind == "flat" else [FAISS])}
-    assert set(after) - set(before) == {f"dense/{name}" for name in made}
+    made = ["manifest.json", "vectors.*.arrow", *([] if kind == "flat" else ["vectors.*.faiss"])]
+    assert set(after) - set(before) == {f"dense/{only(out / 'dense', name).name}" for name in made}
     again = run("index", corpus, "-o", out, "--dense", model)
     assert again.code == 1
     assert "dense vectors already; add --force" in again.err
@@ -169,7 +170,10 @@ def test_the_command_on_an_index_that_is_there(
     assert (
         run("index", corpus, "-o", out, "--encoder", "bm25", "--dense", model, "--force").code == 0
     )
-    assert set(files_of(out)) - set(before) == {"dense/manifest.json", f"dense/{VECTORS}"}
+    assert {name for name in files_of(out) if name.startswith("dense")} == {
+        "dense/manifest.json",
+        f"dense/{only(out / 'dense', '*.arrow').name}",
+    }
 
 
 def test_the_command_from_vectors(
@@ -217,10 +221,10 @@ def test_the_choices_are_those_there_are() -> None:
 # Interruption.
 
 
-def shards(partial: Path) -> list[str]:
+def shards(partial: Path) -> list[int]:
     """The sealed shards of an unfinished dense side, and nothing else is there."""
     assert {path.name for path in partial.iterdir()} <= {"lock", "shards"}
-    return sorted(path.name for path in (partial / "shards").glob("*.parquet"))
+    return sorted(int(path.name[:6]) for path in (partial / "shards").glob("*.parquet"))
 
 
 @pytest.fixture
@@ -252,8 +256,8 @@ def test_a_killed_run_goes_on_from_its_sealed_shards(
     command = ["index", corpus, "-o", out, "--dense", model, "--faiss", "sq8"]
     done = subprocess.run([*python, code, *map(str, command)], check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL
-    partial = out.with_name(out.name + ".dense.partial")
-    assert shards(partial) == [f"{number:06}.parquet" for number in range(4)]
+    partial = out / "dense" / "partial"
+    assert shards(partial) == [0, 1, 2, 3]
     index = lsr.Index.open(out)  # half-built: search is unharmed
     assert index.dense is None
     assert len(index.search("copper")) > 0
@@ -261,7 +265,7 @@ def test_a_killed_run_goes_on_from_its_sealed_shards(
     # Half a shard and half a folder as a crash leaves them.
     (partial / "shards" / ".000004.parquet.77.tmp").write_bytes(b"PAR1")
     (partial / "new").mkdir()
-    (partial / "new" / VECTORS).write_bytes(b"ARROW1")
+    (partial / "new" / "vectors.arrow").write_bytes(b"ARROW1")
     answer = run(*command)
     assert answer.code == 0
     assert encoded == texts_of(documents)[40:]
@@ -294,7 +298,7 @@ def test_an_interrupted_run_says_where_its_work_is(
     with monkeypatch.context() as patch:
         patch.setattr(DenseEncoder, "encode_documents", stopping)
         answer = run(*command)
-    partial = tmp_path / "i.dense.partial"
+    partial = out / "dense" / "partial"
     assert answer.code == 130
     assert [line for line in answer.err.splitlines() if line][-2:] == [
         f"Finished work is kept in {partial}: the same command goes on from there.",
@@ -322,7 +326,7 @@ def test_shards_of_another_encoder_are_made_again(
         patch.setattr("lsr.dense.write_dense", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             add_dense(out, documents, str(model))
-    assert len(shards(out.with_name(out.name + ".dense.partial"))) == 15
+    assert len(shards(out / "dense" / "partial")) == 15
     encoded.clear()
     other = write_tiny_dense(tmp_path / "other", seed=1)
     add_dense(out, documents, str(other))
@@ -344,11 +348,11 @@ def test_a_damaged_shard_is_named(
         patch.setattr("lsr.dense.write_dense", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             add_dense(out, documents, str(model))
-    file = out.with_name(out.name + ".dense.partial") / "shards" / "000003.parquet"
+    file = shard(out / "dense" / "partial" / "shards", 3)
     data = bytearray(file.read_bytes())
     data[100] ^= 1
     file.write_bytes(data)
-    with pytest.raises(LsrError, match=r"000003.parquet is damaged .*; remove it and run"):
+    with pytest.raises(LsrError, match=r"000003-\w+.parquet is damaged .*; remove it and run"):
         add_dense(out, documents, str(model))
     assert lsr.Index.open(out).dense is None
     file.unlink()
@@ -357,21 +361,24 @@ def test_a_damaged_shard_is_named(
 
 
 def test_a_replacement_that_was_stopped_half_way(
-    copy: Callable[..., Path], with_dense: lsr.Index, documents: list[dict[str, str]], model: Path
+    run: Callable[..., Any],
+    copy: Callable[..., Path],
+    with_dense: lsr.Index,
+    documents: list[dict[str, str]],
+    model: Path,
 ) -> None:
     out = copy(with_dense)
     with pytest.raises(LsrError, match=r"has a dense side already; add --force"):
         add_dense(out, documents, str(model))
-    partial = out.with_name(out.name + ".dense.partial")
+    partial = out / "dense" / "partial"
     assert not partial.exists()
-    partial.mkdir()
-    (out / "dense").rename(partial / "old")
-    with pytest.raises(LsrError, match=r"has a dense side already; add --force"):
-        add_dense(out, documents, str(model))
+    # Killed when the files were there and the manifest was not.
+    (out / "dense" / f"vectors.{'0' * 16}.arrow").write_bytes(b"ARROW1")
     assert DenseSide.open(out).kind == "sq8"
-    assert not partial.exists()
+    assert run("verify", out).code == 0
     add_dense(out, documents, str(model), "flat", force=True)
     assert DenseSide.open(out).kind == "flat"
+    assert len(list((out / "dense").iterdir())) == 2
     partial.mkdir()
     (partial / "notes.txt").write_text("mine")
     with pytest.raises(LsrError, match=r"notes.txt there is not the work of an earlier run"):
@@ -384,8 +391,8 @@ def test_two_processes_at_one_index(
     from lsr.locks import Lock
 
     out = copy(bm25_index)
-    partial = out.with_name(out.name + ".dense.partial")
-    partial.mkdir()
+    partial = out / "dense" / "partial"
+    partial.mkdir(parents=True)
     lock = Lock(partial / "lock")
     assert lock.take()
     with pytest.raises(LsrError, match="being made by another process"):
@@ -423,7 +430,6 @@ def test_other_documents_are_found_before_any_work(
         add_dense(out, change(documents), str(model))
     assert encoded == []
     assert not (out / "dense").exists()
-    assert not out.with_name(out.name + ".dense.partial").exists()
 
 
 def test_an_index_without_texts_compares_ids(tmp_path: Path, model: Path) -> None:
@@ -447,26 +453,27 @@ def test_the_dense_side_of_another_index(
     lsr.Index.build(tmp_path / "other", documents[::-1], "bm25")
     shutil.copytree(with_dense.path / "dense", tmp_path / "other" / "dense")
     index = lsr.Index.open(tmp_path / "other")
+    assert index.dense is None
     with pytest.raises(IndexFormatError, match="is of another index or of other documents"):
-        index.dense  # noqa: B018 - opened when asked for
+        index.hybrid()
     assert len(index.search("copper")) > 0
 
 
 # Damage, and encoders that are gone or others.
 
 
-@pytest.mark.parametrize("name", ["manifest.json", VECTORS, FAISS])
+@pytest.mark.parametrize("pattern", ["manifest.json", "vectors.*.arrow", "vectors.*.faiss"])
 @pytest.mark.parametrize("how", ["missing", "cut", "changed"])
 def test_damage_is_named_and_sparse_search_unharmed(
     run: Callable[..., Any],
     copy: Callable[..., Path],
     with_dense: lsr.Index,
-    name: str,
+    pattern: str,
     how: str,
 ) -> None:
     expected = [hit.id for hit in with_dense.search("glass bees")]
     out = copy(with_dense)
-    file = out / "dense" / name
+    file = only(out / "dense", pattern)
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     if how == "missing":
@@ -478,11 +485,15 @@ def test_damage_is_named_and_sparse_search_unharmed(
     assert run("search", out, "glass bees").code == 0
     assert run("info", out).code == 0
     answer = run("verify", out)
-    assert answer.code == 1
-    assert answer.err.startswith(f"{file} is damaged: ")
-    if (name, how) != (VECTORS, "changed"):  # read through only by verify
-        with pytest.raises(DenseCorrupt, match="sparse search is unharmed"):
-            index.dense  # noqa: B018 - opened when asked for
+    if (pattern, how) == ("manifest.json", "missing"):  # then there is no dense side
+        assert answer.code == 0
+        assert index.dense is None
+    else:
+        assert answer.code == 1
+        assert answer.err.startswith(f"{file} is damaged: ")
+        if (pattern, how) != ("vectors.*.arrow", "changed"):  # read through only by verify
+            with pytest.raises(DenseCorrupt, match="sparse search is unharmed"):
+                index.search("glass bees", hybrid="rrf")
     shutil.rmtree(out / "dense")
     assert run("verify", out).code == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from editions import only
 
 import lsr
 from lsr.encoders import autoencoder_fit, load_encoder
 from lsr.encoders.dense import DenseEncoder, load_dense
+from lsr.encoders.dense_layout import ABOUT
 from lsr.errors import CorpusError, EncoderError, IndexExists, LsrError
 from lsr.sae import Fitted, fit_sae
 
@@ -74,7 +77,7 @@ def test_the_command_end_to_end(
     for step in ("Checking: 144", "Encoding: 144", "Fitting: 40 steps", "Naming: 144"):
         assert step in answer.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.jsonl", "latents"]
-    names = json.loads((out / "latents.json").read_text())
+    names = json.loads(only(out, "*_SparseAutoEncoder-*/latents.json").read_text())
     assert len(names) == len(set(names)) == 24
     assert any("pilots" in name or "bees" in name for name in names)
     assert run("index", corpus, "-o", tmp_path / "i", "--encoder", out).code == 0
@@ -178,14 +181,13 @@ def test_vectors_are_kept_when_fitting_is_stopped(
     monkeypatch.setattr(autoencoder_fit, "fit", stopped)
     with pytest.raises(KeyboardInterrupt):
         fit_sae(tmp_path / "s", documents, str(model), active=4)
-    assert not (tmp_path / "s").exists()
-    assert len(list((tmp_path / "s.partial" / "shards").iterdir())) == 15
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["partial"]
+    assert len(list((tmp_path / "s" / "partial" / "shards").iterdir())) == 15
     monkeypatch.setattr(autoencoder_fit, "fit", fit)
     encoded.clear()
     fit_sae(tmp_path / "s", documents, str(model), active=4)
     assert encoded == []
     assert contents(tmp_path / "s") == contents(tmp_path / "whole")
-    assert not (tmp_path / "s.partial").exists() or not any((tmp_path / "s.partial").iterdir())
 
 
 def test_killed_and_repeated(
@@ -202,8 +204,8 @@ def test_killed_and_repeated(
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     answer = run(*arguments)
     assert answer.code == 0
-    assert (tmp_path / "s" / "latents.json").exists()
-    assert not (tmp_path / "s.partial").exists()
+    assert len(load_encoder(str(tmp_path / "s")).vocabulary) == 32
+    assert not (tmp_path / "s" / "partial").exists()
 
 
 def test_the_command_says_what_is_kept(
@@ -219,7 +221,7 @@ def test_the_command_says_what_is_kept(
     monkeypatch.setattr(autoencoder_fit, "fit", stopped)
     answer = run("fit-sae", corpus, "-o", tmp_path / "s", "--dense", model)
     assert answer.code == 130
-    kept = f"Finished vectors are kept in {tmp_path / 's.partial'}: the same command goes on"
+    kept = f"Finished vectors are kept in {tmp_path / 's' / 'partial'}: the same command goes on"
     assert kept in answer.err
     assert "Interrupted." in answer.err
 
@@ -236,10 +238,9 @@ def test_what_is_there_is_replaced_only_by_force(
     assert answer.code == 1
     assert answer.error == f"{out} is there already; add --force (force=True) to replace it"
     assert contents(out) == before
-    assert not (tmp_path / "s.partial").exists()
     assert run("fit-sae", corpus, "-o", out, "--dense", model, "--force").code == 0
-    assert contents(out) != before
-    assert not (tmp_path / "s.partial").exists()
+    assert set(contents(out)) & set(before) == {"modules.json", ABOUT}  # nothing else is left
+    assert load_encoder(str(out)).encode_queries(["glass bees"]).terms.size
 
 
 def test_a_replacement_that_fails_leaves_what_was(
@@ -250,17 +251,20 @@ def test_a_replacement_that_fails_leaves_what_was(
 ) -> None:
     out = write_tiny_csr(tmp_path / "s")
     before = contents(out)
-    rename = Path.rename
+    queries = load_encoder(str(out)).encode_queries(["glass bees"])
+    replace = Path.replace
 
     def failing(self: Path, target: Path) -> Path:
-        if self.name == "new":
+        if self.name == "modules.json":
             raise OSError("no")
-        return rename(self, target)
+        return replace(self, target)
 
-    monkeypatch.setattr(Path, "rename", failing)
+    monkeypatch.setattr(Path, "replace", failing)
     with pytest.raises(LsrError, match="cannot be written"):
         fit_sae(out, documents, str(model), active=4, force=True)
+    shutil.rmtree(out / "partial")  # vectors, for the next run
     assert contents(out) == before
+    assert load_encoder(str(out)).encode_queries(["glass bees"]) == queries
 
 
 def test_places_that_are_something_else(
@@ -270,11 +274,12 @@ def test_places_that_are_something_else(
     (tmp_path / "s" / "thesis.txt").touch()
     with pytest.raises(IndexExists, match="has no autoencoder; choose another place"):
         fit_sae(tmp_path / "s", documents, str(model), force=True)
-    (tmp_path / "t.partial").mkdir()
-    (tmp_path / "t.partial" / "thesis.txt").touch()
+    out = write_tiny_csr(tmp_path / "t")
+    (out / "partial").mkdir()
+    (out / "partial" / "thesis.txt").touch()
     with pytest.raises(IndexExists, match=r"thesis\.txt there is not the work of an earlier run"):
-        fit_sae(tmp_path / "t", documents, str(model))
-    assert (tmp_path / "t.partial" / "thesis.txt").exists()
+        fit_sae(out, documents, str(model), force=True)
+    assert [path.name for path in (out / "partial").iterdir()] == ["thesis.txt"]
 
 
 def test_one_process_at_a_time(
@@ -282,14 +287,13 @@ def test_one_process_at_a_time(
 ) -> None:
     from lsr.locks import Lock
 
-    (tmp_path / "s.partial" / "shards").mkdir(parents=True)
-    (tmp_path / "s.partial" / "shards" / "000000.parquet").touch()
-    lock = Lock(tmp_path / "s.partial" / "lock")
+    (tmp_path / "s" / "partial" / "shards").mkdir(parents=True)
+    lock = Lock(tmp_path / "s" / "partial" / "lock")
     assert lock.take()
     answer = run("fit-sae", corpus, "-o", tmp_path / "s", "--dense", model)
     assert (answer.code, answer.error) == (
         1,
-        f"{tmp_path / 's'} is being made by another process; wait for it",
+        f"{tmp_path / 's'} is being made by another process; wait for it or choose another place",
     )
     lock.release()
 
@@ -316,7 +320,6 @@ def test_python_misuse(tmp_path: Path, documents: list[dict[str, str]], model: P
     with pytest.raises(EncoderError, match="two different documents"):
         fit_sae(tmp_path / "s", [], str(model))
     assert not (tmp_path / "s").exists()
-    assert not (tmp_path / "s.partial").exists()
 
 
 def test_max_length_is_that_of_fitting(

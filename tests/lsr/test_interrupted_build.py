@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from editions import shard, shards_in
 
 import lsr
 from lsr.encoders.bm25 import BM25Encoder
@@ -84,17 +84,17 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, signal_number: int) ->
     monkeypatch.setattr(LearnedEncoder, "observe", stopping)
 
 
-def shards(out: Path) -> list[str]:
+def shards(out: Path) -> list[int]:
     """The sealed shards of an unfinished build, and nothing else is there."""
-    partial = out.with_name(out.name + ".partial")
-    assert sorted(path.name for path in partial.iterdir()) == ["lock", "vectors"]
-    left = sorted(path.name for path in (partial / "vectors").iterdir())
-    assert left == ["job.json", "observed", "shards"]
-    assert not any((partial / "vectors" / "shards").iterdir())
-    return sorted(path.name for path in (partial / "vectors" / "observed").iterdir())
+    assert [path.name for path in out.iterdir()] == ["partial"]
+    assert sorted(path.name for path in (out / "partial").iterdir()) == ["lock", "vectors"]
+    vectors = out / "partial" / "vectors"
+    assert sorted(path.name for path in vectors.iterdir()) == ["job.json", "observed", "shards"]
+    assert not any((vectors / "shards").iterdir())
+    return shards_in(vectors / "observed")
 
 
-SEALED = ["000000.parquet", "000001.parquet", "000002.parquet"]
+SEALED = [0, 1, 2]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -113,10 +113,9 @@ def test_an_interrupted_build_goes_on_from_its_sealed_shards(
     answer = run("index", many, "-o", out)
     assert (answer.code, answer.out) == (130, "")
     assert [line for line in answer.err.splitlines() if line][-2:] == [
-        f"Finished work is kept in {out}.partial: the same command goes on from there.",
+        f"Finished work is kept in {out}/partial: the same command goes on from there.",
         "Interrupted.",
     ]
-    assert not out.exists()
     assert shards(out) == SEALED
     encoded.clear()
     assert run("index", many, "-o", out).code == 0
@@ -144,15 +143,16 @@ def test_a_killed_build_goes_on_from_its_sealed_shards(
     )
     done = subprocess.run([*python, code, "index", many, "-o", out], check=False)
     assert done.returncode == -signal.SIGKILL
-    assert not out.exists()
-    partial = tmp_path / "i.partial"
+    with pytest.raises(LsrError, match=r"i is unfinished; run the `lsr index` that was making it"):
+        lsr.open(out)
+    partial = out / "partial"
     for lock in (partial / "vectors" / "locks", partial / "vectors" / "lock"):
         assert lock.exists()
-    assert sorted(path.name for path in (partial / "vectors" / "observed").iterdir()) == SEALED
+    assert shards_in(partial / "vectors" / "observed") == SEALED
     # Half a shard and half a job as a crash leaves them.
     (partial / "vectors" / "observed" / ".000003.parquet.77.tmp").write_bytes(b"PAR1")
     (partial / "vectors" / ".job.json.77.tmp").write_bytes(b"{")
-    (partial / "index" / "segments").mkdir(parents=True)
+    (partial / "new" / "segments").mkdir(parents=True)
     (partial / "spool.arrow").write_bytes(b"ARROW1")
     assert run("index", many, "-o", out).code == 0
     assert len(encoded) == DOCUMENTS - 300
@@ -271,7 +271,7 @@ def test_another_encoder_starts_again(
     few.write_text("".join(many.read_text().splitlines(keepends=True)[:110]))
     assert run("index", few, "-o", interrupted, *options).code == 0
     assert len(encoded) == (0 if "bm25" in options else 110)
-    assert not interrupted.with_name("i.partial").exists()
+    assert not (interrupted / "partial").exists()
 
 
 def test_a_failed_start_keeps_the_shards(
@@ -291,9 +291,9 @@ def test_damaged_remains(
     encoded: list[str],
     files_of: Callable[..., Any],
 ) -> None:
-    folder = interrupted.with_name("i.partial") / "vectors" / "observed"
-    (folder / SEALED[0]).write_bytes((folder / SEALED[0]).read_bytes()[:-100])
-    (folder / SEALED[1]).write_bytes(b"")
+    folder = interrupted / "partial" / "vectors" / "observed"
+    shard(folder, 0).write_bytes(shard(folder, 0).read_bytes()[:-100])
+    shard(folder, 1).write_bytes(b"")
     assert run("index", many, "-o", interrupted).code == 0
     assert len(encoded) == DOCUMENTS - 100
     assert files_of(interrupted) == undisturbed
@@ -302,7 +302,7 @@ def test_damaged_remains(
 def test_a_shard_with_a_damaged_body_is_named(
     run: Callable[..., Any], many: Path, interrupted: Path
 ) -> None:
-    path = interrupted.with_name("i.partial") / "vectors" / "observed" / SEALED[1]
+    path = shard(interrupted / "partial" / "vectors" / "observed", 1)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -310,7 +310,7 @@ def test_a_shard_with_a_damaged_body_is_named(
     assert answer.code == 1
     assert f"Error: {path} is damaged: " in answer.err
     assert answer.err.endswith("; remove it and run the command that made it again\n")
-    assert not interrupted.exists()
+    assert not (interrupted / "manifest.json").exists()
     path.unlink()
     assert run("index", many, "-o", interrupted).code == 0
 
@@ -334,7 +334,7 @@ def test_interrupted_while_it_is_ordered(
 
     monkeypatch.setattr("lsr.build.bisection", stopping)
     assert run("index", many, "-o", tmp_path / "i").code == 130
-    partial = tmp_path / "i.partial"
+    partial = tmp_path / "i" / "partial"
     assert sorted(path.name for path in partial.iterdir()) == ["lock", "vectors"]
     assert (partial / "vectors" / "manifest.json").exists()
     monkeypatch.setattr("lsr.build.bisection", bisection)
@@ -352,7 +352,7 @@ def test_a_job_that_cannot_be_read_starts_again(
     encoded: list[str],
     files_of: Callable[..., Any],
 ) -> None:
-    (interrupted.with_name("i.partial") / "vectors" / "job.json").write_bytes(b"{")
+    (interrupted / "partial" / "vectors" / "job.json").write_bytes(b"{")
     assert run("index", many, "-o", interrupted).code == 0
     assert len(encoded) == DOCUMENTS
     assert files_of(interrupted) == undisturbed
@@ -361,7 +361,8 @@ def test_a_job_that_cannot_be_read_starts_again(
 def test_two_builds_of_one_place(
     run: Callable[..., Any], corpus: Path, tmp_path: Path, python: list[str]
 ) -> None:
-    out, partial = tmp_path / "i", tmp_path / "i.partial"
+    out = tmp_path / "i"
+    partial = out / "partial"
     command = [*python, "from lsr.cli import main; main()", "index", "-", "-o", str(out)]
     first = subprocess.Popen([*command, "--encoder", "bm25"], stdin=subprocess.PIPE)
     assert first.stdin is not None
@@ -373,7 +374,7 @@ def test_two_builds_of_one_place(
         answer = run("index", corpus, "-o", out, "--encoder", "bm25", "--force")
         assert (answer.code, answer.error) == (
             1,
-            f"{out} is being built by another process; wait for it or choose another place",
+            f"{out} is being made by another process; wait for it or choose another place",
         )
         assert (partial / "vectors" / "job.json").exists()
     finally:
@@ -389,44 +390,87 @@ def one(name: str) -> list[dict[str, str]]:
     return [{"id": name, "text": "copper"}]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_the_old_index_comes_back_when_the_new_one_cannot_take_its_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Any, files_of: Callable[..., Any]
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("first", [True, False])
+def test_stopped_at_every_step_of_publishing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    first: bool,
+    files_of: Callable[..., Any],
 ) -> None:
+    """The old edition, if there is one, and no file of the new one."""
+    out = tmp_path / "i"
+    if not first:
+        lsr.Index.build(out, one("old"), "bm25")
+    files = files_of(tmp_path)
+    replace, stop = Path.replace, 0
+    while True:
+        count = 0
+
+        def stopping(self: Path, target: Path) -> Path:
+            nonlocal count
+            if "new" in self.parts and target.is_relative_to(out):
+                count += 1
+                if count > stop:  # noqa: B023 - called in this round only
+                    raise error
+            return replace(self, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", stopping)
+            try:
+                lsr.Index.build(out, one("new"), "bm25", force=True)
+            except (KeyboardInterrupt, LsrError):
+                pass
+            else:
+                break
+        # Vectors are kept for the next build; all else is as it was.
+        assert {n: d for n, d in files_of(tmp_path).items() if "partial" not in n} == files
+        if not first:
+            assert lsr.open(out).search("copper").ids.tolist() == ["old"]
+        stop += 1
+    assert stop > 10  # files, and the manifest
+    assert lsr.open(out).search("copper").ids.tolist() == ["new"]
+
+
+@pytest.mark.parametrize("moved", range(0, 14, 3))
+@pytest.mark.parametrize("first", [True, False])
+def test_killed_while_an_edition_is_published(tmp_path: Path, moved: int, first: bool) -> None:
+    """What a kill leaves: some files of the new edition are there, and nobody lists them."""
+    out = tmp_path / "i"
+    lsr.Index.build(tmp_path / "j", one("new"), "bm25")
+    if not first:
+        lsr.Index.build(out, one("old"), "bm25")
+    (out / "partial").mkdir(parents=True)
+    (out / "partial" / "lock").touch()
+    names = [p.relative_to(tmp_path / "j") for p in (tmp_path / "j").rglob("*.arrow")]
+    for name in names[:moved]:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "j" / name).rename(out / name)
+    if first:
+        with pytest.raises(LsrError, match="is unfinished; run the `lsr index`"):
+            lsr.open(out)
+    else:
+        assert lsr.open(out).search("copper").ids.tolist() == ["old"]
+        with pytest.raises(LsrError, match="is an index already"):
+            lsr.Index.build(out, one("third"), "bm25")
+    lsr.Index.build(out, one("third"), "bm25", force=not first)
+    index = lsr.open(out)
+    assert index.search("copper").ids.tolist() == ["third"]
+    listed = {"manifest.json", *index.manifest.files}
+    assert {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} == listed
+
+
+def test_killed_before_the_old_edition_was_removed(tmp_path: Path) -> None:
     out = tmp_path / "i"
     lsr.Index.build(out, one("old"), "bm25")
-    files = files_of(out)
-    rename = Path.rename
-
-    def stopping(self: Path, target: Path) -> Path:
-        if self.name == "index":
-            raise error
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", stopping)
-    with pytest.raises((KeyboardInterrupt, LsrError)):
-        lsr.Index.build(out, one("new"), "bm25", force=True)
-    assert files_of(out) == files
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["i", "i.partial"]
-    assert not (tmp_path / "i.partial" / "old").exists()
-
-
-def test_killed_while_the_new_index_takes_its_place(tmp_path: Path) -> None:
-    out, partial = tmp_path / "i", tmp_path / "i.partial"
-    lsr.Index.build(out, one("old"), "bm25")
     lsr.Index.build(tmp_path / "j", one("new"), "bm25")
-    # Between the two renames: the old index is kept, and said to be there.
-    partial.mkdir()
-    out.rename(partial / "old")
-    shutil.copytree(tmp_path / "j", partial / "index")
-    with pytest.raises(LsrError, match="is an index already"):
-        lsr.Index.build(out, one("third"), "bm25")
-    assert lsr.open(out).search("copper").ids.tolist() == ["old"]
-    assert not partial.exists()
-    # After both renames: the new one stays, and what is left of the old one is no obstacle.
-    partial.mkdir()
-    out.rename(partial / "old")
-    (tmp_path / "j").rename(out)
+    for path in (tmp_path / "j").rglob("*.arrow"):
+        (out / path.relative_to(tmp_path / "j")).parent.mkdir(parents=True, exist_ok=True)
+        path.rename(out / path.relative_to(tmp_path / "j"))
+    (tmp_path / "j" / "manifest.json").rename(out / "manifest.json")
+    assert lsr.open(out).search("copper").ids.tolist() == ["new"]
+    assert len(list((out / "segments").iterdir())) == 2
     lsr.Index.build(out, one("third"), "bm25", force=True)
     assert lsr.open(out).search("copper").ids.tolist() == ["third"]
-    assert [path.name for path in tmp_path.iterdir()] == ["i"]
+    assert len(list((out / "segments").iterdir())) == 1

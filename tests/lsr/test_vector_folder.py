@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from editions import shard, shards_in, vocabulary
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -71,13 +72,13 @@ def test_what_is_written_comes_back(folder: Path) -> None:
     chunks = list(opened.chunks())
     assert [c.ids for c in chunks] == [["a", "b"], ["ü", "😀"], ["e"]]
     assert same(chunks, [chunk("a", "b", "ü"), chunk("😀", "e")])
-    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
-    shards = [f"shards/00000{n}.parquet" for n in range(3)]
-    assert files == ["manifest.json", *shards, "vocabulary.arrow"]
+    assert shards_in(folder / "shards") == [0, 1, 2]
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["manifest.json", "shards", vocabulary(folder).name]
 
 
 def test_the_files_are_plain_parquet(folder: Path) -> None:
-    table = pq.read_table(folder / "shards" / "000000.parquet")
+    table = pq.read_table(shard(folder / "shards", 0))
     assert table.to_pylist()[1] == {
         "id": "b",
         "title": "T",
@@ -231,23 +232,28 @@ def test_places_that_are_taken(
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "shards"]
 
 
-def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(
+@pytest.mark.parametrize("stop", range(6))
+def test_the_old_folder_stays_until_the_new_one_takes_its_place(
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     files_of: Callable[[Path], dict[str, bytes]],
+    stop: int,
 ) -> None:
     before = files_of(tmp_path)
-    rename = Path.rename
+    replace, count = Path.replace, 0
 
     def failing(self: Path, target: Path) -> Path:
-        if self.name.endswith(".new"):
+        nonlocal count
+        count += 1
+        if count > stop:
             raise OSError(28, "No space left on device")
-        return rename(self, target)
+        return replace(self, target)
 
-    monkeypatch.setattr(Path, "rename", failing)
-    with pytest.raises(VectorFolderError, match="v cannot be written: No space left on device"):
-        write_vectors(folder, [chunk("new")], words=None, force=True)
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(LsrError, match="v cannot be written: No space left on device"):
+        write_vectors(folder, [chunk("new")], words=["a", "b", "c", "d"], force=True)
+    assert count == stop + 1  # and so each replacement was refused once
     assert files_of(tmp_path) == before
 
 
@@ -297,12 +303,15 @@ def test_every_byte_of_the_manifest_counts(folder: Path) -> None:
     read_all(folder)
 
 
-SHARD = {"documents": 2, "postings": 4, "digest": "0" * 32, "size": 9, "checksum": "0" * 32}
+SHARD = {
+    **{"documents": 2, "postings": 4, "digest": "0" * 32, "size": 9, "checksum": "0" * 32},
+    "file": "000000-0123456789abcdef.parquet",
+}
 FORGED: list[tuple[dict[str, Any], str]] = [
     ({"format": "lsr-index"}, "its manifest.json is of something else"),
-    ({"version": 2}, "has version 2 of the format of encoded vectors, and this lsr reads"),
-    ({"version": "1"}, "a field has an impossible value"),
-    ({"version": KeyError}, "a field has an impossible value"),
+    ({"version": 3}, "has version 3 of the format of encoded vectors, and this lsr reads"),
+    ({"version": "2"}, "a field has an impossible value"),
+    ({"version": KeyError}, "a field is missing or of the wrong kind"),
     *(
         ({name: KeyError}, "a field is missing or of the wrong kind")
         for name in ("job", "encoder", "documents", "text", "shards", "input", "words")
@@ -331,16 +340,21 @@ FORGED: list[tuple[dict[str, Any], str]] = [
             {"shards": []},
             {"shards": [SHARD | {"documents": 0}] * 3},
             {"shards": [SHARD | {"postings": 1 << 40}] * 3},
+            {"shards": [SHARD | {"file": "../secret.parquet"}] * 3},
+            {"shards": [SHARD | {"file": 7}] * 3},
         )
     ),
     ({"shards": 7}, "a field is missing or of the wrong kind"),
     ({"shards": [7]}, "a field is missing or of the wrong kind"),
     ({"shards": [{"size": 1}]}, "a field is missing or of the wrong kind"),
     ({"vocabulary": 7}, "a field is missing or of the wrong kind"),
-    ({"words": 3}, "vocabulary.arrow is damaged: it has 4 words instead of 3"),
-    ({"words": 1 << 60}, "vocabulary.arrow is damaged: it has 4 words instead of"),
-    ({"vocabulary": {"size": 8, "checksum": "0" * 32}}, "bytes instead of 8"),
-    ({"text": False}, "000000.parquet is damaged: it has texts and others have none"),
+    ({"words": 3}, "arrow is damaged: it has 4 words instead of 3"),
+    ({"words": 1 << 60}, "arrow is damaged: it has 4 words instead of"),
+    (
+        {"vocabulary": {"size": 8, "checksum": "0" * 32}},
+        f"{'0' * 16}.arrow is damaged: it is missing",
+    ),
+    ({"text": False}, ".parquet is damaged: it has texts and others have none"),
     ({"words": None, "vocabulary": None}, None),
 ]
 
@@ -375,12 +389,11 @@ def test_a_shard_is_held_to_its_entry(folder: Path, field: str) -> None:
 
     digests = [shard["digest"] for shard in body["shards"]]
     forge(folder, shards=[first, second, third], input=input_digest(digests))
-    assert "shards/000000.parquet is damaged: " in damage(folder)
+    assert f"{shard(folder / 'shards', 0)} is damaged: " in damage(folder)
 
 
 def test_files_that_are_missing_cut_or_changed(folder: Path) -> None:
-    for name in ("shards/000001.parquet", "vocabulary.arrow"):
-        path = folder / name
+    for path in (shard(folder / "shards", 1), vocabulary(folder)):
         good = path.read_bytes()
         path.unlink()
         assert f"{path} is damaged: it is missing" in damage(folder)
@@ -398,7 +411,7 @@ def test_files_that_are_missing_cut_or_changed(folder: Path) -> None:
 
 def replace_shard(folder: Path, data: bytes) -> None:
     """Put other bytes in the place of the first shard, with a manifest that fits."""
-    (folder / "shards" / "000000.parquet").write_bytes(data)
+    shard(folder / "shards", 0).write_bytes(data)
     body = json.loads((folder / "manifest.json").read_text())
     body["shards"][0] |= {"size": len(data), "checksum": checksum_bytes(data)}
     forge(folder, shards=body["shards"])
@@ -412,7 +425,7 @@ def parquet(table: pa.Table, **options: Any) -> bytes:
 
 def test_forged_bytes_of_a_shard(folder: Path) -> None:
     """Whatever a checksum is made to fit, reading ends with a sentence about the shard."""
-    good = (folder / "shards" / "000000.parquet").read_bytes()
+    good = shard(folder / "shards", 0).read_bytes()
     replace_shard(folder, good)
     read_all(folder)
     refused = 0
@@ -421,12 +434,12 @@ def test_forged_bytes_of_a_shard(folder: Path) -> None:
         try:
             read_all(folder)
         except VectorFolderError as error:
-            assert "000000.parquet is damaged: " in str(error)  # noqa: PT017
+            assert f"{shard(folder / 'shards', 0)} is damaged: " in str(error)  # noqa: PT017
             refused += 1
     assert refused > len(good) / 7 * 0.7
     for size in (0, 4, 50, len(good) - 1):
         replace_shard(folder, good[:size])
-        assert "000000.parquet is damaged: " in damage(folder)
+        assert f"{shard(folder / 'shards', 0)} is damaged: " in damage(folder)
 
 
 def column(kind: pa.DataType, values: list[Any]) -> pa.Array:
@@ -467,12 +480,12 @@ WRONG: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_columns_that_are_wrong(folder: Path, case: str) -> None:
-    table = pq.read_table(folder / "shards" / "000000.parquet")
+    table = pq.read_table(shard(folder / "shards", 0))
     metadata = table.schema.metadata
     columns = dict(zip(table.column_names, table.columns, strict=True)) | WRONG[case]
     columns = {name: values for name, values in columns.items() if values is not NONE}
     replace_shard(folder, parquet(pa.table(columns).replace_schema_metadata(metadata)))
-    assert "shards/000000.parquet is damaged: " in damage(folder)
+    assert f"{shard(folder / 'shards', 0)} is damaged: " in damage(folder)
 
 
 def test_no_byte_of_a_shard_changes_its_documents_unseen(tmp_path: Path) -> None:
@@ -486,7 +499,8 @@ def test_no_byte_of_a_shard_changes_its_documents_unseen(tmp_path: Path) -> None
     for place in range(len(data)):
         for bit in (1, 64):
             try:
-                found, _ = read_shard(data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :])
+                flipped = data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :]
+                found, _ = read_shard(pa.py_buffer(flipped))
             except ShardDamaged:
                 refused += 1
             else:
@@ -509,16 +523,16 @@ def test_the_digest_of_documents() -> None:
 
 
 def test_a_shard_without_its_digest(folder: Path) -> None:
-    table = pq.read_table(folder / "shards" / "000000.parquet")
+    table = pq.read_table(shard(folder / "shards", 0))
     replace_shard(folder, parquet(table.replace_schema_metadata({"job": ""})))
-    assert "shards/000000.parquet is damaged: " in damage(folder)
+    assert f"{shard(folder / 'shards', 0)} is damaged: " in damage(folder)
     replace_shard(folder, parquet(table.replace_schema_metadata({"documents": "0", "job": ""})))
     assert "it is not what the manifest says" in damage(folder)
 
 
 def test_rewritten_by_another_program(folder: Path) -> None:
     """What matters is the documents, not who wrote the file or how."""
-    table = pq.read_table(folder / "shards" / "000000.parquet")
+    table = pq.read_table(shard(folder / "shards", 0))
     for options in ({}, {"compression": "gzip"}, {"row_group_size": 1}, {"version": "1.0"}):
         replace_shard(folder, parquet(table, **options))
         if options == {"version": "1.0"}:  # which has no unsigned numbers of 32 bits
@@ -550,9 +564,7 @@ def test_more_than_a_shard_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_an_id_twice_is_found_when_an_index_is_made(folder: Path, tmp_path: Path) -> None:
     from lsr.build import build_folder
 
-    (folder / "shards" / "000002.parquet").write_bytes(
-        (folder / "shards" / "000001.parquet").read_bytes()
-    )
+    shard(folder / "shards", 2).write_bytes(shard(folder / "shards", 1).read_bytes())
     body = json.loads((folder / "manifest.json").read_text())
     body["shards"][2] = body["shards"][1]
     from lsr.vector_manifest import input_digest

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from editions import shard, vocabulary
+
 DOCUMENTS, SHARD = 55, 10
-SHARDS = [f"{number:06}.parquet" for number in range(6)]
+SHARDS = range(6)
 
 
 def record(number: int, what: str = "shelf") -> dict[str, str]:
@@ -38,7 +40,7 @@ def numbers(texts: list[str]) -> list[int]:
 def unfinished(folder: Path, shards: list[int]) -> None:
     """Make a finished folder one that was left with these shards."""
     (folder / "manifest.json").unlink()
-    (folder / "vocabulary.arrow").unlink()
-    for number, name in enumerate(SHARDS):
+    vocabulary(folder).unlink()
+    for number in SHARDS:
         if number not in shards:
-            (folder / "shards" / name).unlink()
+            shard(folder / "shards", number).unlink()

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job import DOCUMENTS, SHARDS, numbers, record, stamps, unfinished
+from editions import shard, vocabulary
+from job import DOCUMENTS, numbers, record, stamps, unfinished
 
 import lsr
 
@@ -33,7 +34,7 @@ def test_places_that_are_something_else(
 ) -> None:
     mine = tmp_path / "mine"
     (mine / "shards").mkdir(parents=True)
-    (mine / "shards" / SHARDS[0]).write_text("dear")
+    (mine / "shards" / "000000.parquet").write_text("dear")
     other = tmp_path / "other"
     other.mkdir()
     (other / "manifest.json").write_text('{"format": "else"}')
@@ -96,11 +97,12 @@ def test_shards_that_were_cut_are_encoded_again(
     for finished in (True, False):
         if not finished:
             unfinished(out, [0, 1, 2, 3, 4, 5])
-        path = out / "shards" / SHARDS[1]
+        path = shard(out / "shards", 1)
         path.write_bytes(path.read_bytes()[:-20])
-        (out / "shards" / SHARDS[2]).write_bytes(b"")
-        (out / "shards" / SHARDS[4]).unlink()
-        (out / "shards" / f".{SHARDS[4]}.77.tmp").write_bytes(b"PAR1")
+        shard(out / "shards", 2).write_bytes(b"")
+        lost = shard(out / "shards", 4)
+        lost.unlink()
+        lost.with_name(f".{lost.name}.77.tmp").write_bytes(b"PAR1")
         toy()
         assert run(*command).code == 0
         assert numbers(toy()) == [*range(10, 30), *range(40, 50)]
@@ -118,14 +120,13 @@ def test_a_shard_with_a_damaged_body_is_named(
     command = ["encode", corpus, "-o", out, "--encoder", "toy"]
     assert run(*command).code == 0
     whole = files_of(out)
-    path = out / "shards" / SHARDS[2]
+    path = shard(out / "shards", 2)
     good = path.read_bytes()
     path.write_bytes(good[:300] + bytes([good[300] ^ 1]) + good[301:])
     answer = run("index", out, "-o", tmp_path / "i")
     assert answer.code == 1
     assert f"Error: {path} is damaged: it does not match its checksum; remove it" in answer.err
     assert not (tmp_path / "i").exists()
-    assert not (tmp_path / "i.partial").exists()
     (out / "manifest.json").unlink()
     answer = run(*command)
     assert answer.code == 1
@@ -151,8 +152,7 @@ def test_what_else_may_be_lost(
     assert run(*command).code == 0
     whole = files_of(out)
     toy()
-    for name in ("manifest.json", "vocabulary.arrow"):
-        path = out / name
+    for path in (out / "manifest.json", vocabulary(out)):
         for damage in (lambda path: path.write_bytes(path.read_bytes()[:-9]), Path.unlink):
             damage(path)
             assert run(*command).code == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from editions import shard, shards_in
 from job import DOCUMENTS, SHARD, SHARDS, numbers, stamps, unfinished
 
 from lsr.vector_folder import VectorFolder
@@ -79,8 +80,8 @@ def test_stopped_at_every_write(
             )
         if sealed:
             assert sentence in answer.err
-            left = {path.name for path in out.iterdir()}
-            assert left <= {"job.json", "shards", "observed", "vocabulary.arrow", "manifest.json"}
+            left = {path.name.partition(".")[0] for path in out.iterdir()}
+            assert left <= {"job", "shards", "observed", "vocabulary", "manifest"}
         else:
             assert sentence not in answer.err
             assert list(out.parent.iterdir()) == []
@@ -122,7 +123,7 @@ def test_interrupted_in_a_shard(
         "Interrupted.",
     ]
     assert sorted(path.name for path in out.iterdir()) == ["job.json", "shards"]
-    assert sorted(path.name for path in (out / "shards").iterdir()) == SHARDS[:2]
+    assert shards_in(out / "shards") == [0, 1]
     monkeypatch.setattr(toy_encoder.ToyEncoder, "encode_documents", encode)
     toy()
     assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
@@ -144,10 +145,10 @@ def stop_in_observed(
     command = ["encode", corpus, "-o", out, "--encoder", "bm25+toy", *options]
     assert run(*command).code == 130
     monkeypatch.setattr(os, "fsync", sync)
-    assert sorted(path.name for path in (out / "observed").iterdir()) == SHARDS[:shards]
+    assert shards_in(out / "observed") == [*SHARDS[:shards]]
 
 
-def test_work_that_was_forced_goes_on_without(
+def test_work_that_was_forced_goes_on(
     run: Callable[..., Any],
     corpus: Path,
     changed: Path,
@@ -157,13 +158,15 @@ def test_work_that_was_forced_goes_on_without(
     monkeypatch: pytest.MonkeyPatch,
     files_of: Callable[[Path], dict[str, bytes]],
 ) -> None:
-    """Stopped while the shards of the older documents are still there."""
+    """Stopped while the older documents are still published, which then still are."""
+    command = ["encode", changed, "-o", out, "--encoder", "bm25+toy"]
     assert run("encode", corpus, "-o", out, "--encoder", "bm25+toy").code == 0
+    published = [chunk.texts for chunk in VectorFolder.open(out).chunks()]
     stop_in_observed(run, changed, out, monkeypatch, 4, "--force")
-    assert not (out / "manifest.json").exists()
-    assert sorted(path.name for path in (out / "shards").iterdir()) == SHARDS
+    assert [chunk.texts for chunk in VectorFolder.open(out).chunks()] == published
+    assert "holds vectors of other documents" in run(*command).error
     toy()
-    assert run("encode", changed, "-o", out, "--encoder", "bm25+toy").code == 0
+    assert run(*command, "--force").code == 0
     assert numbers(toy()) == [*range(40, DOCUMENTS)]
     assert run("encode", changed, "-o", tmp_path / "whole", "--encoder", "bm25+toy").code == 0
     assert files_of(out) == files_of(tmp_path / "whole")
@@ -178,7 +181,7 @@ def test_a_gap_in_what_was_observed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stop_in_observed(run, corpus, out, monkeypatch, 5)
-    (out / "observed" / SHARDS[1]).unlink()
+    shard(out / "observed", 1).unlink()
     before = stamps(out)
     toy()
     assert "shard 3 (documents" in run("encode", changed, "-o", out, "--encoder", "bm25+toy").err
@@ -216,7 +219,7 @@ def test_a_shard_sealed_while_its_lock_was_free(
 
     def sealing(self: Lock, *, shared: bool = False) -> bool:
         if self._path.name == "3":
-            shutil.copy(tmp_path / "whole" / "shards" / SHARDS[3], out / "shards")
+            shutil.copy(shard(tmp_path / "whole" / "shards", 3), out / "shards")
         return take(self, shared=shared)
 
     monkeypatch.setattr(Lock, "take", sealing)
@@ -229,14 +232,16 @@ def test_a_folder_is_finished_with_its_own_documents_only(
     run: Callable[..., Any], corpus: Path, out: Path
 ) -> None:
     from lsr.errors import VectorFolderError
+    from lsr.shards import shard_origin
     from lsr.vector_folder import commit
 
     assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
-    digests = [shard.digest for shard in VectorFolder.open(out).manifest.shards]
-    digests[2] = digests[1]
+    files = [out / "shards" / entry.file for entry in VectorFolder.open(out).manifest.shards]
+    origins = [shard_origin(file) for file in files]
+    files[2].write_bytes(files[1].read_bytes())
     (out / "manifest.json").unlink()
-    with pytest.raises(VectorFolderError, match=r"000002.parquet is damaged: it is of other doc"):
-        commit(out, digests, text=True, job=None, encoder=None, words=None)
+    with pytest.raises(VectorFolderError, match=r"000002-\w+.parquet is damaged: it is of other d"):
+        commit(out, origins, text=True, job=None, encoder=None, words=None)
     assert not (out / "manifest.json").exists()
 
 
