@@ -3,6 +3,7 @@
 # make interop      the tests beside MTEB and PyTerrier, which it installs into the same environment
 # make lint types   what ruff, import-linter and mypy say
 # make wheel-check  build the sdist, from it the wheel, install that alone and use it
+# make soak         the long form of tests/soak: rebuilds, kills and hostile text by the hundred
 # make sanitize     the tests of the kernels, and of damage, with address and UB sanitizers (Linux, GCC)
 # make clean        remove all that the above made
 #
@@ -23,7 +24,7 @@ SEARCH := .venv/bin/lsr search demo/arxiv-cs
 SANITIZE := build/sanitize
 PARALLEL := -n auto --dist loadfile
 
-.PHONY: demo test interop lint types wheel-check sanitize clean
+.PHONY: demo test soak interop lint types wheel-check sanitize clean
 
 demo: .venv/.installed demo/arxiv-cs/manifest.json
 	$(SEARCH) "why do language models make up facts" -k 3
@@ -39,6 +40,9 @@ test: .venv/.dev
 
 interop: .venv/.interop
 	.venv/bin/pytest tests/eval/test_mteb_search.py tests/eval/test_pyterrier.py
+
+soak: .venv/.dev
+	LSR_SOAK=1 .venv/bin/pytest tests/soak $(ARGS)
 
 lint: .venv/.dev
 	.venv/bin/ruff check

@@ -78,9 +78,14 @@ def map_file(path: Path) -> pa.Buffer:
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
     except OSError as error:
-        raise SystemCallError(
-            "mapped" if error.errno == errno.ENOMEM else "opened", path, error
-        ) from error
+        if error.errno is not None:
+            raise SystemCallError("opened", path, error) from error
+        # Arrow has the number of the error for a file that it cannot open, and only the text of it
+        # for a mapping that it cannot make.
+        reason = str(error).rpartition(": ")[2]
+        numbers = {os.strerror(number): number for number in errno.errorcode}
+        refused = OSError(numbers.get(reason, 0), reason, str(path))
+        raise SystemCallError("mapped", path, refused) from error
 
 
 class ArrowFile:

@@ -58,6 +58,9 @@ def encode(
     of other documents, being written by a process that is alone at it, or damaged; `CorpusError`
     for a bad document or a repeated id.  What is sealed by then is kept.
     """
+    path = path.absolute()
+    if path.is_symlink():  # what it leads to may not be there yet
+        path = path.resolve()
     job = job_of(encoder)
     alone = alone or force or encoder.gathers_statistics
     with at_work(path, job, alone=alone, force=force):

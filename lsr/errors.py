@@ -61,7 +61,7 @@ class SystemCallError(LsrError):
 
     def __init__(self, call: str, path: str | Path, error: OSError) -> None:
         self.call, self.path, self.errno = call, Path(path), error.errno
-        reason = os.strerror(error.errno) if error.errno else first_line(error)
+        reason = os.strerror(error.errno) if error.errno else error.strerror or first_line(error)
         named = error.filename
         where = f" ({os.fsdecode(named)})" if named and os.fsdecode(named) != str(path) else ""
         remedy = _REMEDIES.get(error.errno or 0)

@@ -156,7 +156,7 @@ class VectorFolder:
         """
         for entry, mapped in zip(self.manifest.shards, self._shards, strict=True):
             file = self.path / SHARDS / entry.file
-            data = mapped if mapped is not None else _mapped(file, entry.size)
+            data = mapped if mapped is not None else self._by_name(file, entry.size)
             if checksum_bytes(data) != entry.checksum:
                 raise damaged(file, "it does not match its checksum")
             chunk, digest = _decode(file, data, self.keeps_text, self.manifest.words)
@@ -164,6 +164,17 @@ class VectorFolder:
             if counts != (entry.documents, entry.postings, entry.digest):
                 raise damaged(file, "it is not what the manifest says")
             yield chunk
+
+    def _by_name(self, file: Path, size: int) -> pa.Buffer:
+        """The bytes of a shard that was not mapped when the folder was opened."""
+        try:
+            return _mapped(file, size)
+        except VectorFolderError:
+            if VectorManifest.read(self.path) == self.manifest:
+                raise
+            raise VectorFolderError(
+                f"{self.path} was written again since it was opened; open it again"
+            ) from None
 
 
 def commit(

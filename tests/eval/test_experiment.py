@@ -149,11 +149,11 @@ def test_what_decides_a_run_is_in_its_key(index: lsr.Index, dataset: Dataset) ->
         assert len(list(folder.glob("*.json"))) == number
     run_queries(index, replace(dataset, measures=["AP"]), Options(settings={"threads": 2}), Silent)
     assert len(list(folder.glob("*.json"))) == len(others) + 1
-    assert key_of(index.path, 1) != key_of(index.path, 2)
+    assert key_of(index.manifest.edition, 1) != key_of(index.manifest.edition, 2)
 
 
 def test_a_run_that_found_nothing_is_kept_too(index: lsr.Index) -> None:
-    key = key_of(index.path, "nothing")
+    key = key_of(index.manifest.edition, "nothing")
     keep(index.path, key, KeptRun({}, np.array([1.5]), {"machine": {}}))
     found = kept(index.path, key, ["q"])
     assert found is not None
