@@ -19,7 +19,7 @@ from lsr.data.records import (
     tsv_parser,
 )
 from lsr.data.streams import LineStream, locate
-from lsr.errors import CorpusError
+from lsr.errors import CorpusError, refusal
 
 T = TypeVar("T")
 
@@ -168,7 +168,7 @@ class ParquetSource(RecordSource):
             raise CorpusError(f"{self.where} does not exist; check the path") from error
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             reason = " ".join(str(error).split())
-            raise CorpusError(
+            raise refusal("read", self._path, error) or CorpusError(
                 f"{self.where} is not a readable Parquet file after row {self._read} ({reason}); "
                 "fetch or write it again"
             ) from error
@@ -232,7 +232,7 @@ def reading_irds(where: str, after: Callable[[], str] = str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:  # downloads, checksums, formats
-        raise CorpusError(
+        raise refusal("read", where, error) or CorpusError(
             f"{where} cannot be read{after()} ({error}); fetch the dataset again"
         ) from error
 

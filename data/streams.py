@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
 
-from lsr.errors import CorpusError
+from lsr.errors import CorpusError, refusal
 
 MAX_LINE = 64 * 2**20
 
@@ -81,6 +81,8 @@ class LineStream:
                     line = readline(MAX_LINE + 1)
                 self._finished = True
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+            if why := refusal("read", self.where, error):
+                raise why from error
             reason = getattr(error, "strerror", None)
             if reason:
                 raise CorpusError(f"{self.where} cannot be read: {reason}") from error
@@ -150,7 +152,10 @@ def _in_zip(path: Path, member: str) -> str:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise CorpusError(f"{path} is not a readable zip ({error}); fetch it again") from error
+        why = refusal("read", path, error)
+        raise why or CorpusError(
+            f"{path} is not a readable zip ({error}); fetch it again"
+        ) from error
     wanted = {member + compressed for compressed in _COMPRESSED}
     # Archives packed on a Mac repeat each name under __MACOSX with other content.
     found = [

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lsr.data.builtin import model_path
-from lsr.errors import EncoderError, first_line
+from lsr.errors import EncoderError, first_line, refusal
 
 ACCEPTED = (
     "a built-in model such as splade-tiny, an existing folder, a hub id ORG/NAME[@REVISION], "
@@ -140,7 +140,8 @@ def read_json(path: Path, kind: type[Any] = dict) -> Any:
     except FileNotFoundError:
         raise EncoderError(f"{path.parent} has no {path.name}; give a model folder") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise EncoderError(f"{path} cannot be read: {error}") from None
+        why = refusal("read", path, error) or EncoderError(f"{path} cannot be read: {error}")
+        raise why from None
     if not isinstance(value, kind):
         raise EncoderError(f"{path} does not hold a JSON {'object' if kind is dict else 'array'}")
     return value

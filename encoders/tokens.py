@@ -13,7 +13,7 @@ import numpy as np
 from lsr.encoders.base import check_texts
 from lsr.encoders.rows import Ids
 from lsr.encoders.wordpiece import read_wordpiece
-from lsr.errors import EncoderError, first_line
+from lsr.errors import EncoderError, first_line, refusal
 
 # Characters of a text read at first, a token: more than texts have.  See `_start`.
 _CHARACTERS = 32
@@ -183,7 +183,7 @@ def _load(folder: Path) -> Any:
         return Tokenizer.from_str(made.backend_tokenizer.to_str())
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
         reason = first_line(error)
-        raise EncoderError(
+        raise refusal("read", folder, error) or EncoderError(
             f"the tokenizer in {folder} cannot be loaded ({type(error).__name__}: {reason}); copy "
             "the one the model was trained with there"
         ) from None

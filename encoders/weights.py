@@ -15,7 +15,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from lsr.encoders.checkpoint import read_json
-from lsr.errors import EncoderError, first_line
+from lsr.errors import EncoderError, LsrError, first_line, refusal
 
 # What checkpoints carry for training objectives other than masked language modelling, and
 # constants of old releases: not used here, so not missed either.
@@ -190,9 +190,9 @@ def check_weights(folder: Path, model: str, wrong: Mapping[str, Iterable[str]]) 
             )
 
 
-def cannot_be_loaded(folder: Path, error: Exception) -> EncoderError:
-    """The error of a folder whose files make no model."""
-    return EncoderError(
+def cannot_be_loaded(folder: Path, error: Exception) -> LsrError:
+    """The error of a folder whose files make no model, or may not be read."""
+    return refusal("read", folder, error) or EncoderError(
         f"the model in {folder} cannot be loaded ({type(error).__name__}: {first_line(error)}); "
         "check that its files are complete"
     )

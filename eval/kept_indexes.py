@@ -21,7 +21,7 @@ from lsr.data.sources import IRDS
 from lsr.dense import add_dense
 from lsr.encoders import DEFAULT_ENCODER, load_encoder
 from lsr.encoders.dense import load_dense
-from lsr.errors import EncoderMismatch, LsrError
+from lsr.errors import EncoderMismatch, LsrError, refusal
 from lsr.eval.dataset import Dataset
 from lsr.eval.kept_runs import folder_of
 from lsr.files import checksum_bytes, write_atomically
@@ -137,8 +137,10 @@ def _check_built(place: Path, dataset: Dataset, options: Options) -> None:
         documents, settings = built["documents"], dict(built["settings"])
     except FileNotFoundError:  # by `lsr index`
         documents, settings = dataset.collection, {}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise LsrError(f"{file} is damaged; build the index again with --fresh") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise refusal("read", file, error) or LsrError(
+            f"{file} is damaged; build the index again with --fresh"
+        ) from None
     if documents != dataset.collection:
         raise LsrError(
             f"{place} was built of other documents than those of {dataset.documents} now; give "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def _restored(kind: type[LsrError], args: tuple[Any, ...], state: dict[str, Any]
     return error
 
 
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _REMEDIES = {
     errno.EMFILE: "close other files, or raise the limit of open files (`ulimit -n`)",
     errno.ENFILE: "close other files, or raise the system's limit of open files",
@@ -68,6 +70,19 @@ class SystemCallError(LsrError):
         super().__init__(
             f"{path} cannot be {call}: {reason}{where}" + (f"; {remedy}" if remedy else "")
         )
+
+
+def refusal(call: str, path: str | Path, error: BaseException) -> SystemCallError | None:
+    """The refusal of the system behind a library's error; None when it is about the contents.
+
+    Libraries written in Rust have the number in their text alone.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (written := _OS_ERROR.search(str(error))):
+        number = int(written[1])
+    if number not in _REMEDIES:
+        return None
+    return SystemCallError(call, path, OSError(number, os.strerror(number)))
 
 
 class CorpusError(LsrError):

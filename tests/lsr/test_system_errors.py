@@ -218,3 +218,63 @@ def test_the_limit_of_descriptors_is_as_it_was() -> None:
     with suppress(LsrError):
         lsr.open("/dev/null")
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == soft
+
+
+FOREIGN = {
+    "corpus.parquet": "read",
+    "corpus.jsonl": "read",
+    "corpus.zip": "read",
+    "model.safetensors": "read",
+    "tokenizer.json": "read",
+    "config.json": "read",
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_files_of_others_when_there_are_too_many_open(
+    tmp_path: Path, python: list[str], name: str
+) -> None:
+    """Libraries say it in their ways, and mostly as if the file were wrong."""
+    import shutil
+    import zipfile
+
+    import pyarrow.parquet as pq
+
+    line = '{"id": "a", "text": "copper"}\n'
+    if name == "corpus.parquet":
+        pq.write_table(pa.table({"id": ["a"], "text": ["copper"]}), tmp_path / name)
+    elif name == "corpus.jsonl":
+        (tmp_path / name).write_text(line)
+    elif name == "corpus.zip":
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("corpus.jsonl", line)
+    else:
+        shutil.copytree(str(lsr.encoders.checkpoint.model_path("splade-tiny")), tmp_path / "model")
+    use = {
+        "model.safetensors": "load_encoder('model').encode_documents(['copper'])",
+        "tokenizer.json": "Tokens(Path('model'), 9)",
+        "config.json": "read_json(Path('model/config.json'))",
+    }.get(name, f"list(open_corpus({name!r}))")
+    code = (
+        "import os, resource, sys\n"
+        "from pathlib import Path\n"
+        "import tokenizers, safetensors, lsr, lsr.retrieval, pyarrow.parquet, zipfile\n"
+        "from lsr import load_encoder\n"
+        "from lsr.data.corpus import open_corpus\n"
+        "from lsr.encoders.checkpoint import read_json\n"
+        "from lsr.encoders.tokens import Tokens\n"
+        "from lsr.encoders.learned import LearnedEncoder\n"
+        f"os.chdir({str(tmp_path)!r})\n"
+        f"use = lambda: {use}\n"
+        "use()\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "held = []\n"
+        "try:\n"
+        "    while True: held.append(open('/dev/null'))\n"
+        "except OSError: pass\n"
+        "try: use()\n"
+        "except lsr.LsrError as error: print(type(error).__name__, error)\n"
+    )
+    done = subprocess.run([*python, code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("SystemCallError"), done
+    said(done.stdout, "corpus" if "corpus" in name else "model", errno.EMFILE)
