@@ -9,7 +9,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from lsr.errors import CorpusError
-from lsr.files import sync_directory
+from lsr.files import sync
 from lsr.locks import Lock
 from lsr.progress import Progress
 
@@ -48,7 +48,7 @@ def download(url: str, place: Path, md5: str, progress: type[Progress]) -> None:
                     "--data DIR"
                 )
             part.replace(place)
-            sync_directory(place.parent)
+            sync(place.parent)
     finally:
         place.with_name(f"{place.name}.lock").unlink(missing_ok=True)
         lock.release()

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lsr.errors import DenseCorrupt, IndexCorrupt, IndexFormatError, QueryError
-from lsr.files import checksum_bytes, steady, sync_directory
+from lsr.files import checksum_bytes, steady, sync
 from lsr.index import faiss_files
 from lsr.index.columns import ArrowFile, ArrowWriter, map_file
 from lsr.index.dense_format import (
@@ -87,7 +87,7 @@ def write_dense(
     DenseManifest(documents, dimensions, collection, kind, norm, encoder, created_by, files).write(
         folder
     )
-    sync_directory(folder)
+    sync(folder)
 
 
 def _batches(vectors: Iterable[Vectors]) -> Iterator[Vectors]:

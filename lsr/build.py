@@ -26,7 +26,7 @@ from lsr.collection import Documents, Survey, distinct
 from lsr.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lsr.encoding import encode
 from lsr.errors import IndexExists, LsrError, VectorError
-from lsr.files import sync_directory, write_atomically
+from lsr.files import sync, write_atomically
 from lsr.index.dense_format import remove_stale
 from lsr.index.format import (
     MANIFEST,
@@ -311,4 +311,4 @@ def _write_index(
         edition=edition,
     ).write(directory)
     for part in (directory / SEGMENTS / name, directory / SEGMENTS, directory):
-        sync_directory(part)
+        sync(part)

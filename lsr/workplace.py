@@ -15,11 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lsr.errors import IndexExists
-from lsr.files import sync_directory, writing
+from lsr.files import sync, writing
 from lsr.index.format import MANIFEST, PARTIAL
 from lsr.locks import Lock
 
 _LOCK = "lock"
+_TRIES = 100  # to take a lock whose folder is removed at the same time
 
 
 @contextmanager
@@ -89,13 +90,16 @@ def _locked(partial: Path) -> tuple[list[Path], Lock, bool]:
         missing.append(folder)
         folder = folder.parent
     lock = Lock(partial / _LOCK)
-    while True:
-        partial.parent.resolve().mkdir(parents=True, exist_ok=True)
-        partial.mkdir(exist_ok=True)
-        try:
-            return missing, lock, lock.take()
-        except FileNotFoundError:  # its holder has just removed the folder
-            continue
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError):  # whoever held it has just removed the folder
+            return missing, lock, _take(lock, partial)
+    return missing, lock, _take(lock, partial)
+
+
+def _take(lock: Lock, partial: Path) -> bool:
+    partial.parent.resolve().mkdir(parents=True, exist_ok=True)
+    partial.mkdir(exist_ok=True)
+    return lock.take()
 
 
 def _remove(partial: Path, names: Collection[str]) -> None:
@@ -120,11 +124,13 @@ def publish(new: Path, target: Path, commit: str = MANIFEST) -> None:
             place.mkdir(exist_ok=True)
             folders.add(place)
         elif file.name != commit or file.parent != new:
+            sync(file)
             file.replace(place)
     for folder in folders:
-        sync_directory(folder)
+        sync(folder)
+    sync(new / commit)
     (new / commit).replace(target / commit)
-    sync_directory(target)
+    sync(target)
 
 
 def is_vacant(path: Path, commit: str = MANIFEST) -> bool:
@@ -133,5 +139,6 @@ def is_vacant(path: Path, commit: str = MANIFEST) -> bool:
         return True
     if not path.is_dir():
         return False
-    unfinished = (path / PARTIAL / _LOCK).exists() and not (path / commit).exists()
-    return unfinished or not any(path.iterdir())
+    if (path / PARTIAL / _LOCK).exists() and not (path / commit).exists():
+        return True
+    return all(file.name == PARTIAL for file in path.iterdir())
