@@ -83,7 +83,7 @@ def compare_runs(
     """Score runs against judgments and test every pair of them.
 
     Args:
-        files: two runs or more, in TREC's form.
+        files: two runs or more, for `read_run`.
         judgments: a BEIR folder or zip, or a file of judgments.
         measures: names for `parse_measures`.
         split: which judgments of a folder or zip.

@@ -199,7 +199,7 @@ def joined(name: str, results: Sequence[Result]) -> Result:
 def evaluate_run(
     file: Path, judgments: str, split: str | None = None, measures: Sequence[str] = ()
 ) -> Result:
-    """Measure the run of a TREC file, with judgments of a BEIR folder or zip, a file, or irds:ID.
+    """Measure a run of `read_run`, with judgments of a BEIR folder or zip, a file, or irds:ID.
 
     A judged query that the run does not answer counts 0.  Raises `CorpusError` for files that
     cannot be read, and when no query of the run is judged; `QueryError` for what is no measure.

@@ -13,7 +13,7 @@ from lsr.eval.markdown import markdown
 from lsr.eval.page import page
 from lsr.eval.per_query import per_query
 from lsr.eval.results import Result
-from lsr.eval.runs import RunRow, file_name, write_run
+from lsr.eval.runs import RunRow, file_name, suffix_for, write_run
 from lsr.eval.summary import Summary, summarize
 from lsr.files import write_atomically
 from lsr.progress import Progress, Silent
@@ -26,8 +26,9 @@ def write_report(
 
     `report.html` (one page that needs no other file), `report.md`, `results.json`,
     `per_query.parquet` (dataset, encoder, query, measure, value) and, for each result,
-    `runs/DATASET.ENCODER.trec`.  Each file appears complete or not at all, the page last; files
-    of an earlier report are replaced.  The same results give the same bytes.
+    `runs/DATASET.ENCODER.trec` (`.jsonl` where ids have white space).  Each file appears complete
+    or not at all, the page last; files of an earlier report are replaced.  The same results give
+    the same bytes.
 
     Args:
         place: made when it is not there.
@@ -110,7 +111,7 @@ def _rows(result: Result) -> Iterator[RunRow]:
 
 
 def _run_names(results: Sequence[Result]) -> list[str]:
-    """DATASET.ENCODER.trec, with a number where two would be one file."""
+    """DATASET.ENCODER and what follows, with a number where two would be one file."""
     names: list[str] = []
     taken: set[str] = set()
     for result in results:
@@ -120,5 +121,5 @@ def _run_names(results: Sequence[Result]) -> list[str]:
             count += 1
             name = f"{stem}~{count}"
         taken.add(name.lower())
-        names.append(f"{name}.trec")
+        names.append(f"{name}{suffix_for(result.run)}")
     return names

@@ -77,7 +77,7 @@ def distinct(documents: Documents) -> Iterator[Document]:
                 'as {"id": ..., "text": ...}'
             )
         try:
-            document = item if isinstance(item, Document) else document_of(item)
+            document = _checked(item) if isinstance(item, Document) else document_of(item)
         except BadRecord as error:
             raise CorpusError(f"document {number}: {error}") from None
         if document.id in seen:
@@ -87,6 +87,10 @@ def distinct(documents: Documents) -> Iterator[Document]:
             raise CorpusError(f"an index holds at most {MOST_DOCUMENTS:,} documents")
         seen.add(document.id)
         yield document
+
+
+def _checked(document: Document) -> Document:
+    return document_of({"id": document.id, "title": document.title, "text": document.text})
 
 
 def _reading(documents: Iterable[Any]) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from lsr.data.records import BadRecord, as_id
 from lsr.encoders import DEFAULT_ENCODER, Encoder, restore_encoder
 from lsr.encoders.names import part_slices
 from lsr.encoders.words import reader
@@ -21,10 +22,11 @@ from lsr.errors import (
     IndexCorrupt,
     QueryError,
     VectorError,
+    first_line,
 )
 from lsr.fusion import DEFAULT_FUSION, Floats, add_up
 from lsr.hits import Explanation, Hits, Kind, TermMatch
-from lsr.index.columns import SortedStrings
+from lsr.index.columns import ArrowFile, SortedStrings
 from lsr.index.dense import DenseSide
 from lsr.index.dense_format import DENSE, has_dense, no_dense
 from lsr.index.format import Manifest
@@ -33,6 +35,8 @@ from lsr.index.segment import Segment, open_vocabulary
 from lsr.vectors import SparseVectors
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lsr.encoders.dense import DenseEncoder
     from lsr.hybrid import Hybrid
 
@@ -100,8 +104,12 @@ class Index:
         return self.manifest.documents
 
     def __contains__(self, id: object) -> bool:
-        """Whether there is a document with this external id."""
-        return isinstance(id, str) and any(s.ids.find(id) is not None for s in self._segments)
+        """Whether there is a document with this external id; see `get`.
+
+        Raises `QueryError` for what can be no id, such as a float.
+        """
+        wanted = _id(id)
+        return any(segment.ids.find(wanted) is not None for segment in self._segments)
 
     def __enter__(self) -> Index:
         return self
@@ -207,8 +215,12 @@ class Index:
             )
         return self._hits(texts, vectors, k, method, exact_floats, threads)
 
-    def get(self, id: str) -> StoredDocument:
-        """The document with an external id; raises `QueryError` when there is none."""
+    def get(self, id: Any) -> StoredDocument:
+        """The document with an external id; raises `QueryError` when there is none.
+
+        An integer stands for the id of its digits, as in `build`.
+        """
+        id = _id(id)
         for segment, base in zip(self._segments, self._searcher.bases, strict=False):
             row = segment.ids.find(id)
             if row is not None:
@@ -331,6 +343,23 @@ class Index:
         """The external id of a document's number."""
         segment, row = self._place(document)
         return segment.ids[row]
+
+    @property
+    def ids(self) -> pa.ChunkedArray:
+        """All external ids by the documents' numbers, as Arrow strings over the mapped files."""
+        import pyarrow as pa
+
+        columns = []
+        for segment in self._segments:
+            path = segment.path / "documents.arrow"
+            name = path.relative_to(self.path).as_posix()
+            record = ArrowFile(path, size=self.manifest.files[name].size, batches=1).read(0)
+            try:
+                record.validate(full=True)  # offsets and UTF-8, before anything goes by them
+            except pa.ArrowException as error:
+                raise IndexCorrupt(path, first_line(error)) from None
+            columns.append(record.column("id"))
+        return pa.chunked_array(columns, pa.large_string())
 
     def stored_text(self, document: int) -> tuple[str, str] | None:
         """Title and text of a document's number, or None when the index keeps no text."""
@@ -482,3 +511,10 @@ class Index:
         text = Document("", *stored).indexed_text
         both = (self.encoder.literal_terms(part) for part in (query, text))
         return set.intersection(*(set(terms.tolist()) for terms in both))
+
+
+def _id(value: Any) -> str:
+    try:
+        return as_id(value)
+    except BadRecord as error:
+        raise QueryError(f"the document asked for {error}") from None
