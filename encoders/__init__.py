@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from os import PathLike
 from typing import Any, Literal
 
 import numpy.typing as npt
 
+from lsr.arguments import named
 from lsr.encoders.base import Encoder, Settings, Vocabulary
 from lsr.encoders.methods import Precision
 from lsr.encoders.names import kind_of_folder, split_name
@@ -48,7 +50,7 @@ def register_kind(kind: str, module: str) -> None:
 
 
 def load_encoder(
-    name: str = "splade-tiny",
+    name: str | PathLike[str] = "splade-tiny",
     *,
     max_length: int = 256,
     pooling: Literal["max", "sum"] | None = None,
@@ -65,9 +67,10 @@ def load_encoder(
     """The encoder of a name.
 
     Args:
-        name: a built-in model; a folder in one of the layouts of `lsr.encoders.layouts`; a
-            model hub id `ORG/NAME[@REVISION]`; `METHOD:MODEL[,QUERY_MODEL]` for one of them
-            taken as a method of `lsr.encoders.methods`, of a pair the documents' first; `bm25`;
+        name: a built-in model; a folder in one of the layouts of `lsr.encoders.layouts`, which may
+            be a path; a model hub id `ORG/NAME[@REVISION]`; `METHOD:MODEL[,QUERY_MODEL]` for one
+            of them taken as a method of `lsr.encoders.methods`, of a pair the documents' first;
+            `bm25`;
             or `bm25:VARIANT[,k1=…][,b=…][,delta=…]` with a variant among robertson, lucene,
             atire, bm25l, bm25+; a folder of a sparse autoencoder, or `csr:` before its hub id;
             `dsr:ENCODER` for the strongest terms of another's slices; or several of these joined
@@ -103,7 +106,7 @@ def load_encoder(
         threads,
         max_memory,
     )
-    return load_with(name, settings)
+    return load_with(named("an encoder", name, error=EncoderError), settings)
 
 
 def load_with(name: str, settings: Settings) -> Encoder:
@@ -119,7 +122,7 @@ def restore_encoder(
     vocabulary: Vocabulary,
     term_columns: Mapping[str, npt.NDArray[Any]],
     *,
-    source: str | None = None,
+    source: str | PathLike[str] | None = None,
     device: str | None = None,
     batch_size: int | None = None,
     weights: Mapping[str, float] | str | None = None,
@@ -138,6 +141,8 @@ def restore_encoder(
     Raises `EncoderMismatch` when what is there now is not the recorded encoder, and
     `EncoderError` when it cannot be loaded.
     """
+    if source is not None:
+        source = named("an encoder", source, error=EncoderError)
     kind = identity.get("kind")
     if kind not in _MODULES:
         raise EncoderError(

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 import lsr.encoders as encoders
-from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary
+from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts
 from lsr.encoders.calibration import BestScores, PseudoQueries
 from lsr.encoders.joining import Joined, Slice, empty, join
 from lsr.encoders.names import parse_weights, part_slices, split_name
@@ -226,14 +226,16 @@ class CompositeEncoder(Encoder):
         self._check_settled()
         return self._documents(self._weigh_parts(vectors))
 
-    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """The documents' vectors by all parts, with the statistics of the collection."""
         self._check_settled()
+        texts = check_texts(texts)
         return self._documents([part.encoder.encode_documents(texts) for part in self.parts])
 
-    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """The queries' vectors by all parts; parts of weight 0 have no terms."""
         self._check_settled()
+        texts = check_texts(texts)
         encoded = [
             part.encoder.encode_queries(texts) if part.weight else empty(len(texts))
             for part in self.parts

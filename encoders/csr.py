@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lsr.encoders.analysis import GrowingVocabulary
 from lsr.encoders.autoencoder import MODULE, Autoencoder, read_autoencoder, write_autoencoder
-from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, strongest
+from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts, strongest
 from lsr.encoders.checkpoint import Checkpoint, content_hash, deciding_files, find, read_json
 from lsr.encoders.dense import DenseEncoder
 from lsr.encoders.dense_layout import read_dense_layout
@@ -144,11 +144,11 @@ class CsrEncoder(Encoder):
         rows = self.autoencoder.rows(vectors, self._unit)
         return strongest(stack(rows), self._settings.document_terms)
 
-    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """The latents of documents, at most `document_terms` a row."""
-        return self.observe(texts)
+        return self.observe(check_texts(texts))
 
-    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """The latents of queries, at most `query_terms` a row."""
         rows = self.autoencoder.rows(self._dense.encode_queries(texts), self._unit)
         return strongest(stack(rows), self._settings.query_terms)

@@ -16,7 +16,7 @@ index of that searches it exactly.  `Slices` has the same as dense arrays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,11 +158,11 @@ class DsrEncoder(Encoder):
     def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
         return self._sliced(self._encoder.observe(texts, advance))
 
-    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """The strongest term of each slice of documents."""
         return self._sliced(self._encoder.encode_documents(texts))
 
-    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """The strongest term of each slice of queries."""
         return self._sliced(self._encoder.encode_queries(texts))
 

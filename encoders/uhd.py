@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -140,16 +140,16 @@ class UhdEncoder(Encoder):
         }
 
     def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
-        check_texts(texts)
-        return stack(self.load_model().rows(None, self._tokens, texts, advance))
+        rows = self.load_model().rows(None, self._tokens, check_texts(texts), advance)
+        return stack(rows)
 
-    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """Binary vectors, `winners` terms a bucket."""
-        return self.observe(texts)
+        return self.observe(check_texts(texts))
 
-    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """The same as of documents."""
-        return self.observe(texts)
+        return self.observe(check_texts(texts))
 
     def literal_terms(self, text: str) -> Ids:
         """None: latent terms are no words of a text."""

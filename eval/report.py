@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,11 @@ from lsr.progress import Progress, Silent
 
 
 def write_report(
-    place: Path, results: Sequence[Result], command: str, *, progress: type[Progress] = Silent
+    place: str | PathLike[str],
+    results: Iterable[Result],
+    command: str,
+    *,
+    progress: type[Progress] = Silent,
 ) -> None:
     """Write the report of any mix of datasets and encoders into the directory `place`.
 
@@ -40,6 +45,7 @@ def write_report(
     Raises `LsrError` when there are no results, two of one encoder on one dataset, or a file
     cannot be written; `QueryError` when encoders were scored on different queries of a dataset.
     """
+    place, results = Path(place), list(results)
     summary = summarize(results, command, progress)
     files = {
         "per_query.parquet": per_query(results),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -170,10 +171,24 @@ class Hits:
     def __len__(self) -> int:
         return self.documents.size
 
-    def __getitem__(self, rank: int) -> Hit:
-        if not -len(self) <= rank < len(self):
-            raise IndexError(f"there is no hit {rank}: {len(self)} were found")
-        return Hit(self, rank % len(self))
+    @overload
+    def __getitem__(self, rank: SupportsIndex) -> Hit: ...
+
+    @overload
+    def __getitem__(self, rank: slice) -> Hits: ...
+
+    def __getitem__(self, rank: SupportsIndex | slice) -> Hit | Hits:
+        """The hit at a rank, from 0 or, if negative, from the end; those of a slice as `Hits`."""
+        if isinstance(rank, slice):
+            ranks = range(len(self))[rank]
+            return Hits(
+                self._index,
+                self.query,
+                self.documents[rank],
+                self.scores[rank],
+                _Chosen(self._why, ranks),
+            )
+        return Hit(self, self._rank(rank))
 
     def __iter__(self) -> Iterator[Hit]:
         return (Hit(self, rank) for rank in range(len(self)))
@@ -187,11 +202,28 @@ class Hits:
 
     def explain(self, rank: int) -> Explanation:
         """Why the document at a rank (from 0) has its score."""
-        return self._why(rank)
+        return self._why(self._rank(rank))
 
     def stored(self, rank: int) -> tuple[str, str]:
         """Title and text of the document at a rank; empty when the index keeps no text."""
-        return self._index.stored_text(int(self.documents[rank])) or ("", "")
+        return self._index.stored_text(int(self.documents[self._rank(rank)])) or ("", "")
+
+    def _rank(self, rank: SupportsIndex) -> int:
+        number = operator.index(rank)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"there is no hit {number}: {len(self)} were found")
+        return number % len(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What explains some of the hits: those at `ranks`."""
+
+    why: Callable[[int], Explanation]
+    ranks: range
+
+    def __call__(self, rank: int) -> Explanation:
+        return self.why(self.ranks[rank])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from lsr.arguments import listed, named, whole_or_none
 from lsr.data.records import BadRecord, as_id
 from lsr.encoders import DEFAULT_ENCODER, Encoder, restore_encoder
 from lsr.encoders.names import part_slices
@@ -20,6 +21,7 @@ from lsr.errors import (
     EncoderError,
     EncoderMismatch,
     IndexCorrupt,
+    LsrError,
     QueryError,
     VectorError,
     first_line,
@@ -81,24 +83,31 @@ class Index:
         cls,
         path: str | PathLike[str],
         documents: Iterable[Any],
-        encoder: str | Encoder = DEFAULT_ENCODER,
+        encoder: str | PathLike[str] | Encoder = DEFAULT_ENCODER,
         **options: Any,
     ) -> Index:
         """Encode documents and write them as a new index at `path`; see `lsr.build.build`."""
         from lsr.build import build  # brings the compiler, which searching does without
 
-        build(Path(path), documents, encoder, **options)
-        return cls.open(path)
+        place = Path(path).absolute()
+        chosen = encoder if isinstance(encoder, Encoder) else named("an encoder", encoder)
+        build(place, documents, chosen, **_of_build(options))
+        return cls.open(place)
 
     @classmethod
     def from_vectors(
-        cls, path: str | PathLike[str], ids: Sequence[str], vectors: SparseVectors, **options: Any
+        cls, path: str | PathLike[str], ids: Iterable[Any], vectors: Any, **options: Any
     ) -> Index:
-        """Write encoded documents as a new index at `path`; see `lsr.build.build_vectors`."""
+        """Write encoded documents as a new index at `path`; see `lsr.build.build_vectors`.
+
+        `vectors` are what `SparseVectors.of` takes, such as a sparse matrix of SciPy.
+        """
         from lsr.build import build_vectors
 
-        build_vectors(Path(path), ids, vectors, **options)
-        return cls.open(path)
+        place = Path(path).absolute()
+        names = listed("ids", ids)
+        build_vectors(place, names, SparseVectors.of(vectors), **_of_build(options))
+        return cls.open(place)
 
     def __len__(self) -> int:
         return self.manifest.documents
@@ -136,7 +145,7 @@ class Index:
     @overload
     def search(
         self,
-        queries: Sequence[str],
+        queries: Iterable[str],
         k: int = ...,
         *,
         hybrid: str | None = ...,
@@ -147,7 +156,7 @@ class Index:
 
     def search(
         self,
-        queries: str | Sequence[str],
+        queries: str | Iterable[str],
         k: int = 10,
         *,
         hybrid: str | None = None,
@@ -170,10 +179,11 @@ class Index:
         Raises `QueryError` for bad parameters, `EncoderError` when the index's encoder cannot
         be loaded (see `use_encoder`).
         """
-        texts = [queries] if isinstance(queries, str) else list(queries)
+        texts = [queries] if isinstance(queries, str) else listed("questions", queries)
         if hybrid is not None:
             searching = {"method": method, "exact_floats": exact_floats, "threads": threads}
-            return self.hybrid(hybrid, **searching).search(queries, k)
+            fused = self.hybrid(hybrid, **searching).search(texts, k)
+            return fused[0] if isinstance(queries, str) else fused
         hits = self.search_vectors(
             self.encoder.encode_queries(texts),
             k,
@@ -196,24 +206,29 @@ class Index:
 
     def search_vectors(
         self,
-        vectors: SparseVectors,
+        vectors: Any,
         k: int = 10,
         *,
         method: str = "auto",
         exact_floats: bool = False,
         threads: int = 1,
-        queries: Sequence[str] | None = None,
+        queries: Iterable[str] | None = None,
     ) -> list[Hits]:
         """The k best documents for each row of `vectors`; parameters as for `search`.
 
-        `queries`: the texts that the vectors are of, where there are any, for explanations.
+        Args:
+            vectors: what `SparseVectors.of` takes, such as a sparse matrix of SciPy.
+            queries: the texts that the vectors are of, where there are any, for explanations.
         """
-        texts = [None] * len(vectors) if queries is None else queries
-        if len(texts) != len(vectors):
+        rows = SparseVectors.of(vectors)
+        texts: Sequence[str | None] = [None] * len(rows)
+        if queries is not None:
+            texts = listed("queries", queries)
+        if len(texts) != len(rows):
             raise QueryError(
-                f"there are {len(texts)} queries for {len(vectors)} vectors; give one each"
+                f"there are {len(texts)} queries for {len(rows)} vectors; give one each"
             )
-        return self._hits(texts, vectors, k, method, exact_floats, threads)
+        return self._hits(texts, rows, k, method, exact_floats, threads)
 
     def get(self, id: Any) -> StoredDocument:
         """The document with an external id; raises `QueryError` when there is none.
@@ -514,7 +529,19 @@ class Index:
 
 
 def _id(value: Any) -> str:
+    if isinstance(value, str):  # what cannot be an id is the id of no document
+        return str(value)
     try:
         return as_id(value)
     except BadRecord as error:
         raise QueryError(f"the document asked for {error}") from None
+
+
+def _of_build(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a build, their whole numbers as ints."""
+    numbers = {
+        name: whole_or_none(name, value, error=LsrError)
+        for name, value in options.items()
+        if name in ("bits", "threads", "max_memory")
+    }
+    return {**options, **numbers}
