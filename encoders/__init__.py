@@ -33,7 +33,7 @@ DEFAULT_ENCODER = "bm25+splade-tiny"
 LEARNED = "learned"
 
 # Kind -> module with `load(name, settings)` and
-# `restore(identity, vocabulary, term_columns, source, device, batch_size)`.
+# `restore(identity, vocabulary, term_columns, source, settings)`.
 _MODULES = {
     LEARNED: "lsr.encoders.learned",
     "bm25": "lsr.encoders.bm25",
@@ -125,6 +125,8 @@ def restore_encoder(
     source: str | PathLike[str] | None = None,
     device: str | None = None,
     batch_size: int | None = None,
+    threads: int | None = None,
+    max_memory: int | None = None,
     weights: Mapping[str, float] | str | None = None,
 ) -> Encoder:
     """The encoder an index was built with.
@@ -135,7 +137,7 @@ def restore_encoder(
         term_columns: the recorded `term_columns()`.
         source: where to load a model from instead of where it was (a name as for
             `load_encoder`).
-        device, batch_size: as for `load_encoder`.
+        device, batch_size, threads, max_memory: as for `load_encoder`.
         weights: of the parts of an encoder of several, instead of the recorded ones.
 
     Raises `EncoderMismatch` when what is there now is not the recorded encoder, and
@@ -143,6 +145,23 @@ def restore_encoder(
     """
     if source is not None:
         source = named("an encoder", source, error=EncoderError)
+    settings = Settings(
+        device=device, batch_size=batch_size, threads=threads, max_memory=max_memory
+    )
+    encoder = restore_with(identity, vocabulary, term_columns, source, settings)
+    if weights is not None:
+        encoder.reweigh(weights)
+    return encoder
+
+
+def restore_with(
+    identity: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    term_columns: Mapping[str, npt.NDArray[Any]],
+    source: str | None,
+    settings: Settings,
+) -> Encoder:
+    """As `restore_encoder`; of the settings, what decides no vector is read."""
     kind = identity.get("kind")
     if kind not in _MODULES:
         raise EncoderError(
@@ -155,11 +174,7 @@ def restore_encoder(
             f"{kind!r}, but {source!r} is of the kind {_kind(source)!r}; give the encoder the "
             "index was built with"
         )
-    encoder: Encoder = _module(kind).restore(
-        identity, vocabulary, term_columns, source, device, batch_size
-    )
-    if weights is not None:
-        encoder.reweigh(weights)
+    encoder: Encoder = _module(kind).restore(identity, vocabulary, term_columns, source, settings)
     return encoder
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,7 @@ def restore(
     vocabulary: Vocabulary,
     term_columns: Mapping[str, npt.NDArray[Any]],
     source: str | None,
-    device: str | None,
-    batch_size: int | None,
+    settings: Settings,
 ) -> BM25Encoder:
     """The BM25 encoder of an index, with its statistics; `source` may only repeat its name."""
     recorded = {key: identity.get(key) for key in ANALYZER}
@@ -55,8 +55,10 @@ def restore(
             None if delta is None else float(delta),
         )
         documents, average = int(identity["documents"]), float(identity["average_length"])
-        settings = Settings(
-            document_terms=identity["document_terms"], query_terms=identity["query_terms"]
+        settings = replace(
+            settings,
+            document_terms=identity["document_terms"],
+            query_terms=identity["query_terms"],
         )
         frequency = term_columns["document_frequency"]
     except (KeyError, TypeError, ValueError) as error:
@@ -128,6 +130,20 @@ class BM25Encoder(Encoder):
             "document_terms": self._document_terms,
             "query_terms": self._query_terms,
         }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """With the statistics so far: one that is still observing goes on where this one is."""
+        from lsr.encoders.pickling import reduced
+
+        state = {"total_length": self._total_length, "grows": self._growing is not None}
+        return *reduced(self, Settings()), state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self._total_length = state["total_length"]
+        if state["grows"]:
+            assert isinstance(self.vocabulary, GrowingVocabulary)
+            self._growing = TermIds(self.vocabulary.add)
+            self._frequency = self._frequency.copy()  # it is counted on, in place
 
     def term_columns(self) -> dict[str, npt.NDArray[Any]]:
         """ "document_frequency": uint32, how many observed documents hold each term."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +50,16 @@ def restore(
     vocabulary: Vocabulary,
     term_columns: Mapping[str, npt.NDArray[Any]],
     source: str | None,
-    device: str | None,
-    batch_size: int | None,
+    settings: Settings,
 ) -> CsrEncoder:
     """The encoder of an index, from `source` or from where it was; words are the index's."""
     try:
         name, recorded = identity["name"], str(identity["source"])
-        settings = Settings(
-            identity["dense"]["max_length"],
+        settings = replace(
+            settings,
+            max_length=identity["dense"]["max_length"],
             document_terms=identity["document_terms"],
             query_terms=identity["query_terms"],
-            device=device,
         )
     except (KeyError, TypeError) as error:
         raise EncoderError(f"the recorded encoder is incomplete ({error}); rebuild it") from None
@@ -138,6 +138,11 @@ class CsrEncoder(Encoder):
                 for key in ("modules", "query_prompt", "document_prompt", "max_length")
             },
         }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from lsr.encoders.pickling import reduced
+
+        return reduced(self, self._settings)
 
     def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
         vectors = self._dense.encode_documents(texts, advance)

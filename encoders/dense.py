@@ -167,6 +167,11 @@ class DenseEncoder:
             "dimensions": self.dimensions,
         }
 
+    def __reduce__(self) -> Any:
+        from lsr.encoders.pickling import reduced_dense
+
+        return reduced_dense(self, self._threads, self._device)
+
     def encode_documents(self, texts: Iterable[str], advance: Advance | None = None) -> Vectors:
         """The vectors of documents, float32, (texts, dimensions).
 

@@ -105,8 +105,7 @@ def restore(
     vocabulary: Vocabulary,
     term_columns: Mapping[str, npt.NDArray[Any]],
     source: str | None,
-    device: str | None,
-    batch_size: int | None,
+    settings: Settings,
 ) -> DsrEncoder:
     """The encoder of an index, its model from `source` (`dsr:ENCODER`) or from where it was."""
     recorded = identity.get("encoder")
@@ -118,11 +117,7 @@ def restore(
             f"{SLICES}; rebuild the index"
         )
     inner = None if source is None else source.removeprefix(f"{KIND}:")
-    return DsrEncoder(
-        encoders.restore_encoder(
-            recorded, vocabulary, term_columns, source=inner, device=device, batch_size=batch_size
-        )
-    )
+    return DsrEncoder(encoders.restore_with(recorded, vocabulary, term_columns, inner, settings))
 
 
 class DsrEncoder(Encoder):
@@ -151,6 +146,9 @@ class DsrEncoder(Encoder):
             "slices": SLICES,
             "encoder": self._encoder.identity,
         }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DsrEncoder, (self._encoder,)
 
     def term_columns(self) -> dict[str, npt.NDArray[Any]]:
         return self._encoder.term_columns()

@@ -61,19 +61,17 @@ def restore(
     vocabulary: Vocabulary,
     term_columns: Mapping[str, npt.NDArray[Any]],
     source: str | None,
-    device: str | None,
-    batch_size: int | None,
+    settings: Settings,
 ) -> LearnedEncoder:
     """The encoder of an index, from `source` or from where it was."""
     try:
         name, recorded_hash = identity["name"], identity["content_hash"]
         precision = next(p for p, kept in _PRECISIONS.items() if kept == identity["precision"])
-        settings = Settings(
-            identity["max_length"],
+        settings = replace(
+            settings,
+            max_length=identity["max_length"],
             document_terms=identity["document_terms"],
             query_terms=identity["query_terms"],
-            device=device,
-            batch_size=batch_size,
             precision=precision,
         )
         recorded, method = identity["source"], identity["method"]
@@ -207,6 +205,11 @@ class LearnedEncoder(Encoder):
             "query_terms": self._settings.query_terms,
             "vocabulary_hash": self._vocabulary_hash,
         }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from lsr.encoders.pickling import reduced
+
+        return reduced(self, self._settings)
 
     def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
         return self._encode(False, texts, self._settings.document_terms, advance)

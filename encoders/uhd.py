@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -60,17 +61,13 @@ def restore(
     vocabulary: Vocabulary,
     term_columns: Mapping[str, npt.NDArray[Any]],
     source: str | None,
-    device: str | None,
-    batch_size: int | None,
+    settings: Settings,
 ) -> UhdEncoder:
     """The encoder of an index, from `source` or from where it was."""
     try:
         name, recorded = identity["name"], str(identity["source"])
-        settings = Settings(
-            identity["max_length"],
-            device=device,
-            batch_size=batch_size,
-            precision=identity["precision"],
+        settings = replace(
+            settings, max_length=identity["max_length"], precision=identity["precision"]
         )
     except KeyError as error:
         raise EncoderError(f"the recorded encoder lacks {error}; rebuild the index") from None
@@ -138,6 +135,11 @@ class UhdEncoder(Encoder):
             "max_length": self._settings.max_length,
             "precision": self._settings.precision,
         }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from lsr.encoders.pickling import reduced
+
+        return reduced(self, self._settings)
 
     def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
         rows = self.load_model().rows(None, self._tokens, check_texts(texts), advance)
