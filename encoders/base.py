@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
-from lsr.arguments import listed, whole
+from lsr.arguments import listed, real, whole, whole_or_none
 from lsr.encoders.methods import Precision
 from lsr.errors import EncoderError, VectorError
 from lsr.vectors import SparseVectors
@@ -124,7 +124,8 @@ class Encoder(ABC):
         """The words and weights of one vector, strongest first, at most `top` of them."""
         if len(vector) != 1:
             raise VectorError(f"decode takes one row, not {len(vector)}; index the vectors first")
-        order = np.lexsort((vector.terms, -vector.weights))[:top]
+        most = whole_or_none("top", top, 0)
+        order = np.lexsort((vector.terms, -vector.weights))[:most]
         return [(self.vocabulary[int(vector.terms[i])], float(vector.weights[i])) for i in order]
 
 
@@ -172,6 +173,9 @@ class Settings:
             value = getattr(self, name)
             if value is not None or name == "max_length":
                 object.__setattr__(self, name, whole(name, value, error=EncoderError))
+        if self.prune_ratio is not None:
+            ratio = real("prune_ratio", self.prune_ratio, 0, 1, error=EncoderError)
+            object.__setattr__(self, "prune_ratio", ratio)
         if self.device is not None:  # torch has a type of its own for it
             object.__setattr__(self, "device", str(self.device))
         if self.pooling not in (None, "max", "sum"):

@@ -90,7 +90,12 @@ def listed(name: str, values: Iterable[T], *, error: type[LsrError] = QueryError
     given: Any = values
     if isinstance(given, str | bytes) or not hasattr(given, "__iter__"):
         raise error(f"{name} must be several, in a list or the like, not {_shown(given)}")
-    return values if isinstance(values, list) else list(values)
+    if isinstance(values, list):
+        return values
+    try:
+        return list(values)
+    except TypeError:  # an array without dimensions
+        raise error(f"{name} must be several, in a list or the like, not one") from None
 
 
 def _shown(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, TypeAlias
 
 from lsr.data.corpus import Corpus, Document, document_of
@@ -95,6 +96,11 @@ def _checked(document: Document) -> Document:
 
 def _reading(documents: Iterable[Any]) -> Iterator[Any]:
     """The documents; a source that cannot be read is no fault of the place written to."""
+    if isinstance(documents, str | bytes | PathLike) or not hasattr(documents, "__iter__"):
+        raise CorpusError(
+            f"documents are mappings, one after another, not {type(documents).__name__}; open "
+            "a collection's file by lsr.data.corpus.open_corpus"
+        )
     try:
         yield from documents
     except OSError as error:

@@ -410,16 +410,15 @@ class Index:
         numbers[positions] = np.arange(positions.size, dtype=np.uint32)
         return numbers
 
-    def score(
-        self, vector: SparseVectors, documents: npt.ArrayLike, *, exact_floats: bool = False
-    ) -> Floats:
+    def score(self, vector: Any, documents: npt.ArrayLike, *, exact_floats: bool = False) -> Floats:
         """The scores of documents, by their numbers, for a query of one row, float64.
 
         They are those of a search, and 0 for documents that share no term with the query.
         """
         numbers = np.asarray(documents, np.uint32)
         # A sum of floats depends on its order: by ascending terms, as in a search.
-        return add_up(self._products(vector, numbers, exact_floats)[3].T)
+        row = SparseVectors.of(vector)
+        return add_up(self._products(row, numbers, exact_floats)[3].T)
 
     def explain(
         self,

@@ -1,11 +1,8 @@
-"""What callers pass in: whole and real numbers, paths, and several of a kind, everywhere alike."""
+"""What callers pass in: whole and real numbers, and several of a kind, everywhere alike."""
 
 from __future__ import annotations
 
-import operator
-import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -15,33 +12,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import scipy.sparse
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as npst
 
 import lsr
-from lsr.arguments import listed, named, real, whole
+from lsr.arguments import listed, real, whole
 from lsr.boosting import boost
-from lsr.data.corpus import open_corpus
-from lsr.data.queries import is_encoded, read_queries
-from lsr.dense import add_dense
 from lsr.encoders.base import Settings
-from lsr.encoders.dense import load_dense, restore_dense
-from lsr.encoders.names import lasting_name, parse_weights
-from lsr.errors import CorpusError, EncoderError, LsrError, QueryError, RowError, VectorError
-from lsr.eval.comparison import compare_runs
-from lsr.eval.dataset import load_dataset, parts_of
-from lsr.eval.experiment import evaluate_run
-from lsr.eval.qrels import read_qrels
-from lsr.eval.runs import read_run, write_run
+from lsr.encoders.names import parse_weights
+from lsr.errors import CorpusError, EncoderError, LsrError, QueryError
 from lsr.eval.statistics import bootstrap_interval, randomization_test
 from lsr.feedback import Feedback
 from lsr.fusion import Ranked, fuse
 from lsr.hybrid import Hybrid
 from lsr.learned_fusion import LearnedFusion
-from lsr.progress import Silent
 from lsr.retrievers import DenseRetriever, SparseRetriever
 from lsr.tuning import grid, split
 from lsr.vectors import SparseVectors
@@ -198,9 +183,6 @@ def test_more_hits_than_documents(bm25_index: lsr.Index) -> None:
         assert len(bm25_index.search("copper", k)) == len(bm25_index.search("copper", 144))
 
 
-# --- several of a kind
-
-
 def test_questions_are_anything_iterable(hybrid_index: lsr.Index) -> None:
     usual = [hits.ids.tolist() for hits in hybrid_index.search(TEXTS)]
     fused = [hits.ids.tolist() for hits in hybrid_index.search(TEXTS, hybrid="minmax")]
@@ -290,309 +272,27 @@ def test_listed() -> None:
             listed("texts", wrong, error=CorpusError)  # type: ignore[arg-type]
 
 
-# --- vectors
-
-matrices = npst.arrays(
-    st.sampled_from([np.float64, np.float32, np.float16, np.int64, np.uint8, np.bool_]),
-    npst.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=6),
-    elements={"min_value": 0, "max_value": 3},
-).map(lambda array: array * (np.arange(array.size).reshape(array.shape) % 2 == 0))
-
-
-def rows_of(array: np.ndarray) -> list[dict[int, float]]:
-    return [
-        {term: float(np.float32(weight)) for term, weight in enumerate(row) if np.float32(weight)}
-        for row in array.tolist()
-    ]
+@pytest.mark.parametrize("documents", ["corpus.jsonl", Path("corpus.jsonl"), b"x", 7, None])
+def test_documents_are_no_file(tmp_path: Path, documents: Any) -> None:
+    with pytest.raises(
+        CorpusError, match=r"documents are mappings, .* by lsr\.data\.corpus\.open_c"
+    ):
+        lsr.Index.build(tmp_path / "i", documents, "bm25")
+    assert not list(tmp_path.iterdir())
 
 
-def plain(vectors: SparseVectors) -> list[dict[int, float]]:
-    SparseVectors(vectors.indptr, vectors.terms, vectors.weights)  # keeps the rules
-    return [dict(zip(r.terms.tolist(), r.weights.tolist(), strict=True)) for r in vectors]
+def test_settings_are_plain_values() -> None:
+    made = Settings(np.int64(9), prune_ratio=np.float32(0.5), device=torch.device("cpu"))  # type: ignore[arg-type]
+    assert (made.max_length, made.prune_ratio, made.device) == (9, 0.5, "cpu")
+    assert [type(value) for value in (made.max_length, made.prune_ratio)] == [int, float]
+    for wrong in (1.5, "0.1", True):
+        with pytest.raises(EncoderError, match="prune_ratio must be a finite number from 0 to 1"):
+            Settings(prune_ratio=wrong)  # type: ignore[arg-type]
 
 
-@given(array=matrices)
-def test_vectors_of_matrices(array: np.ndarray) -> None:
-    wanted = rows_of(array)
-    forms = [array, array.tolist(), list(array), (row for row in array), np.asfortranarray(array)]
-    if array.dtype != np.float16:  # which SciPy does not know
-        for kind in ("csr", "csc", "coo", "lil", "dok", "bsr", "dia"):
-            if min(array.shape) == 0 and kind in ("bsr", "dia"):
-                continue
-            forms.append(getattr(scipy.sparse, f"{kind}_matrix")(array))
-            forms.append(getattr(scipy.sparse, f"{kind}_array")(array))
-    forms.append(torch.tensor(array))
-    for form in forms:
-        vectors = SparseVectors.of(form)
-        assert plain(vectors) == wanted
-    assert SparseVectors.of(vectors) is vectors
-    assert SparseVectors.of([vectors, vectors]) == SparseVectors.concatenate([vectors] * 2)
-
-
-@given(
-    entries=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 100))),
-    kind=st.sampled_from([np.int8, np.uint8, np.float32, np.bool_]),
-)
-def test_entries_that_stand_twice_are_added_up(
-    entries: list[tuple[int, int, int]], kind: type[Any]
-) -> None:
-    rows, terms, values = (np.array([e[i] for e in entries], np.int64) for i in range(3))
-    data = values.astype(kind)
-    dense = np.zeros((4, 6))
-    np.add.at(dense, (rows, terms), data.astype(float))
-    coo = scipy.sparse.coo_array((data, (rows, terms)), shape=(4, 6))
-    assert plain(SparseVectors.of(coo)) == rows_of(dense)
-    order = np.argsort(rows, kind="stable")
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=4))])
-    csr = scipy.sparse.csr_array((data[order], terms[order], indptr), shape=(4, 6))
-    before = (csr.data.copy(), csr.indices.copy(), csr.indptr.copy())
-    assert plain(SparseVectors.of(csr)) == rows_of(dense)
-    for array, was in zip((csr.data, csr.indices, csr.indptr), before, strict=True):
-        assert np.array_equal(array, was)  # the caller's matrix is as it was
-
-
-@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf"), 1e39])
-@pytest.mark.parametrize("make", [np.array, scipy.sparse.csr_array, scipy.sparse.coo_matrix, list])
-def test_bad_weights_are_named_with_their_row(
-    make: Callable[[Any], Any], weight: float, tmp_path: Path
-) -> None:
-    rows = make([[0, 1.0], [0, 0], [weight, 0]])
-    message = r"row 2 has the weight \S+ for term 0; weights must be finite and not negative"
-    with pytest.raises(RowError, match=message):
-        SparseVectors.of(rows)
-    with pytest.raises(RowError, match=message):
-        lsr.Index.from_vectors(tmp_path / "i", ["a", "b", "c"], rows)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        [1.0, 2.0],
-        np.zeros((2, 2, 2)),
-        [[1], [1, 2]],
-        "text",
-        [["a"]],
-        None,
-        7,
-        {"a": 1},
-        np.array([[1j]]),
-        np.array([[None]]),
-        scipy.sparse.csr_array(np.array([[1j]])),
-        torch.tensor([[1.0]], requires_grad=True),
-    ],
-    ids=str,
-)
-def test_what_no_vectors_are(value: Any, bm25_index: lsr.Index) -> None:
-    with pytest.raises(VectorError) as caught:
-        SparseVectors.of(value)
-    assert not isinstance(caught.value, RowError)
-    with pytest.raises(VectorError):
-        bm25_index.search_vectors(value)
-
-
-@given(array=matrices.filter(lambda array: len(array) > 0))
-def test_any_vectors_are_searched_alike(bm25_index: lsr.Index, array: np.ndarray) -> None:
-    usual = bm25_index.search_vectors(SparseVectors.of(array), 3)
-    for form in (array, array.tolist(), torch.tensor(array)):
-        found = bm25_index.search_vectors(form, np.int64(3))
-        assert [hits.ids.tolist() for hits in found] == [hits.ids.tolist() for hits in usual]
-
-
-def test_any_vectors_are_indexed_alike(tmp_path: Path) -> None:
-    array = np.array([[0, 2.0, 1], [3, 0, 0]])
-    index = lsr.Index.from_vectors(tmp_path / "0", ["a", "b"], array, keep_floats=True)
-    for number, form in enumerate([scipy.sparse.csc_array(array), array.tolist()], 1):
-        other = lsr.Index.from_vectors(tmp_path / f"{number}", ["a", "b"], form, keep_floats=True)
-        for name in ("a", "b"):
-            assert other.get(name) == index.get(name)
-
-
-# --- slices
-
-
-@given(start=st.integers(-9, 9) | st.none(), stop=st.integers(-9, 9) | st.none(), step=st.data())
-def test_hits_and_vectors_are_sliced_as_lists(
-    bm25_index: lsr.Index, start: int | None, stop: int | None, step: st.DataObject
-) -> None:
-    part = slice(start, stop, step.draw(st.sampled_from([None, 1, 2, 3, -1, -2])))
-    hits = bm25_index.search("copper tidal mills", 7)
-    ids = hits.ids.tolist()
-    some = hits[part]
-    assert isinstance(some, lsr.Hits)
-    assert some.ids.tolist() == ids[part] == [hit.id for hit in some]
-    assert some.scores.tolist() == hits.scores.tolist()[part]
-    assert [hit.explain() for hit in some] == [hit.explain() for hit in hits][part]
-    assert [hit.text for hit in some[::-1]] == [hit.text for hit in hits][part][::-1]
-    rows = SparseVectors.from_rows([([row], [1.0]) for row in range(7)])
-    assert rows[part].terms.tolist() == list(range(7))[part]
-
-
-def test_one_hit(bm25_index: lsr.Index) -> None:
-    hits = bm25_index.search("copper", 4)
-    ids = hits.ids.tolist()
-    for rank in (0, 3, -1, -4, np.int64(2), np.uint8(1), np.int8(-2)):
-        assert hits[rank].id == ids[rank]
-        assert hits.explain(rank) == hits[rank].explain()
-        assert hits.stored(rank)[1] == hits[rank].text
-        assert SparseVectors.from_rows([([n], [1.0]) for n in range(4)])[rank].terms == [rank % 4]
-    for rank in (4, -5, np.int64(9)):
-        for ask in (hits.__getitem__, hits.explain, hits.stored):
-            with pytest.raises(IndexError, match=f"there is no hit {rank}: 4 were found"):
-                ask(rank)
-    for wrong in (1.0, "1", None):
-        with pytest.raises(TypeError):
-            operator.getitem(hits, wrong)
-
-
-# --- paths
-
-
-@pytest.fixture
-def folders(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    documents: list[dict[str, str]],
-    write_jsonl: Callable[..., Path],
-    dense_model: Path,
-) -> Path:
-    """Models and a dataset under relative names, in the folder that is current."""
-    home = tmp_path / "home"
-    write_tiny_csr(home / "models" / "csr")
-    shutil.copytree(dense_model, home / "models" / "dense")
-    tiny = Path(lsr.__file__).parent / "data" / "models" / "splade-tiny"
-    shutil.copytree(tiny, home / "models" / "splade+tiny")
-    write_jsonl(home / "set" / "corpus.jsonl", [{**d, "_id": d["id"]} for d in documents[:9]])
-    write_jsonl(home / "set" / "queries.jsonl", [{"_id": "q", "text": "harbour pilots"}])
-    (home / "set" / "qrels").mkdir()
-    (home / "set" / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td000\t1\n")
-    write_run(home / "a.trec", [("q", ["d000", "d001"], [2, 1])], "t")
-    write_run(home / "b.trec", [("q", ["d001", "d000"], [2, 1])], "t")
-    monkeypatch.chdir(home)
-    return home
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Callable[[], None]:
-    """Make another folder the current one."""
-
-    def go() -> None:
-        (tmp_path / "elsewhere").mkdir(exist_ok=True)
-        os.chdir(tmp_path / "elsewhere")
-
-    return go
-
-
-@pytest.mark.parametrize(
-    "given_",
-    [
-        "models/csr",
-        "models/splade+tiny",
-        "dsr:models/splade+tiny",
-        Path("models/csr"),
-        Path("models/splade+tiny"),
-    ],
-    ids=repr,
-)
-def test_encoders_do_not_depend_on_the_current_folder(
-    folders: Path, elsewhere: Callable[[], None], given_: str | Path
-) -> None:
-    documents = [{"id": n, "text": text} for n, text in enumerate(TEXTS)]
-    encoder = lsr.load_encoder(given_)
-    built = lsr.Index.build(Path("built"), documents, given_)
-    looked = lsr.look(TEXTS[0], given_)
-    lasting = lasting_name(given_)
-    identity = built.manifest.encoder
-    assert identity is not None
-    inner = identity.get("encoder", identity)
-    assert inner["source"] == str(folders / str(given_).removeprefix("dsr:"))
-    elsewhere()
-    vectors = encoder.encode_documents(TEXTS)  # loads the model now
-    assert lsr.look(TEXTS[0], encoder).terms == looked.terms
-    assert lsr.load_encoder(lasting).encode_documents(TEXTS) == vectors
-    again = lsr.open(folders / "built")
-    assert again.encoder.encode_documents(TEXTS) == vectors
-    os.chdir(folders)
-    again = lsr.open("built")
-    again.use_encoder(given_)  # type: ignore[arg-type]
-    elsewhere()
-    assert again.encoder.encode_documents(TEXTS) == vectors
-
-
-@pytest.mark.parametrize("given_", ["models/dense", Path("models/dense")])
-def test_dense_encoders_do_not_depend_on_the_current_folder(
-    folders: Path, elsewhere: Callable[[], None], given_: str | Path
-) -> None:
-    encoder = load_dense(given_, threads=np.int64(1), max_length=np.int64(9))
-    assert encoder.max_length == 9
-    identity = encoder.identity
-    assert identity["source"] == str(folders / "models" / "dense")
-    restored = restore_dense(identity, source=given_, threads=np.int64(1))
-    elsewhere()
-    vectors = encoder.encode_documents(TEXTS)
-    assert np.array_equal(restored.encode_documents(TEXTS), vectors)
-    assert np.array_equal(restore_dense(identity).encode_documents(TEXTS), vectors)
-    for argument in ("threads", "max_length"):
-        with pytest.raises(EncoderError, match=f"{argument} must be a whole number of at least 1"):
-            load_dense(folders / "models" / "dense", **{argument: 2.0})
-
-
-def test_names_that_last(folders: Path) -> None:
-    assert lasting_name("bm25+splade-tiny") == "bm25+splade-tiny"
-    assert lasting_name("bm25:bm25+,k1=1.2") == "bm25:bm25+,k1=1.2"
-    assert lasting_name("org/name@main") == "org/name@main"
-    assert lasting_name("bm25+models/splade+tiny") == f"bm25+{folders}/models/splade+tiny"
-    pair = "efficient-splade:models/csr,models/dense"
-    assert lasting_name(pair) == f"efficient-splade:{folders}/models/csr,{folders}/models/dense"
-    with pytest.raises(EncoderError, match="an encoder is named by text or by a path, not by int"):
-        lsr.load_encoder(7)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("source", ["set", "set/corpus.jsonl"])
-def test_collections_do_not_depend_on_the_current_folder(
-    folders: Path, elsewhere: Callable[[], None], source: str
-) -> None:
-    opened = [open_corpus(source), open_corpus(Path(source))]
-    wanted = [list(corpus) for corpus in opened]
-    elsewhere()
-    assert [list(corpus) for corpus in opened] == wanted
-    assert [document.id for document in wanted[0]] == [document.id for document in wanted[1]]
-    assert opened[0].place == f"{'set/corpus.jsonl'}, line 9"
-
-
-def test_datasets_do_not_depend_on_the_current_folder(
-    folders: Path, elsewhere: Callable[[], None]
-) -> None:
-    dataset = load_dataset(Path("set"))
-    apart = load_dataset(
-        "set/corpus.jsonl", queries=Path("set/queries.jsonl"), qrels=Path("set/qrels/test.tsv")
-    )
-    assert parts_of(Path("set"), None, Silent) == {"set": str(folders / "set")}
-    assert load_dataset("set") == dataset
-    compared = compare_runs((n for n in (Path("a.trec"), "b.trec")), Path("set"), ["RR"])
-    assert compared == compare_runs([Path("a.trec"), Path("b.trec")], "set", ["RR"])
-    assert evaluate_run("a.trec", Path("set")).scores == evaluate_run(Path("a.trec"), "set").scores
-    assert read_queries(Path("set")) == read_queries("set")
-    assert read_qrels(Path("set")) == read_qrels("set")
-    assert read_run(Path("a.trec")) == read_run("a.trec")
-    assert not is_encoded(Path("set"))
-    elsewhere()
-    for found in (dataset, apart):
-        assert len(list(open_corpus(found.documents))) == 9
-        assert found.place_of("q", "d000").endswith("test.tsv, line 2")
-
-
-def test_dense_sides_by_paths(folders: Path, documents: list[dict[str, str]]) -> None:
-    index = lsr.Index.build("index", documents[:9], "bm25")
-    add_dense(index.path, documents[:9], load_dense(Path("models/dense")))
-    index = lsr.open(index.path)
-    index.use_dense_encoder(Path("models/dense"))  # type: ignore[arg-type]
-    assert len(index.search("copper", hybrid="rrf")) == 9
-
-
-def test_named() -> None:
-    assert named("it", "a/b") == "a/b"
-    assert named("it", Path("a/b")) == str(Path.cwd() / "a" / "b")
-    assert named("it", Path("~/b")) == str(Path.home() / "b")
-    for wrong in (7, None, b"a", ["a"]):
-        with pytest.raises(CorpusError, match=r"^it is named by text or by a path, not by "):
-            named("it", wrong, error=CorpusError)
+def test_terms_decoded(bm25_index: lsr.Index) -> None:
+    encoder = bm25_index.encoder
+    vector = encoder.encode_queries(["copper maps"])
+    assert encoder.decode(vector, np.int64(1)) == encoder.decode(vector)[:1]
+    with pytest.raises(QueryError, match="top must be a whole number of at least 0, not 1"):
+        encoder.decode(vector, 1.0)  # type: ignore[arg-type]
