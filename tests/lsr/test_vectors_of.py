@@ -58,7 +58,7 @@ def test_vectors_of_matrices(array: np.ndarray) -> None:
 
 @given(
     entries=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 100))),
-    kind=st.sampled_from([np.int8, np.uint8, np.float32, np.bool_]),
+    kind=st.sampled_from([np.int8, np.uint8, np.float32, np.float64, np.bool_]),
 )
 def test_entries_that_stand_twice_are_added_up(
     entries: list[tuple[int, int, int]], kind: type[Any]
