@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Literal
 
+from lsr.arguments import named
 from lsr.data.builtin import COLLECTIONS, collection_path
 from lsr.data.records import BadRecord, Record, record_id, record_text, record_title
 from lsr.data.sources import IRDS, IrDatasetsSource, RecordSource, open_records, read, stop
@@ -98,16 +100,16 @@ class Corpus:
         self.skipped += 1
 
 
-def open_corpus(source: str, on_error: Literal["stop", "skip"] = "stop") -> Corpus:
+def open_corpus(source: str | PathLike[str], on_error: Literal["stop", "skip"] = "stop") -> Corpus:
     """Open a collection of documents.
 
     Args:
-        source: a BEIR folder or zip; a file of one record a line: .jsonl (.json, .ndjson)
-            with `_id` or `id`, `title` (optional), `text` or `contents`; .tsv of id, text or
-            id, title, text; .txt of passages, numbered by line; each may be compressed as
-            .gz or .zst; .parquet with jsonl's names for columns; "-" for JSON lines on
-            standard input, which may be gzip; "irds:" and an ir_datasets id; or the name of
-            a built-in collection, where no file has that name.
+        source: as text or a path, a BEIR folder or zip; a file of one record a line: .jsonl
+            (.json, .ndjson) with `_id` or `id`, `title` (optional), `text` or `contents`; .tsv
+            of id, text or id, title, text; .txt of passages, numbered by line; each may be
+            compressed as .gz or .zst; .parquet with jsonl's names for columns.  As text also
+            "-" for JSON lines on standard input, which may be gzip; "irds:" and an ir_datasets
+            id; or the name of a built-in collection, where no file has that name.
         on_error: what a bad record does: "stop" raises when it is read, "skip" leaves it
             out and counts it.  A damaged file always stops.
 
@@ -116,6 +118,7 @@ def open_corpus(source: str, on_error: Literal["stop", "skip"] = "stop") -> Corp
     """
     if on_error not in ("stop", "skip"):
         raise CorpusError(f'on_error is "stop" or "skip", not {on_error!r}')
+    source = named("a collection", source, error=CorpusError)
     if source == "-":
         return Corpus("stdin", _open(None), on_error)
     if source.startswith(IRDS):

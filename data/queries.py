@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from os import PathLike
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +27,7 @@ class Query:
     text: str
 
 
-def read_queries(path: str) -> list[Query]:
+def read_queries(path: str | PathLike[str]) -> list[Query]:
     """The queries of a BEIR folder or zip, .jsonl, .tsv (id, text) or .parquet file.
 
     jsonl records and Parquet rows have `_id` or `id`, and `text`; text files may be compressed
@@ -35,7 +36,7 @@ def read_queries(path: str) -> list[Query]:
     return [Query(*pair) for pair in _distinct(_open(path), record_text).items()]
 
 
-def is_encoded(path: str) -> bool:
+def is_encoded(path: str | PathLike[str]) -> bool:
     """Whether a query file holds vectors (`read_query_vectors`) rather than texts.
 
     It does when it is Parquet with a column `terms`, or jsonl whose first record has a
@@ -49,7 +50,7 @@ def is_encoded(path: str) -> bool:
 
 
 def read_query_vectors(
-    path: str, find: Callable[[str], int | None]
+    path: str | PathLike[str], find: Callable[[str], int | None]
 ) -> tuple[list[str], SparseVectors]:
     """The ids and vectors of encoded queries, one row each, terms put in ascending order.
 
@@ -73,11 +74,11 @@ def read_query_vectors(
     return list(rows), SparseVectors.concatenate(rows.values())
 
 
-def _open(path: str) -> RecordSource:
+def _open(path: str | PathLike[str]) -> RecordSource:
     return open_records(Path(path), "queries.jsonl", ("id", "text"))
 
 
-def _is_parquet(path: str) -> bool:
+def _is_parquet(path: str | PathLike[str]) -> bool:
     return Path(path).suffix.lower() == PARQUET
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from numbers import Integral, Number
 from typing import Any, TypeAlias
 
 from lsr.data.streams import MAX_LINE
@@ -15,6 +16,8 @@ from lsr.data.streams import MAX_LINE
 MAX_ID_BYTES = 1024
 ID_FIELDS = ("_id", "id")
 TEXT_FIELDS = ("text", "contents")
+
+_KINDS = {str: "a string", bytes: "bytes", list: "a list", dict: "an object"}
 
 Record: TypeAlias = Mapping[str, Any]
 # (line number, line) -> a record, or None when the line holds none.
@@ -54,8 +57,18 @@ def parse_json(
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits, deep nesting
         raise BadRecord(f"has JSON that cannot be read ({error}); simplify it") from None
     if not isinstance(record, dict):
-        raise BadRecord(f"is {_json_kind(record)}; give one JSON object a line")
+        raise BadRecord(f"is {_kind(record)}; give one JSON object a line")
     return record
+
+
+def unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of its fields, for `parse_json`; raises `BadRecord` for a name there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRecord(f"has {twice[:80]!r} twice in one object; keep one of them")
+    return found
 
 
 def parse_passage(number: int, line: bytes) -> Record | None:
@@ -101,30 +114,49 @@ def tsv_parser(*layouts: tuple[str, ...]) -> Parser:
 
 
 def record_id(record: Record, fields: tuple[str, ...] = ID_FIELDS) -> str:
-    """The id of a record: a string without white space, or an integer."""
+    """The id of a record; see `as_id`."""
     value = _first(record, fields)
     if value is None:
         raise BadRecord(f'has no id; give each record an "{fields[0]}"')
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        raise BadRecord(f"has {_json_kind(value)} for an id; ids are strings or integers")
-    return checked_id(value)
+    return as_id(value)
+
+
+def as_id(value: Any) -> str:
+    """The id that a value stands for, of a document or a query, wherever one may stand.
+
+    Ids are strings: any text that is not blank, has no NUL and at most `MAX_ID_BYTES` bytes of
+    UTF-8.  White space is kept as it is; formats that cannot hold it refuse it themselves.
+    Integers, also NumPy's, stand for their decimal digits, and scalars of Arrow for their values.
+    Raises `BadRecord` for all else: what bytes or numbers with a point would be called is not
+    ours to guess.
+    """
+    if type(value) is str:
+        return checked_id(value)
+    if hasattr(value, "as_py"):
+        value = value.as_py()
+    if isinstance(value, str):
+        return checked_id(str(value))  # np.str_ and other subclasses become plain strings
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        try:
+            return checked_id(str(int(value)))
+        except ValueError:  # Python writes no integer of more than 4,300 digits
+            raise BadRecord(_too_long(hex(int(value)))) from None
+    raise BadRecord(f"has {_kind(value)} for an id; ids are strings or integers")
 
 
 def checked_id(value: str) -> str:
-    """`value` itself, if it can be an id in every file this library writes."""
-    if value.split() != [value]:  # tabs, line ends and spaces would break TREC runs
-        if not value.strip():
-            raise BadRecord("has an empty id; give each record an id of its own")
-        raise BadRecord(f"has white space in its id {value[:80]!r}; write ids without any")
+    """`value` itself, if it can be an id; see `as_id`."""
+    if not value or value.isspace():
+        raise BadRecord("has an empty id; give each record an id of its own")
     if "\0" in value:
         raise BadRecord(f"has a NUL character in its id {value[:80]!r}; remove it")
     if len(well_formed(value, "id")) > MAX_ID_BYTES:
-        raise BadRecord(
-            f"has an id longer than {MAX_ID_BYTES:,} bytes ({value[:40]!r}...); shorten it"
-        )
+        raise BadRecord(_too_long(value))
     return value
+
+
+def _too_long(value: str) -> str:
+    return f"has an id longer than {MAX_ID_BYTES:,} bytes ({value[:40]!r}...); shorten it"
 
 
 def record_title(record: Record) -> str:
@@ -155,7 +187,7 @@ def well_formed(value: str, field: str) -> bytes:
 def checked_text(value: Any, field: str) -> str:
     """`value` itself, if it is text."""
     if not isinstance(value, str):
-        raise BadRecord(f"has {_json_kind(value)} for a {field}; give a string")
+        raise BadRecord(f"has {_kind(value)} for a {field}; give a string")
     if not value.isascii():
         well_formed(value, field)
     return value
@@ -168,13 +200,14 @@ def _first(record: Record, fields: tuple[str, ...]) -> Any:
     return None
 
 
-def _json_kind(value: Any) -> str:
+def _kind(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true or false"
-    if isinstance(value, int | float):
+    if isinstance(value, Number):
         return "a number"
-    if isinstance(value, str):
-        return "a string"
-    return "a list" if isinstance(value, list) else "an object"
+    for kind, name in _KINDS.items():
+        if isinstance(value, kind):
+            return name
+    return f"the type {type(value).__name__}"

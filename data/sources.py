@@ -128,7 +128,7 @@ class ParquetSource(RecordSource):
         self, path: Path, *required: tuple[str, ...], optional: tuple[str, ...] = ()
     ) -> None:
         self.where = str(path)
-        self._path = path
+        self._path = path.absolute()
         self._required = required
         self._optional = optional
         self._rows = 0

@@ -34,7 +34,7 @@ class LineStream:
     """
 
     def __init__(self, path: Path | None, member: str | None = None) -> None:
-        self._path = path
+        self._path = None if path is None else path.absolute()  # whatever folder is current later
         self._member = member
         self._tell: Callable[[], int] | None = None
         self._size = 0

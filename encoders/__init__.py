@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from os import PathLike
 from typing import Any, Literal
 
 import numpy.typing as npt
 
+from lsr.arguments import named
 from lsr.encoders.base import Encoder, Settings, Vocabulary
 from lsr.encoders.methods import Precision
 from lsr.encoders.names import kind_of_folder, split_name
@@ -31,7 +33,7 @@ DEFAULT_ENCODER = "bm25+splade-tiny"
 LEARNED = "learned"
 
 # Kind -> module with `load(name, settings)` and
-# `restore(identity, vocabulary, term_columns, source, device, batch_size)`.
+# `restore(identity, vocabulary, term_columns, source, settings)`.
 _MODULES = {
     LEARNED: "lsr.encoders.learned",
     "bm25": "lsr.encoders.bm25",
@@ -48,7 +50,7 @@ def register_kind(kind: str, module: str) -> None:
 
 
 def load_encoder(
-    name: str = "splade-tiny",
+    name: str | PathLike[str] = "splade-tiny",
     *,
     max_length: int = 256,
     pooling: Literal["max", "sum"] | None = None,
@@ -65,9 +67,10 @@ def load_encoder(
     """The encoder of a name.
 
     Args:
-        name: a built-in model; a folder in one of the layouts of `lsr.encoders.layouts`; a
-            model hub id `ORG/NAME[@REVISION]`; `METHOD:MODEL[,QUERY_MODEL]` for one of them
-            taken as a method of `lsr.encoders.methods`, of a pair the documents' first; `bm25`;
+        name: a built-in model; a folder in one of the layouts of `lsr.encoders.layouts`, which may
+            be a path; a model hub id `ORG/NAME[@REVISION]`; `METHOD:MODEL[,QUERY_MODEL]` for one
+            of them taken as a method of `lsr.encoders.methods`, of a pair the documents' first;
+            `bm25`;
             or `bm25:VARIANT[,k1=…][,b=…][,delta=…]` with a variant among robertson, lucene,
             atire, bm25l, bm25+; a folder of a sparse autoencoder, or `csr:` before its hub id;
             `dsr:ENCODER` for the strongest terms of another's slices; or several of these joined
@@ -103,7 +106,7 @@ def load_encoder(
         threads,
         max_memory,
     )
-    return load_with(name, settings)
+    return load_with(named("an encoder", name, error=EncoderError), settings)
 
 
 def load_with(name: str, settings: Settings) -> Encoder:
@@ -119,9 +122,11 @@ def restore_encoder(
     vocabulary: Vocabulary,
     term_columns: Mapping[str, npt.NDArray[Any]],
     *,
-    source: str | None = None,
+    source: str | PathLike[str] | None = None,
     device: str | None = None,
     batch_size: int | None = None,
+    threads: int | None = None,
+    max_memory: int | None = None,
     weights: Mapping[str, float] | str | None = None,
 ) -> Encoder:
     """The encoder an index was built with.
@@ -132,12 +137,31 @@ def restore_encoder(
         term_columns: the recorded `term_columns()`.
         source: where to load a model from instead of where it was (a name as for
             `load_encoder`).
-        device, batch_size: as for `load_encoder`.
+        device, batch_size, threads, max_memory: as for `load_encoder`.
         weights: of the parts of an encoder of several, instead of the recorded ones.
 
     Raises `EncoderMismatch` when what is there now is not the recorded encoder, and
     `EncoderError` when it cannot be loaded.
     """
+    if source is not None:
+        source = named("an encoder", source, error=EncoderError)
+    settings = Settings(
+        device=device, batch_size=batch_size, threads=threads, max_memory=max_memory
+    )
+    encoder = restore_with(identity, vocabulary, term_columns, source, settings)
+    if weights is not None:
+        encoder.reweigh(weights)
+    return encoder
+
+
+def restore_with(
+    identity: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    term_columns: Mapping[str, npt.NDArray[Any]],
+    source: str | None,
+    settings: Settings,
+) -> Encoder:
+    """As `restore_encoder`; of the settings, what decides no vector is read."""
     kind = identity.get("kind")
     if kind not in _MODULES:
         raise EncoderError(
@@ -150,11 +174,7 @@ def restore_encoder(
             f"{kind!r}, but {source!r} is of the kind {_kind(source)!r}; give the encoder the "
             "index was built with"
         )
-    encoder: Encoder = _module(kind).restore(
-        identity, vocabulary, term_columns, source, device, batch_size
-    )
-    if weights is not None:
-        encoder.reweigh(weights)
+    encoder: Encoder = _module(kind).restore(identity, vocabulary, term_columns, source, settings)
     return encoder
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -59,11 +59,11 @@ class TermIds(dict[str, int]):
 
 
 class GrowingVocabulary:
-    """Words numbered in the order they are first added."""
+    """Words numbered in the order they are first added, after those it is made with."""
 
-    def __init__(self) -> None:
-        self._words: list[str] = []
-        self._terms: dict[str, int] = {}
+    def __init__(self, words: Iterable[str] = ()) -> None:
+        self._words = list(words)
+        self._terms = {word: term for term, word in enumerate(self._words)}
 
     def __len__(self) -> int:
         return len(self._words)

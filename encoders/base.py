@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
+from lsr.arguments import listed, real, whole, whole_or_none
 from lsr.encoders.methods import Precision
 from lsr.errors import EncoderError, VectorError
 from lsr.vectors import SparseVectors
@@ -55,11 +56,11 @@ class Encoder(ABC):
         """
 
     @abstractmethod
-    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """Encode documents, one row a text."""
 
     @abstractmethod
-    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """Encode queries, one row a text."""
 
     @abstractmethod
@@ -77,6 +78,7 @@ class Encoder(ABC):
         Give many texts at once, some thousand: models sort them by length and spread them over
         threads.  `advance` is told how many more texts are done, each time that some are.
         """
+        texts = check_texts(texts)
         vectors = []
         for start in range(0, len(texts), OBSERVE_TEXTS):
             piece = texts[start : start + OBSERVE_TEXTS]
@@ -122,7 +124,8 @@ class Encoder(ABC):
         """The words and weights of one vector, strongest first, at most `top` of them."""
         if len(vector) != 1:
             raise VectorError(f"decode takes one row, not {len(vector)}; index the vectors first")
-        order = np.lexsort((vector.terms, -vector.weights))[:top]
+        most = whole_or_none("top", top, 0)
+        order = np.lexsort((vector.terms, -vector.weights))[:most]
         return [(self.vocabulary[int(vector.terms[i])], float(vector.weights[i])) for i in order]
 
 
@@ -168,10 +171,13 @@ class Settings:
             "max_memory",
         ):
             value = getattr(self, name)
-            if value is None and name != "max_length":
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise EncoderError(f"{name} must be a whole number of at least 1, not {value!r}")
+            if value is not None or name == "max_length":
+                object.__setattr__(self, name, whole(name, value, error=EncoderError))
+        if self.prune_ratio is not None:
+            ratio = real("prune_ratio", self.prune_ratio, 0, 1, error=EncoderError)
+            object.__setattr__(self, "prune_ratio", ratio)
+        if self.device is not None:  # torch has a type of its own for it
+            object.__setattr__(self, "device", str(self.device))
         if self.pooling not in (None, "max", "sum"):
             raise EncoderError(f'pooling must be "max" or "sum", not {self.pooling!r}')
         if self.precision not in get_args(Precision):
@@ -180,13 +186,17 @@ class Settings:
             )
 
 
-def check_texts(texts: Sequence[str]) -> None:
-    """Raise `EncoderError` naming the first item that is no text, or not Unicode text."""
+def check_texts(texts: Iterable[str]) -> list[str]:
+    """The texts as a list, also those of NumPy and Arrow.
+
+    Raises `EncoderError` naming the first item that is no text, or not Unicode text.
+    """
     if isinstance(texts, str):
         raise EncoderError("give a list of texts, not one text")
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise EncoderError(f"text {number} of the batch is {type(text).__name__}, not a text")
+    checked = []
+    for number, text in enumerate(listed("texts", texts, error=EncoderError)):
+        if type(text) is not str:
+            text = _plain(text, number)
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -194,6 +204,15 @@ def check_texts(texts: Sequence[str]) -> None:
                 f"text {number} of the batch has a lone surrogate ({text[error.start]!a}) at "
                 f"character {error.start}, which is not Unicode text; repair or remove it"
             ) from None
+        checked.append(text)
+    return checked
+
+
+def _plain(text: Any, number: int) -> str:
+    value = text.as_py() if hasattr(text, "as_py") else text
+    if not isinstance(value, str):
+        raise EncoderError(f"text {number} of the batch is {type(text).__name__}, not a text")
+    return str(value)
 
 
 def strongest(vectors: SparseVectors, count: int | None) -> SparseVectors:

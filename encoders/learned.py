@@ -5,7 +5,7 @@ Positions of special tokens count for the head "mlm"; padding never does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -61,19 +61,17 @@ def restore(
     vocabulary: Vocabulary,
     term_columns: Mapping[str, npt.NDArray[Any]],
     source: str | None,
-    device: str | None,
-    batch_size: int | None,
+    settings: Settings,
 ) -> LearnedEncoder:
     """The encoder of an index, from `source` or from where it was."""
     try:
         name, recorded_hash = identity["name"], identity["content_hash"]
         precision = next(p for p, kept in _PRECISIONS.items() if kept == identity["precision"])
-        settings = Settings(
-            identity["max_length"],
+        settings = replace(
+            settings,
+            max_length=identity["max_length"],
             document_terms=identity["document_terms"],
             query_terms=identity["query_terms"],
-            device=device,
-            batch_size=batch_size,
             precision=precision,
         )
         recorded, method = identity["source"], identity["method"]
@@ -208,14 +206,19 @@ class LearnedEncoder(Encoder):
             "vocabulary_hash": self._vocabulary_hash,
         }
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        from lsr.encoders.pickling import reduced
+
+        return reduced(self, self._settings)
+
     def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
         return self._encode(False, texts, self._settings.document_terms, advance)
 
-    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """Weights of documents, at most `document_terms` a row."""
-        return self.observe(texts)
+        return self._encode(False, texts, self._settings.document_terms)
 
-    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """Weights of queries, at most `query_terms` a row."""
         return self._encode(True, texts, self._settings.query_terms)
 
@@ -248,15 +251,15 @@ class LearnedEncoder(Encoder):
         return self._tokens.size
 
     def _encode(
-        self, queries: bool, texts: Sequence[str], most: int | None, advance: Advance | None = None
+        self, queries: bool, texts: Iterable[str], most: int | None, advance: Advance | None = None
     ) -> SparseVectors:
+        texts = check_texts(texts)
         layout = self._layout
         side, tokens = layout.document, self._tokens
         if queries:
             side, tokens = layout.query, self._query_tokens
         if side.needs_model:
             folder = layout.query_folder if queries else layout.document_folder
-            check_texts(texts)
             rows = self._model(folder, side, queries).rows(side, tokens, texts, advance)
         elif side.head == "table" and (table := self._table) is not None:
             rows = [nonzero(own, table[own]) for own in tokens.own(texts)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from lsr.arguments import named, real
 from lsr.data.builtin import MODELS
 from lsr.errors import EncoderError
 
@@ -29,11 +30,31 @@ def split_name(name: str) -> list[str]:
     while pieces:
         for count in range(len(pieces), 0, -1):
             part = "+".join(pieces[:count])
-            if count == 1 or Path(part).expanduser().is_dir():
+            folders = (part, part.partition(":")[2])  # with METHOD: before it, too
+            if count == 1 or any(f and Path(f).expanduser().is_dir() for f in folders):
                 break
         parts.append(part)
         del pieces[:count]
     return parts
+
+
+def lasting_name(name: str | PathLike[str]) -> str:
+    """A name that finds the same encoder later: its folders are absolute."""
+    parts = split_name(named("an encoder", name, error=EncoderError))
+    return "+".join(_absolute(part) for part in parts)
+
+
+def _absolute(part: str) -> str:
+    """A part's name, whole or after METHOD: and before a comma, with absolute folders."""
+    if part in MODELS:
+        return part
+    if part and Path(part).expanduser().is_dir():
+        return str(Path(part).expanduser().absolute())
+    for mark in (":", ","):
+        before, found, after = part.partition(mark)
+        if found:
+            return f"{_absolute(before) if mark == ',' else before}{mark}{_absolute(after)}"
+    return part
 
 
 def kind_of_folder(name: str) -> str | None:
@@ -79,20 +100,13 @@ def parse_weights(weights: Mapping[str, float] | str, names: Sequence[str]) -> d
                 f"there is nothing called {name!r} to weigh here; give weights for "
                 f"{', '.join(names)}"
             )
-        if not (_is_number(weight) and math.isfinite(weight) and weight >= 0):
-            raise EncoderError(
-                f"the weight of {name} must be a finite number of at least 0, not {weight!r}"
-            )
+        given[name] = real(f"the weight of {name}", weight, error=EncoderError)
     missing = [name for name in names if name not in given]
     if missing:
         raise EncoderError(f"weights lack {', '.join(missing)}; give one for each")
     if not any(given.values()):
         raise EncoderError("all weights are 0, so nothing would be found; give one above 0")
-    return {name: float(given[name]) for name in names}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return {name: given[name] for name in names}
 
 
 def _parse(text: str, names: Sequence[str]) -> dict[str, float]:

@@ -110,8 +110,7 @@ class Tokens:
 
         Raises `EncoderError` for what is not a text.
         """
-        check_texts(texts)
-        return self._encode(texts, True)
+        return self._encode(check_texts(texts), True)
 
     def own(self, texts: Sequence[str]) -> list[Ids]:
         """Distinct token ids of each text, ascending, without those every text gets added.
@@ -119,8 +118,7 @@ class Tokens:
         A text is read up to `max_length` tokens of its own: no model needs room for others.
         Raises `EncoderError` for what is not a text.
         """
-        check_texts(texts)
-        return [np.unique(ids) for ids in self._encode(texts, False)]
+        return [np.unique(ids) for ids in self._encode(check_texts(texts), False)]
 
     def literal(self, text: str) -> Ids:
         """The distinct ids of what `encode` reads of a text, ascending, special ones left out."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -60,17 +61,13 @@ def restore(
     vocabulary: Vocabulary,
     term_columns: Mapping[str, npt.NDArray[Any]],
     source: str | None,
-    device: str | None,
-    batch_size: int | None,
+    settings: Settings,
 ) -> UhdEncoder:
     """The encoder of an index, from `source` or from where it was."""
     try:
         name, recorded = identity["name"], str(identity["source"])
-        settings = Settings(
-            identity["max_length"],
-            device=device,
-            batch_size=batch_size,
-            precision=identity["precision"],
+        settings = replace(
+            settings, max_length=identity["max_length"], precision=identity["precision"]
         )
     except KeyError as error:
         raise EncoderError(f"the recorded encoder lacks {error}; rebuild the index") from None
@@ -139,17 +136,22 @@ class UhdEncoder(Encoder):
             "precision": self._settings.precision,
         }
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        from lsr.encoders.pickling import reduced
+
+        return reduced(self, self._settings)
+
     def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
-        check_texts(texts)
-        return stack(self.load_model().rows(None, self._tokens, texts, advance))
+        rows = self.load_model().rows(None, self._tokens, check_texts(texts), advance)
+        return stack(rows)
 
-    def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """Binary vectors, `winners` terms a bucket."""
-        return self.observe(texts)
+        return self.observe(check_texts(texts))
 
-    def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
+    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """The same as of documents."""
-        return self.observe(texts)
+        return self.observe(check_texts(texts))
 
     def literal_terms(self, text: str) -> Ids:
         """None: latent terms are no words of a text."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from lsr.arguments import listed, whole
 from lsr.data.queries import read_queries
 from lsr.data.streams import locate
 from lsr.errors import CorpusError, QueryError
@@ -73,8 +75,8 @@ class QueryDifference:
 
 
 def compare_runs(
-    files: Sequence[Path],
-    judgments: str,
+    files: Iterable[str | PathLike[str]],
+    judgments: str | PathLike[str],
     measures: Sequence[str],
     *,
     split: str = "test",
@@ -83,7 +85,7 @@ def compare_runs(
     """Score runs against judgments and test every pair of them.
 
     Args:
-        files: two runs or more, in TREC's form.
+        files: two runs or more, for `read_run`.
         judgments: a BEIR folder or zip, or a file of judgments.
         measures: names for `parse_measures`.
         split: which judgments of a folder or zip.
@@ -92,14 +94,15 @@ def compare_runs(
     Raises `QueryError` for wrong measures and fewer than two runs, `CorpusError` for files that
     cannot be read and for a run without any of the judged queries.
     """
-    if len(files) < 2:
+    paths = [Path(file) for file in listed("runs", files)]
+    if len(paths) < 2:
         raise QueryError("a comparison needs two runs or more; name another")
     wanted = list(dict.fromkeys(str(measure) for measure in parse_measures(measures)))
     if not wanted:
         raise QueryError("no measure to compare by; name some, such as nDCG@10")
     qrels = read_qrels(judgments, split)
-    runs = dict(zip(run_names(files), map(read_run, files), strict=True))
-    for file, run in zip(files, runs.values(), strict=True):
+    runs = dict(zip(run_names(paths), map(read_run, paths), strict=True))
+    for file, run in zip(paths, runs.values(), strict=True):
         if qrels.keys().isdisjoint(run):
             raise CorpusError(
                 f"{file} answers none of the {len(qrels):,} queries judged in {judgments}; "
@@ -116,7 +119,7 @@ def compare_runs(
         measures=wanted,
         runs={
             name: _judged(file, qrels, run, values[name])
-            for file, (name, run) in zip(files, runs.items(), strict=True)
+            for file, (name, run) in zip(paths, runs.items(), strict=True)
         },
         tests=tests,
     )
@@ -168,6 +171,7 @@ def largest_differences(
 def as_json(comparison: RunComparison, count: int) -> dict[str, Any]:
     """The comparison as JSON values, with `count` queries won and lost most by each measure."""
     measures = comparison.measures
+    count = whole("count", count, 0)
     differences = {measure: largest_differences(comparison, measure, count) for measure in measures}
     return {
         "dataset": comparison.dataset,

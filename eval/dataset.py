@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from lsr.arguments import named
 from lsr.data.builtin import COLLECTIONS
 from lsr.data.corpus import open_corpus
 from lsr.data.datasets import CATALOGUE, entry_of, find_dataset
@@ -65,7 +67,9 @@ class Dataset:
         return place_of(self.judgments, query, document, self.split)
 
 
-def parts_of(source: str, data: Path | None, progress: type[Progress]) -> dict[str, str]:
+def parts_of(
+    source: str | PathLike[str], data: Path | None, progress: type[Progress]
+) -> dict[str, str]:
     """The datasets that a user names: name -> source for `load_dataset`.
 
     One, but for those that are several in one zip, as CQADupStack is.
@@ -77,6 +81,7 @@ def parts_of(source: str, data: Path | None, progress: type[Progress]) -> dict[s
 
     Raises `CorpusError` when there is no such dataset, and it cannot be downloaded.
     """
+    source = named("a dataset", source, error=CorpusError)
     name = source.removeprefix(IRDS)
     if source in CATALOGUE and not (Path(source) / "qrels").is_dir():
         source = str(find_dataset(source, data, progress))
@@ -93,20 +98,21 @@ def parts_of(source: str, data: Path | None, progress: type[Progress]) -> dict[s
 
 
 def load_dataset(
-    source: str,
+    source: str | PathLike[str],
     split: str | None = None,
     measures: Sequence[str] = (),
     *,
     name: str | None = None,
-    queries: str | None = None,
-    qrels: str | None = None,
+    queries: str | PathLike[str] | None = None,
+    qrels: str | PathLike[str] | None = None,
 ) -> Dataset:
     """Queries and judgments of a BEIR folder or zip or of ir_datasets, or from two files.
 
     Only judged queries are kept.
 
     Args:
-        source: where the documents are, and the rest unless it is given apart.
+        source: where the documents are, and the rest unless it is given apart; as all files, text
+            or a path.
         split: of the judgments; None for the usual one.
         measures: None for the usual ones.
         name: None for that of the source.
@@ -115,6 +121,8 @@ def load_dataset(
     Raises `CorpusError` when they cannot be read or no query is judged, `QueryError` for a
     name that is no measure.
     """
+    source = _lasting(source)
+    queries, qrels = (None if f is None else _lasting(f) for f in (queries, qrels))
     name = name or (source.removeprefix(IRDS) if source.startswith(IRDS) else _name(source))
     entry = entry_of(source if source.startswith(IRDS) else name.partition("/")[0])
     split = split or entry.split
@@ -146,11 +154,12 @@ def load_dataset(
     return _compared(dataset, asked, judged)
 
 
-def split_for_tuning(source: str) -> str | None:
+def split_for_tuning(source: str | PathLike[str]) -> str | None:
     """The judgments of a dataset that are there to tune on: dev, else train.
 
     None where it has neither, or names them otherwise (ir_datasets has them as datasets).
     """
+    source = named("a dataset", source, error=CorpusError)
     for split in () if source.startswith(IRDS) else ("dev", "train"):
         try:
             locate(Path(source), f"qrels/{split}.tsv")
@@ -160,9 +169,17 @@ def split_for_tuning(source: str) -> str | None:
     return None
 
 
-def read_judgments(source: str, split: str) -> dict[str, dict[str, int]]:
+def read_judgments(source: str | PathLike[str], split: str) -> dict[str, dict[str, int]]:
     """The judgments of an ir_datasets id, or of what `read_qrels` reads."""
+    source = named("a dataset", source, error=CorpusError)
     return _irds_qrels(source) if source.startswith(IRDS) else read_qrels(source, split)
+
+
+def _lasting(source: str | PathLike[str]) -> str:
+    """The source of a dataset by an absolute path where it has one: it is read again later."""
+    name = named("a dataset", source, error=CorpusError)
+    path = Path(name)
+    return str(path.absolute()) if path.exists() or in_zip(path) else name
 
 
 def _compared(dataset: Dataset, asked: Mapping[str, str], judged: Qrels) -> Dataset:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
+from lsr.arguments import named
 from lsr.data.datasets import entry_of
 from lsr.data.sources import IRDS
 from lsr.errors import CorpusError
@@ -199,13 +201,17 @@ def joined(name: str, results: Sequence[Result]) -> Result:
 
 
 def evaluate_run(
-    file: Path, judgments: str, split: str | None = None, measures: Sequence[str] = ()
+    file: str | PathLike[str],
+    judgments: str | PathLike[str],
+    split: str | None = None,
+    measures: Sequence[str] = (),
 ) -> Result:
-    """Measure the run of a TREC file, with judgments of a BEIR folder or zip, a file, or irds:ID.
+    """Measure a run of `read_run`, with judgments of a BEIR folder or zip, a file, or irds:ID.
 
     A judged query that the run does not answer counts 0.  Raises `CorpusError` for files that
     cannot be read, and when no query of the run is judged; `QueryError` for what is no measure.
     """
+    file, judgments = Path(file), named("a dataset", judgments, error=CorpusError)
     name = judgments.removeprefix(IRDS) if judgments.startswith(IRDS) else Path(judgments).name
     name = name if judgments.startswith(IRDS) else name.partition(".")[0]
     entry = entry_of(judgments if judgments.startswith(IRDS) else name)

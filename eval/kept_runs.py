@@ -1,9 +1,10 @@
 """Runs that are kept beside their index, so that no query is encoded twice.
 
-    INDEX.runs = built.json  (KEY.trec.gz KEY.json)*
+    INDEX.runs = built.json  (KEY.jsonl.gz KEY.json)*
 
-A run is a TREC file; its JSON is written last, names the checksum of the file and holds the
-milliseconds of each query and the circumstances of the measurement.
+A run is JSON lines (`lsr.eval.runs`), which hold any id.  Its KEY.json is written last, names the
+checksum of the file and holds the milliseconds of each query and the circumstances of the
+measurement.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def keep(index: Path, key: str, found: KeptRun) -> None:
     """Keep a run; it is there when this returns, or not at all."""
     folder = folder_of(index)
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{key}.trec.gz"
+    file = folder / f"{key}.jsonl.gz"
     write_run(file, ((q, list(row), row.values()) for q, row in found.run.items()), "lsr")
     body = {
         "run": checksum_file(file),
@@ -76,7 +77,7 @@ def kept(index: Path, key: str, queries: Sequence[str]) -> KeptRun | None:
         if not seal_holds(text):
             return None
         body = json.loads(text)
-        file = folder / f"{key}.trec.gz"
+        file = folder / f"{key}.jsonl.gz"
         if checksum_file(file) != body["run"]:
             return None
         found = read_run(file) if body["found"] else {}  # no lines are an error elsewhere

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from lsr.data.records import BadRecord, as_id
 from lsr.errors import QueryError
 from lsr.eval.results import Qrels, Run, Scores
 
 if TYPE_CHECKING:
     from ir_measures import Measure
+
+T = TypeVar("T")
 
 # trec_eval's names -> ir-measures' own.
 _TREC_NAMES = {
@@ -49,30 +52,43 @@ def scores(qrels: Qrels, run: Run, measures: Sequence[str]) -> Scores:
 
     Args:
         qrels: query id -> document id -> grade; 1 and more is relevant.
-        run: query id -> document id -> score, higher is better, in any order.
+        run: query id -> document id -> score, higher is better, in any order.  Ids of both may be
+            integers, see `as_id`.
         measures: names for `parse_measures`.
 
     Returns:
         `Scores` by ir-measures' names, in the order of `measures`.
 
-    Raises `QueryError` for a name that is no measure, and for scores that are not finite.
+    Raises `QueryError` for a name that is no measure, for what is no id, and for scores that are
+    not finite.
     """
     import ir_measures
 
     parsed = parse_measures(measures)
-    answers = {query: dict(run[query]) for query in qrels if run.get(query)}
+    judged, answered = _by_id(qrels), _by_id(run)
+    answers = {query: answered[query] for query in judged if answered.get(query)}
     _check_finite(answers)
     try:
-        found = ir_measures.calc(
-            parsed, {query: dict(judged) for query, judged in qrels.items()}, answers
-        )
+        found = ir_measures.calc(parsed, judged, answers)
     except (ValueError, RuntimeError) as error:
         # Measures whose implementation is a package of its own.
         raise QueryError(f"ir_measures cannot compute {', '.join(measures)}: {error}") from error
-    per_query: dict[str, dict[str, float]] = {str(m): dict.fromkeys(qrels, 0.0) for m in parsed}
+    per_query: dict[str, dict[str, float]] = {str(m): dict.fromkeys(judged, 0.0) for m in parsed}
     for metric in found.per_query:
         per_query[str(metric.measure)][metric.query_id] = float(metric.value)
     return Scores({str(m): float(found.aggregated[m]) for m in parsed}, per_query)
+
+
+def _by_id(rows: Mapping[Any, Mapping[Any, T]]) -> dict[str, dict[str, T]]:
+    """Rows of documents by the ids of queries, as strings."""
+
+    def name(value: Any) -> str:
+        return value if type(value) is str else as_id(value)
+
+    try:
+        return {name(q): {name(d): value for d, value in row.items()} for q, row in rows.items()}
+    except BadRecord as error:
+        raise QueryError(f"a row of the run or of the judgments {error}") from None
 
 
 def _check_finite(run: Run) -> None:

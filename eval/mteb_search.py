@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import numpy as np
 import lsr
 from lsr.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lsr.encoders.known import known
+from lsr.encoders.names import lasting_name
 from lsr.errors import EncoderError, LsrError, QueryError
 from lsr.files import checksum_bytes
 from lsr.hits import Hits
@@ -53,14 +54,16 @@ class LsrSearch:
                 f"the encoder {encoder.name!r} is made already, so {', '.join(settings)} cannot "
                 "be set; give its name instead"
             )
-        self._name = None if isinstance(encoder, Encoder) else fspath(encoder)
+        self._name = None if isinstance(encoder, Encoder) else lasting_name(encoder)
         self._settings = settings
         self._encoder = encoder if isinstance(encoder, Encoder) else self._load()
         self._spent = False
         self._index: Index | None = None
         self.mteb_model_meta = _meta(self._encoder)
         self._keeps = folder is not None
-        self._folder = Path(tempfile.mkdtemp(prefix="lsr-mteb-") if folder is None else folder)
+        self._folder = Path(
+            tempfile.mkdtemp(prefix="lsr-mteb-") if folder is None else folder
+        ).absolute()
         if not self._keeps:
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 

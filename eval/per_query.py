@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 
 from lsr.errors import LsrError
@@ -10,10 +11,10 @@ from lsr.eval.results import Result
 from lsr.files import write_atomically
 
 
-def write_per_query(path: Path, results: Sequence[Result]) -> None:
+def write_per_query(path: str | PathLike[str], results: Sequence[Result]) -> None:
     """Write `per_query`, all or nothing; raises `LsrError` when the file cannot be written."""
     try:
-        write_atomically(path, per_query(results))
+        write_atomically(Path(path), per_query(results))
     except OSError as error:
         raise LsrError(f"{path} cannot be written: {error.strerror or error}") from error
 

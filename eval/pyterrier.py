@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lsr.encoders import DEFAULT_ENCODER, Encoder
+from lsr.encoders.names import lasting_name
 from lsr.errors import CorpusError, LsrError, QueryError
 from lsr.retrieval import Index
 from lsr.vectors import SparseVectors
@@ -46,8 +48,8 @@ class LsrIndexer(pt.Indexer):  # type: ignore[misc]  # pyterrier may be absent
         encoder: str | PathLike[str] | Encoder = DEFAULT_ENCODER,
         **options: Any,
     ) -> None:
-        self.path = path
-        self.encoder = encoder if isinstance(encoder, Encoder) else fspath(encoder)
+        self.path = Path(path).absolute()
+        self.encoder = encoder if isinstance(encoder, Encoder) else lasting_name(encoder)
         self.options = options
 
     def index(self, iter: Iterable[Mapping[str, Any]], **_: Any) -> Index:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,26 @@ from lsr.eval.markdown import markdown
 from lsr.eval.page import page
 from lsr.eval.per_query import per_query
 from lsr.eval.results import Result
-from lsr.eval.runs import RunRow, file_name, write_run
+from lsr.eval.runs import RunRow, file_name, suffix_for, write_run
 from lsr.eval.summary import Summary, summarize
 from lsr.files import write_atomically
 from lsr.progress import Progress, Silent
 
 
 def write_report(
-    place: Path, results: Sequence[Result], command: str, *, progress: type[Progress] = Silent
+    place: str | PathLike[str],
+    results: Iterable[Result],
+    command: str,
+    *,
+    progress: type[Progress] = Silent,
 ) -> None:
     """Write the report of any mix of datasets and encoders into the directory `place`.
 
     `report.html` (one page that needs no other file), `report.md`, `results.json`,
     `per_query.parquet` (dataset, encoder, query, measure, value) and, for each result,
-    `runs/DATASET.ENCODER.trec`.  Each file appears complete or not at all, the page last; files
-    of an earlier report are replaced.  The same results give the same bytes.
+    `runs/DATASET.ENCODER.trec` (`.jsonl` where ids have white space).  Each file appears complete
+    or not at all, the page last; files of an earlier report are replaced.  The same results give
+    the same bytes.
 
     Args:
         place: made when it is not there.
@@ -39,6 +45,7 @@ def write_report(
     Raises `LsrError` when there are no results, two of one encoder on one dataset, or a file
     cannot be written; `QueryError` when encoders were scored on different queries of a dataset.
     """
+    place, results = Path(place), list(results)
     summary = summarize(results, command, progress)
     files = {
         "per_query.parquet": per_query(results),
@@ -110,7 +117,7 @@ def _rows(result: Result) -> Iterator[RunRow]:
 
 
 def _run_names(results: Sequence[Result]) -> list[str]:
-    """DATASET.ENCODER.trec, with a number where two would be one file."""
+    """DATASET.ENCODER and what follows, with a number where two would be one file."""
     names: list[str] = []
     taken: set[str] = set()
     for result in results:
@@ -120,5 +127,5 @@ def _run_names(results: Sequence[Result]) -> list[str]:
             count += 1
             name = f"{stem}~{count}"
         taken.add(name.lower())
-        names.append(f"{name}.trec")
+        names.append(f"{name}{suffix_for(result.run)}")
     return names

@@ -1,25 +1,43 @@
-"""Runs: what a system retrieved for each query, as a TREC file."""
+"""Runs: what a system retrieved for each query, in TREC's form or as JSON lines.
+
+TREC's form has six columns: query, Q0, document, rank from 1, score, tag.  Other programs read it,
+and it holds no ids with white space.  JSON lines hold any id; a file is one by its name, `.jsonl`:
+
+    LINE = {"query": ID, "hits": {ID: number, …}}       documents best first
+
+Either may be compressed (.gz, .zst).
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from io import TextIOWrapper
+from os import PathLike
 from pathlib import Path
-from typing import SupportsFloat, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias
 
-from lsr.data.records import BadRecord, checked_id, decode
+from lsr.data.records import BadRecord, as_id, parse_json, unique_fields
 from lsr.data.streams import LineStream, compressed
 from lsr.errors import CorpusError, LsrError, QueryError
+from lsr.eval import trec
+from lsr.eval.results import Run
+
+if TYPE_CHECKING:
+    from lsr.retrieval import Index
 
 # (query id, document ids best first, their scores)
-RunRow: TypeAlias = tuple[str, Sequence[str], Iterable[SupportsFloat]]
+RunRow: TypeAlias = tuple[Any, Iterable[Any], Iterable[SupportsFloat]]
 
+TREC, JSON_LINES = ".trec", ".jsonl"
 
 _LONGEST_NAME = 60  # of a dataset or encoder in a file's name
+# As strtod reads it, less what is no finite decimal.
+_SCORE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def file_name(name: str) -> str:
@@ -27,23 +45,74 @@ def file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+=,@-]", "_", name)[:_LONGEST_NAME].lstrip(".") or "_"
 
 
-def write_run(path: str | Path, rows: Iterable[RunRow], tag: str) -> None:
-    """Write a run in TREC's six columns: query, Q0, document, rank from 1, score, tag.
+def is_json_lines(path: str | PathLike[str]) -> bool:
+    """Whether a run is JSON lines by the name of its file, compressed or not."""
+    return LineStream(Path(path)).suffix == JSON_LINES
+
+
+def check_ids(
+    path: str | PathLike[str], queries: Iterable[str] = (), documents: Iterable[str] = ()
+) -> None:
+    """Refuse a run file whose form cannot hold some ids, before the work for it.
+
+    Raises `QueryError` naming the first id in the way, and the form that holds it.
+    """
+    if is_json_lines(path):
+        return
+    for query in queries:
+        _check_word(path, "query", query)
+    for document in documents:
+        _check_word(path, "document", document)
+
+
+def check_ids_of(path: str | PathLike[str], index: Index) -> None:
+    """As `check_ids`, for all documents of an index, in one pass over their bytes."""
+    import pyarrow.compute as pc
+
+    if is_json_lines(path):
+        return
+    ids = index.ids
+    spaced = pc.index(pc.match_substring_regex(ids, trec.NO_WORD), True).as_py()
+    if spaced >= 0:
+        check_ids(path, documents=[ids[spaced].as_py()])
+
+
+def suffix_for(run: Run) -> str:
+    """The end of a run's file name: `TREC` where that form holds all of its ids."""
+    held = all(
+        trec.problem(query, first=True) is None
+        and all(trec.problem(document, first=False) is None for document in hits)
+        for query, hits in run.items()
+    )
+    return TREC if held else JSON_LINES
+
+
+def write_run(path: str | PathLike[str], rows: Iterable[RunRow], tag: str) -> None:
+    """Write a run as JSON lines where the file's name says so, and else in TREC's form.
 
     Rows are written as they come.  The file appears complete or not at all: it is written
     under a temporary name beside `path`, flushed to disk and renamed; compressed where its
-    name ends in .gz or .zst.  Scores are written as
-    the shortest decimals that read back as the same float64.
+    name ends in .gz or .zst.  Scores are written as the shortest decimals that read back as the
+    same float64.  A query without documents has no line.
 
-    Raises `QueryError` for ids or a tag with white space and for scores that are not finite;
-    `LsrError` when the file cannot be written.
+    Args:
+        tag: the last column of TREC's form.
+
+    Raises `QueryError` for what is no id, for an id or a tag with white space in TREC's form, for
+    a document that a query has twice and for scores that are not finite; `LsrError` when the file
+    cannot be written.
     """
     path = Path(path)
-    _check_word("the tag", tag)
+    if is_json_lines(path):
+        lines = _json_lines(rows)
+    else:
+        if tag.split() != [tag]:
+            raise QueryError(f"the tag {tag!r} is empty or has white space; give one word")
+        lines = _trec_lines(path, rows, tag)
     try:
         if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing to replace
-            with path.open("w", encoding="utf-8", newline="\n") as out:
-                _write(out, rows, tag)
+            with path.open("w", encoding="utf-8", newline="\n") as device:
+                device.writelines(lines)
             return
         target = path.resolve()  # renaming over a link would replace the link
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
@@ -53,7 +122,7 @@ def write_run(path: str | Path, rows: Iterable[RunRow], tag: str) -> None:
                     stream = compressed(file, target.name, closing)
                     out = TextIOWrapper(stream, "utf-8", newline="\n")
                     closing.callback(out.detach)  # flushes; its end would close the file too
-                    _write(out, rows, tag)
+                    out.writelines(lines)
                 os.fsync(file.fileno())
             partial.replace(target)
         finally:
@@ -62,35 +131,31 @@ def write_run(path: str | Path, rows: Iterable[RunRow], tag: str) -> None:
         raise LsrError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def read_run(path: str | Path) -> dict[str, dict[str, float]]:
-    """The run of a file in TREC's six columns, which may be compressed (.gz, .zst).
+def read_run(path: str | PathLike[str]) -> dict[str, dict[str, float]]:
+    """The run of a file in TREC's form, or of JSON lines by the file's name.
+
+    TREC's files are read as by trec_eval (`lsr.eval.trec`): six columns, of which ranks and tags
+    are not read, nor what follows the tag.
 
     Returns:
-        query id -> document id -> score.  Ranks are not read: measures rank by score, and
+        query id -> document id -> score, in the order of the file.  Measures rank by score, and
         equal scores by id, as trec_eval does.
 
-    Raises `CorpusError` naming the line of other columns, of a score that is no finite number,
-    and of a document that a query has already; and when there are no lines.
+    Raises `CorpusError` naming the line of other columns or fields, of a score that is no finite
+    number, and of a document that a query has already; and when there are no lines.
     """
     stream = LineStream(Path(path))
+    parse = _parse_json if is_json_lines(path) else _parse_trec
     run: dict[str, dict[str, float]] = {}
     for number, line in stream.lines():
         try:
-            cells = decode(line).split()
-            if not cells:
-                continue
-            if len(cells) != 6:
-                raise BadRecord(
-                    f"has {len(cells)} columns instead of query, Q0, document, rank, score, tag; "
-                    "complete the line"
-                )
-            query, document = checked_id(cells[0]), checked_id(cells[2])
-            found = run.setdefault(query, {})
-            if document in found:
-                raise BadRecord(
-                    f"repeats the document {document!r} for query {query!r}; keep one of its lines"
-                )
-            found[document] = _score(cells[4])
+            for query, document, score in parse(number, line):
+                found = run.setdefault(query, {})
+                if document in found:
+                    raise BadRecord(
+                        f"repeats the document {document!r} for query {query!r}; keep it once"
+                    )
+                found[document] = score
         except BadRecord as error:
             raise CorpusError(f"{stream.where}, line {number} {error}") from None
     if not run:
@@ -98,35 +163,84 @@ def read_run(path: str | Path) -> dict[str, dict[str, float]]:
     return run
 
 
-def _score(text: str) -> float:
-    try:
-        score = float(text)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score) or "_" in text:
+def _parse_trec(number: int, line: bytes) -> Iterator[tuple[str, str, float]]:
+    cells = trec.columns(line)
+    if not cells:
+        return
+    if len(cells) < 6:
+        raise BadRecord(
+            f"has {len(cells)} columns instead of query, Q0, document, rank, score, tag; "
+            "complete the line"
+        )
+    score = float(cells[4]) if _SCORE.fullmatch(cells[4]) else math.nan
+    yield as_id(cells[0]), as_id(cells[2]), _finite(score, cells[4])
+
+
+def _parse_json(number: int, line: bytes) -> Iterator[tuple[str, str, float]]:
+    record = parse_json(number, line, unique_fields)
+    if record is None:
+        return
+    hits = record.get("hits")
+    if "query" not in record or not isinstance(hits, dict):
+        raise BadRecord('is no query of a run; give it as {"query": id, "hits": {id: score, …}}')
+    query = as_id(record["query"])
+    for document, value in hits.items():
+        try:
+            score = float(value) if type(value) in (int, float) else math.nan
+        except OverflowError:
+            score = math.nan
+        yield query, as_id(document), _finite(score, json.dumps(value))
+
+
+def _finite(score: float, text: str) -> float:
+    if not math.isfinite(score):
         raise BadRecord(f"has the score {text[:40]!r}; scores are finite numbers")
     return score
 
 
-def _write(out: TextIO, rows: Iterable[RunRow], tag: str) -> None:
-    for query, documents, scores in rows:
-        _check_word("the query id", query)
+def _trec_lines(path: Path, rows: Iterable[RunRow], tag: str) -> Iterator[str]:
+    for query, hits in _checked(rows):
+        _check_word(path, "query", query)
+        for rank, (document, score) in enumerate(hits.items(), 1):
+            _check_word(path, "document", document)
+            yield f"{query} Q0 {document} {rank} {score!r} {tag}\n"
+
+
+def _json_lines(rows: Iterable[RunRow]) -> Iterator[str]:
+    for query, hits in _checked(rows):
+        if hits:
+            yield json.dumps({"query": query, "hits": hits}, ensure_ascii=False) + "\n"
+
+
+def _checked(rows: Iterable[RunRow]) -> Iterator[tuple[str, dict[str, float]]]:
+    """The id of each query, and its documents' ids and scores; raises `QueryError`."""
+    for given, documents, scores in rows:
+        try:
+            query = as_id(given)
+            ids = [as_id(document) for document in documents]
+        except BadRecord as error:
+            raise QueryError(f"a row of the run {error}") from None
         values = [float(score) for score in scores]
-        if len(values) != len(documents):
+        if len(values) != len(ids):
             raise QueryError(
-                f"query {query!r} has {len(documents)} documents and {len(values)} scores; "
-                "give one each"
+                f"query {query!r} has {len(ids)} documents and {len(values)} scores; give one each"
             )
-        for rank, (document, score) in enumerate(zip(documents, values, strict=True), 1):
-            _check_word("the document id", document)
+        hits = dict(zip(ids, values, strict=True))
+        if len(hits) < len(ids):
+            twice = next(document for document in ids if ids.count(document) > 1)
+            raise QueryError(f"query {query!r} has the document {twice!r} twice; give it once")
+        for document, score in hits.items():
             if not math.isfinite(score):
                 raise QueryError(
                     f"query {query!r} gives document {document!r} the score {score}; "
                     "scores of a run must be finite"
                 )
-            out.write(f"{query} Q0 {document} {rank} {score!r} {tag}\n")
+        yield query, hits
 
 
-def _check_word(what: str, value: str) -> None:
-    if value.split() != [value]:
-        raise QueryError(f"{what} {value!r} is empty or has white space; a run needs plain words")
+def _check_word(path: str | PathLike[str], of: str, identifier: str) -> None:
+    if (wrong := trec.problem(identifier, first=of == "query")) is not None:
+        raise QueryError(
+            f"the {of} id {identifier[:80]!r} {wrong}, which a TREC run cannot hold; write the run "
+            f"as JSON lines, {Path(path).name.partition('.')[0]}{JSON_LINES}"
+        )

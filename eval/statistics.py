@@ -21,6 +21,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from lsr.arguments import whole
 from lsr.errors import QueryError
 from lsr.eval.results import Scores
 
@@ -173,7 +174,8 @@ def randomization_test(differences: Values, *, draws: int = DRAWS, seed: int = 0
     eights = np.pad(sizes, (0, -len(sizes) % 8)).reshape(-1, 8)
     tables = eights @ signs.T
     every = np.arange(len(tables))
-    generator = np.random.default_rng(seed)
+    draws = whole("draws", draws)
+    generator = np.random.default_rng(whole("seed", seed, 0))
     extreme = 0
     for rows in _chunks(draws, len(tables)):
         patterns = generator.integers(0, 256, (rows, len(tables)), np.uint8)
@@ -226,7 +228,8 @@ def bootstrap_interval(
     if mean < 0:  # b against a is exactly a against b with the signs changed
         mirrored = bootstrap_interval(-data, level=level, resamples=resamples, seed=seed)
         return Interval(-mirrored.high, -mirrored.low)
-    generator = np.random.default_rng(seed)
+    resamples = whole("resamples", resamples)
+    generator = np.random.default_rng(whole("seed", seed, 0))
     means = np.concatenate(
         [
             data[generator.integers(0, len(data), (rows, len(data)))].mean(axis=1)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from lsr.arguments import whole
 from lsr.errors import DenseCorrupt, IndexCorrupt, IndexFormatError, QueryError
 from lsr.files import checksum_bytes, steady, sync
 from lsr.index import faiss_files
@@ -202,8 +203,7 @@ class DenseSide:
         Raises `QueryError` for queries of another shape or not finite, and `DenseCorrupt` for
         vectors that are not finite.
         """
-        if k < 1 or threads < 1:
-            raise QueryError(f"k and threads must be at least 1, not {k} and {threads}")
+        k, threads = whole("k", k), whole("threads", threads)
         queries = self._checked(queries)
         if not self.documents:
             return [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in queries]

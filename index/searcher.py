@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from lsr.arguments import whole
 from lsr.errors import IndexCorrupt, QueryError
 from lsr.index import _kernels
 from lsr.index.columns import Columns
@@ -128,10 +129,7 @@ class Searcher:
 
         Raises `QueryError` for parameters out of range.
         """
-        if k < 1:
-            raise QueryError(f"k must be at least 1, not {k}")
-        if threads < 1:
-            raise QueryError(f"threads must be at least 1, not {threads}")
+        k, threads = whole("k", k), whole("threads", threads)
         if method not in METHODS:
             raise QueryError(f"there is no search method {method!r}; use {', '.join(METHODS)}")
         if exact_floats and not self._has_floats:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from lsr.errors import IndexCorrupt
+from lsr.errors import IndexCorrupt, first_line
 from lsr.index.columns import ArrowFile, Columns, SortedStrings
 from lsr.index.format import (
     MANIFEST,
@@ -78,7 +79,7 @@ class Segment:
         self._manifest = manifest
         if not all(0 < documents <= WINDOW for documents in entry.windows):
             raise IndexCorrupt(index, f"segment {entry.id} has a window of an impossible size")
-        documents = self._open("documents", 1)
+        self._documents = documents = self._open("documents", 1)
         columns = documents.numbers(0, by_id=np.uint32, position=np.uint32, terms=np.uint32)
         self.positions: npt.NDArray[np.uint32] = columns["position"]
         self.active: npt.NDArray[np.uint32] = columns["terms"]
@@ -103,6 +104,15 @@ class Segment:
             values = self._columns[file].numbers(number, **kinds)
             columns |= {names[name][0]: values[name] for name in names}
         return columns
+
+    def id_column(self) -> pa.Array:
+        """All external ids, large_string over the mapped file."""
+        record = self._documents.read(0)
+        try:
+            record.validate(full=True)  # offsets and UTF-8, before anything goes by them
+        except pa.ArrowException as error:
+            raise IndexCorrupt(self._documents.path, first_line(error)) from None
+        return record.column("id")
 
     def stored(self, document: int) -> tuple[str, str] | None:
         """Title and text of a document, or None when the index keeps no text."""

@@ -9,13 +9,13 @@ with a factor of at most 1 it stays away.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
+from lsr.arguments import real
 from lsr.encoders.names import part_slices
 from lsr.errors import QueryError
 from lsr.retrieval import Index
@@ -57,15 +57,11 @@ def boost(index: Index, queries: SparseVectors, factors: Mapping[str, float]) ->
     """
     if not factors:
         return queries
-    for name, factor in factors.items():
-        if not (math.isfinite(factor) and factor >= 0):
-            raise QueryError(
-                f"the factor of {name} must be a finite number of at least 0, not {factor}"
-            )
+    given = [real(f"the factor of {name}", factor) for name, factor in factors.items()]
     terms = np.array([_term(index, name) for name in factors], np.uint32)
     if np.unique(terms).size < terms.size:
         raise QueryError("a term is boosted twice; give each term once")
-    values = np.array([*factors.values()], np.float64)
+    values = np.array(given, np.float64)
     bounds = _bounds(index, terms)
     return SparseVectors.from_rows(
         _boosted(query.terms, query.weights, terms, values, bounds) for query in queries

@@ -13,15 +13,17 @@ one step; until then the index is the one before, or none.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import lsr
+from lsr.arguments import listed, whole, whole_or_none
 from lsr.collection import Documents, Survey, distinct
 from lsr.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lsr.encoding import encode
@@ -58,9 +60,9 @@ _TAKEN = 4096  # documents brought together at once in the order of the index
 
 
 def build(
-    path: Path,
+    path: str | PathLike[str],
     documents: Documents,
-    encoder: str | Encoder = DEFAULT_ENCODER,
+    encoder: str | PathLike[str] | Encoder = DEFAULT_ENCODER,
     *,
     bits: int = 8,
     keep_floats: bool = False,
@@ -97,12 +99,10 @@ def build(
     Raises `CorpusError` for a bad document or a repeated id, `IndexExists` when the place is
     taken or being written by another process, `LsrError` when it cannot be written.
     """
-    path = path.absolute()
-    how = _Options(
-        bits, keep_floats, order, processors() if threads is None else threads, max_memory, progress
-    )
+    path = Path(path).absolute()
+    how = _Options.of(bits, keep_floats, order, threads, max_memory, progress)
     with _workplace(path, force) as partial:
-        if isinstance(encoder, str):
+        if not isinstance(encoder, Encoder):
             encoder = load_encoder(encoder, threads=threads, **settings)
         vectors = partial / VECTORS
         if read_job(vectors) is None:  # nothing that could be used
@@ -116,7 +116,7 @@ def build(
 
 
 def build_folder(
-    path: Path,
+    path: str | PathLike[str],
     folder: VectorFolder,
     *,
     bits: int = 8,
@@ -132,10 +132,8 @@ def build_folder(
     The other arguments, and the index, are those of `build` with the encoder of the folder.
     Raises `VectorFolderError` too, when the folder is damaged.
     """
-    path = path.absolute()
-    how = _Options(
-        bits, keep_floats, order, processors() if threads is None else threads, max_memory, progress
-    )
+    path = Path(path).absolute()
+    how = _Options.of(bits, keep_floats, order, threads, max_memory, progress)
     with _workplace(path, force) as partial:
         _write_index(partial, Spool(partial / _SPOOL, folder, progress), folder, how)
         publish(partial / _NEW, path)
@@ -143,9 +141,9 @@ def build_folder(
 
 
 def build_vectors(
-    path: Path,
-    ids: Sequence[str],
-    vectors: SparseVectors,
+    path: str | PathLike[str],
+    ids: Iterable[Any],
+    vectors: Any,
     *,
     bits: int = 8,
     keep_floats: bool = False,
@@ -155,20 +153,24 @@ def build_vectors(
     force: bool = False,
     progress: type[Progress] = Silent,
 ) -> None:
-    """Write encoded documents as a new index; `ids` gives one id a row of `vectors`.
+    """Write encoded documents as a new index.
+
+    Args:
+        ids: one a row of `vectors`.
+        vectors: what `SparseVectors.of` takes.
 
     The other arguments are those of `build`.
     """
-    path = path.absolute()
-    how = _Options(
-        bits, keep_floats, order, processors() if threads is None else threads, max_memory, progress
-    )
-    if len(ids) != len(vectors):
-        raise VectorError(f"there are {len(ids)} ids for {len(vectors)} vectors; give one each")
-    names = [document.id for document in distinct({"id": name, "text": ""} for name in ids)]
+    path = Path(path).absolute()
+    how = _Options.of(bits, keep_floats, order, threads, max_memory, progress)
+    rows = SparseVectors.of(vectors)
+    given = listed("ids", ids)
+    if len(given) != len(rows):
+        raise VectorError(f"there are {len(given)} ids for {len(rows)} vectors; give one each")
+    names = [document.id for document in distinct({"id": name, "text": ""} for name in given)]
 
     with _workplace(path, force) as partial:
-        _write_index(partial, InMemory(names, vectors), None, how)
+        _write_index(partial, InMemory(names, rows), None, how)
         publish(partial / _NEW, path)
         shutil.rmtree(partial / VECTORS, ignore_errors=True)
 
@@ -203,7 +205,7 @@ def _workplace(path: Path, force: bool) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class _Options:
-    """How an index is written; see `build`.  Raises `LsrError` for what cannot be."""
+    """How an index is written; see `build`."""
 
     bits: int
     keep_floats: bool
@@ -212,17 +214,32 @@ class _Options:
     max_memory: int
     progress: type[Progress]
 
-    def __post_init__(self) -> None:
-        if self.bits not in (1, 8, 16):
-            raise LsrError(f"weights are stored in 8, 16 or 1 bits, not {self.bits}")
-        if self.bits == 1 and self.keep_floats:
+    @classmethod
+    def of(
+        cls,
+        bits: int,
+        keep_floats: bool,
+        order: str,
+        threads: int | None,
+        max_memory: int,
+        progress: type[Progress],
+    ) -> _Options:
+        """Those that a caller gave; raises `LsrError` for what cannot be."""
+        if whole("bits", bits, error=LsrError) not in (1, 8, 16):
+            raise LsrError(f"weights are stored in 8, 16 or 1 bits, not {bits}")
+        if bits == 1 and keep_floats:
             raise LsrError("with 1 bit weights are all equal and exact; leave out keep_floats")
-        if self.order not in ORDERS:
-            raise LsrError(f"there is no order {self.order!r}; use {' or '.join(ORDERS)}")
-        if self.threads < 1:
-            raise LsrError(f"threads must be at least 1, not {self.threads}")
-        if self.max_memory < 1 << 26:
-            raise LsrError(f"max_memory must be at least 64 MB, not {self.max_memory:,} bytes")
+        if order not in ORDERS:
+            raise LsrError(f"there is no order {order!r}; use {' or '.join(ORDERS)}")
+        wanted = whole_or_none("threads", threads, error=LsrError)
+        return cls(
+            int(bits),
+            keep_floats,
+            order,
+            processors() if wanted is None else wanted,
+            whole("max_memory", max_memory, 1 << 26, error=LsrError),
+            progress,
+        )
 
 
 def _check_equal(documents: Encoded, weight: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, TypeAlias
 
 from lsr.data.corpus import Corpus, Document, document_of
@@ -77,7 +78,7 @@ def distinct(documents: Documents) -> Iterator[Document]:
                 'as {"id": ..., "text": ...}'
             )
         try:
-            document = item if isinstance(item, Document) else document_of(item)
+            document = _checked(item) if isinstance(item, Document) else document_of(item)
         except BadRecord as error:
             raise CorpusError(f"document {number}: {error}") from None
         if document.id in seen:
@@ -89,8 +90,17 @@ def distinct(documents: Documents) -> Iterator[Document]:
         yield document
 
 
+def _checked(document: Document) -> Document:
+    return document_of({"id": document.id, "title": document.title, "text": document.text})
+
+
 def _reading(documents: Iterable[Any]) -> Iterator[Any]:
     """The documents; a source that cannot be read is no fault of the place written to."""
+    if isinstance(documents, str | bytes | PathLike) or not hasattr(documents, "__iter__"):
+        raise CorpusError(
+            f"documents are mappings, one after another, not {type(documents).__name__}; open "
+            "a collection's file by lsr.data.corpus.open_corpus"
+        )
     try:
         yield from documents
     except OSError as error:

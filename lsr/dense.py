@@ -17,6 +17,7 @@ import shutil
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +52,9 @@ _NEW = "new"
 
 
 def add_dense(
-    path: Path,
+    path: str | PathLike[str],
     documents: Documents,
-    encoder: str | DenseEncoder,
+    encoder: str | PathLike[str] | DenseEncoder,
     kind: str = "flat",
     *,
     threads: int | None = None,
@@ -77,7 +78,7 @@ def add_dense(
     it has a dense side or another process is at it, `CorpusError` for documents that are not
     those of the index, `EncoderError`, and `LsrError` when it cannot be written.
     """
-    path = path.absolute()
+    path = Path(path).absolute()
 
     def opened() -> tuple[Manifest, list[Segment]]:
         manifest = Manifest.read(path)
@@ -87,7 +88,7 @@ def add_dense(
     check_kind(kind, manifest.documents)
     if isinstance(documents, Iterator):
         raise LsrError("documents are read twice here; give a list or a corpus, not an iterator")
-    if isinstance(encoder, str):
+    if not isinstance(encoder, DenseEncoder):
         encoder = load_dense(encoder, threads=threads)
     folder = path / DENSE
 

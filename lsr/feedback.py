@@ -30,6 +30,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from lsr.arguments import real, whole
 from lsr.errors import QueryError
 from lsr.fusion import NOTHING, Floats, Ranked
 from lsr.vectors import SparseVectors
@@ -77,20 +78,13 @@ class Feedback:
         if kind == "average" and query is not None:
             raise QueryError("average has no share for the query; use rocchio, or leave it out")
         usual = _USUAL[kind]
-        made = cls(
+        share = usual.query if query is None else query
+        return cls(
             kind,
-            usual.documents if documents is None else documents,
-            usual.terms if terms is None else terms,
-            usual.query if query is None else query,
+            whole("documents", usual.documents if documents is None else documents),
+            whole("terms", usual.terms if terms is None else terms),
+            real("the query's share in feedback", share, 0, 1),
         )
-        if made.documents < 1 or made.terms < 1:
-            raise QueryError(
-                "feedback takes at least 1 document and 1 term, not "
-                f"{made.documents} and {made.terms}"
-            )
-        if not 0 <= made.query <= 1:
-            raise QueryError(f"the query's share in feedback must be 0 to 1, not {made.query}")
-        return made
 
     def share(self, documents: int) -> float:
         """The query's share beside so many documents."""

@@ -29,13 +29,14 @@ Under rrf both mean nothing: it has no score to fall back to.  An empty list giv
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from lsr.arguments import listed, real, whole
 from lsr.errors import QueryError
 
 Method = Literal["rrf", "minmax", "zscore", "tmm", "none"]
@@ -83,7 +84,7 @@ def fuse(
     lists: Sequence[Ranked],
     method: Method = "rrf",
     *,
-    weights: Sequence[float] | None = None,
+    weights: Iterable[float] | None = None,
     missing: Missing = "zero",
     minima: Sequence[float] | None = None,
     k: int,
@@ -99,8 +100,7 @@ def fuse(
 
     Raises `QueryError` for parameters out of range and lists that break the rules of `Ranked`.
     """
-    if k < 1:
-        raise QueryError(f"k must be at least 1, not {k}")
+    k = whole("k", k)
     if method not in METHODS:
         raise QueryError(f"there is no fusion {method!r}; use {', '.join(METHODS)}")
     if missing not in MISSING:
@@ -127,18 +127,16 @@ def fuse(
     return Fused(places[best], scores[best], shares[:, best])
 
 
-def check_weights(weights: Sequence[float] | None, lists: int, method: Method) -> list[float]:
+def check_weights(weights: Iterable[float] | None, lists: int, method: Method) -> list[float]:
     """One weight a list; raises `QueryError` for another number of them or impossible ones."""
     if weights is None:
         return [1.0 if method == "rrf" else 1 / max(lists, 1)] * lists
-    if len(weights) != lists:
-        raise QueryError(f"there are {len(weights)} weights for {lists} lists; give one each")
-    for weight in weights:
-        if not 0 <= weight < math.inf:
-            raise QueryError(f"a weight must be a finite number of at least 0, not {weight}")
-    if lists and not any(weights):
+    each = [real("a weight", weight) for weight in listed("weights", weights)]
+    if len(each) != lists:
+        raise QueryError(f"there are {len(each)} weights for {lists} lists; give one each")
+    if lists and not any(each):
         raise QueryError("all weights are 0, so nothing would be found; give one above 0")
-    return list(weights)
+    return each
 
 
 def union(lists: Sequence[Ranked]) -> tuple[Places, list[npt.NDArray[np.intp]]]:

@@ -10,12 +10,13 @@ and brought to unit length, with a weight.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from lsr.arguments import listed, real, whole, whole_or_none
 from lsr.encoders.dsr import KIND, Slices, densified
 from lsr.errors import QueryError
 from lsr.fusion import Ranked
@@ -50,8 +51,7 @@ class GatedVectors:
             raise QueryError(
                 f"{index.path} has no slices; build it with --encoder {KIND}:splade-tiny"
             )
-        if dimensions < 0:
-            raise QueryError(f"dimensions must be at least 0, not {dimensions}")
+        dimensions = whole("dimensions", dimensions, 0)
         self._index, self._dimensions = index, dimensions
         self._terms = len(index.encoder.vocabulary)
         self.ids: list[str] = []
@@ -73,7 +73,7 @@ class GatedVectors:
 
     def search(
         self,
-        queries: Sequence[str],
+        queries: Iterable[str],
         k: int = 10,
         *,
         weight: float = 1.0,
@@ -89,7 +89,9 @@ class GatedVectors:
         The weights of documents are those the index stores, or those given to it where it keeps
         them; those of queries are not rounded.  Equal scores go by place.
         """
-        texts = list(queries)
+        k, candidates = whole("k", k), whole_or_none("candidates", candidates)
+        weight = real("weight", weight)
+        texts = listed("questions", queries)
         sparse = self._index.encoder.encode_queries(texts)
         slices = densified(sparse, self._terms)
         dense = np.empty((len(texts), 0), np.float32)

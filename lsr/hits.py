@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -167,6 +168,7 @@ class Hits:
         """`why` explains the document at a rank, from 0."""
         self.query, self.documents, self.scores = query, documents, scores
         self._source = index, why  # takes the place of the property
+        self._ranks = range(documents.size)  # as `why` has them
 
     @cached_property
     def ids(self) -> npt.NDArray[np.str_]:
@@ -186,6 +188,7 @@ class Hits:
             "documents": self.documents,
             "scores": self.scores,
             "ids": self.ids,
+            "_ranks": self._ranks,
             # Apart, so that ids and scores can be had when the index is gone.
             "_pickled": self.__dict__.get("_pickled") or pickle.dumps(self._source),
         }
@@ -199,10 +202,17 @@ class Hits:
     def __len__(self) -> int:
         return self.documents.size
 
-    def __getitem__(self, rank: int) -> Hit:
-        if not -len(self) <= rank < len(self):
-            raise IndexError(f"there is no hit {rank}: {len(self)} were found")
-        return Hit(self, rank % len(self))
+    @overload
+    def __getitem__(self, rank: SupportsIndex) -> Hit: ...
+
+    @overload
+    def __getitem__(self, rank: slice) -> Hits: ...
+
+    def __getitem__(self, rank: SupportsIndex | slice) -> Hit | Hits:
+        """The hit at a rank, from 0 or, if negative, from the end; those of a slice as `Hits`."""
+        if isinstance(rank, slice):
+            return self._chosen(rank)
+        return Hit(self, self._rank(rank))
 
     def __iter__(self) -> Iterator[Hit]:
         return (Hit(self, rank) for rank in range(len(self)))
@@ -216,11 +226,26 @@ class Hits:
 
     def explain(self, rank: int) -> Explanation:
         """Why the document at a rank (from 0) has its score."""
-        return self._source[1](rank)
+        return self._source[1](self._ranks[self._rank(rank)])
 
     def stored(self, rank: int) -> tuple[str, str]:
         """Title and text of the document at a rank; empty when the index keeps no text."""
-        return self._source[0].stored_text(int(self.documents[rank])) or ("", "")
+        return self._source[0].stored_text(int(self.documents[self._rank(rank)])) or ("", "")
+
+    def _chosen(self, ranks: slice) -> Hits:
+        chosen = Hits.__new__(Hits)
+        chosen.__dict__.update(self.__dict__)
+        chosen._ranks = self._ranks[ranks]
+        for name in ("documents", "scores", "ids"):
+            if name in self.__dict__:
+                chosen.__dict__[name] = self.__dict__[name][ranks]
+        return chosen
+
+    def _rank(self, rank: SupportsIndex) -> int:
+        number = operator.index(rank)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"there is no hit {number}: {len(self)} were found")
+        return number % len(self)
 
 
 @dataclass(frozen=True, slots=True)

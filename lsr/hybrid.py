@@ -7,12 +7,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 
+from lsr.arguments import listed, whole
 from lsr.errors import FusionError, QueryError
 from lsr.feedback import Feedback, Interpolate, search_again
 from lsr.fusion import (
@@ -74,10 +75,10 @@ class Hybrid:
 
     def __init__(
         self,
-        retrievers: Sequence[Retriever[Any]],
+        retrievers: Iterable[Retriever[Any]],
         fusion: Method | LearnedFusion = DEFAULT_FUSION,
         *,
-        weights: Sequence[float] | None = None,
+        weights: Iterable[float] | None = None,
         missing: Missing = "zero",
         depth: int = DEPTH,
         rescore: bool = False,
@@ -86,21 +87,20 @@ class Hybrid:
     ) -> None:
         self.retrievers = list(retrievers)
         self.names = [retriever.name for retriever in self.retrievers]
-        self.fusion, self.weights, self.missing = fusion, weights, missing
-        self.depth, self.rescore = depth, rescore
+        self.fusion, self.missing = fusion, missing
+        self.weights = None if weights is None else listed("weights", weights)
+        self.depth, self.rescore = whole("depth", depth), rescore
         self.feedback, self.interpolate = feedback, interpolate
         if not self.retrievers or len(set(self.names)) < len(self.names):
             raise QueryError(
                 f"the retrievers are {', '.join(self.names) or 'none'}; give at least one, each "
                 "once"
             )
-        if depth < 1:
-            raise QueryError(f"lists must have a depth of at least 1, not {depth}")
         if isinstance(fusion, LearnedFusion):
             self._check_learned(fusion)
         else:
             fuse([], fusion, missing=missing, minima=[], k=1)
-            check_weights(weights, len(self.names), fusion)
+            check_weights(self.weights, len(self.names), fusion)
         if feedback is not None and not any(r.takes(feedback.kind) for r in self.retrievers):
             raise QueryError(
                 f"none of {', '.join(self.names)} has queries that {feedback.kind} refines; use "
@@ -113,24 +113,23 @@ class Hybrid:
     def search(self, queries: str, k: int = ...) -> Hits: ...  # type: ignore[overload-overlap]  # a str is a sequence of str too
 
     @overload
-    def search(self, queries: Sequence[str], k: int = ...) -> list[Hits]: ...
+    def search(self, queries: Iterable[str], k: int = ...) -> list[Hits]: ...
 
-    def search(self, queries: str | Sequence[str], k: int = 10) -> Hits | list[Hits]:
+    def search(self, queries: str | Iterable[str], k: int = 10) -> Hits | list[Hits]:
         """The k best documents for a question, or for each of several.
 
         The scores are fused ones; `explain` says what each retriever gave to them.
         """
-        if k < 1:
-            raise QueryError(f"k must be at least 1, not {k}")
-        texts = [queries] if isinstance(queries, str) else list(queries)
+        k = whole("k", k)
+        texts = [queries] if isinstance(queries, str) else listed("questions", queries)
         hits = [self._hits(answer) for answer in self._answers(texts, k, max(k, self.depth))]
         return hits[0] if isinstance(queries, str) else hits
 
-    def candidates(self, queries: Sequence[str]) -> list[Candidates]:
+    def candidates(self, queries: Iterable[str]) -> list[Candidates]:
         """What would be fused for each question."""
         return [
             Candidates(answer.lists, self._minima(answer.queries))
-            for answer in self._answers(list(queries), 1, self.depth)
+            for answer in self._answers(listed("questions", queries), 1, self.depth)
         ]
 
     def _minima(self, queries: Sequence[Any]) -> list[float]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lsr.arguments import real
 from lsr.encoders import Encoder
 from lsr.encoders.names import parse_weights
 from lsr.errors import FusionError, IndexCorrupt, QueryError
@@ -78,7 +79,7 @@ class Names(NamedTuple):
         if weights is None:
             return None
         names = [{TERMS: self.whole, DENSE: self.dense or DENSE}.get(name, name) for name in chosen]
-        if not isinstance(weights, float | int):
+        if isinstance(weights, str | Mapping):
             parsed = parse_weights(weights, names)
             return [parsed[name] for name in names]
         if len(chosen) != 2 or chosen.count(DENSE) != 1:
@@ -86,9 +87,8 @@ class Names(NamedTuple):
                 "one weight is that of dense vectors beside one other retriever; give one for "
                 f"each of {', '.join(names)}, as NAME=WEIGHT,…"
             )
-        if not 0 <= weights <= 1:
-            raise QueryError(f"the weight of the dense vectors must be 0 to 1, not {weights}")
-        return [float(weights) if name == DENSE else 1.0 - weights for name in chosen]
+        weight = real("the weight of the dense vectors", weights, 0, 1)
+        return [weight if name == DENSE else 1.0 - weight for name in chosen]
 
 
 def of_index(

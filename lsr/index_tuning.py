@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lsr.arguments import whole
 from lsr.eval.dataset import Dataset
 from lsr.eval.measures import parse_measures
 from lsr.eval.results import Scores
@@ -115,6 +116,7 @@ def choose(
     baseline: Any = DEFAULT_FUSION if fusion == LEARNED else fusion
     (parsed,) = parse_measures([measure])
     depth = _DEEPER * parsed.params.get("cutoff", 100)
+    folds = whole("folds", folds)
     split(dataset.queries, folds, seed)  # what cannot be cut must not be found after searching
     names = of_index(index, baseline, retrievers=retrievers).names
     ids = [index.id_of(number) for number in index.numbers(np.arange(len(index))).tolist()]

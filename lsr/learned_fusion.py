@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lsr.arguments import whole
 from lsr.errors import FusionError, first_line
 from lsr.files import read_file, seal_holds, sealed_json, write_atomically
 from lsr.fusion import Fused, Places, Ranked, best_first, union
@@ -61,6 +62,7 @@ class LearnedFusion:
 
         Raises `FusionError` when LightGBM is not installed or no list has a relevant document.
         """
+        trees, leaves = whole("trees", trees), whole("leaves", leaves, 2)
         lightgbm = _lightgbm()
         matrices, labels, sizes = [], [], []
         for lists, grades in examples:
@@ -101,7 +103,7 @@ class LearnedFusion:
         if not places.size:
             return Ranked(places, np.empty(0))
         predicted = self._predict(matrix)
-        best = best_first(predicted, k)
+        best = best_first(predicted, whole("k", k))
         return Ranked(places[best], predicted[best] - self._base)
 
     def fuse(self, lists: Sequence[Ranked], k: int) -> Fused:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from lsr.arguments import listed
+from lsr.data.records import BadRecord, as_id
 from lsr.encoders import DEFAULT_ENCODER, Encoder, restore_encoder
-from lsr.encoders.names import part_slices
+from lsr.encoders.names import lasting_name, part_slices
 from lsr.encoders.words import reader
 from lsr.errors import (
     EncoderError,
@@ -36,6 +38,8 @@ from lsr.index.segment import Segment, open_vocabulary
 from lsr.vectors import SparseVectors
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from lsr.encoders.dense import DenseEncoder
     from lsr.hybrid import Hybrid
 
@@ -112,31 +116,38 @@ class Index:
         cls,
         path: str | PathLike[str],
         documents: Iterable[Any],
-        encoder: str | Encoder = DEFAULT_ENCODER,
+        encoder: str | PathLike[str] | Encoder = DEFAULT_ENCODER,
         **options: Any,
     ) -> Index:
         """Encode documents and write them as a new index at `path`; see `lsr.build.build`."""
         from lsr.build import build  # brings the compiler, which searching does without
 
-        build(Path(path), documents, encoder, **options)
+        build(path, documents, encoder, **options)
         return cls.open(path)
 
     @classmethod
     def from_vectors(
-        cls, path: str | PathLike[str], ids: Sequence[str], vectors: SparseVectors, **options: Any
+        cls, path: str | PathLike[str], ids: Iterable[Any], vectors: Any, **options: Any
     ) -> Index:
-        """Write encoded documents as a new index at `path`; see `lsr.build.build_vectors`."""
+        """Write encoded documents as a new index at `path`; see `lsr.build.build_vectors`.
+
+        `vectors` are what `SparseVectors.of` takes, such as a sparse matrix of SciPy.
+        """
         from lsr.build import build_vectors
 
-        build_vectors(Path(path), ids, vectors, **options)
+        build_vectors(path, ids, vectors, **options)
         return cls.open(path)
 
     def __len__(self) -> int:
         return self.manifest.documents
 
     def __contains__(self, id: object) -> bool:
-        """Whether there is a document with this external id."""
-        return isinstance(id, str) and any(s.ids.find(id) is not None for s in self.segments)
+        """Whether there is a document with this external id; see `get`.
+
+        Raises `QueryError` for what can be no id, such as a float.
+        """
+        wanted = _id(id)
+        return any(segment.ids.find(wanted) is not None for segment in self.segments)
 
     def __enter__(self) -> Index:
         return self
@@ -163,7 +174,7 @@ class Index:
     @overload
     def search(
         self,
-        queries: Sequence[str],
+        queries: Iterable[str],
         k: int = ...,
         *,
         hybrid: str | None = ...,
@@ -174,7 +185,7 @@ class Index:
 
     def search(
         self,
-        queries: str | Sequence[str],
+        queries: str | Iterable[str],
         k: int = 10,
         *,
         hybrid: str | None = None,
@@ -197,10 +208,11 @@ class Index:
         Raises `QueryError` for bad parameters, `EncoderError` when the index's encoder cannot
         be loaded (see `use_encoder`).
         """
-        texts = [queries] if isinstance(queries, str) else list(queries)
+        texts = [queries] if isinstance(queries, str) else listed("questions", queries)
         if hybrid is not None:
             searching = {"method": method, "exact_floats": exact_floats, "threads": threads}
-            return self.hybrid(hybrid, **searching).search(queries, k)
+            fused = self.hybrid(hybrid, **searching).search(texts, k)
+            return fused[0] if isinstance(queries, str) else fused
         hits = self.search_vectors(
             self.encoder.encode_queries(texts),
             k,
@@ -223,27 +235,36 @@ class Index:
 
     def search_vectors(
         self,
-        vectors: SparseVectors,
+        vectors: Any,
         k: int = 10,
         *,
         method: str = "auto",
         exact_floats: bool = False,
         threads: int = 1,
-        queries: Sequence[str] | None = None,
+        queries: Iterable[str] | None = None,
     ) -> list[Hits]:
         """The k best documents for each row of `vectors`; parameters as for `search`.
 
-        `queries`: the texts that the vectors are of, where there are any, for explanations.
+        Args:
+            vectors: what `SparseVectors.of` takes, such as a sparse matrix of SciPy.
+            queries: the texts that the vectors are of, where there are any, for explanations.
         """
-        texts = [None] * len(vectors) if queries is None else queries
-        if len(texts) != len(vectors):
+        rows = SparseVectors.of(vectors)
+        texts: Sequence[str | None] = [None] * len(rows)
+        if queries is not None:
+            texts = listed("queries", queries)
+        if len(texts) != len(rows):
             raise QueryError(
-                f"there are {len(texts)} queries for {len(vectors)} vectors; give one each"
+                f"there are {len(texts)} queries for {len(rows)} vectors; give one each"
             )
-        return self._hits(texts, vectors, k, method, exact_floats, threads)
+        return self._hits(texts, rows, k, method, exact_floats, threads)
 
-    def get(self, id: str) -> StoredDocument:
-        """The document with an external id; raises `QueryError` when there is none."""
+    def get(self, id: Any) -> StoredDocument:
+        """The document with an external id; raises `QueryError` when there is none.
+
+        An integer stands for the id of its digits, as in `build`.
+        """
+        id = _id(id)
         for segment, base in zip(self.segments, self._searcher.bases, strict=False):
             row = segment.ids.find(id)
             if row is not None:
@@ -261,7 +282,7 @@ class Index:
 
     def use_encoder(
         self,
-        source: str | None = None,
+        source: str | PathLike[str] | None = None,
         *,
         device: str | None = None,
         weights: Mapping[str, float] | str | None = None,
@@ -281,7 +302,11 @@ class Index:
         self._encoder = restore_encoder(
             self.manifest.encoder, words, columns, source=source, device=device, weights=weights
         )
-        self._encoder_options = {"source": source, "device": device, "weights": weights}
+        self._encoder_options = {
+            "source": None if source is None else lasting_name(source),
+            "device": device,
+            "weights": weights,
+        }
 
     @property
     def dense(self) -> DenseSide | None:
@@ -302,7 +327,9 @@ class Index:
         assert self._dense_encoder is not None
         return self._dense_encoder
 
-    def use_dense_encoder(self, source: str | None = None, *, device: str | None = None) -> None:
+    def use_dense_encoder(
+        self, source: str | PathLike[str] | None = None, *, device: str | None = None
+    ) -> None:
         """Load the dense side's encoder, from another place than the recorded one if need be.
 
         Raises `EncoderMismatch` when what is there is not the encoder of the dense vectors,
@@ -320,7 +347,10 @@ class Index:
                 f"{self.path / DENSE} and make it again"
             )
         self._dense_encoder = encoder
-        self._dense_encoder_options = {"source": source, "device": device}
+        self._dense_encoder_options = {
+            "source": None if source is None else lasting_name(source),
+            "device": device,
+        }
 
     def word(self, term: int) -> str:
         """The word of a term; `#` and its number when it has none."""
@@ -366,6 +396,13 @@ class Index:
         segment, row = self._place(document)
         return segment.ids[row]
 
+    @property
+    def ids(self) -> pa.ChunkedArray:
+        """All external ids by the documents' numbers, as Arrow strings over the mapped files."""
+        import pyarrow as pa
+
+        return pa.chunked_array([s.id_column() for s in self.segments], pa.large_string())
+
     def stored_text(self, document: int) -> tuple[str, str] | None:
         """Title and text of a document's number, or None when the index keeps no text."""
         segment, row = self._place(document)
@@ -400,16 +437,15 @@ class Index:
         numbers[positions] = np.arange(positions.size, dtype=np.uint32)
         return numbers
 
-    def score(
-        self, vector: SparseVectors, documents: npt.ArrayLike, *, exact_floats: bool = False
-    ) -> Floats:
+    def score(self, vector: Any, documents: npt.ArrayLike, *, exact_floats: bool = False) -> Floats:
         """The scores of documents, by their numbers, for a query of one row, float64.
 
         They are those of a search, and 0 for documents that share no term with the query.
         """
         numbers = np.asarray(documents, np.uint32)
         # A sum of floats depends on its order: by ascending terms, as in a search.
-        return add_up(self._products(vector, numbers, exact_floats)[3].T)
+        row = SparseVectors.of(vector)
+        return add_up(self._products(row, numbers, exact_floats)[3].T)
 
     def explain(
         self,
@@ -553,3 +589,12 @@ def _open_again(
         index._dense, index._dense_problem = None, None
     index._encoder_options, index._dense_encoder_options = options
     return index
+
+
+def _id(value: Any) -> str:
+    if isinstance(value, str):  # what cannot be an id is the id of no document
+        return str(value)
+    try:
+        return as_id(value)
+    except BadRecord as error:
+        raise QueryError(f"the document asked for {error}") from None

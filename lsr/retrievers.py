@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from lsr.arguments import whole
 from lsr.boosting import boost
 from lsr.errors import QueryError
 from lsr.feedback import Feedback, Kind, refine_dense
@@ -152,7 +153,7 @@ class DenseRetriever(Retriever[npt.NDArray[np.float32]]):
     def __init__(self, index: Index, *, threads: int = 1) -> None:
         if index.dense is None:
             raise no_dense(index.path)
-        self.index, self._side, self._threads = index, index.dense, threads
+        self.index, self._side, self._threads = index, index.dense, whole("threads", threads)
         self.name = self._side.encoder["name"]
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -14,10 +14,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
+from lsr.arguments import whole
 from lsr.collection import Documents, distinct
 from lsr.data.corpus import Document
 from lsr.dense import encode_shards, read_vectors, shards_in
@@ -47,9 +49,9 @@ class Fitted:
 
 
 def fit_sae(
-    path: Path,
+    path: str | PathLike[str],
     documents: Documents,
-    dense: str | DenseEncoder,
+    dense: str | PathLike[str] | DenseEncoder,
     *,
     width: int = 4,
     active: int = 32,
@@ -79,13 +81,19 @@ def fit_sae(
     """
     from lsr.encoders.autoencoder_fit import fit  # brings torch
 
-    path = path.absolute()
+    path = Path(path).absolute()
     if isinstance(documents, Iterator):
         raise LsrError("documents are read again here; give a list or a corpus, not an iterator")
-    for name, number in (("width", width), ("active", active), ("sample", sample)):
-        if number < 1:
-            raise EncoderError(f"{name} must be at least 1, not {number}")
-    if isinstance(dense, str):
+    width, active, sample, seed = (
+        whole(name, number, least, error=EncoderError)
+        for name, number, least in (
+            ("width", width, 1),
+            ("active", active, 1),
+            ("sample", sample, 1),
+            ("seed", seed, 0),
+        )
+    )
+    if not isinstance(dense, DenseEncoder):
         dense = load_dense(dense, threads=threads)
     with (
         workplace(

@@ -10,13 +10,15 @@ import html
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
 
+from lsr.arguments import whole
 from lsr.encoders import Encoder, load_encoder
 from lsr.encoders.words import reader
-from lsr.errors import EncoderError, QueryError
+from lsr.errors import EncoderError
 from lsr.hits import Kind
 
 SHOWN = 30
@@ -128,7 +130,7 @@ class TermView:
 
 def look(
     text: str,
-    encoder: str | Encoder = "splade-tiny",
+    encoder: str | PathLike[str] | Encoder = "splade-tiny",
     *,
     query: bool = False,
     top: int = SHOWN,
@@ -146,10 +148,8 @@ def look(
     Raises `EncoderError` when the text cannot be encoded, and for an encoder that weighs terms
     by the statistics of a collection and has seen none; `QueryError` for a bad `top`.
     """
-    wanted: object = top
-    if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
-        raise QueryError(f"top must be a whole number of at least 1, not {top!r}")
-    if isinstance(encoder, str):
+    top = whole("top", top)
+    if not isinstance(encoder, Encoder):
         encoder = load_encoder(encoder, **settings)
         if encoder.gathers_statistics:
             raise EncoderError(

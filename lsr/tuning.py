@@ -13,6 +13,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
+from lsr.arguments import whole
 from lsr.errors import QueryError
 from lsr.eval.measures import parse_measures, scores
 from lsr.eval.results import Qrels
@@ -148,6 +149,7 @@ def split(queries: Iterable[str], folds: int, seed: int) -> list[list[str]]:
     Raises `QueryError` for less than 2 folds and for more folds than queries.
     """
     ordered = sorted(queries)
+    folds, seed = whole("folds", folds, 0), whole("seed", seed, 0)
     if not 2 <= folds <= len(ordered):
         raise QueryError(
             f"{len(ordered)} judged queries cannot be cut into {folds} folds; give 2 to "
@@ -162,8 +164,7 @@ def grid(retrievers: int, steps: int) -> list[Weights]:
 
     Equal weights are the first, also where they are no multiples.
     """
-    if retrievers < 1 or steps < 1:
-        raise QueryError(f"weights need 1 retriever and 1 step, not {retrievers} and {steps}")
+    retrievers, steps = whole("retrievers", retrievers), whole("steps", steps)
     equal = (1 / retrievers,) * retrievers
     # Bars among stars: the gaps between them are all the ways to hand out the steps.
     every = []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.errors import RowError, VectorError
+from lsr.arguments import whole
+from lsr.errors import RowError, VectorError, first_line
 
 MAX_TERM = 2**32 - 1
 
@@ -47,6 +49,60 @@ class SparseVectors:
         vectors = cls.__new__(cls)
         vectors.indptr, vectors.terms, vectors.weights = indptr, terms, weights
         return vectors
+
+    @classmethod
+    def of(cls, value: Any) -> SparseVectors:
+        """The vectors that a value holds: itself, a matrix, or rows.
+
+        Args:
+            value: `SparseVectors`, or several of them; a sparse matrix or array of SciPy, of any
+                form and type of numbers, where entries that stand twice are added up; or what
+                NumPy makes an array of shape (rows, terms) of: arrays, lists of lists, tensors.
+                Weights of zero are left out.
+
+        Raises `VectorError` for all else, `RowError` for rows that break the rules.
+        """
+        if isinstance(value, cls):
+            return value
+        if hasattr(value, "tocsr"):
+            return cls._of_matrix(value)
+        if isinstance(value, Iterator):
+            value = list(value)
+        if isinstance(value, list | tuple) and value and all(isinstance(v, cls) for v in value):
+            return cls.concatenate(value)
+        try:
+            array = np.asarray(value)
+        except Exception as error:  # whatever foreign arrays raise, and rows of several lengths
+            raise VectorError(f"these are no rows of numbers ({first_line(error)})") from None
+        if array.ndim == 1 and array.size == 0:
+            array = array.reshape(0, 0)
+        if array.ndim != 2 or array.dtype.kind not in "fiub":
+            raise VectorError(
+                f"vectors are rows of numbers, shape (rows, terms), not {array.dtype} of shape "
+                f"{array.shape}; give SparseVectors, a sparse matrix of SciPy, or an array"
+            )
+        weights = _floats("weights", array.astype(np.float64))
+        rows, terms = np.nonzero(weights)
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(array)))])
+        return cls(indptr, terms, weights[rows, terms])
+
+    @classmethod
+    def _of_matrix(cls, matrix: Any) -> SparseVectors:
+        if matrix.ndim != 2 or matrix.dtype.kind not in "fiub":
+            raise VectorError(
+                f"vectors are rows of numbers, shape (rows, terms), not {matrix.dtype} of shape "
+                f"{matrix.shape}"
+            )
+        try:
+            # As float64, so that sums of small types do not overflow; a copy, as it is changed.
+            rows = matrix.astype(np.float64).tocsr(copy=True)
+            rows.check_format(full_check=True)
+        except ValueError as error:
+            raise VectorError(f"this is no sparse matrix ({first_line(error)})") from None
+        rows.sum_duplicates()
+        rows.data = _floats("weights", rows.data)
+        rows.eliminate_zeros()
+        return cls(rows.indptr, rows.indices, rows.data)
 
     @classmethod
     def from_rows(cls, rows: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> SparseVectors:
@@ -114,13 +170,14 @@ class SparseVectors:
         return self.indptr.size - 1
 
     def __getitem__(self, rows: int | slice) -> SparseVectors:
-        """One row or a range of rows, as `SparseVectors` over the same memory."""
+        """One row, or some; over the same memory unless a slice has a step."""
         if isinstance(rows, slice):
             start, stop, stride = rows.indices(len(self))
             if stride != 1:
-                raise VectorError("rows can only be sliced with a step of 1")
+                return self.take(np.arange(start, stop, stride))
             stop = max(start, stop)
         else:
+            rows = operator.index(rows)
             start = rows + len(self) if rows < 0 else rows
             if not 0 <= start < len(self):
                 raise IndexError(f"row {rows} of {len(self)}")
@@ -151,8 +208,7 @@ class SparseVectors:
 
     def strongest(self, count: int) -> SparseVectors:
         """Keep the `count` largest weights of each row; of equal ones, the lower terms."""
-        if count < 0:
-            raise VectorError(f"the strongest {count} weights cannot be kept; give 0 or more")
+        count = whole("the number of weights to keep", count, 0, error=VectorError)
         lengths = np.diff(self.indptr)
         if not lengths.size or lengths.max() <= count:
             return self

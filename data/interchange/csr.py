@@ -46,7 +46,7 @@ def write(
     file.write(np.array([source.documents, width, source.postings, 0], "<i8").tobytes())
     places[0] += 8
     done = 0
-    with ids_beside(path, source) as (ids, note):
+    with ids_beside(path, source) as (write_ids, note):
         for chunk in walk(source, "Writing", progress):
             vectors = chunk.vectors
             starts = vectors.indptr[1:] + done
@@ -56,7 +56,7 @@ def write(
                 file.write(data)
                 places[part] += len(data)
             done += vectors.terms.size
-            ids.writelines(f"{identifier}\n".encode() for identifier in chunk.ids)
+            write_ids(chunk.ids)
     return note
 
 

@@ -32,6 +32,7 @@ from lsr.data.records import (
     parse_json,
     record_id,
     record_title,
+    unique_fields,
 )
 from lsr.data.sources import TextSource, read, stop
 from lsr.data.streams import LineStream, compressed
@@ -93,7 +94,7 @@ class LineReader:
 
     def __init__(self, fields: Lines, path: Path, vocabulary: Vocabulary) -> None:
         self._fields, self._vocabulary = fields, vocabulary
-        parser = partial(parse_json, pairs=_distinct)
+        parser = partial(parse_json, pairs=unique_fields)
         self._source = TextSource(LineStream(path), lambda: parser)
 
     @property
@@ -215,12 +216,3 @@ def _joined(*parts: Any) -> Any:
 
 def _json(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadRecord(f"has {twice[:80]!r} twice in one object; keep one of them")
-    return found

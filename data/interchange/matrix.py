@@ -1,6 +1,6 @@
 """What the formats of bare matrices share: rows in groups, ids and words in files beside.
 
-    FILE.ids   = (id "\\n")*             the id of each row
+    FILE.ids   = (id "\\n")*             the id of each row, which has no line ends in it
     FILE.words = (word "\\n")*           the word of each term id
 
 Both are UTF-8 text.  Without them rows are called by their numbers, from 0, and terms have no
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,8 +38,8 @@ def beside(path: Path, suffix: str) -> Path:
 
 
 @contextmanager
-def ids_beside(path: Path, source: Source) -> Iterator[tuple[IO[bytes], str]]:
-    """Write FILE.words, and give FILE.ids to be written: all or nothing.
+def ids_beside(path: Path, source: Source) -> Iterator[tuple[Callable[[Sequence[str]], None], str]]:
+    """Write FILE.words, and give what writes ids to FILE.ids: all or nothing.
 
     Also gives what to tell the user about them.  Raises `LsrError` when there is a FILE.words of
     other vectors and these have none.
@@ -62,7 +63,17 @@ def ids_beside(path: Path, source: Source) -> Iterator[tuple[IO[bytes], str]]:
             note = f"It holds no texts and no ids: {ids_file} has these."
             if words is not None:
                 note += " Its words are left out, as some have line ends in them."
-        yield closing.enter_context(replacing(ids_file)), note
+        file = closing.enter_context(replacing(ids_file))
+        yield partial(_write_ids, file, ids_file), note
+
+
+def _write_ids(file: IO[bytes], path: Path, ids: Sequence[str]) -> None:
+    if not holds_lines(ids):
+        wrong = next(identifier for identifier in ids if not holds_lines([identifier]))
+        raise LsrError(
+            f"{path} has an id a line and cannot hold {wrong[:80]!r}; export to JSON lines or ciff"
+        )
+    file.writelines(f"{identifier}\n".encode() for identifier in ids)
 
 
 def _listed(words: Words | None) -> list[str] | None:

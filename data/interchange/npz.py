@@ -53,12 +53,12 @@ def write(
     short = max(width, source.postings) <= np.iinfo(np.int32).max
     kind = "<i4" if short else "<i8"
     starts = [np.zeros(1, np.int64)]
-    with ids_beside(path, source) as (ids, note), zipfile.ZipFile(file, "w") as archive:
+    with ids_beside(path, source) as (write_ids, note), zipfile.ZipFile(file, "w") as archive:
         with _member(archive, "indices", kind, source.postings) as member:
             for chunk in walk(source, "Writing terms", progress):
                 member.write(chunk.vectors.terms.astype(kind).tobytes())
                 starts.append(chunk.vectors.indptr[1:] + starts[-1][-1])
-                ids.writelines(f"{identifier}\n".encode() for identifier in chunk.ids)
+                write_ids(chunk.ids)
         with _member(archive, "indptr", kind, source.documents + 1) as member:
             member.write(np.concatenate(starts).astype(kind).tobytes())
         with _member(archive, "data", "<f4", source.postings) as member:

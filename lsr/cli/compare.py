@@ -58,7 +58,7 @@ def compare(
     count: int,
     as_json: bool,
 ) -> None:
-    """Test whether runs differ: two or more TREC files on the same judgments.
+    """Test whether runs differ: two or more run files on the same judgments.
 
     \b
     lsr compare bm25.trec splade.trec --qrels nfcorpus.zip

@@ -95,10 +95,10 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     "--run",
     "run_out",
     type=_FILE,
-    metavar="OUT.trec",
-    help="Also write the TREC run; of several, the folder OUT/DATASET.",
+    metavar="OUT.trec|.jsonl",
+    help="Also write the run, as TREC's columns or JSON lines; of several, the folder OUT/DATASET.",
 )
-@click.option("--run-file", type=_FILE, metavar="RUN.trec", help="Measure this run (--qrels).")
+@click.option("--run-file", type=_FILE, metavar="RUN", help="Measure this run (--qrels).")
 @click.option(
     "--per-query",
     type=_FILE,
@@ -289,6 +289,8 @@ class _Experiments:
             encoder = encoder or DEFAULT_ENCODER
             place = place_of_index(root, dataset, encoder, options)
             click.echo(f"{dataset.name}, {encoder}: {place}", err=True)
+        if self.asked["run_out"] is not None and not self.several:
+            _check_run(self.asked["run_out"], dataset, None if options.fresh else place)
         try:
             index = open_index(place, dataset, encoder, options, Progress)
             return evaluate_index(index, dataset, options, command=self.command, progress=Progress)
@@ -297,11 +299,26 @@ class _Experiments:
             raise
 
 
+def _check_run(file: Path, dataset: Dataset, index: Path | None) -> None:
+    """Refuse a run file that cannot hold the ids, before anything is encoded or searched."""
+    from lsr.data.corpus import open_corpus
+    from lsr.data.sources import IRDS
+    from lsr.eval.runs import check_ids, check_ids_of, is_json_lines
+    from lsr.retrieval import Index
+
+    check_ids(file, dataset.queries)
+    if index is not None and index.exists():
+        check_ids_of(file, Index.open(index))
+    # What comes over a network is not read ahead.
+    elif not is_json_lines(file) and not dataset.documents.startswith(IRDS):
+        check_ids(file, documents=(document.id for document in open_corpus(dataset.documents)))
+
+
 def _write_run(place: Path, result: Result, several: bool) -> None:
-    from lsr.eval.runs import file_name, write_run
+    from lsr.eval.runs import file_name, suffix_for, write_run
 
     if several:
-        place = place / result.dataset / f"{file_name(result.encoder)}.trec"
+        place = place / result.dataset / f"{file_name(result.encoder)}{suffix_for(result.run)}"
         place.parent.mkdir(parents=True, exist_ok=True)
     rows = ((query, list(row), row.values()) for query, row in result.run.items())
     write_run(place, rows, "lsr")

@@ -84,7 +84,7 @@ def print_plain(hits: Hits, explain: bool) -> None:
     """Lines for other programs: rank, score, id, title; a snippet; the explanation."""
     for rank, hit in enumerate(hits, 1):
         why = hit.explain()
-        click.echo(f"{rank}\t{hit.score:.4f}\t{hit.id}\t{hit.title}")
+        click.echo(f"{rank}\t{hit.score:.4f}\t{_shown(hit.id)}\t{hit.title}")
         click.echo(f"\t{snippet(hit.text, _words(why))}")
         if explain:
             for line in str(why).splitlines()[1:]:
@@ -110,9 +110,9 @@ def print_table(hits: Hits, explain: bool) -> None:
     for rank, hit in enumerate(hits, 1):
         why = hit.explain()
         parts: list[Any] = [
-            Text.assemble((hit.title, "bold"), ("  " + hit.id, "dim"))
+            Text.assemble((hit.title, "bold"), ("  " + _shown(hit.id), "dim"))
             if hit.title
-            else Text(hit.id, "bold")
+            else Text(_shown(hit.id), "bold")
         ]
         words = _words(why)
         body = Text(snippet(hit.text, words))
@@ -199,3 +199,10 @@ def _longest(names: list[str], width: int) -> int:
     """The length of the longest bar; 0 where the numbers need the room."""
     room = width - _BESIDE_BARS - max(map(len, names))
     return min(20, room) if room >= 4 else 0
+
+
+def _shown(identifier: str) -> str:
+    """An id on one line, and without what a terminal would act on."""
+    return re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda char: ascii(char[0])[1:-1], identifier
+    )

@@ -48,8 +48,8 @@ _BATCH = 256  # queries encoded, searched and written together
     "run_file",
     type=click.Path(path_type=Path),
     callback=writable,
-    metavar="OUT.trec",
-    help="With --queries: the TREC run to write.",
+    metavar="OUT.trec|.jsonl",
+    help="With --queries: the run to write, as TREC's columns or as JSON lines, which hold any id.",
 )
 @hybrid_options
 @click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
@@ -163,11 +163,14 @@ def search_file(
     boosts: Mapping[str, float],
     hybrid: Hybrid | None,
 ) -> int:
-    """Search every query of a file and write a run; return how many there were."""
+    """Search every query of a file and write a run; return how many there were.
+
+    Raises `QueryError` before the search for ids that the run's form cannot hold.
+    """
     from lsr.boosting import boost
     from lsr.data.queries import is_encoded, read_queries, read_query_vectors
     from lsr.errors import QueryError
-    from lsr.eval.runs import write_run
+    from lsr.eval.runs import check_ids, check_ids_of, write_run
     from lsr.progress import Progress
 
     vectors = None
@@ -181,6 +184,8 @@ def search_file(
     else:
         asked = read_queries(queries)
         names = [query.id for query in asked]
+    check_ids(run_file, names)
+    check_ids_of(run_file, index)
     with Progress("Searching", "queries", len(names)) as bar:
 
         def rows() -> Iterator[RunRow]:

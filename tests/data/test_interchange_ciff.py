@@ -187,7 +187,7 @@ def test_bad_lists(tmp_path: Path, case: str) -> None:
 
 BAD_RECORDS = {
     "no id": ([message((1, 0)), RECORDS[1]], "document record 1 has an empty id"),
-    "white space": ([message((2, b"a b")), RECORDS[1]], "record 1 has white space in its id"),
+    "NUL": ([message((2, b"a\0b")), RECORDS[1]], "record 1 has a NUL character in its id"),
     "no UTF-8": ([message((2, b"\xff")), RECORDS[1]], "record 1 has a name that is not UTF-8"),
     "twice": ([RECORDS[1], RECORDS[1]], "record 2 is of document 1, beyond or again"),
     "beyond": ([RECORDS[0], message((1, 2), (2, b"z"))], "is of document 2, beyond or again"),

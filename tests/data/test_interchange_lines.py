@@ -127,7 +127,6 @@ BAD = {
     '{"id": "b", "vector": {"red": true}}': "has weights that are not numbers",
     '{"id": "b", "vector": {"red": null}}': "has weights that are not numbers",
     '{"id": "b", "vector": {"red": [1]}}': "has weights that are not numbers",
-    '{"id": "b c", "vector": {}}': "has white space in its id 'b c'",
     '{"id": 1.5, "vector": {}}': "has a number for an id",
     '{"id": "b", "contents": 3, "vector": {}}': "has a number for a text",
     '{"id": "b", "title": [], "vector": {}}': "has a list for a title",

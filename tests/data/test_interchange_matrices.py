@@ -126,7 +126,7 @@ class TestBeside:
             ("a\nb\nc\nd\ne\n", r"v\.ids has more ids \('e'\) than the 4 rows of v"),
             ("a\nb\na\nd\n", r"v\.ids, line 3 repeats the id 'a'"),
             ("a\n\nc\nd\n", r"v\.ids, line 2 has an empty id"),
-            ("a\nb b\nc\nd\n", r"v\.ids, line 2 has white space in its id"),
+            ("a\nb\0\nc\nd\n", r"v\.ids, line 2 has a NUL character in its id"),
             (b"a\n\xff\nc\nd\n", r"v\.ids, line 2 is not UTF-8"),
         ],
     )

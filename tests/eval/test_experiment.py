@@ -86,20 +86,20 @@ def test_every_query_is_timed_alone_after_a_warm_up(
 
 
 def change_run(file: Path) -> None:
-    file.with_suffix(".trec.gz").write_bytes(b"other")
+    file.with_suffix(".jsonl.gz").write_bytes(b"other")
 
 
 def other_run(file: Path) -> None:
-    write_run(file.with_suffix(".trec.gz"), [("q0", ["d1"], [1.0])], "lsr")
+    write_run(file.with_suffix(".jsonl.gz"), [("q0", ["d1"], [1.0])], "lsr")
 
 
 def cut_run(file: Path) -> None:
-    run = file.with_suffix(".trec.gz")
+    run = file.with_suffix(".jsonl.gz")
     run.write_bytes(run.read_bytes()[:-1])
 
 
 def no_run(file: Path) -> None:
-    file.with_suffix(".trec.gz").unlink()
+    file.with_suffix(".jsonl.gz").unlink()
 
 
 def change_value(file: Path) -> None:
@@ -170,6 +170,8 @@ def test_judged_documents_that_are_missing(index: lsr.Index, dataset: Dataset) -
     assert "d0" in index
     assert "gone" not in index
     assert 7 not in index
+    with pytest.raises(QueryError, match="the document asked for has a number for an id"):
+        7.0 in index  # noqa: B015  # it raises
 
 
 def test_joined_results(index: lsr.Index, dataset: Dataset) -> None:

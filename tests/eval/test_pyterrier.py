@@ -109,7 +109,7 @@ def test_cutoffs(index: lsr.Index) -> None:
     assert (retriever % 5).compile() is retriever
     assert repr(fused) == f"LsrRetriever('{index.path}', num_results=1)"
     retriever.set_parameter("num_results", 0)
-    with pytest.raises(QueryError, match="k must be at least 1, not 0"):
+    with pytest.raises(QueryError, match="k must be a whole number of at least 1, not 0"):
         retriever(TOPICS)
 
 

@@ -98,7 +98,10 @@ def test_reading(tmp_path: Path) -> None:
     ("data", "message"),
     [
         ("q Q0 d 1 2.0\n", "line 1 has 5 columns instead of query, Q0, document, rank, score"),
-        ("q Q0 d 1 2 t\nq Q0 d 2 1 my tag\n", "line 2 has 7 columns"),
+        ("q Q0 d 1 2 t\nq Q0 d 2 1\n", "line 2 has 5 columns"),
+        ("q Q0 d 1 0x1 t\n", "line 1 has the score '0x1'"),
+        ("q Q0 d 1 infinity t\n", "line 1 has the score 'infinity'"),
+        ("q Q0 d 1 \u0661 t\n", "line 1 has the score '\u0661'"),
         ("q Q0 d 1 high t\n", "line 1 has the score 'high'; scores are finite"),
         ("q Q0 d 1 nan t\n", "line 1 has the score 'nan'"),
         ("q Q0 d 1 1e999 t\n", "line 1 has the score '1e999'"),

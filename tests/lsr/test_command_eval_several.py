@@ -271,7 +271,7 @@ def test_a_run_of_its_own(
     out.write_text("1 Q0 d103 1 1.0 t\n1 Q0 d103 2 0.5 t\n")
     answer = run("eval", "--run-file", out, "--qrels", folder)
     assert answer.error == (
-        f"{out}, line 2 repeats the document 'd103' for query '1'; keep one of its lines"
+        f"{out}, line 2 repeats the document 'd103' for query '1'; keep it once"
     )
 
 

@@ -152,7 +152,7 @@ def test_a_file_of_questions(
         (["--interpolate", "both"], 2, "--interpolate says how lists are fused; add --hybrid."),
         (["--hybrid", "--interpolate", "both"], 2, "--interpolate is part of feedback; add --prf."),
         (["--hybrid", "--weight", "much"], 1, "Error: 'much' are no weights"),
-        (["--hybrid", "--weight", "2"], 2, "the weight of the dense vectors must be 0 to 1"),
+        (["--hybrid", "--weight", "2"], 2, "dense vectors must be a finite number from 0 to 1"),
         (["--hybrid", "--depth", "0"], 2, "0 is not in the range x>=1"),
         (["--hybrid", "--fusion", "learned"], 1, "there is no learned fusion"),
         (["--hybrid", "--retrievers", "bm26"], 2, "'bm26' is no retriever of this index"),

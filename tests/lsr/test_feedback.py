@@ -191,10 +191,10 @@ def test_rm3_is_its_formula(
     [
         ("relevance", {}, "no feedback 'relevance'; use average, rocchio, rm3"),
         ("average", {"query": 0.3}, "average has no share for the query"),
-        ("rocchio", {"query": 1.1}, "must be 0 to 1, not 1.1"),
-        ("rocchio", {"query": math.nan}, "must be 0 to 1, not nan"),
-        ("rm3", {"documents": 0}, "at least 1 document and 1 term, not 0 and 10"),
-        ("average", {"terms": 0}, "at least 1 document and 1 term, not 3 and 0"),
+        ("rocchio", {"query": 1.1}, "must be a finite number from 0 to 1, not 1.1"),
+        ("rocchio", {"query": math.nan}, "must be a finite number from 0 to 1, not nan"),
+        ("rm3", {"documents": 0}, "documents must be a whole number of at least 1, not 0"),
+        ("average", {"terms": 0}, "terms must be a whole number of at least 1, not 0"),
     ],
 )
 def test_numbers_out_of_range(kind: Kind, options: dict[str, Any], message: str) -> None:

@@ -313,7 +313,9 @@ def test_python_misuse(tmp_path: Path, documents: list[dict[str, str]], model: P
     with pytest.raises(LsrError, match="not an iterator"):
         fit_sae(tmp_path / "s", iter(documents), str(model))
     for name in ("width", "active", "sample"):
-        with pytest.raises(EncoderError, match=f"{name} must be at least 1, not 0"):
+        with pytest.raises(
+            EncoderError, match=f"{name} must be a whole number of at least 1, not 0"
+        ):
             fit_sae(tmp_path / "s", documents, str(model), **{name: 0})
     with pytest.raises(CorpusError, match="was there before"):
         fit_sae(tmp_path / "s", [documents[0], documents[0]], str(model))

@@ -274,7 +274,7 @@ def test_fusions_are_those_of_the_installed_ranx() -> None:
 @pytest.mark.parametrize(
     ("lists", "options", "message"),
     [
-        ([A, B], {"k": 0}, "k must be at least 1, not 0"),
+        ([A, B], {"k": 0}, "k must be a whole number of at least 1, not 0"),
         ([A, B], {"method": "borda"}, "no fusion 'borda'; use rrf, minmax, zscore, tmm, none"),
         ([A, B], {"missing": "mean"}, "count zero or lowest, not 'mean'"),
         ([A, B], {"weights": [1]}, "there are 1 weights for 2 lists; give one each"),

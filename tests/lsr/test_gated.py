@@ -114,7 +114,7 @@ def test_indexes_that_have_no_such_vectors(
 ) -> None:
     with pytest.raises(QueryError, match="has no slices; build it with --encoder dsr:"):
         GatedVectors(bm25_index)
-    with pytest.raises(QueryError, match="dimensions must be at least 0, not -1"):
+    with pytest.raises(QueryError, match="dimensions must be a whole number of at least 0, not -1"):
         GatedVectors(index, -1)
     bare = lsr.Index.build(tmp_path / "bare", some[:3], "dsr:splade-tiny")
     with pytest.raises(IndexFormatError, match="has no dense side"):

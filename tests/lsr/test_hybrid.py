@@ -408,9 +408,15 @@ def test_retrievers_with_commas_in_their_names(
         ({"retrievers": "terms,bm26"}, "'bm26' is no retriever of this index; it has terms, dense"),
         ({"retrievers": ""}, "the retrievers are none; give at least one, each once"),
         ({"retrievers": "dense,tiny"}, "the retrievers are tiny, tiny; give at least one, each"),
-        ({"weights": 1.5}, "the weight of the dense vectors must be 0 to 1, not 1.5"),
-        ({"weights": -0.5}, "the weight of the dense vectors must be 0 to 1"),
-        ({"weights": float("nan")}, "the weight of the dense vectors must be 0 to 1"),
+        (
+            {"weights": 1.5},
+            "the weight of the dense vectors must be a finite number from 0 to 1, not 1.5",
+        ),
+        ({"weights": -0.5}, "the weight of the dense vectors must be a finite number from 0 to 1"),
+        (
+            {"weights": float("nan")},
+            "the weight of the dense vectors must be a finite number from 0 to 1",
+        ),
         ({"weights": 0.5, "retrievers": "bm25,splade-tiny"}, "one weight is that of dense vectors"),
         (
             {"weights": 0.5, "retrievers": "bm25,splade-tiny,dense"},
@@ -420,7 +426,7 @@ def test_retrievers_with_commas_in_their_names(
         ({"weights": "tiny=1,bm25=1"}, "there is nothing called 'bm25' to weigh here"),
         ({"weights": {"tiny": 0, "bm25+splade-tiny": 0}}, "all weights are 0"),
         ({"missing": "none"}, "documents missing from a list count zero or lowest, not 'none'"),
-        ({"depth": 0}, "lists must have a depth of at least 1, not 0"),
+        ({"depth": 0}, "depth must be a whole number of at least 1, not 0"),
         ({"prf": "rm4"}, "there is no feedback 'rm4'"),
         ({"prf": "rm3", "retrievers": "splade-tiny,dense"}, "refines; use average or rocchio"),
         ({"prf": "rocchio", "retrievers": "bm25"}, "none of bm25 has queries .* refines; use rm3"),
@@ -434,7 +440,7 @@ def test_what_cannot_be_fused(index: lsr.Index, options: dict[str, Any], message
 def test_hits_wanted(index: lsr.Index) -> None:
     hybrid = index.hybrid()
     for k in (0, -1):
-        with pytest.raises(QueryError, match=f"k must be at least 1, not {k}"):
+        with pytest.raises(QueryError, match=f"k must be a whole number of at least 1, not {k}"):
             hybrid.search(TEXTS[0], k)
     assert len(hybrid.search("", 3)) == 3  # the dense side always finds
     assert hybrid.search([], 3) == []

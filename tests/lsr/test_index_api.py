@@ -127,9 +127,9 @@ def test_fewer_hits_than_wanted(bm25_index: lsr.Index, splade_index: lsr.Index) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"k": 0}, "k must be at least 1, not 0"),
-        ({"k": -3}, "k must be at least 1, not -3"),
-        ({"threads": 0}, "threads must be at least 1, not 0"),
+        ({"k": 0}, "k must be a whole number of at least 1, not 0"),
+        ({"k": -3}, "k must be a whole number of at least 1, not -3"),
+        ({"threads": 0}, "threads must be a whole number of at least 1, not 0"),
         ({"method": "wand"}, "there is no search method 'wand'; use auto, scan, pruned"),
     ],
 )

@@ -105,8 +105,6 @@ def test_rows_that_are_not_there() -> None:
     for row in (2, -3):
         with pytest.raises(IndexError):
             vectors[row]
-    with pytest.raises(VectorError, match="step of 1"):
-        vectors[::2]
 
 
 @given(st.lists(collections, max_size=4))
@@ -135,7 +133,7 @@ def test_the_strongest_are_kept_lower_terms_first(collection: list[Row], count: 
 
 
 def test_a_negative_number_of_strongest_is_refused() -> None:
-    with pytest.raises(VectorError, match="give 0 or more"):
+    with pytest.raises(VectorError, match="keep must be a whole number of at least 0, not -1"):
         make([[(1, 1.0)]]).strongest(-1)
 
 

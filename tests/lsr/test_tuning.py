@@ -125,7 +125,7 @@ def test_folds() -> None:
     assert sorted(q for fold in cut for q in fold) == QUERIES
     assert split(reversed(QUERIES), 4, seed=1) == cut
     assert split(QUERIES, 4, seed=2) != cut
-    for folds in (1, 14, 0, -2):
+    for folds in (1, 14, 0):
         with pytest.raises(QueryError, match=f"13 judged queries cannot be cut into {folds} folds"):
             split(QUERIES, folds, seed=1)
 
@@ -143,7 +143,7 @@ def test_the_grid() -> None:
     distance = [sum((w - 1 / 3) ** 2 for w in weights) for weights in three]
     assert distance == sorted(distance, key=lambda d: round(d, 9))
     for retrievers, steps in ((0, 10), (2, 0)):
-        with pytest.raises(QueryError, match="weights need 1 retriever and 1 step"):
+        with pytest.raises(QueryError, match="must be a whole number of at least 1, not 0"):
             grid(retrievers, steps)
 
 

@@ -150,7 +150,7 @@ def test_texts_without_titles_and_no_texts(tmp_path: Path) -> None:
 
 BAD: dict[str, tuple[list[Chunk], str]] = {
     "twice": ([chunk("a", "b"), chunk("a")], "document 3 has the id 'a' of an earlier one"),
-    "blank": ([chunk("a b")], "document 1 has white space in its id 'a b'"),
+    "blank": ([chunk(" ")], "document 1 has an empty id"),
     "surrogate": ([Chunk(["a"], ["\ud800"], [""], vectors({}))], "lone surrogate U.D800 in its t"),
     "word": ([chunk("a", row={3: 1}), chunk("b", row={4: 1})], "'b', has the term 4, and .* 4 wor"),
     "text": ([chunk("a"), chunk("b", text=False)], "document 2, 'b', has no text"),
@@ -473,7 +473,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "negative": {"weights": column(WEIGHTS, [[1, 1], [1, -1]])},
     "nan": {"weights": column(WEIGHTS, [[1, 1], [1, float("nan")]])},
     "infinite": {"weights": column(WEIGHTS, [[1, 1], [1, float("inf")]])},
-    "blank in id": {"id": column(pa.string(), ["a", "b c"])},
+    "NUL in id": {"id": column(pa.string(), ["a", "b\0c"])},
     "empty id": {"id": column(pa.string(), ["a", ""])},
 }
 
