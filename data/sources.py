@@ -34,6 +34,7 @@ class RecordSource(ABC):
 
     where: str
     unit: str
+    once = False  # whether it can be read a single time only
 
     @property
     @abstractmethod
@@ -105,6 +106,7 @@ class TextSource(RecordSource):
 
     def __init__(self, stream: LineStream, new_parser: Callable[[], Parser]) -> None:
         self.where = stream.where
+        self.once = stream.once
         self._stream = stream
         self._new_parser = new_parser
 

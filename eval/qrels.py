@@ -59,6 +59,8 @@ def read_qrels(path: str, split: str = "test") -> dict[str, dict[str, int]]:
 def place_of(path: str, query: str, document: str | None = None, split: str = "test") -> str:
     """Where the first judgment of a query, or of a document for it, stands: "FILE, line 7"."""
     stream = locate(Path(path), f"qrels/{split}.tsv")
+    if stream.once:  # it was read already
+        return stream.where
     for number, line in stream.lines():
         cells = decode(line).split()
         if len(cells) > 2 and cells[0] == query and document in (None, cells[-2]):

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
+from lsr.terminal import Notes, one_line
+
 _BAR = 24
 _SECONDS_BETWEEN = {True: 0.2, False: 10.0}  # on a terminal, elsewhere
 
 
 class Progress:
     """Reports the count, rate and time left of one piece of work to a stream.
+
+    A stream that cannot be written stops no work: reports end.
 
     Args:
         what: such as "Encoding".
@@ -31,8 +35,8 @@ class Progress:
         fraction: Callable[[], float | None] | None = None,
         stream: TextIO | None = None,
     ) -> None:
-        self._what, self._unit, self._total, self._fraction = what, unit, total, fraction
-        self._stream = stream if stream is not None else sys.stderr
+        self._what, self._unit, self._total, self._fraction = one_line(what), unit, total, fraction
+        self._stream = Notes.of(stream if stream is not None else sys.stderr)
         self._live = self._stream.isatty()
         self._done = self._free = 0
         self._began = self._shown = time.monotonic()

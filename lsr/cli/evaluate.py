@@ -18,8 +18,8 @@ from lsr.cli.options import (
     given,
     precision_option,
     writable,
-    write_json,
 )
+from lsr.terminal import note, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.dataset import Dataset
@@ -216,7 +216,7 @@ class _Experiments:
                 results.append(self._result(name, parts, encoder, options))
                 remarks = results[-1].provenance["remarks"]
                 if remarks and encoder == encoders[0]:
-                    click.echo(f"{name}: {'; '.join(remarks)}.", err=True)
+                    note(f"{name}: {'; '.join(remarks)}.")
         return results
 
     def _datasets(self) -> list[tuple[str, list[Dataset]]]:
@@ -288,12 +288,12 @@ class _Experiments:
             root = place or (self.report / "indexes" if self.report is not None else None)
             encoder = encoder or DEFAULT_ENCODER
             place = place_of_index(root, dataset, encoder, options)
-            click.echo(f"{dataset.name}, {encoder}: {place}", err=True)
+            note(f"{dataset.name}, {encoder}: {place}")
         try:
             index = open_index(place, dataset, encoder, options, Progress)
             return evaluate_index(index, dataset, options, command=self.command, progress=Progress)
         except KeyboardInterrupt:
-            click.echo("Finished work is kept: the same command goes on from there.", err=True)
+            note("Finished work is kept: the same command goes on from there.")
             raise
 
 
@@ -312,5 +312,5 @@ def _measure_run(file: Path, qrels: str, split: str | None, measures: str) -> Re
 
     result = evaluate_run(file, qrels, split, measures.replace(",", " ").split())
     for remark in result.provenance["remarks"]:
-        click.echo(f"{file}: {remark}.", err=True)
+        note(f"{file}: {remark}.")
     return result

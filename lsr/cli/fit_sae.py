@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from lsr.cli.corpora import read_again
 from lsr.cli.options import on_error_option
 from lsr.errors import IndexExists, LsrError
+from lsr.terminal import conclude, note
 
 
 class _Width(click.ParamType[int]):
@@ -110,17 +112,13 @@ def fit_sae(
     lsr index nfcorpus.zip -o nfcorpus --encoder latents
     lsr search nfcorpus "does vitamin D prevent falls" --explain
     """
-    if corpus == "-":
-        raise click.UsageError(
-            "The collection is read several times, and standard input can be read once; save it "
-            "to a file first."
-        )
     from lsr.data.corpus import open_corpus
     from lsr.encoders.dense import load_dense
     from lsr.progress import Progress
     from lsr.sae import fit_sae as fit
 
     documents = open_corpus(corpus, "skip" if on_error == "skip" else "stop")
+    read_again(documents, "lsr fit-sae")
     encoder = load_dense(dense, threads=threads, device=device)
     if encoder.max_length is None or encoder.max_length > max_length:
         encoder = load_dense(dense, threads=threads, device=device, max_length=max_length)
@@ -141,12 +139,9 @@ def fit_sae(
         partial = output.absolute().with_name(output.absolute().name + ".partial")
         kept = any((partial / "shards").glob("*.parquet"))
         if kept and not isinstance(error, IndexExists):
-            click.echo(
-                f"Finished vectors are kept in {partial}: the same command goes on from there.",
-                err=True,
-            )
+            note(f"Finished vectors are kept in {partial}: the same command goes on from there.")
         raise
-    click.echo(
+    conclude(
         f"{output}: {made.latents:,} latents, fitted to {made.documents:,} documents; "
         f"{made.unused:,} are active in none of them"
     )

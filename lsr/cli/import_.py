@@ -10,7 +10,9 @@ import click
 
 from lsr.cli.export import check_name, format_option
 from lsr.data.interchange import detect, load
+from lsr.data.streams import is_pipe
 from lsr.errors import CorpusError, LsrError
+from lsr.terminal import note
 
 if TYPE_CHECKING:
     from lsr.data.corpus import Chunk
@@ -71,9 +73,7 @@ def import_(
 
         write_vectors(output, chunks(), words=reader.words, force=force)
     written = VectorFolder.open(output)
-    click.echo(
-        f"{output}: {written.documents:,} documents, {written.postings:,} postings", err=True
-    )
+    note(f"{output}: {written.documents:,} documents, {written.postings:,} postings")
 
 
 def _format_to_read(file: Path, format: str | None) -> str:
@@ -81,6 +81,11 @@ def _format_to_read(file: Path, format: str | None) -> str:
         raise LsrError(f"{file} does not exist; check the path")
     if file.is_dir():
         raise LsrError(f"{file} is a folder; name a file")
+    if is_pipe(file):
+        raise LsrError(
+            f"{file} can be read once, and an import looks at its beginning first; save it to a "
+            "file"
+        )
     found = format or detect(file)
     if found is None:
         raise click.UsageError(

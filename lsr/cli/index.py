@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lsr.cli.corpora import open_surveyed
+from lsr.cli.corpora import open_surveyed, read_again
 from lsr.cli.options import Bytes, encoder_options, given, on_error_option, precision_option
 from lsr.errors import IndexExists, LsrError, VectorFolderError
+from lsr.terminal import conclude, note
 
 if TYPE_CHECKING:
     from lsr.data.corpus import Document
@@ -118,18 +119,13 @@ def index(
         raise click.UsageError(
             "--bits 1 is for weights that are all equal, and keeps them; leave out --keep-floats."
         )
-    if dense is not None and corpus == "-":
-        raise click.UsageError(
-            "--dense reads the collection again, and standard input can be read once; save it to "
-            "a file first."
-        )
     side = None
     if dense is not None:
+        documents = _documents(corpus, on_error)
         from lsr.encoders.dense import load_dense
 
         # Before the work: what cannot be loaded must not be found after it.
         side = load_dense(dense, threads=threads, device=settings["device"])
-        documents = _documents(corpus, on_error)
     if side is None or force or not _has_place_for_dense(output):
         how = {
             "bits": int(bits),
@@ -141,7 +137,7 @@ def index(
         }
         _build(context, corpus, output, encoder, on_error, how, settings)
     else:
-        click.echo(f"{output} is an index already: only its dense vectors are made.", err=True)
+        note(f"{output} is an index already: only its dense vectors are made.")
     if side is None:
         return
     from lsr.dense import add_dense
@@ -165,7 +161,7 @@ def index(
         raise
     made = DenseSide.open(output)
     megabytes = sum(entry.size for entry in made.manifest.files.values()) / 1e6
-    click.echo(
+    conclude(
         f"{output}: {made.documents:,} dense vectors of {made.dimensions:,} dimensions, "
         f"{made.kind}, {megabytes:,.1f} MB"
     )
@@ -210,10 +206,10 @@ def _build(
             raise
         skipped = documents.skipped
     if skipped:
-        click.echo(f"{skipped:,} bad records were skipped.", err=True)
+        note(f"{skipped:,} bad records were skipped.")
     built = Index.open(output)
     megabytes = sum(entry.size for entry in built.manifest.files.values()) / 1e6
-    click.echo(
+    conclude(
         f"{output}: {len(built):,} documents, {built.manifest.postings:,} postings, "
         f"{megabytes:,.1f} MB"
     )
@@ -242,7 +238,9 @@ def _documents(corpus: str, on_error: str) -> Any:
 
     if is_vector_folder(Path(corpus)):
         return _FolderDocuments(VectorFolder.open(corpus))
-    return open_corpus(corpus, "skip" if on_error == "skip" else "stop")
+    documents = open_corpus(corpus, "skip" if on_error == "skip" else "stop")
+    read_again(documents, "--dense")
+    return documents
 
 
 class _FolderDocuments:
@@ -262,6 +260,4 @@ class _FolderDocuments:
 
 
 def _say_kept(partial: Path) -> None:
-    click.echo(
-        f"Finished work is kept in {partial}: the same command goes on from there.", err=True
-    )
+    note(f"Finished work is kept in {partial}: the same command goes on from there.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +14,7 @@ from lsr.errors import LsrError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_HALF = re.compile("[\ud800-\udfff]")
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -128,6 +129,17 @@ def given(context: click.Context, *names: str) -> str | None:
     return None
 
 
+def as_text(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """An argument that is text, not a name: UTF-8 also in a locale that is not."""
+    if value is None or isinstance(value, tuple):
+        return value and tuple(as_text(context, parameter, one) for one in value)
+    try:
+        # Python keeps bytes that the locale does not know as half characters.
+        return os.fsencode(value).decode("utf-8", "replace") if _HALF.search(value) else value
+    except UnicodeEncodeError:  # half characters of another origin
+        return value
+
+
 def writable(context: click.Context, parameter: click.Parameter, file: Path | None) -> Path | None:
     """Refuse a file that cannot be written before the work for it, not after."""
     if file is not None:
@@ -136,8 +148,3 @@ def writable(context: click.Context, parameter: click.Parameter, file: Path | No
         if file.is_dir():
             raise LsrError(f"{file} cannot be written: it is a folder; name a file")
     return file
-
-
-def write_json(value: Any) -> None:
-    """Print a value as JSON on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=1))

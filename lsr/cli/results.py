@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
+from lsr.terminal import echo
 
 if TYPE_CHECKING:
     from lsr.eval.results import Result
@@ -35,9 +35,9 @@ def as_json(result: Result) -> dict[str, Any]:
 
 def print_one(result: Result) -> None:
     """Measures of one result, a line each."""
-    click.echo(f"{result.dataset}, {result.encoder}, {len(result.queries):,} queries")
+    echo(f"{result.dataset}, {result.encoder}, {len(result.queries):,} queries")
     for measure, value in result.scores.means.items():
-        click.echo(f"  {measure:<12} {value:.4f}")
+        echo(f"  {measure:<12} {value:.4f}")
 
 
 def print_table(results: Sequence[Result]) -> None:
@@ -54,12 +54,12 @@ def print_table(results: Sequence[Result]) -> None:
     if first + sum(max(len(head), 6) + 2 for head in heads) > shutil.get_terminal_size().columns:
         heads = [f"[{number}]" for number in range(1, len(encoders) + 1)]
         for head, encoder in zip(heads, encoders, strict=True):
-            click.echo(f"{head} {encoder}")
-        click.echo()
+            echo(f"{head} {encoder}")
+        echo()
     widths = [max(len(head), 6) for head in heads]
     for number, measure in enumerate(measures):
         if number:
-            click.echo()
+            echo()
         _row(measure, heads, first, widths)
         rows = []
         for dataset in datasets:
@@ -79,4 +79,4 @@ def _number(value: float | None) -> str:
 
 def _row(name: str, cells: Sequence[str], first: int, widths: Sequence[int]) -> None:
     padded = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-    click.echo("  ".join([f"{name:<{first}}", *padded]).rstrip())
+    echo("  ".join([f"{name:<{first}}", *padded]).rstrip())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ import click
 from lsr.cli.hits import as_json, print_plain, print_table
 from lsr.cli.hybrid import hybrid_of, hybrid_options
 from lsr.cli.laps import Laps
-from lsr.cli.options import weights_option, writable, write_json
+from lsr.cli.options import as_text, weights_option, writable
+from lsr.terminal import is_terminal, note, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.runs import RunRow
@@ -24,7 +24,7 @@ _BATCH = 256  # queries encoded, searched and written together
 
 @click.command()
 @click.argument("index", type=click.Path(path_type=Path))
-@click.argument("question", required=False)
+@click.argument("question", required=False, callback=as_text)
 @click.option(
     "-k", default=10, show_default=True, type=click.IntRange(1), metavar="N", help="Hits wanted."
 )
@@ -59,6 +59,7 @@ _BATCH = 256  # queries encoded, searched and written together
     "--boost",
     "boosts",
     multiple=True,
+    callback=as_text,
     metavar="TERM=F",
     help="Multiply the question's weight of a term that --explain names; 0 mutes it.  Repeatable.",
 )
@@ -128,7 +129,7 @@ def search(
         assert queries is not None
         assert run_file is not None
         count = search_file(opened, queries, run_file, k, options, factors, hybrid)
-        click.echo(f"{run_file}: {count:,} queries", err=True)
+        note(f"{run_file}: {count:,} queries")
         return
     if hybrid is not None:
         laps.done("loading the encoders")
@@ -145,7 +146,7 @@ def search(
         write_json(
             {"query": question, "hits": [as_json(hit, explain) for hit in hits]},
         )
-    elif sys.stdout.isatty():
+    elif is_terminal():
         print_table(hits, explain)
     else:
         print_plain(hits, explain)
@@ -165,21 +166,22 @@ def search_file(
 ) -> int:
     """Search every query of a file and write a run; return how many there were."""
     from lsr.boosting import boost
-    from lsr.data.queries import is_encoded, read_queries, read_query_vectors
+    from lsr.data.queries import QueryFile
     from lsr.errors import QueryError
     from lsr.eval.runs import write_run
     from lsr.progress import Progress
 
     vectors = None
-    if is_encoded(queries):
+    file = QueryFile(queries)
+    if file.encoded:
         if hybrid is not None:
             raise QueryError(
                 f"{queries} holds vectors of terms, and several retrievers need the texts of "
                 "queries; give a file of texts, or leave out --hybrid and --prf"
             )
-        names, vectors = read_query_vectors(queries, index.find_term)
+        names, vectors = file.vectors(index.find_term)
     else:
-        asked = read_queries(queries)
+        asked = file.texts()
         names = [query.id for query in asked]
     with Progress("Searching", "queries", len(names)) as bar:
 
