@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 
 from lsr.eval.statistics import Interval
+from lsr.terminal import printable
 
 
 def figure(value: float) -> str:
@@ -56,6 +58,11 @@ def shortened(text: str, length: int) -> str:
         return text
     head = (length - 1) * 3 // 5
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def escape(text: str) -> str:
+    """Text from data as HTML or SVG, with its control characters shown."""
+    return html.escape(printable(text))
 
 
 def _no_zero(text: str) -> str:

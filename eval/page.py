@@ -1,6 +1,6 @@
 """A report as one HTML page that asks for nothing: styles and plots are in it, scripts are not.
 
-Whatever comes from data goes through `html.escape`; the page's content security policy forbids
+Whatever comes from data goes through `escape`; the page's content security policy forbids
 every request besides, so that a mistake here could still fetch nothing.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from html import escape
 from itertools import groupby
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from lsr.eval import plots
 from lsr.eval.comparison import QueryDifference
 from lsr.eval.figures import (
     counted,
+    escape,
     excerpt,
     figure,
     milliseconds,

@@ -14,6 +14,7 @@ from typing import SupportsFloat, TextIO, TypeAlias
 from lsr.data.records import BadRecord, checked_id, decode
 from lsr.data.streams import LineStream, compressed
 from lsr.errors import CorpusError, LsrError, QueryError
+from lsr.terminal import printable
 
 # (query id, document ids best first, their scores)
 RunRow: TypeAlias = tuple[str, Sequence[str], Iterable[SupportsFloat]]
@@ -33,12 +34,14 @@ def write_run(path: str | Path, rows: Iterable[RunRow], tag: str) -> None:
     Rows are written as they come.  The file appears complete or not at all: it is written
     under a temporary name beside `path`, flushed to disk and renamed; compressed where its
     name ends in .gz or .zst.  Scores are written as
-    the shortest decimals that read back as the same float64.
+    the shortest decimals that read back as the same float64.  Control characters of the tag are
+    shown as symbols; ids are written as they are.
 
     Raises `QueryError` for ids or a tag with white space and for scores that are not finite;
     `LsrError` when the file cannot be written.
     """
     path = Path(path)
+    tag = printable(tag)
     _check_word("the tag", tag)
     try:
         if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing to replace

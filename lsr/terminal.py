@@ -98,7 +98,7 @@ def echo(*pieces: str, nl: bool = True, **style: Any) -> None:
 def conclude(text: str) -> None:
     """Print on standard output that a work is done; the work is what counts, so it never fails."""
     with suppress(LsrError, ReaderLeft):
-        echo(text)
+        echo(one_line(text))
 
 
 def note(text: str) -> None:

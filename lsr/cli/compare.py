@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lsr.terminal import columns, echo, note, styled, write_json
+from lsr.terminal import cell, columns, echo, note, styled, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.comparison import QueryDifference, RunComparison
@@ -138,11 +138,11 @@ def _print_queries(title: str, rows: Sequence[QueryDifference]) -> None:
     room = columns()
     if not rows:
         echo("  none")
-    longest = max((len(row.query) for row in rows), default=0)
+    longest = max((len(cell(row.query)) for row in rows), default=0)
     for row in rows:
         line = (
             f"  {_figure(row.b - row.a, '+')}  {_figure(row.a)} to {_figure(row.b)}"
-            f"  {row.query:<{longest}}  {' '.join(row.text.split())}"
+            f"  {cell(row.query):<{longest}}  {cell(' '.join(row.text.split()))}"
         ).rstrip()
         echo(line if len(line) <= room else line[: room - 1] + "…")
     echo()
@@ -150,9 +150,10 @@ def _print_queries(title: str, rows: Sequence[QueryDifference]) -> None:
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as their contents; the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for number, row in enumerate((header, *rows)):
-        cells = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
+    lines = [[cell(text) for text in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, row in enumerate(lines):
+        cells = [f"{text:>{width}}" for text, width in zip(row[1:], widths[1:], strict=True)]
         line = "  ".join([f"{row[0]:<{widths[0]}}", *cells]).rstrip()
         echo(line if number else styled(line, bold=True))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lsr.terminal import echo, note, write_json
+from lsr.terminal import cell, echo, note, write_json
 
 _PARTS = {
     "payload": "frequent terms: which documents, and weights",
@@ -77,7 +77,7 @@ def info(index: Path, as_json: bool) -> None:
     if dense is not None:
         echo("\ndense side")
         if "problem" in dense:
-            echo(f"  {dense['problem']}")
+            echo(f"  {cell(dense['problem'])}")
             return
         _print_rows(
             [
@@ -99,7 +99,7 @@ def _print_encoder(encoder: dict[str, Any]) -> None:
     parts = encoder.get("parts", [])
     _print_rows([(key, v) for key, v in encoder.items() if v is not None and key != "parts"])
     for part in parts:
-        echo(f"\npart {part['name']}, frozen as it was when the index was built")
+        echo(f"\npart {cell(part['name'])}, frozen as it was when the index was built")
         _print_rows([(key, f"{part[key]:.4g}") for key in ("weight", "mean_best", "scale")])
         _print_rows([("words", f"{part['size']:,}")])
         _print_encoder(part["encoder"])
@@ -107,7 +107,7 @@ def _print_encoder(encoder: dict[str, Any]) -> None:
 
 def _print_rows(rows: list[tuple[str, Any]]) -> None:
     for name, value in rows:
-        echo(f"  {name:<16} {_words(value)}")
+        echo(f"  {name:<16} {cell(str(_words(value)))}")
 
 
 def _words(value: Any) -> Any:
@@ -141,4 +141,4 @@ def verify(index: Path) -> None:
     if found:
         note(f"{index} is damaged.")
         sys.exit(1)
-    echo(f"{index} is sound.")
+    echo(f"{cell(str(index))} is sound.")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lsr.terminal import echo
+from lsr.terminal import cell, columns, echo
 
 if TYPE_CHECKING:
     from lsr.eval.results import Result
@@ -35,7 +34,8 @@ def as_json(result: Result) -> dict[str, Any]:
 
 def print_one(result: Result) -> None:
     """Measures of one result, a line each."""
-    echo(f"{result.dataset}, {result.encoder}, {len(result.queries):,} queries")
+    names = f"{cell(result.dataset)}, {cell(result.encoder)}"
+    echo(f"{names}, {len(result.queries):,} queries")
     for measure, value in result.scores.means.items():
         echo(f"  {measure:<12} {value:.4f}")
 
@@ -49,11 +49,11 @@ def print_table(results: Sequence[Result]) -> None:
     encoders = list(dict.fromkeys(result.encoder for result in results))
     measures = list(dict.fromkeys(m for result in results for m in result.scores.means))
     values = {(r.dataset, r.encoder): r.scores.means for r in results}
-    first = max(map(len, [*datasets, *measures, "mean"]))
-    heads = encoders
-    if first + sum(max(len(head), 6) + 2 for head in heads) > shutil.get_terminal_size().columns:
+    first = max(map(len, [*map(cell, datasets), *measures, "mean"]))
+    heads = shown = [cell(encoder) for encoder in encoders]
+    if first + sum(max(len(head), 6) + 2 for head in heads) > columns():
         heads = [f"[{number}]" for number in range(1, len(encoders) + 1)]
-        for head, encoder in zip(heads, encoders, strict=True):
+        for head, encoder in zip(heads, shown, strict=True):
             echo(f"{head} {encoder}")
         echo()
     widths = [max(len(head), 6) for head in heads]
@@ -66,10 +66,10 @@ def print_table(results: Sequence[Result]) -> None:
             row = [values.get((dataset, encoder), {}).get(measure) for encoder in encoders]
             if any(value is not None for value in row):
                 rows.append(row)
-                _row(dataset, [_number(value) for value in row], first, widths)
+                _row(cell(dataset), [_number(value) for value in row], first, widths)
         if len(rows) > 1 and all(None not in row for row in rows):
-            columns = zip(*rows, strict=True)
-            means = [sum(filter(None, column)) / len(rows) for column in columns]
+            by_encoder = zip(*rows, strict=True)
+            means = [sum(filter(None, column)) / len(rows) for column in by_encoder]
             _row("mean", [_number(value) for value in means], first, widths)
 
 
@@ -78,5 +78,5 @@ def _number(value: float | None) -> str:
 
 
 def _row(name: str, cells: Sequence[str], first: int, widths: Sequence[int]) -> None:
-    padded = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+    padded = (f"{text:>{width}}" for text, width in zip(cells, widths, strict=True))
     echo("  ".join([f"{name:<{first}}", *padded]).rstrip())

@@ -10,7 +10,7 @@ import click
 from lsr.cli.hybrid import fusion_option, missing_option, retrievers_option
 from lsr.cli.options import given
 from lsr.errors import CorpusError, IndexExists
-from lsr.terminal import echo, note, write_json
+from lsr.terminal import cell, echo, note, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.dataset import Dataset
@@ -151,7 +151,8 @@ def _print(dataset: Dataset, path: Path, chosen: Chosen) -> None:
 
     of = f" of {dataset.split}" if dataset.split else ""
     echo(
-        f"{dataset.name}, {len(dataset.queries):,} queries{of}: {', '.join(chosen.retrievers)} by "
+        f"{cell(dataset.name)}, {len(dataset.queries):,} queries{of}: "
+        f"{cell(', '.join(chosen.retrievers))} by "
         f"{chosen.fusion}, {chosen.measure}"
     )
     test = chosen.comparison
@@ -170,10 +171,10 @@ def _print(dataset: Dataset, path: Path, chosen: Chosen) -> None:
         weights = chosen.named(fold.weights)
         echo(
             f"  fold {number:<3} {fold.mean:.4f}  {len(fold.queries):,} queries"
-            f"{f'  {weights}' if weights else ''}"
+            f"{f'  {cell(weights)}' if weights else ''}"
         )
     echo()
-    weights = f" --weight {chosen.named(chosen.weights)}" if chosen.weights else ""
+    weights = f" --weight {cell(str(chosen.named(chosen.weights)))}" if chosen.weights else ""
     echo(f"On all queries: --hybrid --fusion {chosen.fusion}{weights}")
     if not chosen.is_better:
         echo(

@@ -171,3 +171,11 @@ def test_closed_streams_are_not_taken_by_files(place: Path, tmp_path: Path) -> N
     assert shell(words, "<&- >&- 2>&-").returncode == 0
     with lsr.open(tmp_path / "i") as index:
         assert len(index.search("bees", k=COUNT)) == COUNT
+    code = (
+        "import os\n"
+        "from lsr.terminal import standard_streams\n"
+        "with standard_streams():\n"
+        "    os._exit(os.open(os.devnull, os.O_RDONLY))\n"
+    )
+    line = f"{sys.executable} -P -c '{code}' <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", line]).returncode == 3
