@@ -12,6 +12,7 @@ from lsr.data.records import BadRecord, Record, record_id, record_text, record_t
 from lsr.data.sources import IRDS, IrDatasetsSource, RecordSource, open_records, read, stop
 from lsr.data.streams import in_zip
 from lsr.errors import CorpusError
+from lsr.terminal import utf8
 from lsr.vectors import SparseVectors
 
 ACCEPTED = (
@@ -136,10 +137,10 @@ def open_corpus(source: str, on_error: Literal["stop", "skip"] = "stop") -> Corp
     if missing:
         builtin = collection_path(source)
         if builtin is None:
-            raise CorpusError(f"{source!r} does not exist; give {ACCEPTED}")
+            raise CorpusError(f"{utf8(source)!r} does not exist; give {ACCEPTED}")
         path = builtin
     records = _open(path)
-    name = path.resolve().name
+    name = utf8(path.resolve().name)
     return Corpus(name if path.is_dir() else name.split(".")[0], records, on_error)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -164,7 +165,8 @@ class ParquetSource(RecordSource):
         import pyarrow.parquet as pq
 
         try:
-            with pq.ParquetFile(self._path) as file:
+            # Opened here, because pyarrow takes only names in UTF-8.
+            with pa.OSFile(os.fsencode(self._path)) as raw, pq.ParquetFile(raw) as file:
                 yield file
         except FileNotFoundError as error:
             raise CorpusError(f"{self.where} does not exist; check the path") from error

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from io import TextIOWrapper
 from pathlib import Path
-from typing import SupportsFloat, TextIO, TypeAlias
+from typing import SupportsFloat, TypeAlias
 
 from lsr.data.records import BadRecord, checked_id, decode
 from lsr.data.streams import LineStream, compressed
@@ -41,12 +41,11 @@ def write_run(path: str | Path, rows: Iterable[RunRow], tag: str) -> None:
     `LsrError` when the file cannot be written.
     """
     path = Path(path)
-    tag = printable(tag)
-    _check_word("the tag", tag)
+    lines = run_lines(rows, tag)
     try:
         if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing to replace
             with path.open("w", encoding="utf-8", newline="\n") as out:
-                _write(out, rows, tag)
+                out.writelines(lines)
             return
         target = path.resolve()  # renaming over a link would replace the link
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
@@ -56,13 +55,20 @@ def write_run(path: str | Path, rows: Iterable[RunRow], tag: str) -> None:
                     stream = compressed(file, target.name, closing)
                     out = TextIOWrapper(stream, "utf-8", newline="\n")
                     closing.callback(out.detach)  # flushes; its end would close the file too
-                    _write(out, rows, tag)
+                    out.writelines(lines)
                 os.fsync(file.fileno())
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise LsrError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def run_lines(rows: Iterable[RunRow], tag: str) -> Iterator[str]:
+    """The lines that `write_run` writes, as they come; raises `QueryError` as it does."""
+    tag = printable(tag)
+    _check_word("the tag", tag)
+    return _lines(rows, tag)
 
 
 def read_run(path: str | Path) -> dict[str, dict[str, float]]:
@@ -111,7 +117,7 @@ def _score(text: str) -> float:
     return score
 
 
-def _write(out: TextIO, rows: Iterable[RunRow], tag: str) -> None:
+def _lines(rows: Iterable[RunRow], tag: str) -> Iterator[str]:
     for query, documents, scores in rows:
         _check_word("the query id", query)
         values = [float(score) for score in scores]
@@ -127,7 +133,7 @@ def _write(out: TextIO, rows: Iterable[RunRow], tag: str) -> None:
                     f"query {query!r} gives document {document!r} the score {score}; "
                     "scores of a run must be finite"
                 )
-            out.write(f"{query} Q0 {document} {rank} {score!r} {tag}\n")
+            yield f"{query} Q0 {document} {rank} {score!r} {tag}\n"
 
 
 def _check_word(what: str, value: str) -> None:

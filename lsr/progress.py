@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
-from lsr.terminal import Notes, one_line
+from lsr.terminal import Notes, note, one_line
 
 _BAR = 24
 _SECONDS_BETWEEN = {True: 0.2, False: 10.0}  # on a terminal, elsewhere
@@ -47,6 +47,11 @@ class Progress:
         self._free += count if free else 0
         if time.monotonic() - self._shown >= _SECONDS_BETWEEN[self._live]:
             self._show()
+
+    @staticmethod
+    def note(text: str) -> None:
+        """Report a sentence beside the work."""
+        note(text)
 
     def __enter__(self) -> Progress:
         return self
@@ -102,6 +107,10 @@ class Silent(Progress):
         self._live = False
 
     def advance(self, count: int, *, free: bool = False) -> None:
+        """Do nothing."""
+
+    @staticmethod
+    def note(text: str) -> None:
         """Do nothing."""
 
     def __exit__(self, *_: object) -> None:

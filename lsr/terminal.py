@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
@@ -26,7 +26,9 @@ from lsr.errors import LsrError
 # programs take for ends of lines; and what turns the order of characters around.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _BREAKS = re.compile("[\t-\r\x1c-\x1e\x85\u2028\u2029]+")
-_NOT_IN_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_HALVES = re.compile("[\ud800-\udfff]")  # Python keeps bytes of names that are not UTF-8 in these
+_ESCAPED_IN_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_NOT_ASCII = re.compile("[^\x00-\x7e]")
 
 # For encodings without them, the symbols that lsr itself prints.
 _PLAIN = {
@@ -52,6 +54,16 @@ def printable(text: str) -> str:
     Tabs and newlines stay; what is printable already does not change.
     """
     return _CONTROLS.sub(_shown, text)
+
+
+def utf8(text: str) -> str:
+    """`text` of a command line with \\ufffd for what of it is not UTF-8, whatever the locale is."""
+    if not _HALVES.search(text):
+        return text
+    try:
+        return os.fsencode(text).decode("utf-8", "replace")
+    except UnicodeEncodeError:  # half characters of another origin, or others beside them
+        return _HALVES.sub("\ufffd", text)
 
 
 def one_line(text: str) -> str:
@@ -110,9 +122,21 @@ def note(text: str) -> None:
 
 def write_json(value: Any) -> None:
     """Print a value as JSON on standard output; its texts are exactly what they are."""
+    text = utf8(json.dumps(value, ensure_ascii=False, indent=1))
     is_utf8 = codecs.lookup(_encoding(sys.stdout)).name == "utf-8"
-    text = json.dumps(value, ensure_ascii=not is_utf8, indent=1)
-    echo(Styled(_NOT_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)))
+    escaped = _ESCAPED_IN_JSON if is_utf8 else _NOT_ASCII
+    echo(Styled(escaped.sub(_json_escape, text)))
+
+
+def emit(lines: Iterable[str]) -> None:
+    """Print lines of data, with their ends: exactly and in UTF-8, but `printable` on a terminal."""
+    out = _Output(None) if sys.stdout is None else cast(_Output, _Output.of(sys.stdout))
+    for line in lines:
+        if out.isatty():
+            out.write(printable(line))
+        else:
+            out.write_bytes(line.encode())
+    out.flush()
 
 
 @contextmanager
@@ -164,21 +188,21 @@ class _Safe(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        text_to_write = _encodable(text, self.encoding)
-        try:
-            if self._stream is None:
-                self._fail(None)
-            else:
-                self._stream.write(text_to_write)
-        except (OSError, ValueError) as error:  # ValueError: it was closed
-            self._fail(error)
+        encodable = _encodable(text, self.encoding)
+        self._attempt(lambda stream: stream.write(encodable))
         return len(text)
 
     def flush(self) -> None:
+        if self._stream is not None:
+            self._attempt(lambda stream: stream.flush())
+
+    def _attempt(self, act: Callable[[TextIO], object]) -> None:
+        if self._stream is None:
+            self._fail(None)
+            return
         try:
-            if self._stream is not None:
-                self._stream.flush()
-        except (OSError, ValueError) as error:
+            act(self._stream)
+        except (OSError, ValueError) as error:  # ValueError: it was closed
             self._fail(error)
 
     def _fail(self, error: Exception | None) -> None:
@@ -206,10 +230,15 @@ class _Output(_Safe):
 
     _failure: LsrError | ReaderLeft | None = None
 
-    def write(self, text: str) -> int:
+    def write_bytes(self, data: bytes) -> None:
+        """Write bytes, between what is written as text."""
+        self.flush()
+        self._attempt(lambda stream: stream.buffer.write(data))
+
+    def _attempt(self, act: Callable[[TextIO], object]) -> None:
         if self._failure is not None:  # click swallows the first while it looks at a stream
             raise self._failure
-        return super().write(text)
+        super()._attempt(act)
 
     def _fail(self, error: Exception | None) -> None:
         self._let_go()
@@ -228,7 +257,12 @@ def _encoding(stream: TextIO | None) -> str:
 
 def _encodable(text: str, encoding: str) -> str:
     """`text` in characters that an encoding has."""
-    return text.encode(encoding, _ERRORS).decode(encoding)
+    return utf8(text).encode(encoding, _ERRORS).decode(encoding)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
 
 def _shown(found: re.Match[str]) -> str:
@@ -249,7 +283,7 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 
 def _plain(character: str) -> str:
     code = ord(character)
-    if 0xD800 <= code < 0xE000:  # half a character: a byte of a name that is not UTF-8
+    if code == 0xFFFD:
         return "?"
     if 0x2400 <= code <= 0x2421:  # the picture of a control character
         return f"\\x{0x7F if code == 0x2421 else code - 0x2400:02x}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from lsr.cli.models import models
 from lsr.cli.search import search
 from lsr.cli.tune import tune
 from lsr.errors import LsrError
-from lsr.terminal import ReaderLeft, note, standard_streams
+from lsr.terminal import ReaderLeft, note, standard_streams, utf8
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96})
@@ -86,6 +87,15 @@ def _run(arguments: Sequence[str] | None) -> None:
         sys.exit(error.exit_code)
     except ReaderLeft:
         sys.exit(0)
+    except UnicodeEncodeError as error:
+        if debug or utf8(error.object) == error.object:
+            raise
+        name = utf8(re.split('[\n"]', error.object[: error.end])[-1])
+        note(
+            f"Error: {name!r} is no name in UTF-8, and what works on it takes no other; rename the "
+            "file or folder"
+        )
+        sys.exit(1)
     except (OSError, MemoryError) as error:
         if debug:
             raise

@@ -11,6 +11,7 @@ import click
 from lsr.cli.corpora import open_surveyed
 from lsr.cli.options import (
     Bytes,
+    Output,
     as_text,
     encoder_options,
     given,
@@ -49,7 +50,7 @@ _OF_THE_INDEX = (
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=Output(),
     metavar="VECTORS",
     help="The folder for the vectors of CORPUS.",
 )

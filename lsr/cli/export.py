@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lsr.cli.options import writable
+from lsr.cli.options import Output, writable
 from lsr.data.interchange import FORMATS, is_compressed, load, named
 from lsr.terminal import note
 
@@ -31,7 +31,7 @@ format_option = click.option(
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=Output(),
     callback=writable,
     metavar="FILE",
     help="The file to write; one that is there is replaced.",

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from lsr.cli.corpora import read_again
-from lsr.cli.options import on_error_option
+from lsr.cli.options import Output, on_error_option
 from lsr.errors import IndexExists, LsrError
 from lsr.terminal import conclude, note
 
@@ -32,7 +32,7 @@ class _Width(click.ParamType[int]):
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=Output(),
     metavar="FOLDER",
     help="The encoder to be.",
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lsr.cli.export import check_name, format_option
+from lsr.cli.options import Output
 from lsr.data.interchange import detect, load
 from lsr.data.streams import is_pipe
 from lsr.errors import CorpusError, LsrError
@@ -27,7 +28,7 @@ _MOST_UNUSED = 1 << 16  # terms of a model beyond those of its tokenizer: they p
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=Output(),
     metavar="VECTORS",
     help="The folder of encoded vectors to write.",
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lsr.cli.corpora import open_surveyed, read_again
-from lsr.cli.options import Bytes, encoder_options, given, on_error_option, precision_option
+from lsr.cli.options import Bytes, Output, encoder_options, given, on_error_option, precision_option
 from lsr.errors import IndexExists, LsrError, VectorFolderError
 from lsr.terminal import conclude, note
 
@@ -34,9 +34,7 @@ _OF_ENCODING = (
 
 @click.command()
 @click.argument("corpus", metavar="CORPUS|VECTORS")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The index directory."
-)
+@click.option("-o", "--output", required=True, type=Output(), help="The index directory.")
 @encoder_options
 @precision_option
 @click.option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lsr.cli.corpora import open_surveyed
-from lsr.cli.options import on_error_option
+from lsr.cli.options import Output, on_error_option
 from lsr.terminal import conclude, write_json
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _SHOWN = 8
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=Output(),
     required=True,
     metavar="FOLDER",
     help="A new folder for the checkpoint.",

@@ -14,7 +14,6 @@ from lsr.errors import LsrError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_HALF = re.compile("[\ud800-\udfff]")
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -31,6 +30,26 @@ class Bytes(click.ParamType[int]):
         if match is None or (match[2] and match[2] not in _UNITS):
             self.fail(f"{value!r} is no size; write it as 800MB or 2GB", param, ctx)
         return int(float(match[1]) * _UNITS[match[2]])
+
+
+# What `--run -` is converted to; compared by identity, for ./- is a file of that name.
+STANDARD_OUTPUT = Path("-")
+
+
+class Output(click.Path):
+    """A file or folder to be written; "-" is standard output, which takes a run alone."""
+
+    def __init__(self, *, run: bool = False) -> None:
+        super().__init__(path_type=Path)
+        self._run = run
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The path, or `STANDARD_OUTPUT`."""
+        if value != "-":
+            return super().convert(value, param, ctx)
+        if not self._run:
+            self.fail("- is standard output, which takes a run alone; name a place", param, ctx)
+        return STANDARD_OUTPUT
 
 
 weights_option = click.option(
@@ -134,15 +153,14 @@ def as_text(context: click.Context, parameter: click.Parameter, value: Any) -> A
     if value is None or isinstance(value, tuple):
         return value and tuple(as_text(context, parameter, one) for one in value)
     try:
-        # Python keeps bytes that the locale does not know as half characters.
-        return os.fsencode(value).decode("utf-8", "replace") if _HALF.search(value) else value
-    except UnicodeEncodeError:  # half characters of another origin
+        return os.fsencode(value).decode()
+    except UnicodeError:  # it is not, and whoever encodes it says so
         return value
 
 
 def writable(context: click.Context, parameter: click.Parameter, file: Path | None) -> Path | None:
     """Refuse a file that cannot be written before the work for it, not after."""
-    if file is not None:
+    if file is not None and file is not STANDARD_OUTPUT:
         if not file.absolute().parent.is_dir():
             raise LsrError(f"{file} cannot be written: its folder does not exist; create it first")
         if file.is_dir():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lsr.terminal import cell, columns, echo
@@ -32,12 +32,12 @@ def as_json(result: Result) -> dict[str, Any]:
     return found
 
 
-def print_one(result: Result) -> None:
+def print_one(result: Result, write: Callable[[str], None] = echo) -> None:
     """Measures of one result, a line each."""
     names = f"{cell(result.dataset)}, {cell(result.encoder)}"
-    echo(f"{names}, {len(result.queries):,} queries")
+    write(f"{names}, {len(result.queries):,} queries")
     for measure, value in result.scores.means.items():
-        echo(f"  {measure:<12} {value:.4f}")
+        write(f"  {measure:<12} {value:.4f}")
 
 
 def print_table(results: Sequence[Result]) -> None:

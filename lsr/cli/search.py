@@ -11,8 +11,8 @@ import click
 from lsr.cli.hits import as_json, print_plain, print_table
 from lsr.cli.hybrid import hybrid_of, hybrid_options
 from lsr.cli.laps import Laps
-from lsr.cli.options import as_text, weights_option, writable
-from lsr.terminal import is_terminal, note, write_json
+from lsr.cli.options import STANDARD_OUTPUT, Output, as_text, weights_option, writable
+from lsr.terminal import emit, is_terminal, note, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.runs import RunRow
@@ -46,10 +46,10 @@ _BATCH = 256  # queries encoded, searched and written together
 @click.option(
     "--run",
     "run_file",
-    type=click.Path(path_type=Path),
+    type=Output(run=True),
     callback=writable,
     metavar="OUT.trec",
-    help="With --queries: the TREC run to write.",
+    help="With --queries: the TREC run to write; - for standard output.",
 )
 @hybrid_options
 @click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
@@ -129,7 +129,8 @@ def search(
         assert queries is not None
         assert run_file is not None
         count = search_file(opened, queries, run_file, k, options, factors, hybrid)
-        note(f"{run_file}: {count:,} queries")
+        where = "Standard output" if run_file is STANDARD_OUTPUT else run_file
+        note(f"{where}: {count:,} queries")
         return
     if hybrid is not None:
         laps.done("loading the encoders")
@@ -168,7 +169,7 @@ def search_file(
     from lsr.boosting import boost
     from lsr.data.queries import QueryFile
     from lsr.errors import QueryError
-    from lsr.eval.runs import write_run
+    from lsr.eval.runs import run_lines, write_run
     from lsr.progress import Progress
 
     vectors = None
@@ -202,5 +203,8 @@ def search_file(
                     yield name, found.ids.tolist(), found.scores.tolist()
                 bar.advance(stop - start)
 
-        write_run(run_file, rows(), "lsr")
+        if run_file is STANDARD_OUTPUT:
+            emit(run_lines(rows(), "lsr"))
+        else:
+            write_run(run_file, rows(), "lsr")
     return len(names)
