@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from lsr.eval.comparison import QueryDifference
-from lsr.eval.figures import counted, excerpt, figure, milliseconds, probability, signed, span
+from lsr.eval.figures import (
+    counted,
+    effect,
+    excerpt,
+    figure,
+    milliseconds,
+    probability,
+    signed,
+    span,
+)
 from lsr.eval.statistics import Comparison
 from lsr.eval.summary import SIGNIFICANT, Cell, Summary, Table, legend
 from lsr.terminal import printable
@@ -101,7 +110,7 @@ def _test(test: Comparison) -> list[str]:
     return [
         f"{_text(test.b)} against {_text(test.a)}",
         f"{signed(test.difference)} {span(test.interval, signed)}",
-        signed(test.effect),
+        effect(test.effect),
         _text(probability(test.p_t)),
         _text(probability(test.p_randomization)),
         f"**{holm}**" if test.p_holm < SIGNIFICANT else holm,

@@ -15,6 +15,7 @@ from lsr.eval import plots
 from lsr.eval.comparison import QueryDifference
 from lsr.eval.figures import (
     counted,
+    effect,
     escape,
     excerpt,
     figure,
@@ -234,7 +235,7 @@ def _test(test: Comparison) -> str:
     return (
         f'<tr><th scope="row">{escape(test.b)} <span>against</span> {escape(test.a)}</th>'
         f"<td>{signed(test.difference)}<small>{span(test.interval, signed)}</small></td>"
-        f"<td>{signed(test.effect)}</td>"
+        f"<td>{effect(test.effect)}</td>"
         f"<td>{escape(probability(test.p_t))}</td><td>{escape(probability(test.p_randomization))}"
         f"</td><td>{f'<b>{holm}</b>' if test.p_holm < SIGNIFICANT else holm}</td>"
         f"<td>{test.wins:,} / {test.ties:,} / {test.losses:,}</td></tr>"

@@ -120,6 +120,14 @@ def note(text: str) -> None:
     notes.flush()
 
 
+def remark(text: str) -> None:
+    """A note about work below, while a command is run: a library says nothing by itself."""
+    if isinstance(sys.stderr, Notes):
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[2K")  # in the place of a bar
+        note(text)
+
+
 def write_json(value: Any) -> None:
     """Print a value as JSON on standard output; its texts are exactly what they are."""
     text = utf8(json.dumps(value, ensure_ascii=False, indent=1))

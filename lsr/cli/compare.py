@@ -87,6 +87,7 @@ def compare(
 
 
 def _print_measure(found: RunComparison, measure: str) -> None:
+    from lsr.eval.figures import effect
     from lsr.eval.published import published
 
     numbers = {name: f"[{number}]" for number, name in enumerate(found.runs, 1)}
@@ -110,7 +111,7 @@ def _print_measure(found: RunComparison, measure: str) -> None:
                 f"  {numbers[test.b]}-{numbers[test.a]}",
                 _figure(test.difference, "+"),
                 _between(test.interval.low, test.interval.high, "+"),
-                f"{test.effect:+.2f}",
+                effect(test.effect, lambda value: f"{value:+.2f}"),
                 *map(_chance, (test.p_t, test.p_randomization, test.p_holm)),
                 f"{test.wins}/{test.ties}/{test.losses}",
             ]

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from lsr.errors import LsrError
+from lsr.terminal import utf8
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -153,8 +154,8 @@ def as_text(context: click.Context, parameter: click.Parameter, value: Any) -> A
     if value is None or isinstance(value, tuple):
         return value and tuple(as_text(context, parameter, one) for one in value)
     try:
-        return os.fsencode(value).decode()
-    except UnicodeError:  # it is not, and whoever encodes it says so
+        return value if utf8(value) == value else os.fsencode(value).decode()
+    except UnicodeError:  # in no encoding, and whoever encodes it says so
         return value
 
 
