@@ -102,7 +102,7 @@ def encode(
     CORPUS is what `lsr index` takes; VECTORS is a folder of Parquet files that it makes indexes
     of.  Run the same command again after an interruption, and it goes on where it was; run it
     several times at once, and the processes share the work (but not with bm25, whose
-    statistics are of the whole collection, nor from standard input).
+    statistics are of the whole collection, nor from standard input or a pipe).
 
     \b
     lsr encode docs.jsonl.gz -o vectors --encoder splade-tiny

@@ -103,8 +103,8 @@ def fit_sae(
 ) -> None:
     """Fit a sparse autoencoder to the dense vectors of CORPUS: an encoder with named latents.
 
-    CORPUS is what `lsr index` takes, but for standard input.  No judgments are needed.  Run the
-    same command again after an interruption: finished vectors are kept, the fitting of some
+    CORPUS is what `lsr index` takes, but no pipe or standard input.  No judgments are needed.  Run
+    the same command again after an interruption: finished vectors are kept, the fitting of some
     minutes starts again.
 
     \b

@@ -98,8 +98,9 @@ def index(
 
     CORPUS is a BEIR folder or zip, a .parquet, .jsonl (`_id` or `id`, `title`, `text` or
     `contents`), .tsv or .txt file, text also with .gz or .zst; "-" for jsonl on standard
-    input; irds:DATASET; or arxiv-cs, which comes with lsr.  VECTORS is a folder that `lsr
-    encode` made: the index is the same, and encoding is done once for all of its settings.
+    input, or a pipe of it; irds:DATASET; or arxiv-cs, which comes with lsr.  VECTORS is a
+    folder that `lsr encode` made: the index is the same, and encoding is done once for all of
+    its settings.
 
     \b
     lsr index nfcorpus.zip -o nfcorpus
