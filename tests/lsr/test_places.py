@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import pytest
 import lsr
 from lsr.data.datasets import cache_folder
 from lsr.errors import CorpusError
+from lsr.terminal import write_json
 
 BYTES = os.fsdecode(b"n\xff\xe9")  # Latin-1, or anything
 DOCUMENTS = [{"_id": f"d{n}", "text": f"glass bees number {n + 10}"} for n in range(9)]
@@ -256,3 +258,14 @@ def test_outputs_with_names_that_are_not_utf8(
         answer = run(*arguments)
         if answer.code:
             assert answer.err.splitlines()[-1].startswith("Error: ")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8", "iso-8859-1"])
+def test_json_of_names_that_are_not_utf8(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    out = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, encoding))
+    write_json({"file": BYTES, "text": "é日😀\x9b\x7f"})
+    assert json.loads(out.getvalue().decode(encoding)) == {
+        "file": "n\ufffd\ufffd",
+        "text": "é日😀\x9b\x7f",
+    }
