@@ -14,6 +14,7 @@ from lsr.data.records import BadRecord, Record, record_id, record_text, record_t
 from lsr.data.sources import IRDS, IrDatasetsSource, RecordSource, open_records, read, stop
 from lsr.data.streams import in_zip
 from lsr.errors import CorpusError
+from lsr.terminal import utf8
 from lsr.vectors import SparseVectors
 
 ACCEPTED = (
@@ -57,18 +58,20 @@ class Chunk:
 class Corpus:
     """An iterable of `Document`, streamed from its source.
 
-    Iterating starts from the beginning each time, save for standard input, and raises
+    Iterating starts from the beginning each time, unless it is read `once`, and raises
     `CorpusError` at a record that breaks the rules, when the source is damaged, or when it
     held no documents at all.  Ids are not checked for duplicates.
 
     Attributes:
         name: what to call the collection: "nfcorpus" for beir/nfcorpus.zip.
+        once: whether it can be read a single time only, as standard input and pipes.
         skipped: how many bad records were left out so far, with `on_error` "skip".
         place: of the document read last, such as "docs.jsonl, line 7".
     """
 
     def __init__(self, name: str, source: RecordSource, on_error: Literal["stop", "skip"]) -> None:
         self.name = name
+        self.once = source.once
         self.skipped = 0
         self._number = 0
         self._source = source
@@ -76,8 +79,13 @@ class Corpus:
 
     @property
     def fraction(self) -> float | None:
-        """The share of the source read so far, 0 to 1; None when unknown (standard input)."""
+        """The share of the source read so far, 0 to 1; None when unknown (a pipe)."""
         return self._source.fraction
+
+    @property
+    def where(self) -> str:
+        """What it is called in messages: a path, "standard input", an id."""
+        return self._source.where
 
     @property
     def place(self) -> str:
@@ -108,8 +116,9 @@ def open_corpus(source: str | PathLike[str], on_error: Literal["stop", "skip"] =
             (.json, .ndjson) with `_id` or `id`, `title` (optional), `text` or `contents`; .tsv
             of id, text or id, title, text; .txt of passages, numbered by line; each may be
             compressed as .gz or .zst; .parquet with jsonl's names for columns.  As text also
-            "-" for JSON lines on standard input, which may be gzip; "irds:" and an ir_datasets
-            id; or the name of a built-in collection, where no file has that name.
+            "-" for JSON lines on standard input; "irds:" and an ir_datasets id; or the name of a
+            built-in collection, where no file has that name.  Pipes of any name are JSON lines,
+            too; those and standard input may be gzip.
         on_error: what a bad record does: "stop" raises when it is read, "skip" leaves it
             out and counts it.  A damaged file always stops.
 
@@ -132,10 +141,10 @@ def open_corpus(source: str | PathLike[str], on_error: Literal["stop", "skip"] =
     if missing:
         builtin = collection_path(source)
         if builtin is None:
-            raise CorpusError(f"{source!r} does not exist; give {ACCEPTED}")
+            raise CorpusError(f"{utf8(source)!r} does not exist; give {ACCEPTED}")
         path = builtin
     records = _open(path)
-    name = path.resolve().name
+    name = utf8(path.resolve().name)
     return Corpus(name if path.is_dir() else name.split(".")[0], records, on_error)
 
 

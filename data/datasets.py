@@ -89,8 +89,14 @@ def entry_of(name: str) -> Entry:
 
 
 def cache_folder() -> Path:
-    """The user's folder for what can be fetched or made again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lsr"
+    """The user's folder for what can be fetched or made again.
+
+    Raises `CorpusError` where the user has no home.
+    """
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lsr"
+    except RuntimeError:
+        raise CorpusError("there is no home folder for a cache; set XDG_CACHE_HOME") from None
 
 
 def find_dataset(name: str, data: Path | None, progress: type[Progress]) -> Path:
@@ -99,11 +105,11 @@ def find_dataset(name: str, data: Path | None, progress: type[Progress]) -> Path
     It is looked for as NAME.zip and as NAME in `data`, then in the user's cache, and else
     downloaded there.  Raises `CorpusError` when there is none to be had.
     """
+    if data is not None and (place := _in_folder(data, name)) is not None:
+        return place
     cache = cache_folder() / "datasets"
-    for folder in (cache,) if data is None else (data, cache):
-        for place in (folder / f"{name}.zip", folder / name):
-            if place.exists():
-                return place
+    if (place := _in_folder(cache, name)) is not None:
+        return place
     md5 = CATALOGUE[name].md5
     if md5 is None:
         missing = f"{data} has neither {name}.zip nor a folder {name}" if data else "it is not here"
@@ -114,3 +120,8 @@ def find_dataset(name: str, data: Path | None, progress: type[Progress]) -> Path
     place = cache / f"{name}.zip"
     download(f"{BASE_URL}/{name}.zip", place, md5, progress)
     return place
+
+
+def _in_folder(folder: Path, name: str) -> Path | None:
+    places = (folder / f"{name}.zip", folder / name)
+    return next((place for place in places if place.exists()), None)

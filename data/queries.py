@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lsr.data.records import ID_FIELDS, BadRecord, Record, record_id, record_text
 from lsr.data.sources import PARQUET, ParquetSource, RecordSource, open_records, read, stop
+from lsr.data.streams import is_pipe
 from lsr.data.token_vectors import one_row, term_of
 from lsr.errors import CorpusError
 from lsr.vectors import SparseVectors
@@ -27,26 +27,47 @@ class Query:
     text: str
 
 
+class QueryFile:
+    """A file of queries as texts or as vectors, read a single time, so that it may be a pipe.
+
+    Attributes:
+        encoded: whether it holds vectors rather than texts: it does when it is Parquet with a
+            column `terms`, or jsonl whose first record has a `vector`.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        """Raises `CorpusError` when it cannot be opened, or its first record is bad."""
+        self._path = Path(path)
+        self._is_parquet = self._path.suffix.lower() == PARQUET and not is_pipe(self._path)
+        self._source: RecordSource
+        if self._is_parquet:
+            self._source = _open(path)
+            self.encoded = "terms" in ParquetSource(self._path).columns()
+        else:
+            self._source = begun = _Begun(_open(path))
+            self.encoded = "vector" in begun.first
+
+    def texts(self) -> list[Query]:
+        """What `read_queries` returns; to be called once, as is `vectors`."""
+        return [Query(*pair) for pair in _distinct(self._source, record_text).items()]
+
+    def vectors(self, find: Callable[[str], int | None]) -> tuple[list[str], SparseVectors]:
+        """What `read_query_vectors` returns."""
+        if self._is_parquet:
+            source = ParquetSource(self._path, ID_FIELDS, ("terms",), ("weights",))
+            rows = _distinct(source, _columns_vector)
+        else:
+            rows = _distinct(self._source, lambda record: _json_vector(record, find))
+        return list(rows), SparseVectors.concatenate(rows.values())
+
+
 def read_queries(path: str | PathLike[str]) -> list[Query]:
     """The queries of a BEIR folder or zip, .jsonl, .tsv (id, text) or .parquet file.
 
     jsonl records and Parquet rows have `_id` or `id`, and `text`; text files may be compressed
     (.gz, .zst).  Raises `CorpusError` naming the line of a bad record or a repeated id.
     """
-    return [Query(*pair) for pair in _distinct(_open(path), record_text).items()]
-
-
-def is_encoded(path: str | PathLike[str]) -> bool:
-    """Whether a query file holds vectors (`read_query_vectors`) rather than texts.
-
-    It does when it is Parquet with a column `terms`, or jsonl whose first record has a
-    `vector`.
-    """
-    if _is_parquet(path):
-        return "terms" in ParquetSource(Path(path)).columns()
-    records = read(_open(path), lambda record: record, stop)
-    with closing(records):
-        return any("vector" in record for _, record in islice(records, 1))
+    return QueryFile(path).texts()
 
 
 def read_query_vectors(
@@ -66,20 +87,42 @@ def read_query_vectors(
     Raises `CorpusError` naming the line of a token that is not found, of a repeated id, or of
     a vector that breaks the rules of `SparseVectors`.
     """
-    if _is_parquet(path):
-        source = ParquetSource(Path(path), ID_FIELDS, ("terms",), ("weights",))
-        rows = _distinct(source, _columns_vector)
-    else:
-        rows = _distinct(_open(path), lambda record: _json_vector(record, find))
-    return list(rows), SparseVectors.concatenate(rows.values())
+    return QueryFile(path).vectors(find)
+
+
+class _Begun(RecordSource):
+    """A source of which the first record, `first`, was read already; {} where it has none."""
+
+    def __init__(self, source: RecordSource) -> None:
+        self.where, self.unit, self.once = source.where, source.unit, True
+        self.first: Record = {}
+        self._source = source
+        self._rest = source.raw()
+        self._read: list[tuple[int, Any]] = []
+        parse = source.parser()
+        for number, raw in self._rest:
+            self._read.append((number, raw))
+            try:
+                record = parse(number, raw)
+            except BadRecord as error:
+                stop(f"{self.where}, {self.unit} {number}", error)
+            if record is not None:
+                self.first = record
+                break
+
+    @property
+    def fraction(self) -> float | None:
+        return self._source.fraction
+
+    def raw(self) -> Iterator[tuple[int, Any]]:
+        return chain(self._read, self._rest)
+
+    def parser(self) -> Callable[[int, Any], Record | None]:
+        return self._source.parser()
 
 
 def _open(path: str | PathLike[str]) -> RecordSource:
     return open_records(Path(path), "queries.jsonl", ("id", "text"))
-
-
-def _is_parquet(path: str | PathLike[str]) -> bool:
-    return Path(path).suffix.lower() == PARQUET
 
 
 def _distinct(source: RecordSource, build: Callable[[Record], T]) -> dict[str, T]:

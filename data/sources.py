@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ class RecordSource(ABC):
 
     where: str
     unit: str
+    once = False  # whether it can be read a single time only
 
     @property
     @abstractmethod
@@ -105,6 +107,7 @@ class TextSource(RecordSource):
 
     def __init__(self, stream: LineStream, new_parser: Callable[[], Parser]) -> None:
         self.where = stream.where
+        self.once = stream.once
         self._stream = stream
         self._new_parser = new_parser
 
@@ -162,7 +165,8 @@ class ParquetSource(RecordSource):
         import pyarrow.parquet as pq
 
         try:
-            with pq.ParquetFile(self._path) as file:
+            # Opened here, because pyarrow takes only names in UTF-8.
+            with pa.OSFile(os.fsencode(self._path)) as raw, pq.ParquetFile(raw) as file:
                 yield file
         except FileNotFoundError as error:
             raise CorpusError(f"{self.where} does not exist; check the path") from error

@@ -1,4 +1,4 @@
-"""Byte lines of plain, gzip and zstd files, of members of a BEIR zip, and of standard input.
+"""Byte lines of plain, gzip and zstd files, of members of a BEIR zip, of pipes and standard input.
 
 Nothing is extracted or read whole: a line is at most `MAX_LINE` bytes, and of a longer one
 only its first bytes are kept.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import stat
 import sys
 import zipfile
 import zlib
@@ -25,12 +26,16 @@ _BUFFER = 2**18
 _COMPRESSED = ("", ".gz", ".zst")
 _BOM = b"\xef\xbb\xbf"
 _GZIP_MAGIC = b"\x1f\x8b"
+# What needs its end first, and so cannot come through a pipe.
+_WHOLE_FILES = {b"PK\x03\x04": "a zip", b"PAR1": "a Parquet file"}
+_WHOLE_SUFFIXES = {".zip": "a zip", ".parquet": "a Parquet file"}
 
 
 class LineStream:
     """The lines of one file, of one member of a zip, or (`path` None) of standard input.
 
-    `where` names it in messages.  It opens when `lines` is iterated and closes after.
+    `where` names it in messages; `once` says that it can be read a single time, as standard input
+    and pipes.  It opens when `lines` is iterated and closes after.
     """
 
     def __init__(self, path: Path | None, member: str | None = None) -> None:
@@ -39,6 +44,7 @@ class LineStream:
         self._tell: Callable[[], int] | None = None
         self._size = 0
         self._finished = False
+        self.once = path is None or (member is None and is_pipe(path))
         if path is None:
             self.where = "standard input"
         else:
@@ -50,7 +56,8 @@ class LineStream:
         if self._path is None:
             return ".jsonl"
         name = PurePosixPath((self._member or self._path.name).lower())
-        return (name.with_suffix("") if name.suffix in _COMPRESSED else name).suffix
+        suffix = (name.with_suffix("") if name.suffix in _COMPRESSED else name).suffix
+        return suffix or (".jsonl" if self.once else "")  # /dev/stdin, /dev/fd/63
 
     @property
     def fraction(self) -> float | None:
@@ -98,7 +105,11 @@ class LineStream:
             return _standard_input(closing)
         if self._member is not None:
             return self._open_member(closing, self._path, self._member)
-        raw = closing.enter_context(self._path.open("rb", buffering=_BUFFER))
+        raw: BinaryIO = closing.enter_context(self._path.open("rb", buffering=_BUFFER))
+        if self.once:
+            if PurePosixPath(self._path.name.lower()).suffix in _COMPRESSED[1:]:
+                return _decompressed(raw, self._path.name, closing)
+            return _flowing(cast(io.BufferedReader, raw), self.where, closing)
         self._size = os.fstat(raw.fileno()).st_size
         self._tell = raw.tell
         return _decompressed(raw, self._path.name, closing)
@@ -112,6 +123,21 @@ class LineStream:
         self._size = info.file_size
         self._tell = raw.tell
         return _decompressed(_buffered(raw, closing), member, closing)
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether a path is that of a pipe, a socket or a device, which can be read a single time.
+
+    So is what the shell opened, /dev/stdin or /dev/fd/63, even where it is a file: its name says no
+    format.
+    """
+    if str(path.parent) in ("/dev", "/dev/fd", "/proc/self/fd"):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # opening it says why
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def locate(path: Path, member: str) -> LineStream:
@@ -130,7 +156,10 @@ def locate(path: Path, member: str) -> LineStream:
             raise CorpusError(f"{path} does not exist; check the path")
     except OSError as error:  # a name too long, a folder that may not be entered
         raise CorpusError(f"{path} cannot be opened: {error.strerror}") from error
-    if path.suffix.lower() == ".zip":
+    if is_pipe(path):
+        if what := _WHOLE_SUFFIXES.get(path.suffix.lower()):
+            raise _not_in_pipe(str(path), what)
+    elif path.suffix.lower() == ".zip":
         return LineStream(path, _in_zip(path, member))
     return LineStream(path)
 
@@ -200,11 +229,26 @@ def compressed(file: IO[bytes], name: str, closing: ExitStack) -> IO[bytes]:
 
 
 def _standard_input(closing: ExitStack) -> BinaryIO:
+    if sys.stdin is None:
+        raise CorpusError("standard input is closed; send documents to it, or name a file")
     reader = io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer), _BUFFER)
     closing.callback(reader.detach)  # or closing the reader would close standard input
-    if reader.peek(2).startswith(_GZIP_MAGIC):
+    return _flowing(cast(io.BufferedReader, reader), "standard input", closing)
+
+
+def _flowing(reader: io.BufferedReader, where: str, closing: ExitStack) -> BinaryIO:
+    """Lines that come through a pipe, unpacked where they are gzip."""
+    first = reader.peek(4)
+    if first.startswith(_GZIP_MAGIC):
         return _buffered(gzip.GzipFile(fileobj=reader), closing)
+    for magic, what in _WHOLE_FILES.items():
+        if first.startswith(magic):
+            raise _not_in_pipe(where, what)
     return reader
+
+
+def _not_in_pipe(where: str, what: str) -> CorpusError:
+    return CorpusError(f"{where} brings {what}, which cannot be read from a pipe; name the file")
 
 
 def _buffered(stream: object, closing: ExitStack) -> BinaryIO:

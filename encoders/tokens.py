@@ -173,7 +173,7 @@ def _load(folder: Path) -> Any:
         from tokenizers import Tokenizer
 
         if file.exists():
-            return Tokenizer.from_file(str(file))
+            return Tokenizer.from_buffer(file.read_bytes())  # by name it takes UTF-8 alone
         # Only transformers knows how to make one of a vocabulary alone.
         from transformers import AutoTokenizer
 

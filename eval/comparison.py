@@ -191,7 +191,7 @@ def as_json(comparison: RunComparison, count: int) -> dict[str, Any]:
             ]
             for measure in measures
         },
-        "tests": [_test(test) for test in comparison.tests],
+        "tests": [test.to_json() for test in comparison.tests],
         "won": {m: [asdict(row) for row in won] for m, (won, _) in differences.items()},
         "lost": {m: [asdict(row) for row in lost] for m, (_, lost) in differences.items()},
         "published": {
@@ -199,12 +199,6 @@ def as_json(comparison: RunComparison, count: int) -> dict[str, Any]:
             for measure in measures
         },
     }
-
-
-def _test(test: Comparison) -> dict[str, Any]:
-    values = asdict(test)
-    del values["interval"]
-    return {**values, "ci": _pair(test.interval)}
 
 
 def _pair(interval: Interval) -> list[float]:

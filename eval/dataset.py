@@ -16,7 +16,7 @@ from lsr.data.datasets import CATALOGUE, entry_of, find_dataset
 from lsr.data.download import md5_of
 from lsr.data.queries import read_queries
 from lsr.data.sources import IRDS, irds_dataset, reading_irds
-from lsr.data.streams import in_zip, locate
+from lsr.data.streams import in_zip, is_pipe, locate
 from lsr.errors import CorpusError
 from lsr.eval.measures import parse_measures
 from lsr.eval.qrels import place_of, read_qrels
@@ -128,6 +128,11 @@ def load_dataset(
     split = split or entry.split
     measures = list(measures) or list(entry.measures)
     parse_measures(measures)  # a wrong name must not be found after an hour of encoding
+    if not source.startswith(IRDS) and is_pipe(Path(source)):
+        raise CorpusError(
+            f"{source} can be read once, and an evaluation reads its collection several times; "
+            "save it to a file first"
+        )
     asked: dict[str, str]
     if queries is None and source.startswith(IRDS):
         asked = _irds_queries(source)
@@ -221,6 +226,8 @@ def _checksums(source: str, queries: str | None, qrels: str | None, split: str) 
             files = [str(zipped), *files]
     found = {}
     for file in map(Path, filter(None, files)):
+        if not file.is_file():  # a pipe, which was read already
+            continue
         status = file.stat()
         found[file.name] = _md5(file, status.st_size, status.st_mtime_ns)
     return found

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 
 from lsr.arguments import named
 from lsr.data.datasets import entry_of
 from lsr.data.sources import IRDS
-from lsr.errors import CorpusError
+from lsr.errors import CorpusError, LsrError
 from lsr.eval import provenance
 from lsr.eval.dataset import Dataset, read_judgments
 from lsr.eval.kept_indexes import Options
-from lsr.eval.kept_runs import KeptRun, keep, kept, key_of
+from lsr.eval.kept_runs import KeptRun, folder_of, keep, kept, key_of
 from lsr.eval.measures import parse_measures, scores
 from lsr.eval.results import Result, Scores
 from lsr.eval.runs import read_run
@@ -26,6 +27,7 @@ from lsr.index_hybrid import learned_file
 from lsr.progress import Progress, Silent
 from lsr.retrieval import Index
 from lsr.retrievers import SparseRetriever
+from lsr.terminal import utf8
 
 _WARM_UP = 5  # queries
 _NAMED = ("weights", "prf")  # of the arguments for a hybrid, those in the name of a result
@@ -52,6 +54,10 @@ def run_queries(
         found = kept(index.path, key, list(dataset.queries))
         if found is not None:
             return found
+    folder = folder_of(index.path)
+    keeps = can_write(folder)
+    if not keeps:
+        progress.note(f"The run will not be kept: {folder} cannot be written.")
     searcher = index if options.hybrid is None else index.hybrid(**options.hybrid)
     depth = options.k + dataset.leaves_out_own
     milliseconds = np.empty(len(queries))
@@ -75,8 +81,22 @@ def run_queries(
         "machine": provenance.machine(),
     }
     result = KeptRun(run, milliseconds, circumstances)
-    keep(index.path, key, result)
+    if keeps:
+        try:
+            keep(index.path, key, result)
+        except (OSError, LsrError) as error:  # a full disk is no reason to lose the results
+            progress.note(f"The run is not kept: {error}.")
     return result
+
+
+def can_write(folder: Path) -> bool:
+    """Make a folder; whether a file can be made in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _further_editions(index: Index) -> list[str | None]:
@@ -213,7 +233,7 @@ def evaluate_run(
     """
     file, judgments = Path(file), named("a dataset", judgments, error=CorpusError)
     name = judgments.removeprefix(IRDS) if judgments.startswith(IRDS) else Path(judgments).name
-    name = name if judgments.startswith(IRDS) else name.partition(".")[0]
+    name = utf8(name if judgments.startswith(IRDS) else name.partition(".")[0])
     entry = entry_of(judgments if judgments.startswith(IRDS) else name)
     measures = list(measures) or list(entry.measures)
     parse_measures(measures)
@@ -244,7 +264,7 @@ def evaluate_run(
     }
     return Result(
         name,
-        file.name.partition(".")[0],
+        utf8(file.name.partition(".")[0]),
         dict.fromkeys(qrels, ""),
         run,
         scores(qrels, run, measures),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import math
 from collections.abc import Callable
 
 from lsr.eval.statistics import Interval
+from lsr.terminal import printable
 
 
 def figure(value: float) -> str:
@@ -16,6 +19,13 @@ def signed(value: float) -> str:
     """A difference with its sign: +.012; .000 when it rounds to that."""
     text = figure(abs(value))
     return text if text == ".000" else ("\N{MINUS SIGN}" if value < 0 else "+") + text
+
+
+def effect(value: float, write: Callable[[float], str] = signed) -> str:
+    """An effect size with its sign: +.412; +∞ where all queries differ alike, n/a for one query."""
+    if math.isnan(value):
+        return "n/a"
+    return write(math.copysign(1, value))[0] + "∞" if math.isinf(value) else write(value)
 
 
 def probability(value: float) -> str:
@@ -56,6 +66,11 @@ def shortened(text: str, length: int) -> str:
         return text
     head = (length - 1) * 3 // 5
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def escape(text: str) -> str:
+    """Text from data as HTML or SVG, with its control characters shown."""
+    return html.escape(printable(text))
 
 
 def _no_zero(text: str) -> str:

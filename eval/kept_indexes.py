@@ -135,7 +135,7 @@ def _check_built(place: Path, dataset: Dataset, options: Options) -> None:
     try:
         built = json.loads(file.read_bytes())
         documents, settings = built["documents"], dict(built["settings"])
-    except FileNotFoundError:  # by `lsr index`
+    except (FileNotFoundError, NotADirectoryError):  # by `lsr index`
         documents, settings = dataset.collection, {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise refusal("read", file, error) or LsrError(

@@ -7,9 +7,19 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from lsr.eval.comparison import QueryDifference
-from lsr.eval.figures import counted, excerpt, figure, milliseconds, probability, signed, span
+from lsr.eval.figures import (
+    counted,
+    effect,
+    excerpt,
+    figure,
+    milliseconds,
+    probability,
+    signed,
+    span,
+)
 from lsr.eval.statistics import Comparison
 from lsr.eval.summary import SIGNIFICANT, Cell, Summary, Table, legend
+from lsr.terminal import printable
 
 _LONGEST_TEXT = 200  # characters of a query
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#|~$&!])")
@@ -100,7 +110,7 @@ def _test(test: Comparison) -> list[str]:
     return [
         f"{_text(test.b)} against {_text(test.a)}",
         f"{signed(test.difference)} {span(test.interval, signed)}",
-        signed(test.effect),
+        effect(test.effect),
         _text(probability(test.p_t)),
         _text(probability(test.p_randomization)),
         f"**{holm}**" if test.p_holm < SIGNIFICANT else holm,
@@ -172,10 +182,11 @@ def _grid(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 0) ->
 
 def _text(text: str) -> str:
     """Text from data: no character of it is mark-up, and it stays on its line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\1", printable(" ".join(text.split())))
 
 
 def _fenced(text: str) -> str:
     """A block of text as it is, between more backticks than it has in a row."""
+    text = printable(text)
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}\n{text}\n{fence}"

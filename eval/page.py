@@ -1,6 +1,6 @@
 """A report as one HTML page that asks for nothing: styles and plots are in it, scripts are not.
 
-Whatever comes from data goes through `html.escape`; the page's content security policy forbids
+Whatever comes from data goes through `escape`; the page's content security policy forbids
 every request besides, so that a mistake here could still fetch nothing.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from html import escape
 from itertools import groupby
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from lsr.eval import plots
 from lsr.eval.comparison import QueryDifference
 from lsr.eval.figures import (
     counted,
+    effect,
+    escape,
     excerpt,
     figure,
     milliseconds,
@@ -234,7 +235,7 @@ def _test(test: Comparison) -> str:
     return (
         f'<tr><th scope="row">{escape(test.b)} <span>against</span> {escape(test.a)}</th>'
         f"<td>{signed(test.difference)}<small>{span(test.interval, signed)}</small></td>"
-        f"<td>{signed(test.effect)}</td>"
+        f"<td>{effect(test.effect)}</td>"
         f"<td>{escape(probability(test.p_t))}</td><td>{escape(probability(test.p_randomization))}"
         f"</td><td>{f'<b>{holm}</b>' if test.p_holm < SIGNIFICANT else holm}</td>"
         f"<td>{test.wins:,} / {test.ties:,} / {test.losses:,}</td></tr>"

@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from html import escape
 
-from lsr.eval.figures import figure, shortened, tick
+from lsr.eval.figures import escape, figure, shortened, tick
 from lsr.eval.summary import Cell, Duel, Latency
 
 COLOURS = 8  # beside the first encoder's; more encoders take them again

@@ -58,6 +58,8 @@ def place_of(
 ) -> str:
     """Where the first judgment of a query, or of a document for it, stands: "FILE, line 7"."""
     stream = locate(Path(path), f"qrels/{split}.tsv")
+    if stream.once:  # it was read already
+        return stream.where
     for judgment in _judgments(stream):
         if judgment.query == query and document in (None, judgment.document):
             return f"{stream.where}, line {judgment.line}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -95,12 +94,9 @@ def _json(summary: Summary, results: Sequence[Result]) -> bytes:
             "provenance": result.provenance,
         }
 
-    tests = []
+    tests: list[dict[str, Any]] = []
     for dataset, found in summary.tests.items():
-        for test in found:
-            fields = asdict(test)
-            interval = fields.pop("interval")
-            tests.append({"dataset": dataset, **fields, "ci": [interval["low"], interval["high"]]})
+        tests += [{"dataset": dataset, **test.to_json()} for test in found]
     content = {
         "command": summary.command,
         "results": [entry(result) for result in results],

@@ -26,6 +26,7 @@ from lsr.data.streams import LineStream, compressed
 from lsr.errors import CorpusError, LsrError, QueryError
 from lsr.eval import trec
 from lsr.eval.results import Run
+from lsr.terminal import printable
 
 if TYPE_CHECKING:
     from lsr.retrieval import Index
@@ -47,7 +48,8 @@ def file_name(name: str) -> str:
 
 def is_json_lines(path: str | PathLike[str]) -> bool:
     """Whether a run is JSON lines by the name of its file, compressed or not."""
-    return LineStream(Path(path)).suffix == JSON_LINES
+    name = Path(path).name.lower().removesuffix(".gz").removesuffix(".zst")
+    return name.endswith(JSON_LINES)
 
 
 def check_ids(
@@ -93,7 +95,8 @@ def write_run(path: str | PathLike[str], rows: Iterable[RunRow], tag: str) -> No
     Rows are written as they come.  The file appears complete or not at all: it is written
     under a temporary name beside `path`, flushed to disk and renamed; compressed where its
     name ends in .gz or .zst.  Scores are written as the shortest decimals that read back as the
-    same float64.  A query without documents has no line.
+    same float64.  A query without documents has no line.  Control characters of
+    the tag are shown as symbols; ids are written as they are.
 
     Args:
         tag: the last column of TREC's form.
@@ -103,12 +106,7 @@ def write_run(path: str | PathLike[str], rows: Iterable[RunRow], tag: str) -> No
     cannot be written.
     """
     path = Path(path)
-    if is_json_lines(path):
-        lines = _json_lines(rows)
-    else:
-        if tag.split() != [tag]:
-            raise QueryError(f"the tag {tag!r} is empty or has white space; give one word")
-        lines = _trec_lines(path, rows, tag)
+    lines = run_lines(path, rows, tag)
     try:
         if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing to replace
             with path.open("w", encoding="utf-8", newline="\n") as device:
@@ -129,6 +127,17 @@ def write_run(path: str | PathLike[str], rows: Iterable[RunRow], tag: str) -> No
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise LsrError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def run_lines(path: str | PathLike[str], rows: Iterable[RunRow], tag: str) -> Iterator[str]:
+    """The lines that `write_run` writes to a file of this name, as they come; raises `QueryError`
+    as it does."""
+    if is_json_lines(path):
+        return _json_lines(rows)
+    tag = printable(tag)
+    if tag.split() != [tag]:
+        raise QueryError(f"the tag {tag!r} is empty or has white space; give one word")
+    return _trec_lines(Path(path), rows, tag)
 
 
 def read_run(path: str | PathLike[str]) -> dict[str, dict[str, float]]:

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +53,8 @@ class Comparison:
         a, b: names of the systems.
         difference: mean of b - a.
         interval: 95 % bootstrap interval of `difference`.
-        effect: Cohen's d of the paired differences.
+        effect: Cohen's d of the paired differences (`cohens_d`): infinite where all queries
+            differ by the same amount, NaN where that is a single one.
         p_t: Student's paired t-test, two-sided.
         p_randomization: the randomisation test, two-sided.
         p_holm: `p_randomization` after Holm's correction over all pairs of this measure.
@@ -72,6 +73,13 @@ class Comparison:
     wins: int
     ties: int
     losses: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The attributes as JSON values; the interval is "ci", an effect without a number None."""
+        fields = asdict(self)
+        del fields["interval"]
+        effect = self.effect if math.isfinite(self.effect) else None
+        return {**fields, "effect": effect, "ci": [self.interval.low, self.interval.high]}
 
 
 def compare(scores: Mapping[str, Scores], measures: Sequence[str]) -> list[Comparison]:
@@ -198,9 +206,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def cohens_d(differences: Values) -> float:
-    """Mean difference by its standard deviation over queries (n - 1); 0 when all are equal."""
-    if len(differences) < 2 or np.ptp(differences) == 0:
+    """Mean difference by its standard deviation over queries (n - 1).
+
+    0 where no query differs.  Infinite, with the sign of the difference, where all differ by the
+    same amount, for then the deviation is 0; NaN for a single query, which has none.
+    """
+    if not differences.any():
         return 0.0
+    if len(differences) < 2:
+        return math.nan
+    if np.ptp(differences) == 0:  # a deviation computed from equal values need not be 0
+        return math.copysign(math.inf, differences[0])
     return math.fsum(differences) / len(differences) / _deviation(differences)
 
 

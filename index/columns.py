@@ -73,7 +73,7 @@ def map_file(path: Path) -> pa.Buffer:
     try:
         if path.stat().st_size == 0:  # nothing that could be mapped
             return pa.py_buffer(b"")
-        with pa.memory_map(str(path)) as source:
+        with pa.memory_map(os.fsencode(path)) as source:  # a name need not be UTF-8
             return source.read_buffer()
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None

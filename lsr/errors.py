@@ -52,6 +52,10 @@ _REMEDIES = {
 }
 
 
+# Those of opening and reading that say nothing about the file.
+_REFUSALS = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EIO)
+
+
 class SystemCallError(LsrError):
     """The operating system refused a call on a file that may well be sound.
 
@@ -80,7 +84,7 @@ def refusal(call: str, path: str | Path, error: BaseException) -> SystemCallErro
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (written := _OS_ERROR.search(str(error))):
         number = int(written[1])
-    if number not in _REMEDIES:
+    if number not in _REFUSALS:
         return None
     return SystemCallError(call, path, OSError(number, os.strerror(number)))
 

@@ -103,7 +103,7 @@ def sealed_json(head: Mapping[str, Any], body: Mapping[str, Any]) -> bytes:
     It is the BLAKE2b-128 of the bytes with its own 32 digits replaced by zeros.
     """
     fields = {**head, "checksum": "0" * 32, **body}
-    text = json.dumps(fields, indent=1, ensure_ascii=False).encode()
+    text = json.dumps(fields, indent=1, ensure_ascii=False).encode(errors="backslashreplace")
     digest = checksum_bytes(text).encode()
     return text.replace(_NO_CHECKSUM, b'"checksum": "' + digest + b'"', 1)
 

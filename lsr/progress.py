@@ -8,12 +8,16 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
+from lsr.terminal import Notes, note, one_line
+
 _BAR = 24
 _SECONDS_BETWEEN = {True: 0.2, False: 10.0}  # on a terminal, elsewhere
 
 
 class Progress:
     """Reports the count, rate and time left of one piece of work to a stream.
+
+    A stream that cannot be written stops no work: reports end.
 
     Args:
         what: such as "Encoding".
@@ -31,8 +35,8 @@ class Progress:
         fraction: Callable[[], float | None] | None = None,
         stream: TextIO | None = None,
     ) -> None:
-        self._what, self._unit, self._total, self._fraction = what, unit, total, fraction
-        self._stream = stream if stream is not None else sys.stderr
+        self._what, self._unit, self._total, self._fraction = one_line(what), unit, total, fraction
+        self._stream = Notes.of(stream if stream is not None else sys.stderr)
         self._live = self._stream.isatty()
         self._done = self._free = 0
         self._began = self._shown = time.monotonic()
@@ -43,6 +47,11 @@ class Progress:
         self._free += count if free else 0
         if time.monotonic() - self._shown >= _SECONDS_BETWEEN[self._live]:
             self._show()
+
+    @staticmethod
+    def note(text: str) -> None:
+        """Report a sentence beside the work."""
+        note(text)
 
     def __enter__(self) -> Progress:
         return self
@@ -98,6 +107,10 @@ class Silent(Progress):
         self._live = False
 
     def advance(self, count: int, *, free: bool = False) -> None:
+        """Do nothing."""
+
+    @staticmethod
+    def note(text: str) -> None:
         """Do nothing."""
 
     def __exit__(self, *_: object) -> None:

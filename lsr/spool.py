@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lsr.errors import VectorFolderError
+from lsr.index.columns import map_file
 from lsr.progress import Progress
 from lsr.shards import SHARD_DOCUMENTS, Chunk
 from lsr.vectors import SparseVectors
@@ -92,7 +93,7 @@ class Spool:
         if pc.count_distinct(pa.chunked_array(ids, pa.large_string())).as_py() < folder.documents:
             raise VectorFolderError(f"{folder.path} has an id twice; write it again with one each")
         del ids
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        reader = pa.ipc.open_file(pa.BufferReader(map_file(path)))
         self._batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
         self._firsts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
 

@@ -162,7 +162,7 @@ def _prepare(path: Path, job: dict[str, Any], force: bool) -> None:
             raise _other_job(path, there or {}, job)
         _remove_work(path)
     text = json.dumps(job, indent=1, ensure_ascii=False)
-    write_atomically(path / JOB, text.encode())
+    write_atomically(path / JOB, text.encode(errors="backslashreplace"))
 
 
 def _is_empty(path: Path) -> bool:

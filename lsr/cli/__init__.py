@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import io
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from lsr.cli.models import models
 from lsr.cli.search import search
 from lsr.cli.tune import tune
 from lsr.errors import LsrError
+from lsr.terminal import ReaderLeft, note, standard_streams, utf8
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96})
@@ -58,6 +60,11 @@ cli.add_command(add_keyphrases)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors are one sentence and an exit code, never a traceback."""
+    with standard_streams():
+        _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     signal.signal(signal.SIGTERM, _interrupt)  # a polite kill cleans up as Ctrl-C does
     debug = "--debug" in arguments[:1]
@@ -65,26 +72,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Reports tell the command to repeat.
         cli.main(arguments, prog_name="lsr", standalone_mode=False, obj=arguments)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        for line in shown.getvalue().rstrip("\n").split("\n"):
+            note(line)
         sys.exit(error.exit_code)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+        note("Interrupted.")
         sys.exit(130)
     except LsrError as error:
         if debug:
             raise
-        click.echo(f"Error: {error}", err=True)
+        note(f"Error: {error}")
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output has gone (`lsr search … | head`): nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ReaderLeft:
         sys.exit(0)
+    except UnicodeEncodeError as error:
+        if debug or utf8(error.object) == error.object:
+            raise
+        name = utf8(re.split('[\n"]', error.object[: error.end])[-1])
+        note(
+            f"Error: {name!r} is no name in UTF-8, and what works on it takes no other; rename the "
+            "file or folder"
+        )
+        sys.exit(1)
     except (OSError, MemoryError) as error:
         if debug:
             raise
         what = error.strerror if isinstance(error, OSError) else "not enough memory"
         where = getattr(error, "filename", None)
-        click.echo(f"Error: {what or error}{f': {where}' if where else ''}", err=True)
+        note(f"Error: {what or error}{f': {where}' if where else ''}")
         sys.exit(1)
 
 

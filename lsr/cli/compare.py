@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from lsr.cli.options import write_json
+from lsr.terminal import cell, columns, echo, note, styled, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.comparison import QueryDifference, RunComparison
-
-_PLAIN_COLUMNS = 100
 
 
 @click.command()
@@ -72,16 +68,12 @@ def compare(
     )
     for name, run in found.runs.items():
         if run.missing:
-            click.echo(
+            note(
                 f"{name}: {run.missing:,} of {found.queries:,} judged queries have no line "
-                "in the run and count as finding nothing",
-                err=True,
+                "in the run and count as finding nothing"
             )
         if run.unjudged:
-            click.echo(
-                f"{name}: {run.unjudged:,} queries of the run have no judgments and are left out",
-                err=True,
-            )
+            note(f"{name}: {run.unjudged:,} queries of the run have no judgments and are left out")
     if as_json:
         write_json(comparison.as_json(found, count))
         return
@@ -95,6 +87,7 @@ def compare(
 
 
 def _print_measure(found: RunComparison, measure: str) -> None:
+    from lsr.eval.figures import effect
     from lsr.eval.published import published
 
     numbers = {name: f"[{number}]" for number, name in enumerate(found.runs, 1)}
@@ -118,7 +111,7 @@ def _print_measure(found: RunComparison, measure: str) -> None:
                 f"  {numbers[test.b]}-{numbers[test.a]}",
                 _figure(test.difference, "+"),
                 _between(test.interval.low, test.interval.high, "+"),
-                f"{test.effect:+.2f}",
+                effect(test.effect, lambda value: f"{value:+.2f}"),
                 *map(_chance, (test.p_t, test.p_randomization, test.p_holm)),
                 f"{test.wins}/{test.ties}/{test.losses}",
             ]
@@ -138,31 +131,32 @@ def _print_measure(found: RunComparison, measure: str) -> None:
                 for reference in references
             ],
         )
-    click.echo()
+    echo()
 
 
 def _print_queries(title: str, rows: Sequence[QueryDifference]) -> None:
-    click.secho(title, bold=True)
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PLAIN_COLUMNS
+    echo(title, bold=True)
+    room = columns()
     if not rows:
-        click.echo("  none")
-    longest = max((len(row.query) for row in rows), default=0)
+        echo("  none")
+    longest = max((len(cell(row.query)) for row in rows), default=0)
     for row in rows:
         line = (
             f"  {_figure(row.b - row.a, '+')}  {_figure(row.a)} to {_figure(row.b)}"
-            f"  {row.query:<{longest}}  {' '.join(row.text.split())}"
+            f"  {cell(row.query):<{longest}}  {cell(' '.join(row.text.split()))}"
         ).rstrip()
-        click.echo(line if len(line) <= columns else line[: columns - 1] + "…")
-    click.echo()
+        echo(line if len(line) <= room else line[: room - 1] + "…")
+    echo()
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as their contents; the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for number, row in enumerate((header, *rows)):
-        cells = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
+    lines = [[cell(text) for text in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, row in enumerate(lines):
+        cells = [f"{text:>{width}}" for text, width in zip(row[1:], widths[1:], strict=True)]
         line = "  ".join([f"{row[0]:<{widths[0]}}", *cells]).rstrip()
-        click.echo(line if number else click.style(line, bold=True))
+        echo(line if number else styled(line, bold=True))
 
 
 def _figure(value: float, sign: str = "-") -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, cast
 
+import click
+
 if TYPE_CHECKING:
     from lsr.collection import Survey
     from lsr.data.corpus import Corpus
@@ -19,6 +21,15 @@ def open_surveyed(source: str, on_error: str) -> tuple[Corpus, Survey | None]:
     from lsr.progress import Progress
 
     corpus = open_corpus(source, cast(Literal["stop", "skip"], on_error))
-    if source == "-" or source.startswith("irds:"):
+    if corpus.once or source.startswith("irds:"):
         return corpus, None
     return corpus, survey(corpus, Progress)
+
+
+def read_again(corpus: Corpus, who: str) -> None:
+    """Refuse a collection that can be read once, where `who` reads it several times."""
+    if corpus.once:
+        raise click.UsageError(
+            f"{who} reads the collection several times, and {corpus.where} can be read once; save "
+            "it to a file first."
+        )

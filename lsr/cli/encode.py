@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,25 @@ import click
 from lsr.cli.corpora import open_surveyed
 from lsr.cli.options import (
     Bytes,
+    Output,
+    as_text,
     encoder_options,
     given,
     on_error_option,
     precision_option,
-    write_json,
 )
 from lsr.errors import LsrError, VectorFolderError
+from lsr.terminal import (
+    Styled,
+    cell,
+    columns,
+    conclude,
+    echo,
+    is_terminal,
+    note,
+    styled,
+    write_json,
+)
 
 _COLOURS = {"literal": "green", "expansion": "yellow"}
 _OF_A_TEXT = ("show", "query", "index", "top", "as_json")
@@ -39,7 +50,7 @@ _OF_THE_INDEX = (
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=Output(),
     metavar="VECTORS",
     help="The folder for the vectors of CORPUS.",
 )
@@ -53,7 +64,7 @@ _OF_THE_INDEX = (
     is_flag=True,
     help="Start over where VECTORS is of another encoder; encode again what changed in CORPUS.",
 )
-@click.option("--text", metavar="TEXT", help="A text to encode and show.")
+@click.option("--text", metavar="TEXT", callback=as_text, help="A text to encode and show.")
 @click.option("--show", is_flag=True, help="Show its terms as bars: what --text does anyway.")
 @click.option("--query", is_flag=True, help="Encode it as a query, not as a document.")
 @click.option(
@@ -91,7 +102,7 @@ def encode(
     CORPUS is what `lsr index` takes; VECTORS is a folder of Parquet files that it makes indexes
     of.  Run the same command again after an interruption, and it goes on where it was; run it
     several times at once, and the processes share the work (but not with bm25, whose
-    statistics are of the whole collection, nor from standard input).
+    statistics are of the whole collection, nor from standard input or a pipe).
 
     \b
     lsr encode docs.jsonl.gz -o vectors --encoder splade-tiny
@@ -143,21 +154,18 @@ def _encode_corpus(
                 documents,
                 loaded,
                 progress=Progress,
-                alone=corpus == "-",
+                alone=documents.once,
                 force=force,
                 survey=survey,
             )
     except (LsrError, KeyboardInterrupt) as error:
         if read_job(output) is not None and not isinstance(error, VectorFolderError):
-            click.echo(
-                f"Finished work is kept in {output}: the same command goes on from there.",
-                err=True,
-            )
+            note(f"Finished work is kept in {output}: the same command goes on from there.")
         raise
     if documents.skipped:
-        click.echo(f"{documents.skipped:,} bad records were skipped.", err=True)
+        note(f"{documents.skipped:,} bad records were skipped.")
     megabytes = sum(shard.size for shard in folder.manifest.shards) / 1e6
-    click.echo(
+    conclude(
         f"{output} is complete: {folder.documents:,} documents, {folder.postings:,} postings, "
         f"{megabytes:,.1f} MB" + ("" if encoded else "; nothing was left to encode")
     )
@@ -205,8 +213,10 @@ def _show(
                 "terms_in_all": len(view.terms),
             }
         )
-    elif sys.stdout.isatty():
-        columns = shutil.get_terminal_size().columns
-        click.echo(view.draw(columns, lambda bar, kind: click.style(bar, fg=_COLOURS[kind])))
+        return
+    terms = [replace(term, word=cell(term.word)) for term in view.terms]
+    view = replace(view, encoder=cell(view.encoder), terms=terms)
+    if is_terminal():
+        echo(Styled(view.draw(columns(), lambda bar, kind: styled(bar, fg=_COLOURS[kind]))))
     else:
-        click.echo(str(view))
+        echo(str(view))

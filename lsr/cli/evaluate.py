@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,18 +14,21 @@ from click.core import ParameterSource
 
 from lsr.cli.hybrid import hybrid_of, hybrid_options
 from lsr.cli.options import (
+    STANDARD_OUTPUT,
+    Output,
     encoder_option,
     encoding_options,
     given,
     precision_option,
     writable,
-    write_json,
 )
+from lsr.terminal import echo, emit, note, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.dataset import Dataset
     from lsr.eval.kept_indexes import Options
     from lsr.eval.results import Result
+    from lsr.eval.runs import RunRow
 
 _SETTINGS = (
     "max_length",
@@ -53,7 +57,7 @@ _OF_SEARCHING = (
     "hybrid",
     "prf",
 )
-_FILE = click.Path(path_type=Path)
+_FILE = Output()
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
@@ -94,11 +98,17 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option(
     "--run",
     "run_out",
-    type=_FILE,
+    type=Output(run=True),
     metavar="OUT.trec|.jsonl",
-    help="Also write the run, as TREC's columns or JSON lines; of several, the folder OUT/DATASET.",
+    help="Also write the run, as TREC's columns or JSON lines, - for standard output; of several, "
+    "the folder OUT/DATASET.",
 )
-@click.option("--run-file", type=_FILE, metavar="RUN", help="Measure this run (--qrels).")
+@click.option(
+    "--run-file",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Measure this run (--qrels).",
+)
 @click.option(
     "--per-query",
     type=_FILE,
@@ -136,6 +146,9 @@ def evaluate(
     lsr eval nfcorpus.zip --dense minilm --hybrid
     lsr eval --run-file nfcorpus.trec --qrels nfcorpus.zip --json
     """
+    to_stdout = asked["run_out"] is STANDARD_OUTPUT
+    if to_stdout and as_json:
+        raise click.UsageError("Standard output takes --run - or --json, not both.")
     command = shlex.join(["lsr", *map(str, context.obj or ["eval"])])
     if run_file is not None:
         option = "DATASET" if asked["datasets"] else given(context, *_OF_SEARCHING)
@@ -165,6 +178,10 @@ def evaluate(
         from lsr.eval.per_query import write_per_query
 
         write_per_query(per_query, results)
+    if to_stdout:
+        from lsr.eval.runs import run_lines
+
+        emit(run_lines(STANDARD_OUTPUT, _rows(results[0]), "lsr"))
     if as_json:
         from lsr.cli.results import as_json as json_of
 
@@ -174,7 +191,7 @@ def evaluate(
         from lsr.cli.results import print_one, print_table
 
         if len(results) == 1:
-            print_one(results[0])
+            print_one(results[0], note if to_stdout else echo)
         else:
             print_table(results)
 
@@ -187,6 +204,7 @@ class _Experiments:
     settings: dict[str, Any]
     report: Path | None
     command: str
+    _temporary: Path | None = None
 
     def results(self) -> list[Result]:
         """One for each dataset and encoder, in this order."""
@@ -198,6 +216,8 @@ class _Experiments:
         if asked["weights"] is not None and len(encoders) > 1:
             raise click.UsageError("--weights are for one --encoder.")
         self.several = len(encoders) > 1 or len(datasets) > 1 or len(datasets[0][1]) > 1
+        if self.several and asked["run_out"] is STANDARD_OUTPUT:
+            raise click.UsageError("--run - is for one DATASET and one --encoder; name a folder.")
         if self.several or asked["how"] is not None:
             self._check_encoders(encoders)
         elif asked["run_out"] is not None:
@@ -216,7 +236,7 @@ class _Experiments:
                 results.append(self._result(name, parts, encoder, options))
                 remarks = results[-1].provenance["remarks"]
                 if remarks and encoder == encoders[0]:
-                    click.echo(f"{name}: {'; '.join(remarks)}.", err=True)
+                    note(f"{name}: {'; '.join(remarks)}.")
         return results
 
     def _datasets(self) -> list[tuple[str, list[Dataset]]]:
@@ -273,7 +293,7 @@ class _Experiments:
 
         results = [self._result_of_part(part, encoder, options) for part in parts]
         result = results[0] if len(results) == 1 else joined(name, results)
-        if self.asked["run_out"] is not None:
+        if self.asked["run_out"] is not None and self.asked["run_out"] is not STANDARD_OUTPUT:
             _write_run(self.asked["run_out"], result, self.several)
         return result
 
@@ -287,16 +307,39 @@ class _Experiments:
         if place is None or self.several:
             root = place or (self.report / "indexes" if self.report is not None else None)
             encoder = encoder or DEFAULT_ENCODER
-            place = place_of_index(root, dataset, encoder, options)
-            click.echo(f"{dataset.name}, {encoder}: {place}", err=True)
+            if root is None:
+                place = self._cached_place(dataset, encoder, options)
+            else:
+                place = place_of_index(root, dataset, encoder, options)
+            note(f"{dataset.name}, {encoder}: {place}")
         if self.asked["run_out"] is not None and not self.several:
             _check_run(self.asked["run_out"], dataset, None if options.fresh else place)
         try:
             index = open_index(place, dataset, encoder, options, Progress)
             return evaluate_index(index, dataset, options, command=self.command, progress=Progress)
         except KeyboardInterrupt:
-            click.echo("Finished work is kept: the same command goes on from there.", err=True)
+            if self._temporary is None:
+                note("Finished work is kept: the same command goes on from there.")
             raise
+
+    def _cached_place(self, dataset: Dataset, encoder: str, options: Options) -> Path:
+        """The index's place in the user's cache; in a temporary folder where that is no use."""
+        from lsr.errors import CorpusError
+        from lsr.eval.experiment import can_write
+        from lsr.eval.kept_indexes import place_of_index
+
+        try:
+            place = place_of_index(None, dataset, encoder, options)
+            if (place.exists() and not options.fresh) or can_write(place.parent):
+                return place
+            reason = f"{place.parent} cannot be written"
+        except CorpusError as error:  # no home
+            reason = str(error)
+        if self._temporary is None:
+            note(f"The index will not be kept: {reason}; --index DIR keeps it.")
+            folder = tempfile.TemporaryDirectory(prefix="lsr-", ignore_cleanup_errors=True)
+            self._temporary = Path(click.get_current_context().with_resource(folder))
+        return place_of_index(self._temporary, dataset, encoder, options)
 
 
 def _check_run(file: Path, dataset: Dataset, index: Path | None) -> None:
@@ -320,8 +363,11 @@ def _write_run(place: Path, result: Result, several: bool) -> None:
     if several:
         place = place / result.dataset / f"{file_name(result.encoder)}{suffix_for(result.run)}"
         place.parent.mkdir(parents=True, exist_ok=True)
-    rows = ((query, list(row), row.values()) for query, row in result.run.items())
-    write_run(place, rows, "lsr")
+    write_run(place, _rows(result), "lsr")
+
+
+def _rows(result: Result) -> Iterator[RunRow]:
+    return ((query, list(row), row.values()) for query, row in result.run.items())
 
 
 def _measure_run(file: Path, qrels: str, split: str | None, measures: str) -> Result:
@@ -329,5 +375,5 @@ def _measure_run(file: Path, qrels: str, split: str | None, measures: str) -> Re
 
     result = evaluate_run(file, qrels, split, measures.replace(",", " ").split())
     for remark in result.provenance["remarks"]:
-        click.echo(f"{file}: {remark}.", err=True)
+        note(f"{file}: {remark}.")
     return result

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lsr.cli.options import writable
+from lsr.cli.options import Output, writable
 from lsr.data.interchange import FORMATS, is_compressed, load, named
+from lsr.terminal import note
 
 if TYPE_CHECKING:
     from lsr.data.interchange.base import Source
@@ -30,7 +31,7 @@ format_option = click.option(
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=Output(),
     callback=writable,
     metavar="FILE",
     help="The file to write; one that is there is replaced.",
@@ -72,10 +73,8 @@ def export(vectors: Path, output: Path, format: str | None, scale: float | None)
     with ExitStack() as closing:
         source = open_source(vectors, output, closing)
         file = closing.enter_context(replacing(output))
-        note = load(name).write(file, output, source, scale, Progress)
-    click.echo(
-        f"{output}: {source.documents:,} documents, {source.postings:,} postings. {note}", err=True
-    )
+        remark = load(name).write(file, output, source, scale, Progress)
+    note(f"{output}: {source.documents:,} documents, {source.postings:,} postings. {remark}")
 
 
 def format_to_write(file: Path, format: str | None) -> str:

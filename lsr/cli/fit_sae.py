@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
-from lsr.cli.options import on_error_option
+from lsr.cli.corpora import read_again
+from lsr.cli.options import Output, on_error_option
 from lsr.errors import IndexExists, LsrError
+from lsr.terminal import conclude, note
 
 
 class _Width(click.ParamType[int]):
@@ -30,7 +32,7 @@ class _Width(click.ParamType[int]):
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=Output(),
     metavar="FOLDER",
     help="The encoder to be.",
 )
@@ -101,8 +103,8 @@ def fit_sae(
 ) -> None:
     """Fit a sparse autoencoder to the dense vectors of CORPUS: an encoder with named latents.
 
-    CORPUS is what `lsr index` takes, but for standard input.  No judgments are needed.  Run the
-    same command again after an interruption: finished vectors are kept, the fitting of some
+    CORPUS is what `lsr index` takes, but no pipe or standard input.  No judgments are needed.  Run
+    the same command again after an interruption: finished vectors are kept, the fitting of some
     minutes starts again.
 
     \b
@@ -110,11 +112,6 @@ def fit_sae(
     lsr index nfcorpus.zip -o nfcorpus --encoder latents
     lsr search nfcorpus "does vitamin D prevent falls" --explain
     """
-    if corpus == "-":
-        raise click.UsageError(
-            "The collection is read several times, and standard input can be read once; save it "
-            "to a file first."
-        )
     from lsr.data.corpus import open_corpus
     from lsr.encoders.dense import load_dense
     from lsr.index.format import PARTIAL
@@ -122,6 +119,7 @@ def fit_sae(
     from lsr.sae import fit_sae as fit
 
     documents = open_corpus(corpus, "skip" if on_error == "skip" else "stop")
+    read_again(documents, "lsr fit-sae")
     encoder = load_dense(dense, threads=threads, device=device)
     if encoder.max_length is None or encoder.max_length > max_length:
         encoder = load_dense(dense, threads=threads, device=device, max_length=max_length)
@@ -142,12 +140,9 @@ def fit_sae(
         partial = output / PARTIAL
         kept = any((partial / "shards").glob("*.parquet"))
         if kept and not isinstance(error, IndexExists):
-            click.echo(
-                f"Finished vectors are kept in {partial}: the same command goes on from there.",
-                err=True,
-            )
+            note(f"Finished vectors are kept in {partial}: the same command goes on from there.")
         raise
-    click.echo(
+    conclude(
         f"{output}: {made.latents:,} latents, fitted to {made.documents:,} documents; "
         f"{made.unused:,} are active in none of them"
     )

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import click
+from lsr.terminal import Styled, cell, echo, note
 
 if TYPE_CHECKING:
     from lsr.hits import Explanation, Hit, Hits
 
 _SNIPPET = 240
-_BESIDE_BARS = 56  # columns of a table with explanations beside terms and bars
+_NARROW = 60  # columns of a terminal on which columns of a table stand close
+_LONGEST_BAR, _SHORTEST_BAR = 20, 4  # columns, of the longest bar of a table
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A line of an explanation: `numbers` may be left out, `last` not; `share` is a bar's, to 1."""
+
+    name: str
+    last: str
+    kind: str = ""
+    numbers: tuple[str, str] = ("", "")
+    share: float = 0.0
+    colour: str = ""
+    style: str = ""
 
 
 def as_json(hit: Hit, explain: bool) -> dict[str, Any]:
@@ -80,17 +96,42 @@ def _words(explanation: Explanation) -> list[str]:
     return [word for word in explanation.literal_words() if len(word) > 2]
 
 
+def _readable(why: Explanation) -> Explanation:
+    """The explanation with names that can be printed as cells of a table."""
+    return replace(
+        why,
+        id=cell(why.id),
+        terms=[
+            replace(match, term=cell(match.term), part=match.part and cell(match.part))
+            for match in why.terms
+        ],
+        shares=[
+            replace(
+                share,
+                retriever=cell(share.retriever),
+                terms=None if share.terms is None else _readable(share.terms),
+            )
+            for share in why.shares
+        ],
+    )
+
+
 def print_plain(hits: Hits, explain: bool) -> None:
     """Lines for other programs: rank, score, id, title; a snippet; the explanation."""
     for rank, hit in enumerate(hits, 1):
         why = hit.explain()
-        click.echo(f"{rank}\t{hit.score:.4f}\t{_shown(hit.id)}\t{hit.title}")
-        click.echo(f"\t{snippet(hit.text, _words(why))}")
+        echo(f"{rank}\t{hit.score:.4f}\t{_name(hit.id)}\t{cell(hit.title)}")
+        echo(f"\t{cell(snippet(hit.text, _words(why)))}")
         if explain:
-            for line in str(why).splitlines()[1:]:
-                click.echo(f"\t{line.removeprefix('  ')}")
+            for line in str(_readable(why)).split("\n")[1:]:
+                echo(f"\t{line.removeprefix('  ')}")
     if not len(hits):
-        click.echo("No document shares a term with the question.", err=True)
+        note("No document shares a term with the question.")
+
+
+def _name(identifier: str) -> str:
+    """An id on one line; tabs and line ends are shown, for two ids may differ in them alone."""
+    return cell(identifier.translate({9: "␉", 10: "␊", 13: "␍"}))
 
 
 def print_table(hits: Hits, explain: bool) -> None:
@@ -99,110 +140,130 @@ def print_table(hits: Hits, explain: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
     if not len(hits):
-        console.print("No document shares a term with the question.")
+        echo("No document shares a term with the question.")
         return
-    table = Table(show_header=True, header_style="bold", box=None, pad_edge=False, padding=(0, 2))
-    table.add_column("", justify="right", style="dim")
-    table.add_column("score", justify="right", style="cyan")
+    console = Console(highlight=False)
+    gap = 1 if console.width < _NARROW else 2
+    scores = [f"{hit.score:.3f}" for hit in hits]
+    beside = len(str(len(hits))) + max(*map(len, scores), len("score")) + 4 * gap
+    table = Table(show_header=True, header_style="bold", box=None, pad_edge=False, padding=(0, gap))
+    table.add_column("", justify="right", style="dim", no_wrap=True)
+    table.add_column("score", justify="right", style="cyan", no_wrap=True)
     table.add_column("document", ratio=1)
-    for rank, hit in enumerate(hits, 1):
+    for rank, (hit, score) in enumerate(zip(hits, scores, strict=True), 1):
         why = hit.explain()
+        title, name = cell(hit.title), _name(hit.id)
         parts: list[Any] = [
-            Text.assemble((hit.title, "bold"), ("  " + _shown(hit.id), "dim"))
-            if hit.title
-            else Text(_shown(hit.id), "bold")
+            Text.assemble((title, "bold"), ("  " + name, "dim")) if title else Text(name, "bold")
         ]
         words = _words(why)
-        body = Text(snippet(hit.text, words))
+        body = Text(cell(snippet(hit.text, words)))
         if words:
             pattern = "|".join(rf"\b{re.escape(word)}\w*" for word in words)
             body.highlight_regex(f"(?i){pattern}", "green")
         parts.append(body)
         if explain:
-            parts += _why(why, console.width)
+            parts += _why(_readable(why), console.width - beside)
         parts.append(Text(""))
-        table.add_row(str(rank), f"{hit.score:.3f}", Group(*parts))
-    console.print(table)
+        table.add_row(str(rank), score, Group(*parts))
+    with console.capture() as drawn:
+        console.print(table)
+    echo(Styled(drawn.get()), nl=False)
 
 
-def _why(why: Explanation, width: int) -> list[Any]:
+def _why(why: Explanation, room: int) -> list[Any]:
     """The tables behind a score: the retrievers' shares, if any, and the terms of each."""
     if not why.shares:
-        return [_bars(why, "term", width)] if why.terms else []
+        return [_bars(why, "term", room)] if why.terms else []
     tables = [
-        _bars(share.terms, share.retriever, width)
+        _bars(share.terms, share.retriever, room)
         for share in why.shares
         if share.terms is not None and share.terms.terms
     ]
-    return [_shares(why, width), *tables]
+    return [_shares(why, room), *tables]
 
 
-def _shares(why: Explanation, width: int) -> Any:
-    from rich.text import Text
-
-    names = [share.retriever for share in why.shares]
-    shares = _table("retriever", "", "rank", "score", "share")
-    longest, most = _longest(names, width), max(abs(share.share) for share in why.shares)
-    for share in why.shares:
-        shares.add_row(
-            Text(share.retriever),
-            "",
-            "" if share.rank is None else f"{share.rank:,}",
-            "" if share.score is None else f"{share.score:.3f}",
+def _shares(why: Explanation, room: int) -> Any:
+    most = max(abs(share.share) for share in why.shares)
+    rows = [
+        _Row(
+            share.retriever,
             f"{share.share:.4f}",
-            Text("█" * round(longest * share.share / most) if most else "", "cyan"),
+            numbers=(
+                "" if share.rank is None else f"{share.rank:,}",
+                "" if share.score is None else f"{share.score:.3f}",
+            ),
+            share=share.share / most if most else 0,
+            colour="cyan",
         )
-    shares.add_row(Text("sum", "dim"), "", "", "", Text(f"{why.score:.4f}", "bold"), "")
-    return shares
+        for share in why.shares
+    ]
+    rows.append(_Row("sum", f"{why.score:.4f}", style="dim"))
+    return _table(("retriever", "", "rank", "score", "share"), rows, room)
 
 
-def _bars(why: Explanation, title: str, width: int) -> Any:
-    from rich.text import Text
-
-    bars = _table(title, "kind", "query", "document", "product")
-    names = [title, *why.parts, *(match.term for match in why.terms)]
-    longest, most = _longest(names, width), why.terms[0].product
+def _bars(why: Explanation, title: str, room: int) -> Any:
+    most = why.terms[0].product
+    rows = []
     for part, matches in why.groups():
         if part is not None:
-            bars.add_row(Text(part, "bold"), "", "", "", Text(f"{why.parts[part]:.3f}", "bold"))
-        for match in matches:
-            colour = "green" if match.kind == "literal" else "yellow"
-            length = max(1, round(longest * match.product / most)) if longest else 0
-            bars.add_row(
-                Text(match.term),  # a term may look like markup: [unused-7]
-                match.kind or "",
-                f"{match.query_weight:.3f}",
-                f"{match.document_weight:.3f}",
+            rows.append(_Row(part, f"{why.parts[part]:.3f}", style="bold"))
+        rows += [
+            _Row(
+                match.term,
                 f"{match.product:.3f}",
-                Text("█" * length, colour),
+                match.kind or "",
+                (f"{match.query_weight:.3f}", f"{match.document_weight:.3f}"),
+                match.product / most if most > 0 else 0,
+                "green" if match.kind == "literal" else "yellow",
             )
-    bars.add_row(Text("sum", "dim"), "", "", "", Text(f"{why.score:.3f}", "bold"), "")
-    return bars
+            for match in matches
+        ]
+    rows.append(_Row("sum", f"{why.score:.3f}", style="dim"))
+    return _table((title, "kind", "query", "document", "product"), rows, room)
 
 
-def _table(name: str, kind: str, *numbers: str) -> Any:
-    """A table of names, kinds, three columns of numbers, and bars."""
+def _table(heads: tuple[str, str, str, str, str], rows: Sequence[_Row], room: int) -> Any:
+    """A table of names, kinds, three columns of numbers, and bars, in so many columns.
+
+    Where there is no room for all, bars go first, then the first two numbers, then kinds; names
+    are broken last, and the last number always stays.
+    """
+    from rich.cells import cell_len
     from rich.table import Table
+    from rich.text import Text
 
+    lines = [heads, *((row.name, row.kind, *row.numbers, row.last) for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    kept = [place for place in range(5) if widths[place]]
+
+    def left() -> int:
+        return room - sum(widths[place] for place in kept) - 2 * (len(kept) - 1)
+
+    longest = min(_LONGEST_BAR, left() - 2)
+    with_bars = longest >= _SHORTEST_BAR
+    for dropped in ((2, 3), (1,)):
+        if left() < 0:
+            kept = [place for place in kept if place not in dropped]
     table = Table(show_header=True, header_style="dim", box=None, pad_edge=False, padding=(0, 1))
-    table.add_column(name, overflow="fold", min_width=8)
-    table.add_column(kind, no_wrap=True)
-    for number in numbers:
-        table.add_column(number, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    for place in kept:
+        table.add_column(
+            Text(heads[place]),
+            justify="right" if place > 1 else "left",
+            no_wrap=place > 0,
+            overflow="fold",
+        )
+    if with_bars:
+        table.add_column("", no_wrap=True)
+    for row, line in zip(rows, lines[1:], strict=True):
+        bold = "bold" if row.style else ""
+        cells = [line[place] for place in kept[1:-1]]
+        bar = "█" * max(round(longest * row.share), int(row.share > 0))
+        table.add_row(
+            Text(row.name, row.style),  # a term may look like markup: [unused-7]
+            *cells,
+            Text(row.last, bold),
+            *([Text(bar, row.colour)] if with_bars else []),
+        )
     return table
-
-
-def _longest(names: list[str], width: int) -> int:
-    """The length of the longest bar; 0 where the numbers need the room."""
-    room = width - _BESIDE_BARS - max(map(len, names))
-    return min(20, room) if room >= 4 else 0
-
-
-def _shown(identifier: str) -> str:
-    """An id on one line, and without what a terminal would act on."""
-    return re.sub(
-        r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda char: ascii(char[0])[1:-1], identifier
-    )

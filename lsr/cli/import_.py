@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from lsr.cli.export import check_name, format_option
+from lsr.cli.options import Output
 from lsr.data.interchange import detect, load
+from lsr.data.streams import is_pipe
 from lsr.errors import CorpusError, LsrError
+from lsr.terminal import note
 
 if TYPE_CHECKING:
     from lsr.data.corpus import Chunk
@@ -25,7 +28,7 @@ _MOST_UNUSED = 1 << 16  # terms of a model beyond those of its tokenizer: they p
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=Output(),
     metavar="VECTORS",
     help="The folder of encoded vectors to write.",
 )
@@ -71,9 +74,7 @@ def import_(
 
         write_vectors(output, chunks(), words=reader.words, force=force)
     written = VectorFolder.open(output)
-    click.echo(
-        f"{output}: {written.documents:,} documents, {written.postings:,} postings", err=True
-    )
+    note(f"{output}: {written.documents:,} documents, {written.postings:,} postings")
 
 
 def _format_to_read(file: Path, format: str | None) -> str:
@@ -81,6 +82,11 @@ def _format_to_read(file: Path, format: str | None) -> str:
         raise LsrError(f"{file} does not exist; check the path")
     if file.is_dir():
         raise LsrError(f"{file} is a folder; name a file")
+    if is_pipe(file):
+        raise LsrError(
+            f"{file} can be read once, and an import looks at its beginning first; save it to a "
+            "file"
+        )
     found = format or detect(file)
     if found is None:
         raise click.UsageError(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lsr.cli.corpora import open_surveyed
-from lsr.cli.options import Bytes, encoder_options, given, on_error_option, precision_option
+from lsr.cli.corpora import open_surveyed, read_again
+from lsr.cli.options import Bytes, Output, encoder_options, given, on_error_option, precision_option
 from lsr.errors import IndexExists, LsrError, VectorFolderError
+from lsr.terminal import conclude, note
 
 if TYPE_CHECKING:
     from lsr.data.corpus import Document
@@ -33,9 +34,7 @@ _OF_ENCODING = (
 
 @click.command()
 @click.argument("corpus", metavar="CORPUS|VECTORS")
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The index directory."
-)
+@click.option("-o", "--output", required=True, type=Output(), help="The index directory.")
 @encoder_options
 @precision_option
 @click.option(
@@ -99,8 +98,9 @@ def index(
 
     CORPUS is a BEIR folder or zip, a .parquet, .jsonl (`_id` or `id`, `title`, `text` or
     `contents`), .tsv or .txt file, text also with .gz or .zst; "-" for jsonl on standard
-    input; irds:DATASET; or arxiv-cs, which comes with lsr.  VECTORS is a folder that `lsr
-    encode` made: the index is the same, and encoding is done once for all of its settings.
+    input, or a pipe of it; irds:DATASET; or arxiv-cs, which comes with lsr.  VECTORS is a
+    folder that `lsr encode` made: the index is the same, and encoding is done once for all of
+    its settings.
 
     \b
     lsr index nfcorpus.zip -o nfcorpus
@@ -118,18 +118,13 @@ def index(
         raise click.UsageError(
             "--bits 1 is for weights that are all equal, and keeps them; leave out --keep-floats."
         )
-    if dense is not None and corpus == "-":
-        raise click.UsageError(
-            "--dense reads the collection again, and standard input can be read once; save it to "
-            "a file first."
-        )
     side = None
     if dense is not None:
+        documents = _documents(corpus, on_error)
         from lsr.encoders.dense import load_dense
 
         # Before the work: what cannot be loaded must not be found after it.
         side = load_dense(dense, threads=threads, device=settings["device"])
-        documents = _documents(corpus, on_error)
     if side is None or force or not _has_place_for_dense(output):
         how = {
             "bits": int(bits),
@@ -141,7 +136,7 @@ def index(
         }
         _build(context, corpus, output, encoder, on_error, how, settings)
     else:
-        click.echo(f"{output} is an index already: only its dense vectors are made.", err=True)
+        note(f"{output} is an index already: only its dense vectors are made.")
     if side is None:
         return
     from lsr.dense import add_dense
@@ -164,7 +159,7 @@ def index(
         raise
     made = DenseSide.open(output)
     megabytes = sum(entry.size for entry in made.manifest.files.values()) / 1e6
-    click.echo(
+    conclude(
         f"{output}: {made.documents:,} dense vectors of {made.dimensions:,} dimensions, "
         f"{made.kind}, {megabytes:,.1f} MB"
     )
@@ -206,10 +201,10 @@ def _build(
             raise
         skipped = documents.skipped
     if skipped:
-        click.echo(f"{skipped:,} bad records were skipped.", err=True)
+        note(f"{skipped:,} bad records were skipped.")
     built = Index.open(output)
     megabytes = sum(entry.size for entry in built.manifest.files.values()) / 1e6
-    click.echo(
+    conclude(
         f"{output}: {len(built):,} documents, {built.manifest.postings:,} postings, "
         f"{megabytes:,.1f} MB"
     )
@@ -238,7 +233,9 @@ def _documents(corpus: str, on_error: str) -> Any:
 
     if is_vector_folder(Path(corpus)):
         return _FolderDocuments(VectorFolder.open(corpus))
-    return open_corpus(corpus, "skip" if on_error == "skip" else "stop")
+    documents = open_corpus(corpus, "skip" if on_error == "skip" else "stop")
+    read_again(documents, "--dense")
+    return documents
 
 
 class _FolderDocuments:
@@ -263,6 +260,4 @@ def _say_kept(target: Path, error: BaseException) -> None:
 
     partial = target / PARTIAL
     if partial.exists() and not isinstance(error, IndexExists):
-        click.echo(
-            f"Finished work is kept in {partial}: the same command goes on from there.", err=True
-        )
+        note(f"Finished work is kept in {partial}: the same command goes on from there.")

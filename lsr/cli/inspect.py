@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lsr.cli.options import write_json
+from lsr.terminal import cell, echo, note, write_json
 
 _PARTS = {
     "payload": "frequent terms: which documents, and weights",
@@ -59,25 +59,25 @@ def info(index: Path, as_json: bool) -> None:
         ("segments", f"{len(facts['segments'])}"),
     ]
     _print_rows(rows)
-    click.echo("\nsize")
+    echo("\nsize")
     total = sum(facts["sizes"].values())
     postings = max(1, facts["postings"])
     for part, size in sorted(facts["sizes"].items(), key=lambda item: -item[1]):
-        click.echo(
+        echo(
             f"  {part:<16} {size / 1e6:10,.2f} MB {size / postings:7.2f} bytes a posting   "
             f"{_PARTS.get(part, '')}".rstrip()
         )
-    click.echo(f"  {'in all':<16} {total / 1e6:10,.2f} MB {total / postings:7.2f}")
-    click.echo("\nencoder")
+    echo(f"  {'in all':<16} {total / 1e6:10,.2f} MB {total / postings:7.2f}")
+    echo("\nencoder")
     if facts["encoder"] is None:
-        click.echo("  none: built from vectors")
+        echo("  none: built from vectors")
     else:
         _print_encoder(facts["encoder"])
     dense = facts["dense"]
     if dense is not None:
-        click.echo("\ndense side")
+        echo("\ndense side")
         if "problem" in dense:
-            click.echo(f"  {dense['problem']}")
+            echo(f"  {cell(dense['problem'])}")
             return
         _print_rows(
             [
@@ -99,7 +99,7 @@ def _print_encoder(encoder: dict[str, Any]) -> None:
     parts = encoder.get("parts", [])
     _print_rows([(key, v) for key, v in encoder.items() if v is not None and key != "parts"])
     for part in parts:
-        click.echo(f"\npart {part['name']}, frozen as it was when the index was built")
+        echo(f"\npart {cell(part['name'])}, frozen as it was when the index was built")
         _print_rows([(key, f"{part[key]:.4g}") for key in ("weight", "mean_best", "scale")])
         _print_rows([("words", f"{part['size']:,}")])
         _print_encoder(part["encoder"])
@@ -107,7 +107,7 @@ def _print_encoder(encoder: dict[str, Any]) -> None:
 
 def _print_rows(rows: list[tuple[str, Any]]) -> None:
     for name, value in rows:
-        click.echo(f"  {name:<16} {_words(value)}")
+        echo(f"  {name:<16} {cell(str(_words(value)))}")
 
 
 def _words(value: Any) -> Any:
@@ -137,8 +137,8 @@ def verify(index: Path) -> None:
     found = 0
     for problem in chain(problems(index), dense.problems(index), learned_problems(index)):
         found += 1
-        click.echo(problem, err=True)
+        note(problem)
     if found:
-        click.echo(f"{index} is damaged.", err=True)
+        note(f"{index} is damaged.")
         sys.exit(1)
-    click.echo(f"{index} is sound.")
+    echo(f"{cell(str(index))} is sound.")

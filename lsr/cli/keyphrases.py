@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lsr.cli.corpora import open_surveyed
-from lsr.cli.options import on_error_option, write_json
+from lsr.cli.options import Output, on_error_option
+from lsr.terminal import conclude, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,7 @@ _SHOWN = 8
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=Output(),
     required=True,
     metavar="FOLDER",
     help="A new folder for the checkpoint.",
@@ -99,4 +100,4 @@ def add_keyphrases(
         write_json(added)
         return
     some = ", ".join(added[:_SHOWN]) + (", …" if len(added) > _SHOWN else "")
-    click.echo(f"{output}: {encoder} with {len(added):,} phrases: {some}")
+    conclude(f"{output}: {encoder} with {len(added):,} phrases: {some}")

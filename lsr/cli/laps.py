@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-import click
+from lsr.terminal import note
 
 
 class Laps:
@@ -25,7 +25,7 @@ class Laps:
     def show(self) -> None:
         """Print the steps on standard error."""
         for step, seconds in [*self._laps, ("in all", sum(lap for _, lap in self._laps))]:
-            click.echo(f"{1e3 * seconds:8.1f} ms  {step}", err=True)
+            note(f"{1e3 * seconds:8.1f} ms  {step}")
 
 
 def _process_age() -> float:

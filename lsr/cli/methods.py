@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from lsr.cli.options import write_json
+from lsr.terminal import columns, echo, styled, write_json
 
 if TYPE_CHECKING:
     from lsr.encoders.catalogue import ListedMethod, Place
 
-_PLAIN_COLUMNS = 100
 _QUERIES = 22  # columns at most; longer words go on in the next line
 # Where the nearest weights of a method are: mark, colour, legend.
 _MARKS: dict[Place | None, tuple[str, str | None, str]] = {
@@ -41,17 +36,17 @@ def print_methods(as_json: bool) -> None:
     if as_json:
         write_json([_as_json(method, weights) for method, weights in methods.items()])
         return
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PLAIN_COLUMNS
+    width = columns()
     # The titles stand above the names, two columns further left.
     first = max(*(len(method.name) + 3 for method in methods), *map(len, _GROUPS))
     second = min(_QUERIES, max(len(method.queries) for method in methods))
     for title, belongs in _GROUPS.items():
-        click.secho(f"{title:<{first}}  {'queries':<{second}}  documents", bold=True)
+        echo(f"{title:<{first}}  {'queries':<{second}}  documents", bold=True)
         for method, weights in methods.items():
             if belongs(method):
-                _print(method, next(iter(weights.values()), None), first, second, columns)
-        click.echo()
-    _print_legend(columns)
+                _print(method, next(iter(weights.values()), None), first, second, width)
+        echo()
+    _print_legend(width)
 
 
 def _as_json(method: ListedMethod, weights: Mapping[str, Place]) -> dict[str, Any]:
@@ -65,37 +60,37 @@ def _as_json(method: ListedMethod, weights: Mapping[str, Place]) -> dict[str, An
     return {**asdict(method), "sides": sides, "weights": dict(weights)}
 
 
-def _print(
-    method: ListedMethod, place: Place | None, first: int, second: int, columns: int
-) -> None:
+def _print(method: ListedMethod, place: Place | None, first: int, second: int, width: int) -> None:
     mark, colour, _ = _MARKS[place]
     documents = f"{method.documents}{', expanded' if method.expanded else ''}"
-    click.secho(f" {mark}", fg=colour, nl=False)
+    echo(f" {mark}", fg=colour, nl=False)
     cells = (
-        textwrap.wrap(words, width, break_on_hyphens=False)
-        for words, width in ((method.queries, second), (documents, columns - first - second - 4))
+        textwrap.wrap(words, room, break_on_hyphens=False)
+        for words, room in ((method.queries, second), (documents, width - first - second - 4))
     )
     name = f" {method.name:<{first - 3}}"
     for queries, rest in zip_longest(*cells, fillvalue=""):
-        click.echo(f"{name}  {queries:<{second}}  {rest}".rstrip())
+        echo(f"{name}  {queries:<{second}}  {rest}".rstrip())
         name = " " * first
     indent = " " * 5
     lines = textwrap.fill(
         method.paper,
-        columns,
+        width,
         initial_indent=indent,
         subsequent_indent=indent,
         break_on_hyphens=False,
     )
-    click.secho(lines, dim=True)
+    echo(lines, dim=True)
 
 
-def _print_legend(columns: int) -> None:
+def _print_legend(width: int) -> None:
     from lsr.encoders.methods import COMBINATIONS
 
-    marks = [f"{click.style(mark, fg=colour)} {what}" for mark, colour, what in _MARKS.values()]
-    click.echo(f"{click.style('weights:', bold=True)} {'  '.join(marks)}\n")
-    click.echo("Use one:  lsr index CORPUS -o INDEX --encoder METHOD:CHECKPOINT\n")
+    echo("weights:", nl=False, bold=True)
+    for number, (mark, colour, what) in enumerate(_MARKS.values()):
+        echo("  " if number else " ", styled(mark, fg=colour), f" {what}", nl=False)
+    echo("\n")
+    echo("Use one:  lsr index CORPUS -o INDEX --encoder METHOD:CHECKPOINT\n")
     parts = ", ".join(dict.fromkeys(name.partition("-d")[2] for name in COMBINATIONS))
     for line in (
         f"Any two sides together are a method too: qX-dY, X and Y being one of {parts}, as in "
@@ -104,4 +99,4 @@ def _print_legend(columns: int) -> None:
         "append them before indexing.",
         "lsr models lists checkpoints by name; docs/encoders.md says what each word means.",
     ):
-        click.echo(textwrap.fill(line, columns, break_on_hyphens=False))
+        echo(textwrap.fill(line, width, break_on_hyphens=False))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from lsr.cli.options import write_json
+from lsr.terminal import columns, echo, write_json
 
 if TYPE_CHECKING:
     from lsr.encoders.known import KnownModel
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 _HEADER = ("method", "params", "licence", "MRR@10", "BEIR")
 _WIDTHS = (17, 6, 15, 6, 4)
 _FIGURES = sum(width + 2 for width in _WIDTHS)
-_PLAIN_COLUMNS = 100
 
 
 @click.command()
@@ -42,29 +39,29 @@ def models(methods: bool, as_json: bool) -> None:
     if as_json:
         write_json([asdict(model) for model in KNOWN])
         return
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else _PLAIN_COLUMNS
+    width = columns()
     longest = max(len(model.name) for model in KNOWN)
-    room = min(longest + 2, max(20, columns - _FIGURES))
+    room = min(longest + 2, max(20, width - _FIGURES))
     for title, group in (
         ("built in", [model for model in KNOWN if model.builtin]),
         ("on the model hub", [model for model in KNOWN if not model.builtin]),
     ):
-        click.secho(_row(title, _HEADER, room), bold=True)
+        echo(_row(title, _HEADER, room), bold=True)
         for model in group:
-            _print(model, room, columns)
-        click.echo()
-    click.echo("Use one by name:  lsr index CORPUS -o INDEX --encoder NAME")
-    click.echo("With constants:   --encoder bm25:lucene,k1=1.2,b=0.75\n")
+            _print(model, room, width)
+        echo()
+    echo("Use one by name:  lsr index CORPUS -o INDEX --encoder NAME")
+    echo("With constants:   --encoder bm25:lucene,k1=1.2,b=0.75\n")
     for line in (
         "A folder with a checkpoint, or another hub id, does as well. Weights that are there only "
         "as a pickle (.bin) are not loaded: the error says how to convert them.",
         "MRR@10 is on MS MARCO dev, BEIR the mean nDCG@10 of 13 collections, both as published "
         "(--json has the sources and more figures); params are millions of parameters.",
     ):
-        click.echo(textwrap.fill(line, columns))
+        echo(textwrap.fill(line, width))
 
 
-def _print(model: KnownModel, room: int, columns: int) -> None:
+def _print(model: KnownModel, room: int, width: int) -> None:
     figures = (
         model.method,
         "" if model.parameters is None else f"{model.parameters:g}",
@@ -74,14 +71,14 @@ def _print(model: KnownModel, room: int, columns: int) -> None:
     )
     name = f"  {model.name}"
     if len(name) > room:  # a name is there to be copied, so it is never cut
-        click.echo(name)
+        echo(name)
         name = ""
-    click.echo(_row(name, figures, room))
+    echo(_row(name, figures, room))
     about = f"cannot be loaded: {model.obstacle}" if model.obstacle else model.note
     if about:
         indent = " " * 4
-        lines = textwrap.fill(about, columns, initial_indent=indent, subsequent_indent=indent)
-        click.secho(lines, fg="red" if model.obstacle else None, dim=not model.obstacle or None)
+        lines = textwrap.fill(about, width, initial_indent=indent, subsequent_indent=indent)
+        echo(lines, fg="red" if model.obstacle else None, dim=not model.obstacle or None)
 
 
 def _row(name: str, figures: tuple[str, ...], room: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from lsr.errors import LsrError
+from lsr.terminal import utf8
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +31,26 @@ class Bytes(click.ParamType[int]):
         if match is None or (match[2] and match[2] not in _UNITS):
             self.fail(f"{value!r} is no size; write it as 800MB or 2GB", param, ctx)
         return int(float(match[1]) * _UNITS[match[2]])
+
+
+# What `--run -` is converted to; compared by identity, for ./- is a file of that name.
+STANDARD_OUTPUT = Path("-")
+
+
+class Output(click.Path):
+    """A file or folder to be written; "-" is standard output, which takes a run alone."""
+
+    def __init__(self, *, run: bool = False) -> None:
+        super().__init__(path_type=Path)
+        self._run = run
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The path, or `STANDARD_OUTPUT`."""
+        if value != "-":
+            return super().convert(value, param, ctx)
+        if not self._run:
+            self.fail("- is standard output, which takes a run alone; name a place", param, ctx)
+        return STANDARD_OUTPUT
 
 
 weights_option = click.option(
@@ -128,16 +149,21 @@ def given(context: click.Context, *names: str) -> str | None:
     return None
 
 
+def as_text(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """An argument that is text, not a name: UTF-8 also in a locale that is not."""
+    if value is None or isinstance(value, tuple):
+        return value and tuple(as_text(context, parameter, one) for one in value)
+    try:
+        return value if utf8(value) == value else os.fsencode(value).decode()
+    except UnicodeError:  # in no encoding, and whoever encodes it says so
+        return value
+
+
 def writable(context: click.Context, parameter: click.Parameter, file: Path | None) -> Path | None:
     """Refuse a file that cannot be written before the work for it, not after."""
-    if file is not None:
+    if file is not None and file is not STANDARD_OUTPUT:
         if not file.absolute().parent.is_dir():
             raise LsrError(f"{file} cannot be written: its folder does not exist; create it first")
         if file.is_dir():
             raise LsrError(f"{file} cannot be written: it is a folder; name a file")
     return file
-
-
-def write_json(value: Any) -> None:
-    """Print a value as JSON on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=1))

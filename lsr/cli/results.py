@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
+from lsr.terminal import cell, columns, echo
 
 if TYPE_CHECKING:
     from lsr.eval.results import Result
@@ -33,11 +32,12 @@ def as_json(result: Result) -> dict[str, Any]:
     return found
 
 
-def print_one(result: Result) -> None:
+def print_one(result: Result, write: Callable[[str], None] = echo) -> None:
     """Measures of one result, a line each."""
-    click.echo(f"{result.dataset}, {result.encoder}, {len(result.queries):,} queries")
+    names = f"{cell(result.dataset)}, {cell(result.encoder)}"
+    write(f"{names}, {len(result.queries):,} queries")
     for measure, value in result.scores.means.items():
-        click.echo(f"  {measure:<12} {value:.4f}")
+        write(f"  {measure:<12} {value:.4f}")
 
 
 def print_table(results: Sequence[Result]) -> None:
@@ -49,27 +49,27 @@ def print_table(results: Sequence[Result]) -> None:
     encoders = list(dict.fromkeys(result.encoder for result in results))
     measures = list(dict.fromkeys(m for result in results for m in result.scores.means))
     values = {(r.dataset, r.encoder): r.scores.means for r in results}
-    first = max(map(len, [*datasets, *measures, "mean"]))
-    heads = encoders
-    if first + sum(max(len(head), 6) + 2 for head in heads) > shutil.get_terminal_size().columns:
+    first = max(map(len, [*map(cell, datasets), *measures, "mean"]))
+    heads = shown = [cell(encoder) for encoder in encoders]
+    if first + sum(max(len(head), 6) + 2 for head in heads) > columns():
         heads = [f"[{number}]" for number in range(1, len(encoders) + 1)]
-        for head, encoder in zip(heads, encoders, strict=True):
-            click.echo(f"{head} {encoder}")
-        click.echo()
+        for head, encoder in zip(heads, shown, strict=True):
+            echo(f"{head} {encoder}")
+        echo()
     widths = [max(len(head), 6) for head in heads]
     for number, measure in enumerate(measures):
         if number:
-            click.echo()
+            echo()
         _row(measure, heads, first, widths)
         rows = []
         for dataset in datasets:
             row = [values.get((dataset, encoder), {}).get(measure) for encoder in encoders]
             if any(value is not None for value in row):
                 rows.append(row)
-                _row(dataset, [_number(value) for value in row], first, widths)
+                _row(cell(dataset), [_number(value) for value in row], first, widths)
         if len(rows) > 1 and all(None not in row for row in rows):
-            columns = zip(*rows, strict=True)
-            means = [sum(filter(None, column)) / len(rows) for column in columns]
+            by_encoder = zip(*rows, strict=True)
+            means = [sum(filter(None, column)) / len(rows) for column in by_encoder]
             _row("mean", [_number(value) for value in means], first, widths)
 
 
@@ -78,5 +78,5 @@ def _number(value: float | None) -> str:
 
 
 def _row(name: str, cells: Sequence[str], first: int, widths: Sequence[int]) -> None:
-    padded = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-    click.echo("  ".join([f"{name:<{first}}", *padded]).rstrip())
+    padded = (f"{text:>{width}}" for text, width in zip(cells, widths, strict=True))
+    echo("  ".join([f"{name:<{first}}", *padded]).rstrip())

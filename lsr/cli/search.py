@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ import click
 from lsr.cli.hits import as_json, print_plain, print_table
 from lsr.cli.hybrid import hybrid_of, hybrid_options
 from lsr.cli.laps import Laps
-from lsr.cli.options import weights_option, writable, write_json
+from lsr.cli.options import STANDARD_OUTPUT, Output, as_text, weights_option, writable
+from lsr.terminal import emit, is_terminal, note, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.runs import RunRow
@@ -24,7 +24,7 @@ _BATCH = 256  # queries encoded, searched and written together
 
 @click.command()
 @click.argument("index", type=click.Path(path_type=Path))
-@click.argument("question", required=False)
+@click.argument("question", required=False, callback=as_text)
 @click.option(
     "-k", default=10, show_default=True, type=click.IntRange(1), metavar="N", help="Hits wanted."
 )
@@ -46,10 +46,11 @@ _BATCH = 256  # queries encoded, searched and written together
 @click.option(
     "--run",
     "run_file",
-    type=click.Path(path_type=Path),
+    type=Output(run=True),
     callback=writable,
     metavar="OUT.trec|.jsonl",
-    help="With --queries: the run to write, as TREC's columns or as JSON lines, which hold any id.",
+    help="With --queries: the run to write, as TREC's columns or as JSON lines, which hold any id; "
+    "- for standard output.",
 )
 @hybrid_options
 @click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
@@ -59,6 +60,7 @@ _BATCH = 256  # queries encoded, searched and written together
     "--boost",
     "boosts",
     multiple=True,
+    callback=as_text,
     metavar="TERM=F",
     help="Multiply the question's weight of a term that --explain names; 0 mutes it.  Repeatable.",
 )
@@ -128,7 +130,8 @@ def search(
         assert queries is not None
         assert run_file is not None
         count = search_file(opened, queries, run_file, k, options, factors, hybrid)
-        click.echo(f"{run_file}: {count:,} queries", err=True)
+        where = "Standard output" if run_file is STANDARD_OUTPUT else run_file
+        note(f"{where}: {count:,} queries")
         return
     if hybrid is not None:
         laps.done("loading the encoders")
@@ -145,7 +148,7 @@ def search(
         write_json(
             {"query": question, "hits": [as_json(hit, explain) for hit in hits]},
         )
-    elif sys.stdout.isatty():
+    elif is_terminal():
         print_table(hits, explain)
     else:
         print_plain(hits, explain)
@@ -168,21 +171,22 @@ def search_file(
     Raises `QueryError` before the search for ids that the run's form cannot hold.
     """
     from lsr.boosting import boost
-    from lsr.data.queries import is_encoded, read_queries, read_query_vectors
+    from lsr.data.queries import QueryFile
     from lsr.errors import QueryError
-    from lsr.eval.runs import check_ids, check_ids_of, write_run
+    from lsr.eval.runs import check_ids, check_ids_of, run_lines, write_run
     from lsr.progress import Progress
 
     vectors = None
-    if is_encoded(queries):
+    file = QueryFile(queries)
+    if file.encoded:
         if hybrid is not None:
             raise QueryError(
                 f"{queries} holds vectors of terms, and several retrievers need the texts of "
                 "queries; give a file of texts, or leave out --hybrid and --prf"
             )
-        names, vectors = read_query_vectors(queries, index.find_term)
+        names, vectors = file.vectors(index.find_term)
     else:
-        asked = read_queries(queries)
+        asked = file.texts()
         names = [query.id for query in asked]
     check_ids(run_file, names)
     check_ids_of(run_file, index)
@@ -205,5 +209,8 @@ def search_file(
                     yield name, found.ids.tolist(), found.scores.tolist()
                 bar.advance(stop - start)
 
-        write_run(run_file, rows(), "lsr")
+        if run_file is STANDARD_OUTPUT:
+            emit(run_lines(run_file, rows(), "lsr"))
+        else:
+            write_run(run_file, rows(), "lsr")
     return len(names)

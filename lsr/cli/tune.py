@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lsr.cli.hybrid import fusion_option, missing_option, retrievers_option
-from lsr.cli.options import given, write_json
+from lsr.cli.options import given
 from lsr.errors import CorpusError, IndexExists
+from lsr.terminal import cell, echo, note, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.dataset import Dataset
@@ -141,7 +142,7 @@ def _dataset(
             "index of this dataset"
         )
     for remark in dataset.remarks:
-        click.echo(f"{name}: {remark}.", err=True)
+        note(f"{name}: {remark}.")
     return dataset
 
 
@@ -149,8 +150,9 @@ def _print(dataset: Dataset, path: Path, chosen: Chosen) -> None:
     from lsr.eval.figures import figure, probability, signed, span
 
     of = f" of {dataset.split}" if dataset.split else ""
-    click.echo(
-        f"{dataset.name}, {len(dataset.queries):,} queries{of}: {', '.join(chosen.retrievers)} by "
+    echo(
+        f"{cell(dataset.name)}, {len(dataset.queries):,} queries{of}: "
+        f"{cell(', '.join(chosen.retrievers))} by "
         f"{chosen.fusion}, {chosen.measure}"
     )
     test = chosen.comparison
@@ -161,21 +163,21 @@ def _print(dataset: Dataset, path: Path, chosen: Chosen) -> None:
         ("difference", f"{signed(test.difference)} {span(test.interval, signed)}"),
         ("p, by randomization", probability(test.p_randomization)),
     ]
-    click.echo()
+    echo()
     for name, value in rows:
-        click.echo(f"  {name:<28}  {value}")
-    click.echo()
+        echo(f"  {name:<28}  {value}")
+    echo()
     for number, fold in enumerate(chosen.folds, 1):
         weights = chosen.named(fold.weights)
-        click.echo(
+        echo(
             f"  fold {number:<3} {fold.mean:.4f}  {len(fold.queries):,} queries"
-            f"{f'  {weights}' if weights else ''}"
+            f"{f'  {cell(weights)}' if weights else ''}"
         )
-    click.echo()
-    weights = f" --weight {chosen.named(chosen.weights)}" if chosen.weights else ""
-    click.echo(f"On all queries: --hybrid --fusion {chosen.fusion}{weights}")
+    echo()
+    weights = f" --weight {cell(str(chosen.named(chosen.weights)))}" if chosen.weights else ""
+    echo(f"On all queries: --hybrid --fusion {chosen.fusion}{weights}")
     if not chosen.is_better:
-        click.echo(
+        echo(
             "Not significantly better than equal weights on queries that had no part in it, so "
             f"these will do: --hybrid --fusion {chosen.baseline}"
         )

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lsr.data.queries import Query, is_encoded, read_queries, read_query_vectors
+from lsr.data.queries import Query, QueryFile, read_queries, read_query_vectors
 from lsr.errors import CorpusError
 from lsr.vectors import SparseVectors
 
@@ -38,7 +38,7 @@ def test_text_queries(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         archive.writestr("set/queries.jsonl", JSONL)
     assert read_queries(str(tmp_path / "set.zip")) == QUERIES
-    assert not is_encoded(str(tmp_path / "set.zip"))
+    assert not QueryFile(str(tmp_path / "set.zip")).encoded
     pq.write_table(
         pa.table({"id": ["q1", "2"], "text": ["red planet", "rings"]}), tmp_path / "q.parquet"
     )
@@ -66,9 +66,9 @@ def test_missing_queries(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"has no queries\.jsonl in it"):
         read_queries(str(tmp_path))
     with pytest.raises(CorpusError, match="does not exist"):
-        is_encoded(str(tmp_path / "q.jsonl"))
+        QueryFile(str(tmp_path / "q.jsonl"))
     with pytest.raises(CorpusError, match="does not exist"):
-        is_encoded(str(tmp_path / "q.parquet"))
+        QueryFile(str(tmp_path / "q.parquet"))
 
 
 def test_json_vectors(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_json_vectors(tmp_path: Path) -> None:
         '{"id": "a", "contents": "", "vector": {"red": 1.5, "planet": 2, "30000": 0.25, "7": 1}}\n'
         '{"id": 2, "vector": {}}\n',
     )
-    assert is_encoded(path)
+    assert QueryFile(path).encoded
     ids, vectors = read_query_vectors(path, WORDS.get)
     assert ids == ["a", "2"]
     assert vectors == SparseVectors([0, 4, 4], [1, 3, 9, 30000], [2, 1.5, 1, 0.25])
@@ -128,7 +128,7 @@ def test_parquet_vectors(tmp_path: Path, terms: Any, weights: Any) -> None:
     )
     path = tmp_path / "v.parquet"
     pq.write_table(table, path)
-    assert is_encoded(str(path))
+    assert QueryFile(str(path)).encoded
     ids, vectors = read_query_vectors(str(path), WORDS.get)
     assert ids == ["a", "b"]
     assert vectors == SparseVectors([0, 2, 2], [2, 5], [1.25, 0.5])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lsr.eval.figures import (
     counted,
+    effect,
     excerpt,
     figure,
     milliseconds,
@@ -40,3 +41,14 @@ def test_figures() -> None:
     assert excerpt(" ab\n c ", 4) == "ab c"
     assert excerpt("ab cd", 3) == "ab …"
     assert excerpt("abcd", 3) == "abc …"
+
+
+def test_effects_without_a_number() -> None:
+    assert [effect(value) for value in (0.4124, -0.4124, 0.0)] == [
+        "+.412",
+        "\N{MINUS SIGN}.412",
+        ".000",
+    ]
+    assert effect(float("inf")) == "+∞"
+    assert effect(float("-inf")) == "\N{MINUS SIGN}∞"
+    assert effect(float("nan")) == "n/a"

@@ -198,7 +198,7 @@ def test_marks_follow_the_corrected_tests(tmp_path: Path) -> None:
     cells = summarize([*pair, third], "").tables[0].rows["one"]
     assert [cell.sign for cell in cells if cell] == [0, 0, 0]
     page, markdown, _ = written(tmp_path, [*pair, third])
-    assert "| b against a | +.100 [+.100, +.100] | .000 | \\<.001 | .031 | .094 |" in markdown
+    assert "| b against a | +.100 [+.100, +.100] | +∞ | \\<.001 | .031 | .094 |" in markdown
     assert "<b>.094" not in (tmp_path / "report.html").read_text()
     assert "▲" not in "".join(cell for row in page.rows for cell in row)
 
@@ -224,10 +224,10 @@ def test_tests_are_those_of_statistics(tmp_path: Path) -> None:
     assert [test["measure"] for test in data["tests"] if test["dataset"] == "two"] == [
         "nDCG@10", "R@100",
     ]  # fmt: skip
-    row = ["b against a", "+.100[+.100, +.100]", ".000", "<.001", ".008", ".023", "8 / 0 / 0"]
+    row = ["b against a", "+.100[+.100, +.100]", "+∞", "<.001", ".008", ".023", "8 / 0 / 0"]
     assert row in page.rows
     assert (
-        "| b against a | +.100 [+.100, +.100] | .000 | \\<.001 | .008 | **.023** | 8 / 0 / 0 |"
+        "| b against a | +.100 [+.100, +.100] | +∞ | \\<.001 | .008 | **.023** | 8 / 0 / 0 |"
         in (markdown)
     )
     assert ["b against a", f".000[{signed(-0.25)}, +.250]", ".000", "1", "1", "1", "1 / 0 / 1"] in (

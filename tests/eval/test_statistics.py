@@ -169,7 +169,9 @@ def test_rounding_is_no_difference() -> None:
 
 def test_a_single_query_shows_nothing() -> None:
     found = versus([0.2], [0.7])
-    assert (found.p_t, found.p_randomization, found.effect) == (1, 1, 0)
+    assert (found.p_t, found.p_randomization) == (1, 1)
+    assert math.isnan(found.effect)
+    assert found.to_json()["effect"] is None
     assert (found.difference, found.interval) == (0.5, Interval(0.5, 0.5))
 
 
@@ -178,7 +180,9 @@ def test_a_constant_difference() -> None:
     found = versus([0.2, 0.6, 0.4, 0.9], [0.3, 0.7, 0.5, 1.0])
     assert 0 < found.p_t < 1e-300
     assert found.p_randomization == 2 / 16
-    assert found.effect == 0
+    assert found.effect == math.inf
+    assert versus([0.3, 0.7], [0.2, 0.6]).effect == -math.inf
+    assert found.to_json()["effect"] is None
     assert found.interval == Interval(0.1, 0.1)
     assert t_test(np.array([-0.1, -0.1])) == found.p_t
 
@@ -197,7 +201,7 @@ def test_the_same_question_has_the_same_answer(rows: list[tuple[Fraction, Fracti
     assert 0 < one.p_randomization <= 1
     assert one.p_holm == one.p_randomization
     assert one.difference == -other.difference
-    assert one.effect == pytest.approx(-other.effect)
+    assert one.effect == pytest.approx(-other.effect, nan_ok=True)
     assert (one.wins, one.ties, one.losses) == (other.losses, other.ties, other.wins)
     if one.difference:
         assert one.interval == Interval(-other.interval.high, -other.interval.low)

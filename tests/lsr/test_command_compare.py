@@ -137,3 +137,25 @@ def test_bad_input(run: Callable[..., Any], folder: Path) -> None:
     fails(1, "nothing.trec", one, "nothing.trec", "--qrels", folder)
     two.write_text("q0 Q0 hit 1 5 t\nq0 Q0 hit 2 4 t\n")
     fails(1, "two.trec, line 2 ", one, two, "--qrels", folder)
+
+
+@pytest.mark.parametrize(("better", "shown"), [(True, "+∞"), (False, "-∞")])
+def test_an_effect_without_a_deviation(
+    run: Callable[..., Any], folder: Path, better: bool, shown: str
+) -> None:
+    """Every query moves by the same amount, so its deviation is 0."""
+    for name, rank in (("high", 1), ("low", 2)):
+        rows = (
+            f"q{n} Q0 {'hit' if r == rank else f'd{r}'} {r} {9 - r} t\n"
+            for n in range(5)
+            for r in (1, 2)
+        )
+        (folder.parent / f"{name}.trec").write_text("".join(rows))
+    runs = files(folder, *(("low", "high") if better else ("high", "low")))
+    arguments = ["compare", *runs, "--qrels", folder, "--measures", "RR@10"]
+    (line,) = [row for row in run(*arguments).out.splitlines() if "[2]-[1]" in row]
+    assert line.split()[4:6] == [shown, "<.0001"]
+    answer = run(*arguments, "--json")
+    (test,) = json.loads(answer.out, parse_constant=pytest.fail)["tests"]
+    assert test["effect"] is None
+    assert test["difference"] == (0.5 if better else -0.5)

@@ -95,6 +95,54 @@ def test_a_table_on_a_terminal(
     assert ("█" * 20 in shown) == (columns == 100)
 
 
+@pytest.mark.parametrize("columns", [40, 50, 60, 80, 120])
+@pytest.mark.parametrize("name", ["splade_index", "composite_index"])
+def test_an_explanation_fits_every_terminal(
+    run: Callable[..., Any],
+    request: pytest.FixtureRequest,
+    terminal: Callable[..., Any],
+    name: str,
+    columns: int,
+) -> None:
+    """Bars go first, then weights, then kinds; terms, products and the sum stay."""
+    index: lsr.Index = request.getfixturevalue(name)
+    why = index.search("repair glass bees", k=1)[0].explain()
+    screen = terminal(columns)
+    assert run("search", index.path, "repair glass bees", "-k", 1, "--explain").code == 0
+    shown = click.unstyle(screen.getvalue())
+    lines = [line.split() for line in shown.splitlines()]
+    assert max(map(len, shown.splitlines())) <= columns
+    for match in why.terms:
+        assert any(line[:1] == [match.term] and f"{match.product:.3f}" in line for line in lines), (
+            match
+        )
+    assert ["sum", f"{why.score:.3f}"] in lines
+    (head,) = [line for line in lines if line[:1] == ["term"]]
+    assert head[0] == "term"
+    assert head[-1] == "product"
+    # What is left out of the middle, and the bars, go in this order.
+    assert head[1:-1] in (["kind", "query", "document"], ["kind"], [])
+    assert ("█" in shown) <= ("query" in head) <= ("kind" in head)
+    assert ("█" in shown) == (columns >= 80)
+
+
+@pytest.mark.parametrize("columns", [40, 60, 120])
+def test_long_terms_are_broken(terminal: Callable[..., Any], columns: int) -> None:
+    from rich.console import Console
+
+    from lsr.cli.hits import _Row, _table
+
+    name = "a" * 30 + "b" * 30
+    screen = terminal(columns)
+    row = _Row(name, "12.345", "expansion", ("1.000", "2.000"), 1.0, "green")
+    Console().print(_table(("term", "kind", "query", "document", "product"), [row], columns))
+    shown = screen.getvalue()
+    assert shown.count("a") >= 30
+    assert shown.count("b") == 30
+    assert "12.345" in shown
+    assert "…" not in shown
+
+
 def test_terms_and_texts_are_not_markup(
     run: Callable[..., Any], tmp_path: Path, terminal: Callable[..., Any]
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 import lsr
 from lsr.arguments import named
 from lsr.data.corpus import open_corpus
-from lsr.data.queries import is_encoded, read_queries
+from lsr.data.queries import QueryFile, read_queries
 from lsr.dense import add_dense
 from lsr.encoders.dense import load_dense, restore_dense
 from lsr.encoders.names import lasting_name
@@ -161,7 +161,7 @@ def test_datasets_do_not_depend_on_the_current_folder(
     assert read_queries(Path("set")) == read_queries("set")
     assert read_qrels(Path("set")) == read_qrels("set")
     assert read_run(Path("a.trec")) == read_run("a.trec")
-    assert not is_encoded(Path("set"))
+    assert not QueryFile(Path("set")).encoded
     elsewhere()
     for found in (dataset, apart):
         assert len(list(open_corpus(found.documents))) == 9

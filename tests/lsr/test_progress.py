@@ -126,3 +126,32 @@ def test_durations() -> None:
         "2 h 10 min",
         "10 h 00 min",
     ]
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_stream_that_fails_stops_no_work(clock: Clock, live: bool) -> None:
+    class Full(io.StringIO):
+        def isatty(self) -> bool:
+            return live
+
+        def write(self, text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    with Progress("Encoding", "documents", 30, stream=Full()) as bar:
+        for _ in range(3):
+            clock.now += 20
+            bar.advance(10)
+
+
+def test_no_standard_error_at_all(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    with Progress("Encoding", "documents", 3) as bar:
+        clock.now += 20
+        bar.advance(3)
+
+
+def test_names_cannot_steer_the_terminal(clock: Clock) -> None:
+    stream = io.StringIO()
+    with Progress("Downloading \x1b[2J\n\u202e", "bytes", 3, stream=stream):
+        pass
+    assert stream.getvalue() == "Downloading ␛[2J \\u202e: 0 bytes in 0.0 s\n"

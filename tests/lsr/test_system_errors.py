@@ -38,7 +38,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
     def make(name: str, number: int) -> None:
         def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
             def called(path: Any, *rest: Any, **options: Any) -> Any:
-                if isinstance(path, str | Path) and Path(path).match(name):
+                if isinstance(path, str | bytes | Path) and Path(os.fsdecode(path)).match(name):
                     raise OSError(number, os.strerror(number), str(path))
                 return call(path, *rest, **options)
 
