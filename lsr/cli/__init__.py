@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -23,6 +25,7 @@ from lsr.cli.models import models
 from lsr.cli.search import search
 from lsr.cli.tune import tune
 from lsr.errors import LsrError
+from lsr.notices import TextWarning
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96})
@@ -62,8 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)  # a polite kill cleans up as Ctrl-C does
     debug = "--debug" in arguments[:1]
     try:
-        # Reports tell the command to repeat.
-        cli.main(arguments, prog_name="lsr", standalone_mode=False, obj=arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", TextWarning)
+            warnings.showwarning = _show_warning
+            # Reports tell the command to repeat.
+            cli.main(arguments, prog_name="lsr", standalone_mode=False, obj=arguments)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -90,3 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+_show_other = warnings.showwarning
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **how: Any) -> None:
+    """A warning of ours in one line; others as ever."""
+    if issubclass(category, TextWarning):
+        click.echo(f"Warning: {message}", err=True)
+    else:
+        _show_other(message, category, *place, **how)

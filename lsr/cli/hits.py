@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,25 +60,34 @@ def _terms_as_json(why: Explanation) -> dict[str, Any]:
 
 def snippet(text: str, words: list[str], length: int = _SNIPPET) -> str:
     """A piece of a text around the first of the words that it contains."""
+    from lsr.encoders.scripts import places
+
     text = re.sub(r"\s+", " ", text).strip()
     if len(text) <= length:
         return text
-    places = [
-        match.start()
-        for word in words
-        if (match := re.search(rf"\b{re.escape(word)}", text, re.IGNORECASE))
-    ]
-    start = max(0, min(places, default=0) - length // 4)
+    first = min((start for start, _ in places(text, words)), default=0)
+    start = max(0, first - length // 4)
     if start:
-        start = text.find(" ", start) + 1
-    end = text.rfind(" ", 0, start + length) if start + length < len(text) else len(text)
-    end = end if end > start else start + length
+        start = text.find(" ", start, first) + 1 or _letter(text, start)
+    end = len(text)
+    if start + length < end:
+        # Far from the limit a space is no good end, as in scripts that have few.
+        end = text.rfind(" ", start + length // 2, start + length)
+        end = end if end > 0 else _letter(text, start + length)
     return ("… " if start else "") + text[start:end] + (" …" if end < len(text) else "")
+
+
+def _letter(text: str, place: int) -> int:
+    """The first place from `place` on that is no mark of the letter before it."""
+    while place < len(text) and unicodedata.category(text[place]).startswith("M"):
+        place += 1
+    return place
 
 
 def _words(explanation: Explanation) -> list[str]:
     """Words to show a text around; pieces of words stand in too many places."""
-    return [word for word in explanation.literal_words() if len(word) > 2]
+    words = [w for w in explanation.literal_words() if len(w) > 2 or not w.isascii()]
+    return [word for word in words if len(word) > 1] or words
 
 
 def print_plain(hits: Hits, explain: bool) -> None:
@@ -99,6 +109,8 @@ def print_table(hits: Hits, explain: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from lsr.encoders.scripts import places
+
     console = Console(highlight=False)
     if not len(hits):
         console.print("No document shares a term with the question.")
@@ -116,9 +128,8 @@ def print_table(hits: Hits, explain: bool) -> None:
         ]
         words = _words(why)
         body = Text(snippet(hit.text, words))
-        if words:
-            pattern = "|".join(rf"\b{re.escape(word)}\w*" for word in words)
-            body.highlight_regex(f"(?i){pattern}", "green")
+        for start, end in places(body.plain, words):
+            body.stylize("green", start, end)
         parts.append(body)
         if explain:
             parts += _why(why, console.width)

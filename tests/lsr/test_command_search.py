@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -251,3 +252,22 @@ def test_the_parts_of_an_index(run: Callable[..., Any], composite_index: lsr.Ind
         assert "name" in [line.partition(" ")[0] for line in lines[start:]]
     sides = [line.split(maxsplit=1) for line in lines if line.startswith(("query ", "document "))]
     assert sides == [["query", "mlm, log1p, max"], ["document", "mlm, log1p, max"]]
+
+
+def test_snippets_of_other_scripts() -> None:
+    chinese = "天地玄黄" * 90 + "猫喜欢鱼" + "宇宙洪荒" * 90
+    piece = snippet(chinese, ["喜欢"])
+    assert "猫喜欢鱼" in piece
+    assert piece.startswith("… ")
+    assert piece.endswith(" …")
+    assert len(piece) <= 244
+    thai = "กุ้งน้ำ" * 90 + "แมว" + "ที่นี่" * 90
+    for length in range(200, 210):
+        piece = snippet(thai, ["แม"], length)
+        assert "แมว" in piece
+        # no mark without its letter, at either end
+        assert not any(unicodedata.category(piece[place])[0] == "M" for place in (2, 0))
+        whole = thai[thai.index(piece[2:-2]) + len(piece) - 4 :]
+        assert unicodedata.category(whole[0])[0] != "M"
+    hindi = "शब्द " * 100 + "हिन्दी भाषा" + " शब्द" * 100
+    assert "हिन्दी" in snippet(hindi, ["हिन्दी"])
