@@ -59,9 +59,9 @@ _WRITTEN = regex.compile(
     r"[\p{L}\p{M}\p{N}_\p{Default_Ignorable_Code_Point}--\p{Extended_Pictographic}]*",
     _V1,
 )
-_KEYCAP = regex.compile(r"\p{N}\uFE0F?\u20E3")
-_HAS_WORDS = regex.compile(
-    r"[\p{L}\p{N}--\p{Extended_Pictographic}--\p{Default_Ignorable_Code_Point}]", _V1
+_HAS_WORDS = regex.compile(  # digits of keycaps are none
+    r"[\p{L}\p{N}--\p{Extended_Pictographic}--\p{Default_Ignorable_Code_Point}](?!\uFE0F?\u20E3)",
+    _V1,
 )
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
@@ -124,7 +124,7 @@ def words(text: str) -> list[str]:
 
 def has_words(text: str) -> bool:
     """Whether there is any letter or digit in a text that is no pictograph."""
-    return bool(_HAS_WORDS.search(_KEYCAP.sub("", text)))
+    return _HAS_WORDS.search(text) is not None
 
 
 def places(text: str, wanted: list[str]) -> Iterator[tuple[int, int]]:

@@ -38,7 +38,7 @@ from lsr.encoders.checkpoint import Checkpoint, content_hash, deciding_files, fi
 from lsr.encoders.heads import not_finite
 from lsr.encoders.layouts import check_model, check_tokenizer
 from lsr.encoders.methods import Precision
-from lsr.encoders.rows import Ids, Row, stack
+from lsr.encoders.rows import SILENT, Ids, Row, stack
 from lsr.encoders.tokens import Tokens
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.machine import processors
@@ -144,7 +144,7 @@ class UhdEncoder(Encoder):
         return stack(self.load_model().rows(None, self._tokens, texts, advance))
 
     def encode_documents(self, texts: Sequence[str]) -> SparseVectors:
-        """Binary vectors, `winners` terms a bucket."""
+        """Binary vectors, `winners` terms a bucket; none of a text that says nothing."""
         return self.observe(texts)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseVectors:
@@ -191,7 +191,7 @@ class UhdEncoder(Encoder):
                         f"{least} to {model.positions:g} tokens; give one in between"
                     )
                 models = [model] * (settings.threads or processors())
-                self._batches = Batches(models, settings.batch_size, settings.max_memory)
+                self._batches = Batches(models, settings.batch_size, settings.max_memory, SILENT)
             return self._batches
 
 

@@ -90,8 +90,11 @@ def _words(explanation: Explanation) -> list[str]:
     return [word for word in words if len(word) > 1] or words
 
 
-def print_plain(hits: Hits, explain: bool) -> None:
-    """Lines for other programs: rank, score, id, title; a snippet; the explanation."""
+def print_plain(hits: Hits, explain: bool, nothing: str = "") -> None:
+    """Lines for other programs: rank, score, id, title; a snippet; the explanation.
+
+    `nothing` is said where there are no hits.
+    """
     for rank, hit in enumerate(hits, 1):
         why = hit.explain()
         click.echo(f"{rank}\t{hit.score:.4f}\t{hit.id}\t{hit.title}")
@@ -100,11 +103,11 @@ def print_plain(hits: Hits, explain: bool) -> None:
             for line in str(why).splitlines()[1:]:
                 click.echo(f"\t{line.removeprefix('  ')}")
     if not len(hits):
-        click.echo("No document shares a term with the question.", err=True)
+        click.echo(nothing, err=True)
 
 
-def print_table(hits: Hits, explain: bool) -> None:
-    """A table for a terminal."""
+def print_table(hits: Hits, explain: bool, nothing: str = "") -> None:
+    """A table for a terminal; `nothing` is said where there are no hits."""
     from rich.console import Console, Group
     from rich.table import Table
     from rich.text import Text
@@ -113,7 +116,7 @@ def print_table(hits: Hits, explain: bool) -> None:
 
     console = Console(highlight=False)
     if not len(hits):
-        console.print("No document shares a term with the question.")
+        console.print(nothing)
         return
     table = Table(show_header=True, header_style="bold", box=None, pad_edge=False, padding=(0, 2))
     table.add_column("", justify="right", style="dim")

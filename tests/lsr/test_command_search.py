@@ -114,19 +114,40 @@ def test_terms_and_texts_are_not_markup(
     assert "[/red]" in screen.getvalue()
 
 
-def test_nothing_found(
-    run: Callable[..., Any], bm25_index: lsr.Index, terminal: Callable[..., Any]
+UNTOLD = "The question has no terms that the index knows.\n"
+
+
+@pytest.mark.parametrize("question", ["zyzzyva", "", " ", "?!", "😀", "the"])
+def test_questions_without_terms(
+    run: Callable[..., Any], bm25_index: lsr.Index, terminal: Callable[..., Any], question: str
 ) -> None:
-    for question in ("zyzzyva", "", "😀"):
-        answer = run("search", bm25_index.path, question, "--explain")
-        assert (answer.code, answer.out) == (0, "")
-        assert answer.err == "No document shares a term with the question.\n"
-        answer = run("search", bm25_index.path, question, "--json")
-        assert (answer.code, answer.err) == (0, "")
-        assert answer.json == {"query": question, "hits": []}
+    answer = run("search", bm25_index.path, question, "--explain")
+    assert (answer.code, answer.out, answer.err) == (0, "", UNTOLD)
+    answer = run("search", bm25_index.path, question, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.json == {"query": question, "hits": []}
     screen = terminal(80)
-    assert run("search", bm25_index.path, "zyzzyva", "--explain").code == 0
-    assert screen.getvalue() == "No document shares a term with the question.\n"
+    assert run("search", bm25_index.path, question, "--explain").code == 0
+    assert screen.getvalue() == UNTOLD
+
+
+@pytest.mark.parametrize("question", ["", "?!", "😀", "ᚠᚢᚦ"])
+def test_a_model_answers_no_empty_question(
+    run: Callable[..., Any], composite_index: lsr.Index, question: str
+) -> None:
+    for options in ([], ["--prf", "rocchio"]):
+        answer = run("search", composite_index.path, question, *options)
+        assert (answer.code, answer.out, answer.err) == (0, "", UNTOLD)
+    answer = run("encode", "--text", question)
+    assert (answer.code, answer.out) == (0, "splade-tiny: no terms\n")
+
+
+def test_nothing_found(run: Callable[..., Any], tmp_path: Path) -> None:
+    words = [{"id": "a", "text": "red"}, {"id": "b", "text": "red"}]
+    lsr.Index.build(tmp_path / "i", words, "bm25:atire")  # by which a word of all weighs nothing
+    answer = run("search", tmp_path / "i", "red")
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err == "No document shares a term with the question.\n"
 
 
 def test_every_method_and_kernel_gives_the_same(
