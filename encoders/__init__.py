@@ -70,11 +70,12 @@ def load_encoder(
         name: a built-in model; a folder in one of the layouts of `lsr.encoders.layouts`, which may
             be a path; a model hub id `ORG/NAME[@REVISION]`; `METHOD:MODEL[,QUERY_MODEL]` for one
             of them taken as a method of `lsr.encoders.methods`, of a pair the documents' first;
-            `bm25`;
-            or `bm25:VARIANT[,k1=…][,b=…][,delta=…]` with a variant among robertson, lucene,
-            atire, bm25l, bm25+; a folder of a sparse autoencoder, or `csr:` before its hub id;
-            `dsr:ENCODER` for the strongest terms of another's slices; or several of these joined
-            by "+", whose terms stand side by side, as in `bm25+splade-tiny`.
+            `bm25`; or `bm25:[VARIANT][,language=…][,k1=…][,b=…][,delta=…]` with a variant among
+            robertson, lucene, atire, bm25l, bm25+, and a language by its ISO 639-1 code or Snowball
+            name, or "auto", which goes by the script of each word; a folder of a sparse
+            autoencoder, or `csr:` before its hub id; `dsr:ENCODER` for the strongest terms of
+            another's slices; or several of these joined by "+", whose terms stand side by side, as
+            in `bm25+splade-tiny`.
         max_length: tokens read of a text, special ones included (not part of bm25).
         pooling: "max" or "sum" over positions (not part of bm25); None takes what the
             checkpoint says, else "max".

@@ -1,32 +1,24 @@
-"""English text to terms: lower case, Lucene's stop words dropped, Snowball stems."""
+"""Text to terms: words of every script, stop words dropped, the rest stemmed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
-import Stemmer
 
+from lsr.encoders.languages import AUTO, ENGLISH, Stem, stemmer_of, stop_words_of
+from lsr.encoders.scripts import words
+from lsr.errors import EncoderError
 from lsr.vectors import SparseVectors
 
-# What decides the terms of a text, as recorded in an index.
-ANALYZER = {"language": "english", "stop_words": "lucene-english", "stemmer": "snowball-english"}
-
-# Runs of two or more letters, digits and underscores, in any script.
-WORD = re.compile(r"\b\w\w+\b")
-
-# The English list of Lucene's EnglishAnalyzer (ENGLISH_STOP_WORDS_SET).  It stands here
-# because English lists of other packages hold from 33 to 1,333 words, and scores must not
-# change with a dependency's release.
-# fmt: off
-STOP_WORDS = frozenset((
-    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is",
-    "it", "no", "not", "of", "on", "or", "such", "that", "the", "their", "then", "there",
-    "these", "they", "this", "to", "was", "will", "with",
-))
-# fmt: on
+# The rule by which `Analysis.words` cuts texts.  Indexes that record none have the first.
+WORD_RULE = 2
+_FIRST_RULE = re.compile(r"\b\w\w+\b")
 
 _STOP = -1
 _UNKNOWN = -2
@@ -34,25 +26,79 @@ _CACHED_WORDS = 1 << 19  # about 150 bytes each, so at most some 80 MB
 _WORDS_AT_ONCE = 1 << 20  # about 60 bytes each while a batch is counted
 
 
+@dataclass(frozen=True)
+class Analysis:
+    """What decides the terms of a text.
+
+    Attributes:
+        language: whose stems and stop words, as `lsr.encoders.languages.find_language` gives it.
+        rule: how texts are cut into words: 2 is that of `lsr.encoders.scripts`; 1 that of indexes
+            made before there was a second, runs of two or more letters, digits and underscores.
+    """
+
+    language: str = ENGLISH
+    rule: int = WORD_RULE
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The analysis as recorded in an index."""
+        recorded: dict[str, Any] = {
+            "language": self.language,
+            "stop_words": "lucene-english" if stop_words_of(self.language) else "none",
+            "stemmer": "snowball-by-script"
+            if self.language == AUTO
+            else f"snowball-{self.language}",
+        }
+        return recorded if self.rule == 1 else {**recorded, "word_rule": self.rule}
+
+    @classmethod
+    def of(cls, identity: Mapping[str, Any]) -> Analysis:
+        """The recorded analysis; raises `EncoderError` for one of another version."""
+        analysis = cls(str(identity.get("language")), identity.get("word_rule", 1))
+        recorded = {key: identity.get(key) for key in ("language", "stop_words", "stemmer")}
+        recorded |= {key: identity[key] for key in ("word_rule",) if key in identity}
+        if recorded != analysis.identity or analysis.rule not in (1, WORD_RULE):
+            raise EncoderError(
+                f"the index was built with the text analysis {recorded}, which this version does "
+                f"not have (its latest is {cls(analysis.language).identity}); rebuild the index"
+            )
+        return analysis
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text, folded, in order."""
+        if self.rule == 1:
+            return _FIRST_RULE.findall(text.lower())
+        if self.language == "turkish":  # whose I is the capital of ı, and whose İ is that of i
+            text = normalize("NFKC", text).replace("İ", "i").replace("I", "ı")
+        return words(text)
+
+    def stemmer(self) -> Stem:
+        """What stems words, for one thread."""
+        return stemmer_of(self.language)
+
+
 class TermIds(dict[str, int]):
-    """Lower-cased word -> term id, or negative for a stop word or an unknown one.
+    """Word -> term id, or negative for a stop word or an unknown one.
 
     A distinct word is stemmed and resolved once and then remembered.  When the memory is
     full it is emptied: the words in use come back at the price of one stemming each.
     """
 
-    def __init__(self, resolve: Callable[[str], int | None]) -> None:
+    def __init__(
+        self, resolve: Callable[[str], int | None], analysis: Analysis | None = None
+    ) -> None:
         super().__init__()
-        self._resolve = resolve
-        self._stem: Callable[[str], str] = Stemmer.Stemmer("english", 0).stemWord
+        self.analysis = analysis or Analysis()
+        self._resolve, self._stem = resolve, self.analysis.stemmer()
 
     def __missing__(self, word: str) -> int:
         if len(self) >= _CACHED_WORDS:
             self.clear()
-        if word in STOP_WORDS:
+        stem = self._stem(word)
+        if stem is None:
             term = _STOP
         else:
-            found = self._resolve(self._stem(word))
+            found = self._resolve(stem)
             term = _UNKNOWN if found is None else found
         self[word] = term
         return term
@@ -91,20 +137,21 @@ def count_terms(texts: Sequence[str], ids: TermIds) -> tuple[SparseVectors, npt.
     """
     parts: list[SparseVectors] = []
     lengths: list[npt.NDArray[np.int64]] = []
-    words: list[str] = []
+    found: list[str] = []
     ends: list[int] = []
 
     def flush() -> None:
-        vectors, length = _count(words, ends, ids)
+        vectors, length = _count(found, ends, ids)
         parts.append(vectors)
         lengths.append(length)
-        words.clear()
+        found.clear()
         ends.clear()
 
+    cut = ids.analysis.words
     for text in texts:
-        words += WORD.findall(text.lower())
-        ends.append(len(words))
-        if len(words) >= _WORDS_AT_ONCE:
+        found += cut(text)
+        ends.append(len(found))
+        if len(found) >= _WORDS_AT_ONCE:
             flush()
     flush()
     return SparseVectors.concatenate(parts), np.concatenate(lengths)

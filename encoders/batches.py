@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import compress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Generic, Protocol, TypeVar
@@ -56,6 +57,7 @@ class Batches(Generic[_Side, _Row]):
         models: one a thread that shall work; the same may be there several times.
         most: texts a model sees at once; None goes by their tokens.
         max_memory: bytes this process shall take at most; None for no limit.
+        silent: the row of texts that say nothing (`Tokens.says_something`); None asks the model.
 
     Raises `EncoderError` when `max_memory` is too little for any batch.
     """
@@ -65,8 +67,9 @@ class Batches(Generic[_Side, _Row]):
         models: Sequence[Model[_Side, _Row]],
         most: int | None = None,
         max_memory: int | None = None,
+        silent: _Row | None = None,
     ) -> None:
-        self.model = models[0]
+        self.model, self._silent = models[0], silent
         self._models, self._most = models, most or sys.maxsize
         cost = self.model.position_bytes
         wanted = max(_BATCH_POSITIONS.start, min(_BATCH_POSITIONS.stop - 1, _BATCH_BYTES // cost))
@@ -138,6 +141,13 @@ class Batches(Generic[_Side, _Row]):
         self, model: Model[_Side, _Row], side: _Side, tokens: Tokens, texts: list[str]
     ) -> list[_Row]:
         ids = tokens.encode(texts)
+        if self._silent is None:
+            return self._spoken(model, side, ids)
+        speaks = [tokens.says_something(*pair) for pair in zip(texts, ids, strict=True)]
+        made = iter(self._spoken(model, side, list(compress(ids, speaks))))
+        return [next(made) if own else self._silent for own in speaks]
+
+    def _spoken(self, model: Model[_Side, _Row], side: _Side, ids: list[Ids]) -> list[_Row]:
         rows: list[_Row] = []
         start = 0
         while start < len(ids):

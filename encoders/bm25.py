@@ -13,18 +13,22 @@ are lower by the sum of its terms' `BM25Encoder.nonoccurrence`, and the ranking 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders.analysis import ANALYZER, GrowingVocabulary, TermIds, count_terms
+from lsr.encoders.analysis import Analysis, GrowingVocabulary, TermIds, count_terms
 from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts, strongest
 from lsr.encoders.bm25_variants import VARIANTS, Floats, Parameters, parse
-from lsr.errors import EncoderError, EncoderMismatch
+from lsr.encoders.scripts import has_words
+from lsr.errors import EncoderError, EncoderMismatch, TextWarning
 from lsr.vectors import SparseVectors
+
+_EXCERPT = 60  # characters of a text in a warning
 
 
 def load(name: str, settings: Settings) -> BM25Encoder:
@@ -40,19 +44,15 @@ def restore(
     settings: Settings,
 ) -> BM25Encoder:
     """The BM25 encoder of an index, with its statistics; `source` may only repeat its name."""
-    recorded = {key: identity.get(key) for key in ANALYZER}
-    if recorded != ANALYZER:
-        raise EncoderError(
-            f"the index was built with the text analysis {recorded}, and this version has "
-            f"{ANALYZER}; rebuild the index"
-        )
     try:
+        analysis = Analysis.of(identity)
         delta = identity["delta"]
         parameters = Parameters(
             str(identity["variant"]),
             float(identity["k1"]),
             float(identity["b"]),
             None if delta is None else float(delta),
+            analysis.language,
         )
         documents, average = int(identity["documents"]), float(identity["average_length"])
         settings = replace(
@@ -80,14 +80,14 @@ def restore(
             f"the recorded BM25 encoder has {len(vocabulary)} words and document frequencies "
             f"of shape {frequency.shape} and type {frequency.dtype}; rebuild the index"
         )
-    encoder = BM25Encoder(parameters, settings, vocabulary)
+    encoder = BM25Encoder(parameters, settings, vocabulary, analysis)
     encoder._documents, encoder._average_length = documents, average
     encoder._frequency = frequency
     return encoder
 
 
 class BM25Encoder(Encoder):
-    """BM25 over words: English stop words dropped, the rest stemmed.
+    """BM25 over words: stop words dropped, the rest stemmed; see `lsr.encoders.analysis`.
 
     A new encoder gathers its vocabulary and statistics with `observe`; a restored one keeps
     the index's, so documents added later are weighed as if the collection had not grown, and
@@ -99,8 +99,10 @@ class BM25Encoder(Encoder):
         parameters: Parameters,
         settings: Settings,
         vocabulary: Vocabulary | None = None,
+        analysis: Analysis | None = None,
     ) -> None:
         self.parameters = parameters
+        self.analysis = analysis or Analysis(parameters.language)
         self.name = parameters.name
         self._variant = VARIANTS[parameters.variant]
         self._document_terms, self._query_terms = settings.document_terms, settings.query_terms
@@ -109,11 +111,12 @@ class BM25Encoder(Encoder):
         self._average_length = 0.0
         self._frequency: npt.NDArray[Any] = np.zeros(0, np.uint32)  # may be longer than needed
         self._growing: TermIds | None = None
+        self._silent, self._first_silent = 0, ""  # texts that have words and no terms
         if vocabulary is None:
             vocabulary = grown = GrowingVocabulary()
-            self._growing = TermIds(grown.add)
+            self._growing = TermIds(grown.add, self.analysis)
         self.vocabulary = vocabulary
-        self._known = TermIds(vocabulary.find)
+        self._known = TermIds(vocabulary.find, self.analysis)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -124,7 +127,7 @@ class BM25Encoder(Encoder):
             "k1": self.parameters.k1,
             "b": self.parameters.b,
             "delta": self.parameters.delta,
-            **ANALYZER,
+            **self.analysis.identity,
             "documents": self._documents,
             "average_length": self._average_length,
             "document_terms": self._document_terms,
@@ -167,6 +170,10 @@ class BM25Encoder(Encoder):
         texts = check_texts(texts)
         counts, lengths = count_terms(texts, self._growing)
         self._known.clear()  # words it knows as unknown may be known now
+        for place in np.flatnonzero(lengths == 0).tolist():
+            if has_words(texts[place]):
+                self._first_silent = self._first_silent or texts[place].strip()[:_EXCERPT]
+                self._silent += 1
         missing = len(self.vocabulary) - self._frequency.size
         if missing > 0:
             room = max(missing, self._frequency.size)  # doubling, so growing stays linear
@@ -178,6 +185,17 @@ class BM25Encoder(Encoder):
         if advance is not None:
             advance(len(texts))
         return counts
+
+    def settle(self, observed: Callable[[], Iterable[SparseVectors]]) -> None:
+        """Warn of texts that have words and no terms, by one `TextWarning`."""
+        if self._silent:
+            warnings.warn(
+                f"{self.name} finds no terms in {self._silent:,} of {self._documents:,} texts, "
+                f"such as {self._first_silent!r}: "
+                "all their words are stop words or of one character",
+                TextWarning,
+                stacklevel=2,
+            )
 
     def weigh(self, vectors: SparseVectors) -> SparseVectors:
         """BM25 weights of counts from `observe`; the statistics are final from here on.

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lsr.encoders.languages import ENGLISH, find_language
 from lsr.errors import EncoderError
 
 Floats = npt.NDArray[np.float64]
@@ -80,18 +82,23 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Parameters:
-    """A variant and its constants; `EncoderError` when they are out of range."""
+    """A variant, its constants, and the language of its words.
+
+    Raises `EncoderError` when there is no such variant or language, or a constant is out of range.
+    """
 
     variant: str = "lucene"
     k1: float = 0.9
     b: float = 0.4
     delta: float | None = None
+    language: str = ENGLISH
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
             raise EncoderError(
                 f"there is no BM25 variant {self.variant!r}; give one of {', '.join(VARIANTS)}"
             )
+        object.__setattr__(self, "language", find_language(self.language))
         default = VARIANTS[self.variant].delta
         if default is None and self.delta is not None:
             raise EncoderError(f"BM25 {self.variant} has no delta; leave it out")
@@ -112,26 +119,29 @@ class Parameters:
         default = Parameters(self.variant)
         parts = [self.variant] + [
             f"{key}={getattr(self, key)}"
-            for key in ("k1", "b", "delta")
+            for key in ("language", "k1", "b", "delta")
             if getattr(self, key) != getattr(default, key)
         ]
         return "bm25" if parts == ["lucene"] else "bm25:" + ",".join(parts)
 
 
 def parse(name: str) -> Parameters:
-    """The parameters of `bm25` or `bm25:VARIANT[,k1=…][,b=…][,delta=…]`."""
+    """The parameters of `bm25` or `bm25:[VARIANT][,language=…][,k1=…][,b=…][,delta=…]`."""
     head, colon, rest = name.partition(":")
-    variant, *options = rest.split(",") if colon else ["lucene"]
-    values: dict[str, float] = {}
+    first, *options = rest.split(",") if colon else ["lucene"]
+    variant = first
+    if "=" in first:
+        variant, options = "lucene", [first, *options]
+    values: dict[str, Any] = {}
     for option in options:
         key, _, value = option.partition("=")
         try:
-            if head != "bm25" or key not in ("k1", "b", "delta") or key in values:
+            if head != "bm25" or key not in ("language", "k1", "b", "delta") or key in values:
                 raise ValueError
-            values[key] = float(value)
+            values[key] = value if key == "language" else float(value)
         except ValueError:
             raise EncoderError(
                 f"{option!r} in the encoder {name!r} is no BM25 parameter; give "
-                "bm25:VARIANT[,k1=NUMBER][,b=NUMBER][,delta=NUMBER]"
+                "bm25:VARIANT[,language=NAME][,k1=NUMBER][,b=NUMBER][,delta=NUMBER]"
             ) from None
     return Parameters(variant, **values)

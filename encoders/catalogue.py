@@ -43,7 +43,7 @@ OTHERS = (
     ListedMethod(
         "bm25",
         "counts",
-        "idf x tf, Lucene's",
+        "idf x tf, Lucene's; bm25:language=de stems German words, auto by script",
         'C. Kamphuis et al., "Which BM25 do you mean? A large-scale reproducibility study of '
         'scoring variants" (ECIR 2020)',
     ),

@@ -25,13 +25,20 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.encoders.analysis import GrowingVocabulary
-from lsr.encoders.autoencoder import MODULE, Autoencoder, read_autoencoder, write_autoencoder
+from lsr.encoders.autoencoder import (
+    MODULE,
+    Autoencoder,
+    Floats,
+    read_autoencoder,
+    write_autoencoder,
+)
 from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts, strongest
 from lsr.encoders.checkpoint import Checkpoint, content_hash, deciding_files, find, read_json
 from lsr.encoders.dense import DenseEncoder
 from lsr.encoders.dense_layout import ABOUT, read_dense_layout
 from lsr.encoders.layouts import inside, kind_of, optional
-from lsr.encoders.rows import stack
+from lsr.encoders.rows import SILENT, stack
+from lsr.encoders.tokens import Tokens
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.files import checksum_file, steady, write_atomically
 from lsr.vectors import SparseVectors
@@ -94,8 +101,8 @@ def restore(
 class CsrEncoder(Encoder):
     """A folder's queries and documents as latents; may be used from several threads.
 
-    A text is read as far as the folder's dense encoder reads it, and at most `max_length`.  No
-    latent is a word of a text, so none is literal.
+    A text is read as far as the folder's dense encoder reads it, and at most `max_length`; one that
+    says nothing has no latents.  No latent is a word of a text, so none is literal.
 
     Args:
         vocabulary: what the latents are called; None takes the folder's names.
@@ -122,6 +129,7 @@ class CsrEncoder(Encoder):
         self._hash = content_hash(*dict.fromkeys([*layout.folders, own]))
         length = min(settings.max_length, layout.max_length or settings.max_length)
         self._dense = DenseEncoder(checkpoint, settings.threads, length, settings.device, layout)
+        self._tokens = Tokens(layout.folders[0], self._dense.max_length or settings.max_length)
         self.autoencoder = read_autoencoder(own, self._dense.dimensions)
         self._unit = optional(about).get("similarity_fn_name") == "cosine"
         latents = len(self.autoencoder.weight)
@@ -160,8 +168,7 @@ class CsrEncoder(Encoder):
 
     def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
         vectors = self._dense.encode_documents(texts, advance)
-        rows = self.autoencoder.rows(vectors, self._unit)
-        return strongest(stack(rows), self._settings.document_terms)
+        return strongest(self._latents(texts, vectors), self._settings.document_terms)
 
     def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """The latents of documents, at most `document_terms` a row."""
@@ -169,8 +176,15 @@ class CsrEncoder(Encoder):
 
     def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """The latents of queries, at most `query_terms` a row."""
-        rows = self.autoencoder.rows(self._dense.encode_queries(texts), self._unit)
-        return strongest(stack(rows), self._settings.query_terms)
+        texts = check_texts(texts)
+        vectors = self._dense.encode_queries(texts)
+        return strongest(self._latents(texts, vectors), self._settings.query_terms)
+
+    def _latents(self, texts: Sequence[str], vectors: Floats) -> SparseVectors:
+        rows = self.autoencoder.rows(vectors, self._unit)
+        read = zip(texts, self._tokens.encode(texts), rows, strict=True)
+        says = self._tokens.says_something
+        return stack([row if says(text, ids) else SILENT for text, ids, row in read])
 
     def literal_terms(self, text: str) -> npt.NDArray[np.uint32]:
         return np.empty(0, np.uint32)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
-from lsr.encoders.analysis import WORD, GrowingVocabulary, TermIds, count_terms
+from lsr.encoders.analysis import GrowingVocabulary, TermIds, count_terms
 from lsr.vectors import SparseVectors
 
 WORDS = 3  # in a name, unless two latents would have the same
@@ -47,7 +47,7 @@ class LatentNames:
         self._activations.append(activations)
         self._used[activations.terms] = True
         for text in texts:
-            self._forms.update(WORD.findall(text.lower()))
+            self._forms.update(self._ids.analysis.words(text))
 
     def names(self) -> list[str]:
         """A name for each latent, all different.

@@ -1,6 +1,7 @@
 """Encoders read from checkpoints: every method of `lsr.encoders.methods`.
 
-Positions of special tokens count for the head "mlm"; padding never does.
+Positions of special tokens count for the head "mlm"; padding never does.  A text that says nothing,
+because it has no words or none that the vocabulary knows, has no terms (`Tokens.says_something`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from lsr.encoders.checkpoint import Checkpoint, content_hash, find
 from lsr.encoders.known import known
 from lsr.encoders.layouts import Layout, check_model, check_tokenizer, read_layout, read_table
 from lsr.encoders.methods import Precision, Side, find_method
-from lsr.encoders.rows import Ids, Row, Weights, nonzero, stack, unit
+from lsr.encoders.rows import SILENT, Ids, Row, Weights, nonzero, stack, unit
 from lsr.encoders.tokens import Tokens, TokenVocabulary
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.machine import processors
@@ -261,11 +262,13 @@ class LearnedEncoder(Encoder):
         if side.needs_model:
             folder = layout.query_folder if queries else layout.document_folder
             rows = self._model(folder, side, queries).rows(side, tokens, texts, advance)
-        elif side.head == "table" and (table := self._table) is not None:
-            rows = [nonzero(own, table[own]) for own in tokens.own(texts)]
         else:
-            owns = [tokens.ordinary(own) for own in tokens.own(texts)]
-            rows = [(own, np.ones(own.size, np.float32)) for own in owns]
+            rows = [
+                self._without_model(side, tokens, own)
+                if tokens.says_something(text, own)
+                else SILENT
+                for text, own in zip(texts, tokens.own(texts), strict=True)
+            ]
         if advance is not None and not side.needs_model:
             advance(len(texts))
         if side.own_terms:
@@ -284,6 +287,13 @@ class LearnedEncoder(Encoder):
         vectors = strongest(stack(rows), side.top)
         return strongest(unit(vectors) if side.unit else vectors, most)
 
+    def _without_model(self, side: Side, tokens: Tokens, own: Ids) -> Row:
+        """The row of a text by its token ids alone, of the heads "table" and "binary"."""
+        if side.head == "table" and self._table is not None:
+            return nonzero(own, self._table[own])
+        ordinary = tokens.ordinary(own)
+        return ordinary, np.ones(ordinary.size, np.float32)
+
     def _model(self, folder: Path, side: Side, queries: bool) -> Batches[Side, Row]:
         """The model in a folder, loaded when first asked for and shared by both sides."""
         settings = self._settings
@@ -298,7 +308,9 @@ class LearnedEncoder(Encoder):
                         f"max_length {length} is not possible with {folder}, which reads "
                         f"{least} to {models[0].positions:g} tokens; give one in between"
                     )
-                self._models[key] = Batches(models, settings.batch_size, settings.max_memory)
+                self._models[key] = Batches(
+                    models, settings.batch_size, settings.max_memory, SILENT
+                )
             return self._models[key]
 
     def _query_weights(self, layout: Layout, terms: int) -> Weights | None:

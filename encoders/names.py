@@ -30,12 +30,17 @@ def split_name(name: str) -> list[str]:
     while pieces:
         for count in range(len(pieces), 0, -1):
             part = "+".join(pieces[:count])
-            folders = (part, part.partition(":")[2])  # with METHOD: before it, too
-            if count == 1 or any(f and Path(f).expanduser().is_dir() for f in folders):
+            if count == 1 or Path(_folder(part)).expanduser().is_dir():
                 break
         parts.append(part)
         del pieces[:count]
     return parts
+
+
+def _folder(part: str) -> str:
+    """The folder that a part names, if it names one: METHOD: may stand before it."""
+    method, colon, rest = part.partition(":")
+    return rest if colon and "+" not in method else part
 
 
 def lasting_name(name: str | PathLike[str]) -> str:

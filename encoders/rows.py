@@ -11,6 +11,9 @@ Ids = npt.NDArray[np.uint32]
 Weights = npt.NDArray[np.float32]
 Row = tuple[Ids, Weights]  # terms ascending, weights above zero
 
+# The row of a text that says nothing.
+SILENT: Row = (np.empty(0, np.uint32), np.empty(0, np.float32))
+
 
 def nonzero(terms: Ids, weights: Weights) -> Row:
     """The terms that have a weight."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from lsr.encoders.base import check_texts
 from lsr.encoders.rows import Ids
+from lsr.encoders.scripts import has_words
 from lsr.encoders.wordpiece import read_wordpiece
 from lsr.errors import EncoderError, first_line, refusal
 
@@ -66,15 +67,21 @@ class Tokens:
         if self._fast is not None:
             self.before, self.after = len(self._fast.before), len(self._fast.after)
             self.vocabulary = self._fast.vocabulary
-            special = self._fast.special
+            unknown = self._fast.unknown
+            special = [*self._fast.special, *self._fast.before, *self._fast.after]
         else:
             self.before, self.after = self._frame()
             self.vocabulary = self._library.get_vocab(with_added_tokens=True)
             added = self._library.get_added_tokens_decoder()
             special = [token for token, about in added.items() if about.special]
+            special += self._library.encode("").ids
             phrases = {token: about.content for token, about in added.items() if not about.special}
+            # The library does not tell it of Unigram, whose vocabularies call it <unk>.
+            unknown = getattr(self._library.model, "unk_token", "<unk>")
+        # None of these need be among the added tokens.
+        special += [self.vocabulary[unknown]] if unknown in self.vocabulary else []
         self.added = self.before + self.after
-        self.special: Ids = np.array(sorted(special), np.uint32)
+        self.special: Ids = np.array(sorted({*special}), np.uint32)
         self.phrases: Ids = np.array(sorted(phrases), np.uint32)
         self._longest = max(map(len, phrases.values()), default=0)
         self.size = max(self.vocabulary.values(), default=-1) + 1
@@ -123,6 +130,14 @@ class Tokens:
     def literal(self, text: str) -> Ids:
         """The distinct ids of what `encode` reads of a text, ascending, special ones left out."""
         return self.ordinary(np.unique(self.encode([text])[0]))
+
+    def says_something(self, text: str, ids: Ids) -> bool:
+        """Whether a text has words, and any in the vocabulary among the ids that are read of it.
+
+        Blanks, punctuation and emoji have none; a model would answer with what it expands [CLS] or
+        [UNK] to.
+        """
+        return has_words(text) and self.ordinary(ids).size > 0
 
     def ordinary(self, ids: Ids) -> Ids:
         """The ids that are terms of a text."""

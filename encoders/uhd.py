@@ -39,7 +39,7 @@ from lsr.encoders.checkpoint import Checkpoint, content_hash, deciding_files, fi
 from lsr.encoders.heads import not_finite
 from lsr.encoders.layouts import check_model, check_tokenizer
 from lsr.encoders.methods import Precision
-from lsr.encoders.rows import Ids, Row, stack
+from lsr.encoders.rows import SILENT, Ids, Row, stack
 from lsr.encoders.tokens import Tokens
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.machine import processors
@@ -146,7 +146,7 @@ class UhdEncoder(Encoder):
         return stack(rows)
 
     def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
-        """Binary vectors, `winners` terms a bucket."""
+        """Binary vectors, `winners` terms a bucket; none of a text that says nothing."""
         return self.observe(check_texts(texts))
 
     def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
@@ -193,7 +193,7 @@ class UhdEncoder(Encoder):
                         f"{least} to {model.positions:g} tokens; give one in between"
                     )
                 models = [model] * (settings.threads or processors())
-                self._batches = Batches(models, settings.batch_size, settings.max_memory)
+                self._batches = Batches(models, settings.batch_size, settings.max_memory, SILENT)
             return self._batches
 
 

@@ -37,11 +37,13 @@ class WordPiece:
     Attributes:
         vocabulary: token -> id, added tokens included.
         special: ids that are no terms of a text.
+        unknown: the token that stands for words not in the vocabulary.
         before, after: ids that every text gets.
     """
 
     vocabulary: dict[str, int]
     special: list[int]
+    unknown: str
     before: list[int]
     after: list[int]
     kernel: _kernels.WordPiece
@@ -86,7 +88,8 @@ def read_wordpiece(file: Path) -> WordPiece | None:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # the library will say what is wrong, or knows what it means
-    return WordPiece(vocabulary | whole, sorted(whole.values()), before, after, kernel)
+    unknown = str(model["unk_token"])
+    return WordPiece(vocabulary | whole, sorted(whole.values()), unknown, before, after, kernel)
 
 
 def _characters(normalizer: dict[str, Any]) -> list[tuple[int, str]]:

@@ -89,6 +89,10 @@ def refusal(call: str, path: str | Path, error: BaseException) -> SystemCallErro
     return SystemCallError(call, path, OSError(number, os.strerror(number)))
 
 
+class TextWarning(UserWarning):
+    """Texts of a collection that an encoder makes nothing of."""
+
+
 class CorpusError(LsrError):
     """A collection, a query file or one of its records cannot be read."""
 

@@ -6,7 +6,9 @@ import io
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -23,7 +25,7 @@ from lsr.cli.keyphrases import add_keyphrases
 from lsr.cli.models import models
 from lsr.cli.search import search
 from lsr.cli.tune import tune
-from lsr.errors import LsrError
+from lsr.errors import LsrError, TextWarning
 from lsr.terminal import ReaderLeft, note, standard_streams, utf8
 
 
@@ -69,8 +71,11 @@ def _run(arguments: Sequence[str] | None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)  # a polite kill cleans up as Ctrl-C does
     debug = "--debug" in arguments[:1]
     try:
-        # Reports tell the command to repeat.
-        cli.main(arguments, prog_name="lsr", standalone_mode=False, obj=arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", TextWarning)
+            warnings.showwarning = _show_warning
+            # Reports tell the command to repeat.
+            cli.main(arguments, prog_name="lsr", standalone_mode=False, obj=arguments)
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)
@@ -107,3 +112,14 @@ def _run(arguments: Sequence[str] | None) -> None:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+_show_other = warnings.showwarning
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **how: Any) -> None:
+    """A warning of ours in one line; others as ever."""
+    if issubclass(category, TextWarning):
+        note(f"Warning: {message}")
+    else:
+        _show_other(message, category, *place, **how)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -75,25 +76,34 @@ def _terms_as_json(why: Explanation) -> dict[str, Any]:
 
 def snippet(text: str, words: list[str], length: int = _SNIPPET) -> str:
     """A piece of a text around the first of the words that it contains."""
+    from lsr.encoders.scripts import places
+
     text = re.sub(r"\s+", " ", text).strip()
     if len(text) <= length:
         return text
-    places = [
-        match.start()
-        for word in words
-        if (match := re.search(rf"\b{re.escape(word)}", text, re.IGNORECASE))
-    ]
-    start = max(0, min(places, default=0) - length // 4)
+    first = min((start for start, _ in places(text, words)), default=0)
+    start = max(0, first - length // 4)
     if start:
-        start = text.find(" ", start) + 1
-    end = text.rfind(" ", 0, start + length) if start + length < len(text) else len(text)
-    end = end if end > start else start + length
+        start = text.find(" ", start, first) + 1 or _letter(text, start)
+    end = len(text)
+    if start + length < end:
+        # Far from the limit a space is no good end, as in scripts that have few.
+        end = text.rfind(" ", start + length // 2, start + length)
+        end = end if end > 0 else _letter(text, start + length)
     return ("… " if start else "") + text[start:end] + (" …" if end < len(text) else "")
+
+
+def _letter(text: str, place: int) -> int:
+    """The first place from `place` on that is no mark of the letter before it."""
+    while place < len(text) and unicodedata.category(text[place]).startswith("M"):
+        place += 1
+    return place
 
 
 def _words(explanation: Explanation) -> list[str]:
     """Words to show a text around; pieces of words stand in too many places."""
-    return [word for word in explanation.literal_words() if len(word) > 2]
+    words = [w for w in explanation.literal_words() if len(w) > 2 or not w.isascii()]
+    return [word for word in words if len(word) > 1] or words
 
 
 def _readable(why: Explanation) -> Explanation:
@@ -116,8 +126,11 @@ def _readable(why: Explanation) -> Explanation:
     )
 
 
-def print_plain(hits: Hits, explain: bool) -> None:
-    """Lines for other programs: rank, score, id, title; a snippet; the explanation."""
+def print_plain(hits: Hits, explain: bool, nothing: str = "") -> None:
+    """Lines for other programs: rank, score, id, title; a snippet; the explanation.
+
+    `nothing` is said where there are no hits.
+    """
     for rank, hit in enumerate(hits, 1):
         why = hit.explain()
         echo(f"{rank}\t{hit.score:.4f}\t{_name(hit.id)}\t{cell(hit.title)}")
@@ -126,7 +139,7 @@ def print_plain(hits: Hits, explain: bool) -> None:
             for line in str(_readable(why)).split("\n")[1:]:
                 echo(f"\t{line.removeprefix('  ')}")
     if not len(hits):
-        note("No document shares a term with the question.")
+        note(nothing)
 
 
 def _name(identifier: str) -> str:
@@ -134,14 +147,16 @@ def _name(identifier: str) -> str:
     return cell(identifier.translate({9: "␉", 10: "␊", 13: "␍"}))
 
 
-def print_table(hits: Hits, explain: bool) -> None:
-    """A table for a terminal."""
+def print_table(hits: Hits, explain: bool, nothing: str = "") -> None:
+    """A table for a terminal; `nothing` is said where there are no hits."""
     from rich.console import Console, Group
     from rich.table import Table
     from rich.text import Text
 
+    from lsr.encoders.scripts import places
+
     if not len(hits):
-        echo("No document shares a term with the question.")
+        echo(nothing)
         return
     console = Console(highlight=False)
     gap = 1 if console.width < _NARROW else 2
@@ -159,9 +174,8 @@ def print_table(hits: Hits, explain: bool) -> None:
         ]
         words = _words(why)
         body = Text(cell(snippet(hit.text, words)))
-        if words:
-            pattern = "|".join(rf"\b{re.escape(word)}\w*" for word in words)
-            body.highlight_regex(f"(?i){pattern}", "green")
+        for start, end in places(body.plain, words):
+            body.stylize("green", start, end)
         parts.append(body)
         if explain:
             parts += _why(_readable(why), console.width - beside)

@@ -70,7 +70,7 @@ def encoder_option(multiple: bool = False) -> Callable[[F], F]:
         "--encoder",
         metavar="E",
         multiple=multiple,
-        help="bm25[:VARIANT], splade-tiny, [METHOD:] with a checkpoint folder or "
+        help="bm25[:VARIANT][,language=L], splade-tiny, [METHOD:] with a checkpoint folder or "
         "HUB-ID[@REVISION], or several joined by + (default: bm25+splade-tiny, and "
         f"splade-tiny where there is no collection).{several}",
     )

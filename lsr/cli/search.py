@@ -148,13 +148,19 @@ def search(
         write_json(
             {"query": question, "hits": [as_json(hit, explain) for hit in hits]},
         )
-    elif is_terminal():
-        print_table(hits, explain)
     else:
-        print_plain(hits, explain)
+        show = print_table if is_terminal() else print_plain
+        show(hits, explain, "" if len(hits) else _why_nothing(opened, question))
     laps.done("explaining and printing")
     if profile:
         laps.show()
+
+
+def _why_nothing(index: Index, question: str) -> str:
+    """Why a question has no hits."""
+    if index.encoder.encode_queries([question]).terms.size:
+        return "No document shares a term with the question."
+    return "The question has no terms that the index knows."
 
 
 def search_file(

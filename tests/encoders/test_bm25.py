@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lsr.encoders import load_encoder, restore_encoder
 from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.bm25_variants import VARIANTS
-from lsr.errors import EncoderError, EncoderMismatch
+from lsr.errors import EncoderError, EncoderMismatch, TextWarning
 from lsr.vectors import SparseVectors
 
 DOCUMENTS = [
@@ -155,6 +155,7 @@ def test_statistics_and_counts() -> None:
         "language": "english",
         "stop_words": "lucene-english",
         "stemmer": "snowball-english",
+        "word_rule": 2,
         "documents": 3,
         "average_length": 5 / 3,
         "document_terms": None,
@@ -250,6 +251,48 @@ def test_nothing_to_index() -> None:
     assert encoder.weigh(encoder.observe(["", "the"])).indptr.tolist() == [0, 0, 0]
     assert encoder.encode_documents(["", "red"]).indptr.tolist() == [0, 0, 0]
     assert encoder.identity["average_length"] == 0
+
+
+def test_an_index_of_the_first_word_rule_keeps_it() -> None:
+    """As all that were built before there were two."""
+    built = bm25()
+    built.observe(["日本語 red", "moon"])
+    identity = {key: value for key, value in built.identity.items() if key != "word_rule"}
+    words = WordsOnDisk(["日本語", "red", "moon"])
+    columns = {"document_frequency": np.ones(3, np.uint32)}
+    again = restore_encoder(identity, words, columns, source="bm25")
+    assert isinstance(again, BM25Encoder)
+    assert again.identity == identity
+    assert again.literal_terms("日本語").tolist() == [0]
+    assert again.encode_queries(["日本", "日本語 Red"]).indptr.tolist() == [0, 0, 2]
+    assert again.encode_documents(["日本語"]).terms.tolist() == [0]
+
+
+def test_a_language_is_kept_with_the_index() -> None:
+    built = bm25("bm25:language=de,k1=1.2")
+    assert built.name == "bm25:lucene,language=german,k1=1.2"
+    built.observe(["Das Haus", "die Katze"])
+    again = restored(built)
+    assert again.identity == built.identity
+    assert again.encode_queries(["Häuser"]) == SparseVectors.from_rows([([1], [1.0])])
+    assert bm25("bm25:language=en").name == "bm25"
+    with pytest.raises(EncoderMismatch, match="but 'bm25' was given"):
+        restore_encoder(built.identity, built.vocabulary, built.term_columns(), source="bm25")
+
+
+def test_texts_without_terms_are_told_of() -> None:
+    encoder = bm25()
+    encoder.observe(["the of", "", "…", "red"])
+    encoder.recall(["x, y", "😀"])
+    with pytest.warns(TextWarning) as told:
+        encoder.settle(lambda: [])
+    assert [str(warning.message) for warning in told] == [
+        "bm25 finds no terms in 2 of 6 texts, such as 'the of': all their words are stop words or "
+        "of one character"
+    ]
+    silent = bm25()
+    silent.observe(["", "…", "red", "猫"])
+    silent.settle(lambda: [])
 
 
 def test_a_source_may_only_repeat_the_name() -> None:

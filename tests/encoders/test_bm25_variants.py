@@ -15,6 +15,10 @@ from lsr.errors import EncoderError
         ("bm25:atire,b=.75", "bm25:atire,b=0.75"),
         ("bm25:bm25l", "bm25:bm25l"),
         ("bm25:bm25+,delta=.5,k1=2", "bm25:bm25+,k1=2.0,delta=0.5"),
+        ("bm25:language=de", "bm25:lucene,language=german"),
+        ("bm25:language=auto,b=.5", "bm25:lucene,language=auto,b=0.5"),
+        ("bm25:k1=1.2,language=English", "bm25:lucene,k1=1.2"),
+        ("bm25:bm25l,language=ru", "bm25:bm25l,language=russian"),
     ],
 )
 def test_names(name: str, canonical: str) -> None:
@@ -36,6 +40,12 @@ def test_names(name: str, canonical: str) -> None:
         ("bm25:lucene,k1=inf", "BM25's k1"),
         ("bm25:bm25l,delta=-1", "BM25's delta"),
         ("bm25:lucene,delta=1", "has no delta"),
+        (
+            "bm25:language=klingon",
+            "no stems for the language 'klingon'; leave it out, or give auto",
+        ),
+        ("bm25:language=", "no stems for the language ''"),
+        ("bm25:language=de,language=de", "'language=de' in the encoder"),
     ],
 )
 def test_bad_names(name: str, said: str) -> None:

@@ -17,6 +17,9 @@ from lsr.encoders.composite import CompositeEncoder
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
 
+# One of the documents below is of stop words alone.
+pytestmark = pytest.mark.filterwarnings("ignore:bm25.* finds no terms:lsr.errors.TextWarning")
+
 SUBJECTS = ["red planet", "rings of saturn", "venus", "mars rover", "known moon", "planet mars"]
 DOCUMENTS = [
     f"{SUBJECTS[i % 6]} {('is known', 'often called')[i % 2]} number {i}. A red planet with {i % 7}"

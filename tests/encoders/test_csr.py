@@ -227,6 +227,7 @@ def test_what_is_beside_the_hashed_files_counts_too(folder: Path, tmp_path: Path
         index.use_encoder(str(folder))
 
 
+@pytest.mark.filterwarnings("ignore:bm25 finds no terms:lsr.errors.TextWarning")
 def test_a_part_of_several(folder: Path, tmp_path: Path) -> None:
     lsr.Index.build(tmp_path / "i", DOCUMENTS, f"bm25+{folder}")
     index = lsr.open(tmp_path / "i")

@@ -113,6 +113,7 @@ class Plain:
 
 def check(vectors: SparseVectors, wanted: list[Any]) -> None:
     expected = np.stack([np.asarray(vector, np.float32) for vector in wanted])
+    expected[TEXTS.index("")] = 0  # which says nothing, whatever special tokens expand to
     assert (expected > 0).any()
     assert (expected == 0).any()
     assert np.abs(dense(vectors) - expected).max() < 1e-4
@@ -192,7 +193,7 @@ def test_top_and_length(tmp_path: Path, top: int) -> None:
     documents = dense(declared.encode_documents(TEXTS))
     plain = Plain(folder)
     for row, text in zip(documents, TEXTS, strict=True):
-        if not plain.ids(text):
+        if not text:
             continue
         last = np.asarray(plain.saturated(plain.run(plain.ids(text))[0][-1]))
         kept = np.sort(last)[::-1][:top]

@@ -31,6 +31,8 @@ from tiny_dense import write_tiny_dense
 
 sys.path.pop(0)
 
+pytestmark = pytest.mark.filterwarnings("ignore:bm25.* finds no terms:lsr.errors.TextWarning")
+
 TEXTS = ["glass bees repair maps", "a", "", "harbour pilots, in rain?", "tidal bees, tidal maps"]
 DOCUMENTS = [{"id": n, "text": text} for n, text in enumerate(TEXTS)]
 HOW: dict[str, Callable[[Any], Any]] = {

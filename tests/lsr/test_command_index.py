@@ -280,3 +280,33 @@ def test_a_model_that_moves_or_changes(
         assert "pass the encoder the index was built with, or rebuild the index" in answer.error
         if not encoder:
             model.rename(moved)
+
+
+def test_texts_without_terms_are_told_of(
+    run: Callable[..., Any], tmp_path: Path, write_jsonl: Callable[..., Path]
+) -> None:
+    records = [
+        {"id": "a", "text": "the of"},
+        {"id": "b", "text": "猫が寝る"},
+        {"id": "c", "text": ""},
+    ]
+    corpus = write_jsonl(tmp_path / "c.jsonl", records)
+    answer = run("index", corpus, "-o", tmp_path / "i", "--encoder", "bm25")
+    (line,) = [line for line in answer.err.splitlines() if line.startswith("Warning")]
+    assert (answer.code, line) == (
+        0,
+        "Warning: bm25 finds no terms in 1 of 3 texts, such as 'the of': all their words are stop "
+        "words or of one character",
+    )
+    assert run("search", tmp_path / "i", "猫", "--json").json["hits"][0]["id"] == "b"
+    answer = run("index", corpus, "-o", tmp_path / "j", "--encoder", "bm25:language=klingon")
+    assert answer.error.startswith("there are no stems for the language 'klingon'; leave it out")
+
+
+def test_words_of_other_languages(
+    run: Callable[..., Any], tmp_path: Path, write_jsonl: Callable[..., Path]
+) -> None:
+    corpus = write_jsonl(tmp_path / "c.jsonl", [{"id": "a", "text": "Die Häuser am See"}])
+    answer = run("index", corpus, "-o", tmp_path / "i", "--encoder", "bm25:atire,language=de")
+    assert answer.code == 0
+    assert run("info", tmp_path / "i").out.count("german") >= 2

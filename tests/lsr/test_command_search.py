@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,19 +162,40 @@ def test_terms_and_texts_are_not_markup(
     assert "[/red]" in screen.getvalue()
 
 
-def test_nothing_found(
-    run: Callable[..., Any], bm25_index: lsr.Index, terminal: Callable[..., Any]
+UNTOLD = "The question has no terms that the index knows.\n"
+
+
+@pytest.mark.parametrize("question", ["zyzzyva", "", " ", "?!", "😀", "the"])
+def test_questions_without_terms(
+    run: Callable[..., Any], bm25_index: lsr.Index, terminal: Callable[..., Any], question: str
 ) -> None:
-    for question in ("zyzzyva", "", "😀"):
-        answer = run("search", bm25_index.path, question, "--explain")
-        assert (answer.code, answer.out) == (0, "")
-        assert answer.err == "No document shares a term with the question.\n"
-        answer = run("search", bm25_index.path, question, "--json")
-        assert (answer.code, answer.err) == (0, "")
-        assert answer.json == {"query": question, "hits": []}
+    answer = run("search", bm25_index.path, question, "--explain")
+    assert (answer.code, answer.out, answer.err) == (0, "", UNTOLD)
+    answer = run("search", bm25_index.path, question, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.json == {"query": question, "hits": []}
     screen = terminal(80)
-    assert run("search", bm25_index.path, "zyzzyva", "--explain").code == 0
-    assert screen.getvalue() == "No document shares a term with the question.\n"
+    assert run("search", bm25_index.path, question, "--explain").code == 0
+    assert screen.getvalue() == UNTOLD
+
+
+@pytest.mark.parametrize("question", ["", "?!", "😀", "ᚠᚢᚦ"])
+def test_a_model_answers_no_empty_question(
+    run: Callable[..., Any], composite_index: lsr.Index, question: str
+) -> None:
+    for options in ([], ["--prf", "rocchio"]):
+        answer = run("search", composite_index.path, question, *options)
+        assert (answer.code, answer.out, answer.err) == (0, "", UNTOLD)
+    answer = run("encode", "--text", question)
+    assert (answer.code, answer.out) == (0, "splade-tiny: no terms\n")
+
+
+def test_nothing_found(run: Callable[..., Any], tmp_path: Path) -> None:
+    words = [{"id": "a", "text": "red"}, {"id": "b", "text": "red"}]
+    lsr.Index.build(tmp_path / "i", words, "bm25:atire")  # by which a word of all weighs nothing
+    answer = run("search", tmp_path / "i", "red")
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err == "No document shares a term with the question.\n"
 
 
 def test_every_method_and_kernel_gives_the_same(
@@ -299,3 +321,22 @@ def test_the_parts_of_an_index(run: Callable[..., Any], composite_index: lsr.Ind
         assert "name" in [line.partition(" ")[0] for line in lines[start:]]
     sides = [line.split(maxsplit=1) for line in lines if line.startswith(("query ", "document "))]
     assert sides == [["query", "mlm, log1p, max"], ["document", "mlm, log1p, max"]]
+
+
+def test_snippets_of_other_scripts() -> None:
+    chinese = "天地玄黄" * 90 + "猫喜欢鱼" + "宇宙洪荒" * 90
+    piece = snippet(chinese, ["喜欢"])
+    assert "猫喜欢鱼" in piece
+    assert piece.startswith("… ")
+    assert piece.endswith(" …")
+    assert len(piece) <= 244
+    thai = "กุ้งน้ำ" * 90 + "แมว" + "ที่นี่" * 90
+    for length in range(200, 210):
+        piece = snippet(thai, ["แม"], length)
+        assert "แมว" in piece
+        # no mark without its letter, at either end
+        assert not any(unicodedata.category(piece[place])[0] == "M" for place in (2, 0))
+        whole = thai[thai.index(piece[2:-2]) + len(piece) - 4 :]
+        assert unicodedata.category(whole[0])[0] != "M"
+    hindi = "शब्द " * 100 + "हिन्दी भाषा" + " शब्द" * 100
+    assert "हिन्दी" in snippet(hindi, ["हिन्दी"])

@@ -1,0 +1,86 @@
+"""Texts that say nothing have no terms, under every encoder."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lsr
+from lsr.encoders import load_encoder
+from lsr.encoders.base import Encoder
+from lsr.encoders.scripts import has_words
+
+from .test_uhd import add_buckets
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "lsr"))
+from tiny_csr import write_tiny_csr
+
+sys.path.pop(0)
+
+SILENT = ["", " \n\t\u3000", "?!… — «»", "\u200b\u00ad", "😀", "👩‍👩‍👧 ❤️ 1️⃣ 🇩🇪", "\u0301", "™©"]
+UNKNOWN = ["ᚠᚢᚦ", "ꦱꦲ ቐ"]  # to every model here
+SAYING = ["glass bees red", "red ᚠᚢᚦ 😀 glass", "Is it glass or red?"]
+KINDS = ["bm25", "splade-tiny", "bm25+splade-tiny", "dsr:splade-tiny"]
+HEADS = ["mlm", "mlm in torch", "table", "binary", "mlp", "uhd", "csr"]
+
+
+@pytest.fixture(params=KINDS + HEADS)
+def encoder(
+    request: pytest.FixtureRequest,
+    make_checkpoint: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Encoder:
+    """An encoder of each kind, and of each kind of head, that has seen a collection."""
+    kind = name = request.param
+    if kind == "csr":
+        name = str(write_tiny_csr(tmp_path / "csr"))
+    elif kind in HEADS:
+        folder = make_checkpoint(head="unicoil" if kind == "mlp" else "mlm")
+        methods = {"table": "inference-free:", "binary": "splade-doc:"}
+        name = f"{methods.get(kind, '')}{folder}"
+        if kind == "table":
+            (folder / "idf.json").write_text('{"red": 2, "[UNK]": 5, ".": 3}')
+        elif kind == "uhd":
+            add_buckets(folder)
+        elif kind == "mlm in torch":
+            monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
+    loaded = load_encoder(name, max_length=24)
+    observed = loaded.observe(SAYING)
+    loaded.settle(lambda: [observed])
+    return loaded
+
+
+def test_silent_texts_have_no_terms(encoder: Encoder) -> None:
+    texts = [*SILENT, *SAYING, *UNKNOWN]
+    if encoder.name == "bm25" or "+" in encoder.name:
+        texts = [text for text in texts if "ᚠ" not in text]  # a word that BM25 has seen
+    for encode in (encoder.encode_queries, encoder.encode_documents):
+        vectors = encode(texts)
+        terms = dict(zip(texts, np.diff(vectors.indptr).tolist(), strict=True))
+        assert [text for text in texts if terms[text]] == [t for t in texts if t in SAYING]
+        # Beside others or alone, a text has the same vector.
+        assert all(encode([text]) == vectors[n : n + 1] for n, text in enumerate(texts))
+
+
+@given(st.text(st.characters(categories=["P", "S", "Z", "Cf", "Cc"])))
+def test_signs_have_no_words(text: str) -> None:
+    assert not has_words(text) or unicodedata.normalize("NFKC", text) != text  # as Ⓐ
+
+
+def test_an_unknown_question_finds_nothing(tmp_path: Path) -> None:
+    """Not by [UNK], which the documents have too."""
+    documents = [
+        {"id": "a", "text": "ꦱꦲ is a word"},
+        {"id": "b", "text": "ቐ"},
+        {"id": "c", "text": ""},
+    ]
+    index = lsr.Index.build(tmp_path / "i", documents, "splade-tiny")
+    assert [len(index.search(text)) for text in (*SILENT, *UNKNOWN, "word")] == [0] * 10 + [1]
