@@ -3,6 +3,10 @@
 The queries are the first words of some hundred documents, in most collections of their titles.
 The document that a query is from is left out: no user's query is quoted from what it looks for,
 and the quotation would flatter a lexical encoder.
+
+In a collection of a few documents there is little else to find, and what is shared by chance says
+nothing: one encoder's scores may come out forty times another's.  Where fewer than `ENOUGH` queries
+find another document, the documents that they are from count, too, for all encoders alike.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import numpy.typing as npt
 from lsr.vectors import SparseVectors
 
 QUERIES = 256
+ENOUGH = 32  # queries that find another document than their own
 WORDS = 8  # a query's length
 _SENTENCE_END = re.compile(r"[.!?](?=\s)")
 _DOCUMENTS = 256  # scored at once, which bounds the memory for pairs of posting and query
@@ -70,11 +75,12 @@ def opening(text: str) -> str:
 
 
 class BestScores:
-    """The best score of each query among documents that come batch by batch, in order.
+    """The best scores of each query among documents that come batch by batch, in order: of all
+    documents, and of those that the query is not from.
 
     Args:
         queries: one row a query.
-        sources: of each, the number of the document it is from, which is left out.
+        sources: of each, the number of the document it is from.
     """
 
     def __init__(self, queries: SparseVectors, sources: npt.NDArray[np.int64]) -> None:
@@ -84,15 +90,25 @@ class BestScores:
         self._weights = queries.weights[by_term].astype(np.float64)
         self._sources, self._seen = sources, 0
         self._best: npt.NDArray[np.float64] = np.zeros(len(queries))
+        self._best_of_all: npt.NDArray[np.float64] = np.zeros(len(queries))
 
     def add(self, documents: SparseVectors) -> None:
         """Score documents against all queries."""
         for start in range(0, len(documents), _DOCUMENTS):
             self._score(documents[start : start + _DOCUMENTS])
 
-    def mean(self) -> float:
-        """Over the queries that found any document; 1 when there are none."""
-        found = self._best[self._best > 0]
+    @property
+    def enough(self) -> bool:
+        """Whether enough queries found another document than their own."""
+        return np.count_nonzero(self._best) >= ENOUGH
+
+    def mean(self, *, own: bool) -> float:
+        """Over the queries that found any document; 1 when there are none.
+
+        `own`: whether the documents that the queries are from count.
+        """
+        best = self._best_of_all if own else self._best
+        found = best[best > 0]
         return float(found.mean()) if found.size else 1.0
 
     def _score(self, documents: SparseVectors) -> None:
@@ -107,6 +123,7 @@ class BestScores:
             documents.weights[postings] * self._weights[entries],
             minlength=len(documents) * self._best.size,
         ).reshape(len(documents), self._best.size)
+        np.maximum(self._best_of_all, scores.max(axis=0, initial=0.0), out=self._best_of_all)
         places = self._sources - self._seen
         own = np.flatnonzero((places >= 0) & (places < len(documents)))
         scores[places[own], own] = 0

@@ -225,8 +225,9 @@ class CompositeEncoder(Encoder):
             for number, weighed in enumerate(self._weigh_parts(vectors)):
                 best[number].add(weighed)
                 largest[number] = max(largest[number], float(weighed.weights.max(initial=0)))
+        own = not all(scores.enough for scores in best)
         for part, scores, scale in zip(self.parts, best, largest, strict=True):
-            part.mean_best, part.scale = scores.mean(), scale or 1.0
+            part.mean_best, part.scale = scores.mean(own=own), scale or 1.0
         self._settled = True
 
     def weigh(self, vectors: SparseVectors) -> SparseVectors:
