@@ -399,7 +399,7 @@ def test_indexes_of_released_formats_open_for_ever(name: str) -> None:
     assert hits.scores.tolist() == expected["scores"]
     assert index.get(expected["ids"][0]).text == expected["text"]
     # Its words are cut as they were when it was built.
-    assert "word_rule" not in index.encoder.identity
+    assert ("word_rule" in index.encoder.identity) == (name == "format-4")
     assert sum(match.product for match in hits[0].explain().terms) == expected["scores"][0]
 
 
