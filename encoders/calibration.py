@@ -100,7 +100,7 @@ class BestScores:
     @property
     def enough(self) -> bool:
         """Whether enough queries found another document than their own."""
-        return np.count_nonzero(self._best) >= ENOUGH
+        return bool(np.count_nonzero(self._best) >= ENOUGH)
 
     def mean(self, *, own: bool) -> float:
         """Over the queries that found any document; 1 when there are none.
