@@ -24,7 +24,7 @@ from lsr.encoders.checkpoint import Checkpoint, content_hash, find
 from lsr.encoders.known import known
 from lsr.encoders.layouts import Layout, check_model, check_tokenizer, read_layout, read_table
 from lsr.encoders.methods import Precision, Side, find_method
-from lsr.encoders.rows import SILENT, Ids, Row, Weights, nonzero, stack, unit
+from lsr.encoders.rows import SILENT, Ids, Row, Weights, nonzero, stack, unit, without
 from lsr.encoders.tokens import Tokens, TokenVocabulary
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.machine import processors
@@ -271,6 +271,9 @@ class LearnedEncoder(Encoder):
             ]
         if advance is not None and not side.needs_model:
             advance(len(texts))
+        if tokens.unknown is not None:
+            # It stands for whatever the vocabulary lacks: texts that have it share nothing by it.
+            rows = [without(row, tokens.unknown) for row in rows]
         if side.own_terms:
             owns = [tokens.literal(text) for text in texts]
             rows = [

@@ -48,3 +48,12 @@ def stack(rows: list[Row]) -> SparseVectors:
         np.concatenate([terms for terms, _ in rows]),
         np.concatenate([weights for _, weights in rows]),
     )
+
+
+def without(row: Row, term: int) -> Row:
+    """A row but for one term."""
+    terms, weights = row
+    place = int(np.searchsorted(terms, term))
+    if place == terms.size or terms[place] != term:
+        return row
+    return np.delete(terms, place), np.delete(weights, place)

@@ -79,7 +79,8 @@ class Tokens:
             # The library does not tell it of Unigram, whose vocabularies call it <unk>.
             unknown = getattr(self._library.model, "unk_token", "<unk>")
         # None of these need be among the added tokens.
-        special += [self.vocabulary[unknown]] if unknown in self.vocabulary else []
+        self.unknown: int | None = self.vocabulary.get(unknown)
+        special += [self.unknown] if self.unknown is not None else []
         self.added = self.before + self.after
         self.special: Ids = np.array(sorted({*special}), np.uint32)
         self.phrases: Ids = np.array(sorted(phrases), np.uint32)

@@ -56,7 +56,7 @@ def make_tokenizer(folder: Path, specials: list[str]) -> int:
     return tokens["[PAD]"]
 
 
-def make_model(kind: str, folder: Path, pad: int) -> Any:
+def make_model(kind: str, folder: Path, pad: int, unknown: int) -> Any:
     import torch
     import transformers
 
@@ -87,7 +87,10 @@ def make_model(kind: str, folder: Path, pad: int) -> Any:
             **layers, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3
         )
         model = transformers.ModernBertForMaskedLM(config)
-    torch.nn.init.normal_(model.get_output_embeddings().bias)
+    bias = model.get_output_embeddings().bias
+    torch.nn.init.normal_(bias)
+    with torch.no_grad():
+        bias[unknown] = -1000  # lsr drops this term, and the formulas that it is held to do not
     model.save_pretrained(folder)
     return model
 
@@ -147,7 +150,7 @@ def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
         specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
         if "roberta" in kind:  # its positions are counted from the padding id, 1 as in the wild
             specials[:2] = ["[UNK]", "[PAD]"]
-        make_model(kind, folder, make_tokenizer(folder, specials))
+        make_model(kind, folder, make_tokenizer(folder, specials), specials.index("[UNK]"))
         if head != "mlm":
             add_token_head(folder, head)
         return folder

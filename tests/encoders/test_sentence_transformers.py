@@ -105,6 +105,7 @@ def test_theirs_with_a_router(
     use_all_rows(folder)
     model = transformer(folder)
     weight = torch.linspace(0, 3, 40)
+    weight[1] = 0  # [UNK], a term of theirs and none of ours
     if queries == "lexical":
         weight = (torch.arange(40) > 4).float()
     table = SparseStaticEmbedding(tokenizer=model.tokenizer, weight=weight)

@@ -84,3 +84,16 @@ def test_an_unknown_question_finds_nothing(tmp_path: Path) -> None:
     ]
     index = lsr.Index.build(tmp_path / "i", documents, "splade-tiny")
     assert [len(index.search(text)) for text in (*SILENT, *UNKNOWN, "word")] == [0] * 10 + [1]
+
+
+@pytest.mark.parametrize("text", ["what 界 is", "🙂 🙃 😀 x", "the ᚠᚢᚦ of copper"])
+def test_what_the_vocabulary_lacks_is_no_term(text: str, tmp_path: Path) -> None:
+    """The model gives [UNK] a weight in these texts."""
+    loaded = load_encoder("splade-tiny")
+    unknown = loaded.vocabulary.find("[UNK]")
+    assert unknown is not None
+    for vectors in (loaded.encode_documents([text]), loaded.encode_queries([text])):
+        assert vectors.terms.size
+        assert unknown not in vectors.terms
+    index = lsr.Index.build(tmp_path / "i", [{"id": "a", "text": text}], loaded)
+    assert all(match.term != "[UNK]" for match in index.search(text)[0].explain().terms)
