@@ -249,7 +249,8 @@ def _checked(rows: Iterable[RunRow]) -> Iterator[tuple[str, dict[str, float]]]:
 
 def _check_word(path: str | PathLike[str], of: str, identifier: str) -> None:
     if (wrong := trec.problem(identifier, first=of == "query")) is not None:
+        name = Path(path).name.partition(".")[0].strip("-") or "run"  # - is standard output
         raise QueryError(
             f"the {of} id {identifier[:80]!r} {wrong}, which a TREC run cannot hold; write the run "
-            f"as JSON lines, {Path(path).name.partition('.')[0]}{JSON_LINES}"
+            f"as JSON lines, {name}{JSON_LINES}"
         )

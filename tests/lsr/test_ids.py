@@ -207,6 +207,7 @@ def test_search_refuses_ids_before_the_search(
             " has white space, which a TREC run cannot hold; write the run as JSON lines, out.jsonl"
         )
     assert not (tmp_path / "out.trec").exists()
+    assert run(*command, plain, "--run", "-").error.endswith("as JSON lines, run.jsonl")
 
 
 def test_hits_of_any_id_are_lines(run: Callable[..., Any], spaced: Path, tmp_path: Path) -> None:
