@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lsr.data.builtin import model_path
-from lsr.errors import EncoderError, first_line, refusal
+from lsr.errors import EncoderError, EncoderMismatch, first_line, refusal
 
 ACCEPTED = (
     "a built-in model such as splade-tiny, an existing folder, a hub id ORG/NAME[@REVISION], "
@@ -126,6 +126,18 @@ def content_hash(*folders: Path) -> str:
                 while block := file.read(1 << 20):
                     digest.update(block)
     return digest.hexdigest()
+
+
+def check_unchanged(hashed: str, *folders: Path) -> None:
+    """Raise `EncoderMismatch` unless the files of a model are those that had this `content_hash`.
+
+    For a model that is loaded later than the encoder which is called by that hash.
+    """
+    if content_hash(*folders) != hashed:
+        raise EncoderMismatch(
+            f"the model in {folders[0]} was replaced after this encoder was made of it; load the "
+            "encoder again"
+        )
 
 
 def deciding_files(folder: Path) -> list[Path]:

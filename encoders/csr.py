@@ -40,7 +40,7 @@ from lsr.encoders.layouts import inside, kind_of, optional
 from lsr.encoders.rows import SILENT, stack
 from lsr.encoders.tokens import Tokens
 from lsr.errors import EncoderError, EncoderMismatch
-from lsr.files import checksum_file, steady, write_atomically
+from lsr.files import checksum_file, remove_unlisted, steady, write_atomically
 from lsr.vectors import SparseVectors
 
 KIND = "csr"
@@ -244,9 +244,7 @@ def sweep(folder: Path) -> None:
             listed = {str(module.get("path", "")) for module in read_json(folder / COMMIT, list)}
         except (EncoderError, AttributeError):  # nothing says which are in use
             return
-    for module in folder.iterdir():
-        if _MODULE_FOLDER.fullmatch(module.name) and module.name not in listed:
-            shutil.rmtree(module, ignore_errors=True)
+    remove_unlisted(folder, _MODULE_FOLDER, listed)
     if listed and "" not in listed:
         own = next((folder / path / ABOUT for path in listed if MODULE in path), None)
         if own is not None and own.exists():

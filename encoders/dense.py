@@ -23,7 +23,7 @@ from lsr.arguments import named, whole_or_none
 from lsr.encoders.base import Advance, check_texts
 from lsr.encoders.batches import Batches
 from lsr.encoders.bert import BertBody, load_body
-from lsr.encoders.checkpoint import Checkpoint, content_hash, find
+from lsr.encoders.checkpoint import Checkpoint, check_unchanged, content_hash, find
 from lsr.encoders.dense_layout import DenseLayout, Pooling, Step, read_dense_layout
 from lsr.encoders.heads import not_finite
 from lsr.encoders.rows import Ids
@@ -203,6 +203,7 @@ class DenseEncoder:
         with self._loading:
             if device not in self._models:
                 self._models[device] = self._load(device)[0]
+                check_unchanged(self._hash, *dict.fromkeys(self.layout.folders))
             return self._models[device]
 
     def _load(self, device: str) -> tuple[Encode, int, int | None]:

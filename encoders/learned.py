@@ -20,7 +20,7 @@ from lsr.encoders.adapters import base_of
 from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts, strongest
 from lsr.encoders.batches import Batches, Model
 from lsr.encoders.bert import load_bert
-from lsr.encoders.checkpoint import Checkpoint, content_hash, find
+from lsr.encoders.checkpoint import Checkpoint, check_unchanged, content_hash, find
 from lsr.encoders.known import known
 from lsr.encoders.layouts import Layout, check_model, check_tokenizer, read_layout, read_table
 from lsr.encoders.methods import Precision, Side, find_method
@@ -157,6 +157,7 @@ class LearnedEncoder(Encoder):
         self._source = _source(checkpoint, queries, layout)
         self._revision = checkpoint.revision
         self._content_hash = hashed
+        self._is_made = False
         for side, folder in (
             (layout.document, layout.document_folder),
             (layout.query, layout.query_folder),
@@ -188,6 +189,7 @@ class LearnedEncoder(Encoder):
         self._table = self._query_weights(layout, terms)
         if layout.query.needs_model:
             self._model(layout.query_folder, layout.query, True)
+        self._is_made = True
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -305,6 +307,8 @@ class LearnedEncoder(Encoder):
         with self._loading:
             if key not in self._models:
                 models = _load_models(folder, side, device, settings, self._tokens)
+                if self._is_made:
+                    check_unchanged(self._content_hash, *self._layout.folders)
                 length, least = settings.max_length, self._tokens.added + 1
                 if not least <= length <= models[0].positions:
                     raise EncoderError(

@@ -15,6 +15,7 @@ from lsr.encoders.rows import Ids
 from lsr.encoders.scripts import has_words
 from lsr.encoders.wordpiece import read_wordpiece
 from lsr.errors import EncoderError, first_line, refusal
+from lsr.files import read_file
 
 # Characters of a text read at first, a token: more than texts have.  See `_start`.
 _CHARACTERS = 32
@@ -62,7 +63,9 @@ class Tokens:
         self._folder = folder
         self._loading = Lock()
         self._loaded: Any = None
-        self._fast = read_wordpiece(folder / "tokenizer.json")
+        # Read once: the folder may be another's by the time the library is needed.
+        self._data = _read(folder / "tokenizer.json")
+        self._fast = None if self._data is None else read_wordpiece(self._data)
         phrases: dict[int, str] = {}
         if self._fast is not None:
             self.before, self.after = len(self._fast.before), len(self._fast.after)
@@ -94,7 +97,8 @@ class Tokens:
         """The tokenizers library's tokenizer, loaded when first needed."""
         with self._loading:
             if self._loaded is None:
-                tokenizer = _load(self._folder)
+                tokenizer = _load(self._folder, self._data)
+                self._data = None
                 tokenizer.no_padding()  # files may carry settings of their own
                 tokenizer.no_truncation()
                 if tokenizer.num_special_tokens_to_add(False) < self.max_length:
@@ -183,13 +187,21 @@ class Tokens:
         return self._library.encode(text, add_special_tokens=special)
 
 
-def _load(folder: Path) -> Any:
-    file = folder / "tokenizer.json"
+def _read(file: Path) -> bytes | None:
+    """The bytes of a tokenizer.json; None where there is none."""
+    try:
+        return read_file(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _load(folder: Path, data: bytes | None) -> Any:
+    """The library's tokenizer of the bytes of a tokenizer.json, or of a folder without one."""
     try:
         from tokenizers import Tokenizer
 
-        if file.exists():
-            return Tokenizer.from_buffer(file.read_bytes())  # by name it takes UTF-8 alone
+        if data is not None:
+            return Tokenizer.from_buffer(data)
         # Only transformers knows how to make one of a vocabulary alone.
         from transformers import AutoTokenizer
 

@@ -35,7 +35,7 @@ from lsr.encoders.buckets import (
     read_sizes,
     read_winners,
 )
-from lsr.encoders.checkpoint import Checkpoint, content_hash, deciding_files, find
+from lsr.encoders.checkpoint import Checkpoint, check_unchanged, content_hash, deciding_files, find
 from lsr.encoders.heads import not_finite
 from lsr.encoders.layouts import check_model, check_tokenizer
 from lsr.encoders.methods import Precision
@@ -181,6 +181,7 @@ class UhdEncoder(Encoder):
         with self._loading:
             if self._batches is None:
                 model = _UhdModel(folder, settings.precision, self._winners)
+                check_unchanged(self._hash, folder)
                 length, least = settings.max_length, self._tokens.added + 1
                 if self._tokens.size > model.terms:
                     raise EncoderError(

@@ -11,7 +11,6 @@ import json
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lsr.encoders import _kernels
@@ -59,10 +58,11 @@ class WordPiece:
         return self.kernel.encode(list(texts), self.before, most, self.after)
 
 
-def read_wordpiece(file: Path) -> WordPiece | None:
-    """The tokenizer of a tokenizer.json; None unless it is like BERT's in every respect."""
+def read_wordpiece(data: bytes) -> WordPiece | None:
+    """The tokenizer in the bytes of a tokenizer.json; None unless it is like BERT's in every
+    respect."""
     try:
-        read = json.loads(file.read_bytes())
+        read = json.loads(data)
         model, normalizer = read["model"], read["normalizer"]
         vocabulary = {str(token): int(number) for token, number in model["vocab"].items()}
         added = [dict(token) for token in read.get("added_tokens") or []]
@@ -86,7 +86,7 @@ def read_wordpiece(file: Path) -> WordPiece | None:
             str(model["unk_token"]),
             int(model["max_input_chars_per_word"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # the library will say what is wrong, or knows what it means
     unknown = str(model["unk_token"])
     return WordPiece(vocabulary | whole, sorted(whole.values()), unknown, before, after, kernel)

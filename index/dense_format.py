@@ -35,7 +35,14 @@ from pathlib import Path
 from typing import Any
 
 from lsr.errors import DenseCorrupt, IndexFormatError, LsrError
-from lsr.files import checksum_bytes, read_file, seal_holds, sealed_json, write_atomically
+from lsr.files import (
+    checksum_bytes,
+    read_file,
+    remove_unlisted,
+    seal_holds,
+    sealed_json,
+    write_atomically,
+)
 from lsr.index.faiss_files import KINDS
 from lsr.index.format import MANIFEST, PARTIAL, SEGMENTS, FileEntry, Manifest, edition_of
 
@@ -195,9 +202,7 @@ def sweep(folder: Path) -> None:
             listed = DenseManifest.read(folder).files
         except LsrError:  # nothing says which files are in use
             return
-    for file in folder.iterdir():
-        if file.name not in listed and _FILE.fullmatch(file.name):
-            file.unlink(missing_ok=True)
+    remove_unlisted(folder, _FILE, listed)
 
 
 def no_dense(index: Path) -> IndexFormatError:

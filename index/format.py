@@ -101,7 +101,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -113,6 +112,7 @@ from lsr.files import (
     checksum_bytes,
     checksum_file,
     read_file,
+    remove_unlisted,
     seal_holds,
     sealed_json,
     write_atomically,
@@ -146,6 +146,7 @@ SEGMENTS = "segments"
 FUSION = "fusion"
 PARTIAL = "partial"
 _ID = 16  # digits
+_SEGMENT = re.compile(rf"0|[0-9a-f]{{{_ID}}}")
 _SWEPT = re.compile(rf"({VOCABULARY}|{FUSION})(\.[0-9a-f]{{{_ID}}})?\.(arrow|json)")
 _EDITION = re.compile(r"[0-9a-f]{32}")
 _SAFE_PATH = re.compile(r"[a-z0-9][a-z0-9._]*(/[a-z0-9][a-z0-9._]*)*")
@@ -318,19 +319,11 @@ def sweep(index: Path) -> None:
             return
         segments = {entry.id for entry in manifest.segments}
         files = {*manifest.files, manifest.fusion_file}
-    for segment in _listed(index / SEGMENTS):
-        if segment.name not in segments:
-            shutil.rmtree(segment, ignore_errors=True)
+    remove_unlisted(index / SEGMENTS, _SEGMENT, segments)
     if not segments:
         with suppress(OSError):  # of a folder that is not empty, or not there
             (index / SEGMENTS).rmdir()
-    for file in _listed(index):
-        if file.name not in files and _SWEPT.fullmatch(file.name):
-            file.unlink(missing_ok=True)
-
-
-def _listed(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else []
+    remove_unlisted(index, _SWEPT, files)
 
 
 def _possible(manifest: Any) -> bool:

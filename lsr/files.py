@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -69,6 +70,22 @@ def steady(commit: Path, attempt: Callable[[], T]) -> T:
         else:
             if _identity(commit) == before:
                 return result
+
+
+def remove_unlisted(folder: Path, pattern: re.Pattern[str], listed: Collection[str | None]) -> None:
+    """Remove the files and folders in `folder` whose names match and are not listed.
+
+    They are of editions that were replaced, or never published.  `folder` need not be there.
+    """
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.name in listed or not pattern.fullmatch(path.name):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

@@ -578,12 +578,12 @@ def _open_again(
     try:
         index = Index.open(path)
     except IndexFormatError as error:
-        raise IndexChanged(f"{path} no longer is the index that was pickled: {error}") from error
+        raise IndexChanged(f"{path} no longer holds the index that was pickled: {error}") from error
     there = None if index._dense is None else index._dense.manifest.edition
     if index.manifest.edition != edition or dense not in (None, there):
         raise IndexChanged(
-            f"{path} was built again since it was pickled, and answers would be another edition's; "
-            "open it and pickle it again"
+            f"{path} was rebuilt after it was pickled, and the new index would answer otherwise; "
+            "open the index and pickle it again"
         )
     if dense is None:
         index._dense, index._dense_problem = None, None

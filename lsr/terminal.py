@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import sys
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
@@ -213,8 +214,9 @@ class _Safe(io.TextIOBase):
         except (OSError, ValueError) as error:  # ValueError: it was closed
             self._fail(error)
 
+    @abstractmethod
     def _fail(self, error: Exception | None) -> None:
-        raise NotImplementedError
+        """What a failure to write means; `error` None where the stream was closed at the start."""
 
     def _let_go(self) -> None:
         """Point the stream at nothing: what is left in its buffer would fail again at the end."""

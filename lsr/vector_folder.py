@@ -35,6 +35,7 @@ a shard is read.  Version 1, whose files have no ID in their names, is read, too
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,7 +45,7 @@ import pyarrow as pa
 
 import lsr
 from lsr.errors import IndexCorrupt, VectorFolderError
-from lsr.files import checksum_bytes, steady
+from lsr.files import checksum_bytes, remove_unlisted, steady
 from lsr.imported import check_words, checked
 from lsr.index.columns import Columns, SortedStrings, map_file
 from lsr.index.format import VOCABULARY, FileEntry
@@ -63,6 +64,7 @@ from lsr.shards import (
 from lsr.vector_manifest import (
     JOB,
     MANIFEST,
+    SHARD_FILE,
     ShardEntry,
     VectorManifest,
     damaged,
@@ -77,6 +79,7 @@ __all__ = ["Chunk", "VectorFolder", "commit", "write_vectors"]
 SHARDS = "shards"
 LOCK = "lock"
 _NEW = "new"
+_WORDS_FILE = re.compile(rf"{VOCABULARY}(\.[0-9a-f]{{16}})?\.arrow")
 # A process may have some 65,000 mappings.  Of a folder of more shards (33 million documents) the
 # others are opened when they are read.
 _MOST_MAPPED = 1 << 14
@@ -248,9 +251,8 @@ def sweep(path: Path, manifest: VectorManifest | None) -> None:
     listed: set[str | None] = set()
     if manifest is not None:
         listed = {manifest.vocabulary_file, *(shard.file for shard in manifest.shards)}
-    for file in (*(path / SHARDS).glob("*.parquet"), *path.glob(f"{VOCABULARY}.*arrow")):
-        if file.name not in listed:
-            file.unlink(missing_ok=True)
+    remove_unlisted(path / SHARDS, SHARD_FILE, listed)
+    remove_unlisted(path, _WORDS_FILE, listed)
     if manifest is None:
         with suppress(OSError):  # of a folder that is not empty, or not there
             (path / SHARDS).rmdir()

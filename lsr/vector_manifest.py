@@ -22,7 +22,7 @@ JOB = "job.json"
 
 # How a manifest or a job of ours begins.
 _MARK = re.compile(rb'\s*{\s*"format": "lsr-vectors"')
-_SHARD = re.compile(r"\d+(-[0-9a-f]{16})?\.parquet")
+SHARD_FILE = re.compile(r"\d+(-[0-9a-f]{16})?\.parquet")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
@@ -167,7 +167,7 @@ def _possible(manifest: Any) -> bool:
         and all(type(number) is int and 0 <= number < 1 << 63 for number in whole)
         and all(isinstance(digest, str) and _DIGEST.fullmatch(digest) for digest in digests)
         and all(shard.documents and shard.postings <= SHARD_POSTINGS for shard in shards)
-        and all(isinstance(s.file, str) and _SHARD.fullmatch(s.file) for s in shards)
+        and all(isinstance(s.file, str) and SHARD_FILE.fullmatch(s.file) for s in shards)
         and manifest.documents == sum(shard.documents for shard in shards)
         and manifest.postings == sum(shard.postings for shard in shards)
         and manifest.input == input_digest(shard.digest for shard in shards)

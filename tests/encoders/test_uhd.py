@@ -285,3 +285,14 @@ def test_layers_that_do_not_ascend_are_refused(checkpoint: Path) -> None:
     for layers in ([0], [2, 1], [1, 1], [3]):
         with pytest.raises(ValueError, match="do not ascend"):
             body.hidden_after(ids, layers)
+
+
+def test_a_model_that_is_loaded_late_is_the_one_that_was_named(checkpoint: Path) -> None:
+    encoder = load_encoder(str(checkpoint))
+    add_buckets(checkpoint, winners=5)
+    tensors = load_file(checkpoint / "buckets.safetensors")
+    save_file(
+        {name: tensor + 1 for name, tensor in tensors.items()}, checkpoint / "buckets.safetensors"
+    )
+    with pytest.raises(EncoderMismatch, match="was replaced after this encoder was made of it"):
+        encoder.encode_documents(["red planet"])

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import lsr
 from lsr.dense import add_dense
 from lsr.encoders import load_encoder
-from lsr.errors import IndexCorrupt, IndexFormatError, LsrError
+from lsr.errors import EncoderMismatch, IndexCorrupt, IndexFormatError, LsrError
 from lsr.eval.kept_runs import key_of
 from lsr.files import steady
 from lsr.index.format import MANIFEST, Manifest
@@ -162,13 +163,31 @@ def test_a_loaded_autoencoder_stays_its_edition(tmp_path: Path, dense_model: Pat
     documents = [{"id": str(n), "text": f"{n} glass bees {n * 7}"} for n in range(40)]
     fit_sae(tmp_path / "s", documents, str(dense_model), active=4, seed=1)
     encoder = load_encoder(str(tmp_path / "s"))
-    identity, vectors = encoder.identity, load_encoder(str(tmp_path / "s")).encode_queries(["bees"])
+    # The second is for a tokenizer that is made when it is needed.
+    texts = ["bees", "glass 界 bees"]
+    identity, vectors = encoder.identity, load_encoder(str(tmp_path / "s")).encode_queries(texts)
     fit_sae(tmp_path / "s", documents, str(dense_model), active=4, seed=2, force=True)
     assert load_encoder(str(tmp_path / "s")).identity["content_hash"] != identity["content_hash"]
-    assert (encoder.identity, encoder.encode_queries(["bees"])) == (identity, vectors)
+    assert (encoder.identity, encoder.encode_queries(texts)) == (identity, vectors)
     modules = json.loads((tmp_path / "s" / "modules.json").read_text())
     folders = sorted(path.name for path in (tmp_path / "s").iterdir() if path.is_dir())
     assert sorted(module["path"] for module in modules) == folders
+
+
+def test_a_model_that_is_loaded_late_is_the_one_that_was_named(tmp_path: Path) -> None:
+    """Its folder is another program's, which may replace it; then it is refused."""
+    folder = tmp_path / "model"
+    shutil.copytree(str(lsr.encoders.checkpoint.model_path("splade-tiny")), folder)
+    (folder / "idf.json").write_text('{"copper": 2.0}')
+    documents = [{"id": "a", "text": "copper mines"}]
+    index = lsr.Index.build(tmp_path / "i", documents, f"inference-free:{folder}")
+    restored = index.encoder  # which has asked for no model yet
+    weights = load_file(folder / "model.safetensors")
+    first = sorted(weights)[0]
+    weights[first] = weights[first] + 1
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(EncoderMismatch, match="was replaced after this encoder was made of it"):
+        restored.encode_documents(["copper mines"])
 
 
 # Opening.
