@@ -288,8 +288,8 @@ def test_layers_that_do_not_ascend_are_refused(checkpoint: Path) -> None:
 
 
 def test_a_model_that_is_loaded_late_is_the_one_that_was_named(checkpoint: Path) -> None:
-    encoder = load_encoder(str(checkpoint))
-    add_buckets(checkpoint, winners=5)
+    loaded = load_encoder(str(checkpoint), max_length=LENGTH)
+    encoder = restore_encoder(loaded.identity, loaded.vocabulary, loaded.term_columns())
     tensors = load_file(checkpoint / "buckets.safetensors")
     save_file(
         {name: tensor + 1 for name, tensor in tensors.items()}, checkpoint / "buckets.safetensors"
