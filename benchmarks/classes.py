@@ -22,8 +22,8 @@ from benchmarks.measure import latency, quiet
 from benchmarks.plain_scan import PlainIndex
 from benchmarks.search import file_option, numbers, passes_option
 from lsr import Index, SparseVectors
-from lsr.build import build_vectors
-from lsr.index.searcher import METHODS
+from lsr.index.search.searcher import METHODS
+from lsr.indexing.build import build_vectors
 
 Row = dict[str, Any]
 

@@ -20,11 +20,11 @@ from benchmarks.checkpoints import RANDOM, provide
 from benchmarks.machine import circumstances
 from lsr import Index, LsrError, load_encoder
 from lsr.data.corpus import open_corpus
-from lsr.encoders.heads import isa
+from lsr.encoders.models.heads import isa
 from lsr.errors import EncoderError
 from lsr.eval.dataset import load_dataset
-from lsr.eval.experiment import evaluate
-from lsr.eval.kept_indexes import Options
+from lsr.eval.experiments.experiment import evaluate
+from lsr.eval.experiments.index_cache import Options
 
 Row = dict[str, Any]
 

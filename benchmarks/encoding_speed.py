@@ -16,7 +16,7 @@ from benchmarks.checkpoints import LENGTH, lengths, multiply_adds
 from benchmarks.machine import available_memory, busy_seconds
 from lsr import LsrError, SparseVectors, load_encoder
 from lsr.encoders._kernels import multiply_adds as multiply_adds_a_second
-from lsr.encoders.heads import isa
+from lsr.encoders.models.heads import isa
 
 Row = dict[str, Any]
 Encode = Callable[[Sequence[str]], Any]

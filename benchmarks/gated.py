@@ -18,8 +18,8 @@ import numpy as np
 import lsr
 from lsr.eval.dataset import load_dataset
 from lsr.eval.measures import scores
-from lsr.fusion import Ranked
-from lsr.gated import GatedVectors
+from lsr.fusion.methods import Ranked
+from lsr.retrieval.gated import GatedVectors
 
 MEASURE = "nDCG@10"
 DEEP = 100

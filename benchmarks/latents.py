@@ -26,9 +26,9 @@ import numpy.typing as npt
 
 import lsr
 from lsr.data.corpus import open_corpus
-from lsr.encoders.autoencoder_fit import fit
-from lsr.encoders.dense import DenseEncoder, load_dense
+from lsr.encoders.dense.encoder import DenseEncoder, load_dense
 from lsr.encoders.rows import stack
+from lsr.encoders.training.autoencoder_fit import fit
 from lsr.eval.dataset import Dataset, load_dataset
 from lsr.eval.measures import scores
 

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lsr.index.searcher import instruction_set
+from lsr.index.search.searcher import instruction_set
 
 # What kernels for products of matrices can be built on, as Linux names it.
 _PRODUCTS = {"avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"}

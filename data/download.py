@@ -9,9 +9,9 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from lsr.errors import CorpusError
-from lsr.files import sync
-from lsr.locks import Lock
 from lsr.progress import Progress
+from lsr.storage.files import sync
+from lsr.storage.locks import Lock
 
 _PIECE = 1 << 18
 _TIMEOUT = 60.0  # seconds without a byte

@@ -36,11 +36,11 @@ LEARNED = "learned"
 # `restore(identity, vocabulary, term_columns, source, settings)`.
 _MODULES = {
     LEARNED: "lsr.encoders.learned",
-    "bm25": "lsr.encoders.bm25",
-    "composite": "lsr.encoders.composite",
-    "csr": "lsr.encoders.csr",
-    "dsr": "lsr.encoders.dsr",
-    "uhd": "lsr.encoders.uhd",
+    "bm25": "lsr.encoders.lexical.bm25",
+    "composite": "lsr.encoders.composite.encoder",
+    "csr": "lsr.encoders.latent.csr",
+    "dsr": "lsr.encoders.latent.dsr",
+    "uhd": "lsr.encoders.latent.uhd",
 }
 
 
@@ -67,15 +67,16 @@ def load_encoder(
     """The encoder of a name.
 
     Args:
-        name: a built-in model; a folder in one of the layouts of `lsr.encoders.layouts`, which may
-            be a path; a model hub id `ORG/NAME[@REVISION]`; `METHOD:MODEL[,QUERY_MODEL]` for one
-            of them taken as a method of `lsr.encoders.methods`, of a pair the documents' first;
-            `bm25`; or `bm25:[VARIANT][,language=…][,k1=…][,b=…][,delta=…]` with a variant among
-            robertson, lucene, atire, bm25l, bm25+, and a language by its ISO 639-1 code or Snowball
-            name, or "auto", which goes by the script of each word; a folder of a sparse
-            autoencoder, or `csr:` before its hub id; `dsr:ENCODER` for the strongest terms of
-            another's slices; or several of these joined by "+", whose terms stand side by side, as
-            in `bm25+splade-tiny`.
+        name: a built-in model; a folder in one of the layouts of
+            `lsr.encoders.checkpoints.layouts`, which may be a path; a model hub id
+            `ORG/NAME[@REVISION]`; `METHOD:MODEL[,QUERY_MODEL]` for one of them taken as a method
+            of `lsr.encoders.methods`, of a pair the documents' first; `bm25`; or
+            `bm25:[VARIANT][,language=…][,k1=…][,b=…][,delta=…]` with a variant among robertson,
+            lucene, atire, bm25l, bm25+, and a language by its ISO 639-1 code or Snowball name, or
+            "auto", which goes by the script of each word; a folder of a sparse autoencoder, or
+            `csr:` before its hub id; `dsr:ENCODER` for the strongest terms of another's slices; or
+            several of these joined by "+", whose terms stand side by side, as in
+            `bm25+splade-tiny`.
         max_length: tokens read of a text, special ones included (not part of bm25).
         pooling: "max" or "sum" over positions (not part of bm25); None takes what the
             checkpoint says, else "max".

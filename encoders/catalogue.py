@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from lsr.encoders.checkpoint import is_cached
+from lsr.encoders.checkpoints.checkpoint import is_cached
 from lsr.encoders.known import KNOWN
 from lsr.encoders.methods import METHODS, Side
 

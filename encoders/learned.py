@@ -16,16 +16,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders.adapters import base_of
 from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts, strongest
-from lsr.encoders.batches import Batches, Model
-from lsr.encoders.bert import load_bert
-from lsr.encoders.checkpoint import Checkpoint, check_unchanged, content_hash, find
+from lsr.encoders.checkpoints.adapters import base_of
+from lsr.encoders.checkpoints.checkpoint import Checkpoint, check_unchanged, content_hash, find
+from lsr.encoders.checkpoints.layouts import (
+    Layout,
+    check_model,
+    check_tokenizer,
+    read_layout,
+    read_table,
+)
 from lsr.encoders.known import known
-from lsr.encoders.layouts import Layout, check_model, check_tokenizer, read_layout, read_table
 from lsr.encoders.methods import Precision, Side, find_method
+from lsr.encoders.models.batches import Batches, Model
+from lsr.encoders.models.bert import load_bert
 from lsr.encoders.rows import SILENT, Ids, Row, Weights, nonzero, stack, unit, without
-from lsr.encoders.tokens import Tokens, TokenVocabulary
+from lsr.encoders.text.tokens import Tokens, TokenVocabulary
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.machine import processors
 from lsr.vectors import SparseVectors
@@ -235,7 +241,7 @@ class LearnedEncoder(Encoder):
         What sentence-transformers can express is written as a SparseEncoder of it.  Settings
         (lengths, numbers of terms) are the caller's and not part of a checkpoint.
         """
-        from lsr.encoders.saving import save
+        from lsr.encoders.checkpoints.saving import save
 
         tokens = self._query_tokens
         weights = self._table
@@ -360,7 +366,7 @@ def _load_models(
     try:
         import torch
 
-        from lsr.encoders.backbone import load_torch
+        from lsr.encoders.models.torch_model import load_torch
     except ImportError as error:
         raise EncoderError(f"{folder} needs the package {error.name}; install it") from None
     if settings.threads is not None:

@@ -49,7 +49,7 @@ class Side:
         phrases: of "mlm", the pooling of terms that are phrases, which stand in the tokenizer as
             ordinary added tokens; None pools them as all.
         literal_residual: add to the text's own terms what a network on the last hidden state
-            says they lack (`lsr.encoders.residual`).
+            says they lack (`lsr.encoders.models.residual`).
         own_terms: keep only terms of the text itself.
         ratio: drop weights of at most this part of the text's largest.
         top: keep so many of the largest weights; None keeps all.

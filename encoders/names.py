@@ -65,8 +65,8 @@ def _absolute(part: str) -> str:
 def kind_of_folder(name: str) -> str | None:
     """What kind of encoder the folder of a name holds, as far as its files tell.
 
-    "uhd" with buckets (`lsr.encoders.uhd`), "csr" with a sparse autoencoder (`lsr.encoders.csr`),
-    and None for all else: what reads that says what is wrong with it.
+    "uhd" with buckets (`lsr.encoders.latent.uhd`), "csr" with a sparse autoencoder
+    (`lsr.encoders.latent.csr`), and None for all else: what reads that says what is wrong with it.
     """
     folder = Path(name).expanduser()
     if (folder / "buckets.safetensors").is_file():

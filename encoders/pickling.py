@@ -15,9 +15,9 @@ from typing import Any
 import numpy.typing as npt
 
 import lsr.encoders as encoders
-from lsr.encoders.analysis import GrowingVocabulary
 from lsr.encoders.base import Encoder, Settings
-from lsr.encoders.dense import DenseEncoder, restore_dense
+from lsr.encoders.dense.encoder import DenseEncoder, restore_dense
+from lsr.encoders.text.analysis import GrowingVocabulary
 from lsr.errors import EncoderError, EncoderMismatch
 
 

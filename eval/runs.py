@@ -29,7 +29,7 @@ from lsr.eval.results import Run
 from lsr.terminal import printable
 
 if TYPE_CHECKING:
-    from lsr.retrieval import Index
+    from lsr.retrieval.index import Index
 
 # (query id, document ids best first, their scores)
 RunRow: TypeAlias = tuple[Any, Iterable[Any], Iterable[SupportsFloat]]

@@ -81,13 +81,13 @@ record batches, and every column of a batch has the batch's length)::
     ID          = the first 16 digits of the manifest's "edition"
     manifest    = JSON, see `Manifest`; "checksum" is the BLAKE2b-128 of the file's bytes
                   with its own 32 digits replaced by zeros
-    partial     = the next edition while it is made, see `lsr.workplace`
+    partial     = the next edition while it is made, see `lsr.storage.workspace`
 
 Files are immutable, and no edition has a file under the name of another's.  A new edition is
 made in `partial`; its files are moved beside those that are there, and replacing the manifest
 publishes it, in one step.  Then what the manifest does not list is removed (`sweep`).  So a
 reader has one edition or the other, and a file that it misses was removed only if the manifest
-has changed (`lsr.files.steady`); what it has opened stays mapped.
+has changed (`lsr.storage.files.steady`); what it has opened stays mapped.
 
 Every file's size and BLAKE2b-128 stand in the manifest.  Readers trust nothing: sizes are checked
 when a file is opened, offsets when they are used, checksums by `lsr verify`.
@@ -108,7 +108,7 @@ from pathlib import Path
 from typing import Any
 
 from lsr.errors import IndexCorrupt, IndexFormatError, LsrError
-from lsr.files import (
+from lsr.storage.files import (
     checksum_bytes,
     checksum_file,
     read_file,

@@ -10,13 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import IndexCorrupt
-from lsr.files import steady
-from lsr.index.blocks import window_columns
-from lsr.index.columns import Columns
-from lsr.index.decoding import Postings, decode
 from lsr.index.format import CODEBOOK, MANIFEST, STORED_BATCH, FileEntry, Manifest
-from lsr.index.lists import list_columns
-from lsr.index.segment import FLOAT_FILES, LIST_FILES, WINDOW_FILES, Segment, open_vocabulary
+from lsr.index.postings.blocks import window_columns
+from lsr.index.postings.decoding import Postings, decode
+from lsr.index.postings.lists import list_columns
+from lsr.index.segments.reader import (
+    FLOAT_FILES,
+    LIST_FILES,
+    WINDOW_FILES,
+    Segment,
+    open_vocabulary,
+)
+from lsr.storage.arrow import Columns
+from lsr.storage.files import steady
 
 
 def problems(index: Path) -> list[str]:

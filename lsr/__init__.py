@@ -13,28 +13,28 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from lsr.encoders import load_encoder
+    from lsr.encoders.term_view import Term, TermView, look
     from lsr.errors import LsrError
-    from lsr.hits import Explanation, Hit, Hits, Share, TermMatch
-    from lsr.hybrid import Hybrid
-    from lsr.retrieval import Index, StoredDocument
-    from lsr.terms import Term, TermView, look
+    from lsr.retrieval.hits import Explanation, Hit, Hits, Share, TermMatch
+    from lsr.retrieval.hybrid import Hybrid
+    from lsr.retrieval.index import Index, StoredDocument
     from lsr.vectors import SparseVectors
 
 _HOME = {
-    "Explanation": "lsr.hits",
-    "Hit": "lsr.hits",
-    "Hits": "lsr.hits",
-    "Hybrid": "lsr.hybrid",
-    "Index": "lsr.retrieval",
+    "Explanation": "lsr.retrieval.hits",
+    "Hit": "lsr.retrieval.hits",
+    "Hits": "lsr.retrieval.hits",
+    "Hybrid": "lsr.retrieval.hybrid",
+    "Index": "lsr.retrieval.index",
     "LsrError": "lsr.errors",
-    "Share": "lsr.hits",
+    "Share": "lsr.retrieval.hits",
     "SparseVectors": "lsr.vectors",
-    "StoredDocument": "lsr.retrieval",
-    "Term": "lsr.terms",
-    "TermMatch": "lsr.hits",
-    "TermView": "lsr.terms",
+    "StoredDocument": "lsr.retrieval.index",
+    "Term": "lsr.encoders.term_view",
+    "TermMatch": "lsr.retrieval.hits",
+    "TermView": "lsr.encoders.term_view",
     "load_encoder": "lsr.encoders",
-    "look": "lsr.terms",
+    "look": "lsr.encoders.term_view",
 }
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import lsr.index
 from lsr import Index, SparseVectors, __version__
-from lsr.index.searcher import METHODS, instruction_set
+from lsr.index.search.searcher import METHODS, instruction_set
 
 
 class Lsr:

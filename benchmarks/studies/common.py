@@ -15,10 +15,10 @@ import numpy.typing as npt
 from benchmarks import vectors
 from benchmarks.plain_scan import LEVELS, LIMIT
 from lsr import SparseVectors
-from lsr.index.blocks import codebook
 from lsr.index.format import CODEBOOK, FREQUENT, WINDOW
-from lsr.index.ordering import bisection
-from lsr.index.quantizer import step_for
+from lsr.index.postings.blocks import codebook
+from lsr.index.postings.ordering import bisection
+from lsr.index.postings.quantizer import step_for
 from lsr.progress import Silent
 
 Array = npt.NDArray[Any]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numba
 import numpy as np
+from lsr.index.ordering import STRONGEST
 
 from benchmarks import vectors
 from benchmarks.studies import common
@@ -15,7 +16,6 @@ from benchmarks.studies.common import Array
 from lsr import SparseVectors
 from lsr.index import _kernels
 from lsr.index.format import BLOCK, groups_of
-from lsr.index.ordering import STRONGEST
 
 TERMS = (16, 32, 64)
 VARIED = 98_304  # documents on which rounds and gains are varied, in compiled Python

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from benchmarks.studies.hybrid import load, write_table
-from lsr.feedback import INTERPOLATE, KINDS, Feedback
+from lsr.retrieval.feedback import INTERPOLATE, KINDS, Feedback
 
 
 @click.command()

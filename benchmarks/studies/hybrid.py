@@ -22,14 +22,14 @@ import numpy as np
 
 import lsr
 from lsr.eval.dataset import Dataset, load_dataset
-from lsr.eval.figures import figure
 from lsr.eval.measures import scores
+from lsr.eval.report.figures import figure
 from lsr.eval.statistics import holm, paired_differences, randomization_test
-from lsr.fusion import METHODS, Method, Ranked
-from lsr.hybrid import Candidates, Hybrid
-from lsr.learned_fusion import LearnedFusion
-from lsr.retrievers import DenseRetriever, Retriever, SparseRetriever
-from lsr.tuning import cross_validate, tune
+from lsr.eval.tuning.tuning import cross_validate, tune
+from lsr.fusion.learned import LearnedFusion
+from lsr.fusion.methods import METHODS, Method, Ranked
+from lsr.retrieval.hybrid import Candidates, Hybrid
+from lsr.retrieval.retrievers import DenseRetriever, Retriever, SparseRetriever
 
 MEASURE = "nDCG@10"
 DEEP = 100  # documents of a run that are measured

@@ -17,7 +17,7 @@ import numpy as np
 
 import lsr
 from lsr.eval.dataset import load_dataset
-from lsr.fusion import METHODS
+from lsr.fusion.methods import METHODS
 
 PASSES = 15
 

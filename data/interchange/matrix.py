@@ -24,7 +24,7 @@ from lsr.data.interchange.vocabulary import Given, holds_lines, read_words
 from lsr.data.records import BadRecord, checked_id, decode
 from lsr.data.streams import LineStream
 from lsr.errors import CorpusError, LsrError
-from lsr.files import replacing
+from lsr.storage.files import replacing
 
 _IDS, _WORDS = ".ids", ".words"
 

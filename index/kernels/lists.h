@@ -1,4 +1,4 @@
-// Coded lists of the documents of a term (see lsr.index.lists); compiled into each set of loops, and
+// Coded lists of the documents of a term (see lsr.index.postings.lists); compiled into each set of loops, and
 // for lookups.
 #pragma once
 

@@ -14,7 +14,7 @@ struct QueryTooLong : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// A query scaled as `lsr.index.quantizer` says.
+// A query scaled as `lsr.index.postings.quantizer` says.
 struct Scaled {
   std::vector<uint32_t> terms;   // those that the index has
   std::vector<int32_t> weights;  // 1 to 16,383

@@ -13,18 +13,18 @@ from typing import Any
 import click
 
 from lsr import __version__
-from lsr.cli.compare import compare
-from lsr.cli.encode import encode
-from lsr.cli.evaluate import evaluate
-from lsr.cli.export import export
-from lsr.cli.fit_sae import fit_sae
-from lsr.cli.import_ import import_
-from lsr.cli.index import index
-from lsr.cli.inspect import info, verify
-from lsr.cli.keyphrases import add_keyphrases
-from lsr.cli.models import models
-from lsr.cli.search import search
-from lsr.cli.tune import tune
+from lsr.cli.commands.compare import compare
+from lsr.cli.commands.encode import encode
+from lsr.cli.commands.evaluate import evaluate
+from lsr.cli.commands.export import export
+from lsr.cli.commands.fit_sae import fit_sae
+from lsr.cli.commands.import_ import import_
+from lsr.cli.commands.index import index
+from lsr.cli.commands.inspect import info, verify
+from lsr.cli.commands.keyphrases import add_keyphrases
+from lsr.cli.commands.models import models
+from lsr.cli.commands.search import search
+from lsr.cli.commands.tune import tune
 from lsr.errors import LsrError, TextWarning
 from lsr.terminal import ReaderLeft, note, standard_streams, utf8
 

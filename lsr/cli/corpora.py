@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 
 if TYPE_CHECKING:
-    from lsr.collection import Survey
+    from lsr.data.collection import Survey
     from lsr.data.corpus import Corpus
 
 
@@ -16,7 +16,7 @@ def open_surveyed(source: str, on_error: str) -> tuple[Corpus, Survey | None]:
 
     What can be read only once, or comes over a network, is not read ahead.
     """
-    from lsr.collection import survey
+    from lsr.data.collection import survey
     from lsr.data.corpus import open_corpus
     from lsr.progress import Progress
 

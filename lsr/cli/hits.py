@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lsr.terminal import Styled, cell, echo, note
 
 if TYPE_CHECKING:
-    from lsr.hits import Explanation, Hit, Hits
+    from lsr.retrieval.hits import Explanation, Hit, Hits
 
 _SNIPPET = 240
 _NARROW = 60  # columns of a terminal on which columns of a table stand close
@@ -76,7 +76,7 @@ def _terms_as_json(why: Explanation) -> dict[str, Any]:
 
 def snippet(text: str, words: list[str], length: int = _SNIPPET) -> str:
     """A piece of a text around the first of the words that it contains."""
-    from lsr.encoders.scripts import places
+    from lsr.encoders.text.scripts import places
 
     text = re.sub(r"\s+", " ", text).strip()
     if len(text) <= length:
@@ -153,7 +153,7 @@ def print_table(hits: Hits, explain: bool, nothing: str = "") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from lsr.encoders.scripts import places
+    from lsr.encoders.text.scripts import places
 
     if not len(hits):
         echo(nothing)

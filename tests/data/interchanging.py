@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from lsr.data.corpus import Chunk
 from lsr.data.interchange import load
 from lsr.data.interchange.vocabulary import Given
-from lsr.files import replacing
 from lsr.progress import Silent
+from lsr.storage.files import replacing
 from lsr.vectors import MAX_TERM, SparseVectors
 
 GOLDEN = Path(__file__).parent / "interchange"

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lsr.collection import distinct
 from lsr.data.builtin import COLLECTIONS, MODELS, collection_path, model_path
+from lsr.data.collection import distinct
 from lsr.data.corpus import Document, open_corpus
 from lsr.errors import CorpusError
 

@@ -15,8 +15,8 @@ from lsr.data import datasets
 from lsr.data.datasets import CATALOGUE, SUITES, Entry, entry_of, find_dataset
 from lsr.data.download import download
 from lsr.errors import CorpusError
-from lsr.locks import Lock
 from lsr.progress import Progress, Silent
+from lsr.storage.locks import Lock
 
 CONTENT = bytes(range(256)) * 4096
 MD5 = hashlib.md5(CONTENT).hexdigest()

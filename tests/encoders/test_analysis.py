@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lsr.encoders import analysis
-from lsr.encoders.analysis import Analysis, GrowingVocabulary, TermIds, count_terms
-from lsr.encoders.languages import STOP_WORDS, find_language
+from lsr.encoders.text import analysis
+from lsr.encoders.text.analysis import Analysis, GrowingVocabulary, TermIds, count_terms
+from lsr.encoders.text.languages import STOP_WORDS, find_language
 from lsr.errors import EncoderError
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lsr.encoders import autoencoder_fit
-from lsr.encoders.autoencoder import Autoencoder, Floats
-from lsr.encoders.autoencoder_fit import _Fit, fit
+from lsr.encoders.latent.autoencoder import Autoencoder, Floats
+from lsr.encoders.training import autoencoder_fit
+from lsr.encoders.training.autoencoder_fit import _Fit, fit
 from lsr.errors import EncoderError
 from lsr.progress import Progress, Silent
 

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.encoders import batches, load_encoder
-from lsr.encoders.batches import Batches
+from lsr.encoders import load_encoder
 from lsr.encoders.methods import Side
+from lsr.encoders.models import batches
+from lsr.encoders.models.batches import Batches
 from lsr.encoders.rows import Row
 from lsr.errors import EncoderError
 

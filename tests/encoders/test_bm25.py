@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsr.encoders import load_encoder, restore_encoder
-from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.bm25_variants import VARIANTS
+from lsr.encoders.lexical.bm25 import BM25Encoder
+from lsr.encoders.lexical.bm25_variants import VARIANTS
 from lsr.errors import EncoderError, EncoderMismatch, TextWarning
 from lsr.vectors import SparseVectors
 

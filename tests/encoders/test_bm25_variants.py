@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lsr.encoders import load_encoder
-from lsr.encoders.bm25_variants import parse
+from lsr.encoders.lexical.bm25_variants import parse
 from lsr.errors import EncoderError
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsr.encoders import load_encoder
-from lsr.encoders.calibration import ENOUGH, BestScores, opening
-from lsr.encoders.composite import CompositeEncoder
+from lsr.encoders.composite.calibration import ENOUGH, BestScores, opening
+from lsr.encoders.composite.encoder import CompositeEncoder
 from lsr.vectors import SparseVectors
 
 pytestmark = pytest.mark.filterwarnings("ignore:bm25.* finds no terms:lsr.errors.TextWarning")

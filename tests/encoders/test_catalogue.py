@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lsr.encoders import load_encoder
-from lsr.encoders.bm25_variants import VARIANTS
 from lsr.encoders.catalogue import OTHERS, in_words, listed_methods, weights_of
 from lsr.encoders.known import KNOWN
+from lsr.encoders.lexical.bm25_variants import VARIANTS
 from lsr.encoders.methods import METHODS, Side
 
 

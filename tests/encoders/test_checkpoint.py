@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lsr.encoders import load_encoder, restore_encoder
-from lsr.encoders.checkpoint import content_hash, find
+from lsr.encoders.checkpoints.checkpoint import content_hash, find
 from lsr.encoders.methods import Side
 from lsr.errors import EncoderError, EncoderMismatch
 

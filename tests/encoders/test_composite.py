@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from lsr.encoders import load_encoder, restore_encoder
 from lsr.encoders.base import Encoder
-from lsr.encoders.calibration import QUERIES, PseudoQueries, opening
-from lsr.encoders.composite import CompositeEncoder
+from lsr.encoders.composite.calibration import QUERIES, PseudoQueries, opening
+from lsr.encoders.composite.encoder import CompositeEncoder
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
 
@@ -71,7 +71,7 @@ def test_the_score_is_the_weighted_sum_of_the_parts(
     enough: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lsr.encoders.calibration.ENOUGH", enough)
+    monkeypatch.setattr("lsr.encoders.composite.calibration.ENOUGH", enough)
     folder = str(make_checkpoint())
     whole = composite(f"bm25+{folder}+bm25:atire", max_length=40, weights=weights)
     vectors = build(whole, DOCUMENTS, 7)

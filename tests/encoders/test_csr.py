@@ -15,8 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 import lsr
 from lsr.encoders import load_encoder
-from lsr.encoders.autoencoder import Autoencoder
-from lsr.encoders.dense import DenseEncoder, load_dense
+from lsr.encoders.dense.encoder import DenseEncoder, load_dense
+from lsr.encoders.latent.autoencoder import Autoencoder
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
 
@@ -104,7 +104,7 @@ def test_by_sentence_transformers_where_the_kernels_cannot(
 ) -> None:
     pytest.importorskip("sentence_transformers")
     expected = dense(load_encoder(str(folder)).encode_documents(TEXTS))
-    monkeypatch.setattr("lsr.encoders.dense.load_body", lambda folder: None)
+    monkeypatch.setattr("lsr.encoders.dense.encoder.load_body", lambda folder: None)
     found = dense(load_encoder(str(folder)).encode_documents(TEXTS))
     assert np.abs(found - expected).max() < 1e-4
 

@@ -16,9 +16,9 @@ import pytest
 
 import lsr
 from lsr.encoders import load_encoder
-from lsr.encoders.backbone import TorchModel, load_torch
 from lsr.encoders.methods import Side
-from lsr.encoders.tokens import Tokens
+from lsr.encoders.models.torch_model import TorchModel, load_torch
+from lsr.encoders.text.tokens import Tokens
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
 
@@ -161,7 +161,7 @@ def test_prosper(
 
     folder = make_decoder(tmp_path / "tiny", kind, frame=frame)
     add_residual(folder, bias)
-    monkeypatch.setattr("lsr.encoders.residual._TEXTS", 4)
+    monkeypatch.setattr("lsr.encoders.models.residual._TEXTS", 4)
     plain = Plain(folder)
     network = load_file(folder / "literal_residual.safetensors")
     encoder: Any = load_encoder(str(folder), max_length=LENGTH)

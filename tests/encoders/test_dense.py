@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lsr.encoders.dense import load_dense, restore_dense
+from lsr.encoders.dense.encoder import load_dense, restore_dense
 from lsr.errors import EncoderError, EncoderMismatch
 
 pytest.importorskip("sentence_transformers", reason="the library to agree with is not installed")
@@ -337,7 +337,7 @@ def test_names_that_are_none() -> None:
 
 
 def test_minilm_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.encoders.dense._PACKAGE", "no_such_package")
+    monkeypatch.setattr("lsr.encoders.dense.encoder._PACKAGE", "no_such_package")
     with pytest.raises(EncoderError, match=r"not installed; run pip install .lsr-engine\[minilm\]"):
         load_dense("minilm")
 
@@ -358,7 +358,7 @@ def test_minilm_is_what_sentence_transformers_makes_of_it() -> None:
 def test_models_like_bert_need_no_torch(save: Any) -> None:
     folder, _ = save("bert", pooling("mean"), dense(16, 8), normalize())
     code = (
-        "import sys; from lsr.encoders.dense import load_dense; "
+        "import sys; from lsr.encoders.dense.encoder import load_dense; "
         f"load_dense({str(folder)!r}).encode_queries(['red']); print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import lsr
 from lsr.encoders import load_encoder
-from lsr.encoders.dsr import SLICES, DsrEncoder, densified, strongest_of_slices
+from lsr.encoders.latent.dsr import SLICES, DsrEncoder, densified, strongest_of_slices
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
 

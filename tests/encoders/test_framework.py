@@ -200,7 +200,7 @@ def test_epic(
     check(encoder, query, document)
     lengths = np.diff(encoder.encode_documents(TEXTS).indptr)
     assert lengths.tolist() == [39, 39, 0, 39, 39, 39]  # all terms but [UNK]
-    monkeypatch.setattr("lsr.encoders.epic._TILE", 7)
+    monkeypatch.setattr("lsr.encoders.models.epic._TILE", 7)
     pooled = load_encoder(f"epic:{folder}", max_length=LENGTH, pooling="sum")
     check(pooled, query, lambda text: document(text, "sum"))
 
@@ -269,7 +269,7 @@ def test_pooled_by_torch_as_on_a_gpu(
     folder = make_checkpoint("distilbert", head="sparta" if method == "sparta" else "mlm")
     expected = dense(load_encoder(f"{method}:{folder}", max_length=LENGTH).encode_documents(TEXTS))
     monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
-    monkeypatch.setattr("lsr.encoders.backbone.head_of", lambda *_: None)
+    monkeypatch.setattr("lsr.encoders.models.torch_model.head_of", lambda *_: None)
     found = load_encoder(f"{method}:{folder}", max_length=LENGTH).encode_documents(TEXTS)
     assert np.abs(dense(found) - expected).max() < 1e-4
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.encoders.heads import ISA_VARIABLE, ISAS, FirstHead, TermHead, TokenHead, isa
 from lsr.encoders.methods import Side
+from lsr.encoders.models.heads import ISA_VARIABLE, ISAS, FirstHead, TermHead, TokenHead, isa
 from lsr.errors import EncoderError
 
 FOLDER = Path("some") / "model"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lsr.encoders import _kernels
 from lsr.encoders.methods import Activation, Pooling
-from lsr.encoders.screening import balanced
+from lsr.encoders.models.screening import balanced
 
 ISAS = _kernels.available_isas()
 MAX, SUM = range(2)

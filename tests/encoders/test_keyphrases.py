@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import lsr
 from lsr.encoders import load_encoder
-from lsr.encoders.keyphrases import _covering, add_phrases, mine
-from lsr.encoders.tokens import Tokens
+from lsr.encoders.text.tokens import Tokens
+from lsr.encoders.training.keyphrases import _covering, add_phrases, mine
 from lsr.errors import EncoderError
 
 from .conftest import ROWS, WORDS
@@ -96,7 +96,7 @@ def test_formula(
 def test_torch_pools_phrases_their_own_way_too(
     make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lsr.encoders.backbone import TorchModel
+    from lsr.encoders.models.torch_model import TorchModel
 
     add_phrases(str(make_checkpoint()), FEW, tmp_path / "phrases")
     name = str(tmp_path / "phrases")

@@ -6,9 +6,9 @@ import pytest
 
 from lsr.data.builtin import MODELS
 from lsr.encoders import load_encoder
-from lsr.encoders.bm25_variants import VARIANTS
-from lsr.encoders.checkpoint import _HUB_ID
+from lsr.encoders.checkpoints.checkpoint import _HUB_ID
 from lsr.encoders.known import KNOWN, known
+from lsr.encoders.lexical.bm25_variants import VARIANTS
 from lsr.encoders.methods import METHODS
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lsr.encoders.latent_names import LatentNames
+from lsr.encoders.latent.latent_names import LatentNames
 from lsr.vectors import SparseVectors
 
 

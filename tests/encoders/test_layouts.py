@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from lsr.encoders import load_encoder
-from lsr.encoders.layouts import read_layout, read_table
+from lsr.encoders.checkpoints.layouts import read_layout, read_table
 from lsr.encoders.methods import METHODS, Side
 from lsr.errors import EncoderError
 

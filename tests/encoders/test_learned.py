@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pytest
 
 from lsr.data.builtin import model_path
-from lsr.encoders import batches, load_encoder, restore_encoder
-from lsr.encoders.checkpoint import content_hash
+from lsr.encoders import load_encoder, restore_encoder
+from lsr.encoders.checkpoints.checkpoint import content_hash
+from lsr.encoders.models import batches
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
 

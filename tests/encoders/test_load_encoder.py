@@ -34,7 +34,7 @@ def test_unknown_name_says_what_is_accepted(name: str) -> None:
 
 def test_a_kind_joins_by_registering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "constant_encoder_kind.py").write_text(
-        "from lsr.encoders.bm25 import load as bm25\n"
+        "from lsr.encoders.lexical.bm25 import load as bm25\n"
         "def load(name, settings):\n"
         "    encoder = bm25('bm25', settings)\n"
         "    encoder.name = name\n"

@@ -18,7 +18,7 @@ import pytest
 import lsr
 from lsr.encoders import load_encoder, restore_encoder
 from lsr.encoders.base import Settings
-from lsr.encoders.dense import load_dense
+from lsr.encoders.dense.encoder import load_dense
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from lsr.encoders import pooling  # noqa: E402
 from lsr.encoders.methods import Side  # noqa: E402
+from lsr.encoders.models import pooling  # noqa: E402
 
 PLAIN: dict[str, Any] = {
     "relu": lambda x: x.clamp(min=0),

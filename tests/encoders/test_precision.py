@@ -12,7 +12,7 @@ import pytest
 
 import lsr
 from lsr.encoders import load_encoder, restore_encoder
-from lsr.encoders.heads import ISA_VARIABLE, ISAS
+from lsr.encoders.models.heads import ISA_VARIABLE, ISAS
 from lsr.errors import EncoderError
 from lsr.vectors import SparseVectors
 

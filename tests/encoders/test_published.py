@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from lsr.encoders import load_encoder
-from lsr.encoders.bert import BertModel, load_bert
+from lsr.encoders.models.bert import BertModel, load_bert
 from lsr.errors import EncoderError
 
 from .changed import (

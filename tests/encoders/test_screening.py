@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lsr.encoders import _kernels, screening
-from lsr.encoders.heads import TermHead, isa
+from lsr.encoders import _kernels
 from lsr.encoders.methods import Side
-from lsr.encoders.screening import Fitting, balanced
+from lsr.encoders.models import screening
+from lsr.encoders.models.heads import TermHead, isa
+from lsr.encoders.models.screening import Fitting, balanced
 
 
 def spread(random: np.random.Generator, rows: int, width: int, least: float = 0.05) -> Any:

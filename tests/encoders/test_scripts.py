@@ -15,8 +15,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from lsr.encoders import load_encoder
-from lsr.encoders.analysis import Analysis, GrowingVocabulary, TermIds, count_terms
-from lsr.encoders.scripts import has_words, places, words
+from lsr.encoders.text.analysis import Analysis, GrowingVocabulary, TermIds, count_terms
+from lsr.encoders.text.scripts import has_words, places, words
 
 sys.path.insert(0, str(Path(__file__).parent))
 from sentences import COLLECTIONS

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import lsr
 from lsr.encoders import load_encoder
 from lsr.encoders.base import Encoder
-from lsr.encoders.scripts import has_words
+from lsr.encoders.text.scripts import has_words
 
 from .test_uhd import add_buckets
 

@@ -17,8 +17,8 @@ from safetensors.numpy import load_file, save_file
 import lsr
 from lsr.cli import cli
 from lsr.encoders import load_encoder, restore_encoder
-from lsr.encoders.buckets import BucketVocabulary, winners_of
-from lsr.encoders.uhd import UhdEncoder
+from lsr.encoders.latent.buckets import BucketVocabulary, winners_of
+from lsr.encoders.latent.uhd import UhdEncoder
 from lsr.errors import EncoderError, EncoderMismatch
 
 from .changed import ABSENT, change_config
@@ -272,7 +272,7 @@ def test_numbers_that_overflow_are_an_error(checkpoint: Path) -> None:
 
 
 def test_layers_that_do_not_ascend_are_refused(checkpoint: Path) -> None:
-    from lsr.encoders.bert import load_body
+    from lsr.encoders.models.bert import load_body
 
     body = load_body(checkpoint)
     assert body is not None

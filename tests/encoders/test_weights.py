@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from lsr.encoders.bert import load_bert
-from lsr.encoders.weights import TOKEN_HEAD, Tensors, token_layers
+from lsr.encoders.checkpoints.weights import TOKEN_HEAD, Tensors, token_layers
+from lsr.encoders.models.bert import load_bert
 from lsr.errors import EncoderError
 
 from .changed import WEIGHTS, change_config

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.data.builtin import model_path
-from lsr.encoders.tokens import Tokens
-from lsr.encoders.wordpiece import _KNOWN, read_wordpiece
+from lsr.encoders.text.tokens import Tokens
+from lsr.encoders.text.wordpiece import _KNOWN, read_wordpiece
 
 POINTS = [point for known in _KNOWN for point in known]
 # Pieces of words, signs, what begins like a special token, and characters of every kind.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.encoders.words import reader
+from lsr.encoders.text.words import reader
 
 
 @pytest.fixture(scope="module")

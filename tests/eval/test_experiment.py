@@ -14,11 +14,11 @@ import pytest
 import lsr
 from lsr.data.datasets import CATALOGUE, Entry
 from lsr.errors import CorpusError, QueryError
-from lsr.eval import provenance
 from lsr.eval.dataset import Dataset, load_dataset, parts_of
-from lsr.eval.experiment import evaluate, joined, run_queries, with_documents
-from lsr.eval.kept_indexes import Options, place_of_index
-from lsr.eval.kept_runs import KeptRun, folder_of, keep, kept, key_of
+from lsr.eval.experiments import provenance
+from lsr.eval.experiments.experiment import evaluate, joined, run_queries, with_documents
+from lsr.eval.experiments.index_cache import Options, place_of_index
+from lsr.eval.experiments.run_cache import KeptRun, folder_of, keep, kept, key_of
 from lsr.eval.runs import write_run
 from lsr.progress import Silent
 

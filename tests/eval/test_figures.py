@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lsr.eval.figures import (
+from lsr.eval.report.figures import (
     counted,
     effect,
     excerpt,

@@ -14,7 +14,7 @@ from documented import documented, run
 import lsr
 from lsr.encoders import _MODULES, Encoder
 from lsr.errors import CorpusError, EncoderError, QueryError
-from lsr.eval.mteb_search import LsrSearch
+from lsr.integrations.mteb import LsrSearch
 from lsr.vectors import SparseVectors
 
 mteb = pytest.importorskip("mteb", reason="mteb is not installed (make interop)")
@@ -227,7 +227,7 @@ def test_what_cannot_be_done() -> None:
 
 @pytest.mark.parametrize("encoder", ["bm25", "bm25+splade-tiny"])
 def test_statistics_are_of_one_corpus(encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", 2)
+    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", 2)
     one, other = small(), small(corpus=[*CORPUS, {"id": "e", "title": "", "text": "red"}])
     model = LsrSearch(encoder)
     expected = []

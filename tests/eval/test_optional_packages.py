@@ -14,7 +14,7 @@ def python(code: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize("module", ["lsr", "lsr.eval", "lsr.cli", "lsr.eval.mteb_search"])
+@pytest.mark.parametrize("module", ["lsr", "lsr.eval", "lsr.cli", "lsr.integrations.mteb"])
 def test_they_are_not_imported_unasked(module: str) -> None:
     code = f"import sys, {module}; print({{'mteb', 'pandas', 'pyterrier'}} & {{*sys.modules}})"
     assert python(code) == "set()\n"
@@ -23,8 +23,8 @@ def test_they_are_not_imported_unasked(module: str) -> None:
 @pytest.mark.parametrize(
     ("package", "extra", "use"),
     [
-        ("mteb", "mteb", "from lsr.eval.mteb_search import LsrSearch; LsrSearch('bm25')"),
-        ("pyterrier", "pyterrier", "import lsr.eval.pyterrier"),
+        ("mteb", "mteb", "from lsr.integrations.mteb import LsrSearch; LsrSearch('bm25')"),
+        ("pyterrier", "pyterrier", "import lsr.integrations.pyterrier"),
     ],
 )
 def test_a_missing_one_is_named(package: str, extra: str, use: str) -> None:

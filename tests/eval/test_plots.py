@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.eval import plots
+from lsr.eval.report import plots
+from lsr.eval.report.summary import Cell, Duel, Latency
 from lsr.eval.statistics import Interval
-from lsr.eval.summary import Cell, Duel, Latency
 
 
 def parsed(svg: str) -> ElementTree.Element:

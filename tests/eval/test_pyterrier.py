@@ -15,7 +15,7 @@ from lsr.errors import CorpusError, IndexExists, IndexFormatError, QueryError
 pd = pytest.importorskip("pandas", reason="pyterrier is not installed (make interop)")
 pt = pytest.importorskip("pyterrier", reason="pyterrier is not installed (make interop)")
 
-from lsr.eval.pyterrier import LsrIndexer, LsrRetriever  # noqa: E402  # needs pyterrier
+from lsr.integrations.pyterrier import LsrIndexer, LsrRetriever  # noqa: E402  # needs pyterrier
 
 RECORDS = [
     {"docno": "b", "text": "the red planet mars"},

@@ -15,16 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from lsr.errors import LsrError, QueryError
-from lsr.eval import references
-from lsr.eval.cards import cards
 from lsr.eval.comparison import QueryDifference
-from lsr.eval.figures import signed, span
 from lsr.eval.published import Reference
-from lsr.eval.report import write_report
+from lsr.eval.report import references
+from lsr.eval.report.cards import cards
+from lsr.eval.report.figures import signed, span
+from lsr.eval.report.report import write_report
+from lsr.eval.report.summary import summarize
 from lsr.eval.results import Result, Scores
 from lsr.eval.runs import read_run
 from lsr.eval.statistics import bootstrap_interval, compare
-from lsr.eval.summary import summarize
 
 COMMAND = "lsr eval --report here"
 NDCG = [0.0, 0.2, 0.4, 0.8]  # mean .35

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lsr.index.columns import Columns
 from lsr.index.format import SEGMENTS, FileEntry, Manifest, edition_of
-from lsr.index.quantizer import step_for
-from lsr.index.searcher import Searcher
-from lsr.index.segment import FLOAT_FILES, WINDOW_FILES, Segment
-from lsr.index.writer import SegmentWriter
+from lsr.index.postings.quantizer import step_for
+from lsr.index.search.searcher import Searcher
+from lsr.index.segments.reader import FLOAT_FILES, WINDOW_FILES, Segment
+from lsr.index.segments.writer import SegmentWriter
+from lsr.storage.arrow import Columns
 from lsr.vectors import SparseVectors
 
 # Thousands of small indexes are written; on a disk that takes most of the time.

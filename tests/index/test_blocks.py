@@ -11,11 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support import as_mapped
 
-from lsr.index import blocks
-from lsr.index.blocks import codebook, gathered, split_terms, window_columns
-from lsr.index.columns import Columns
-from lsr.index.decoding import Postings, decode
 from lsr.index.format import BLOCK, CODEBOOK, GROUP, groups_of
+from lsr.index.postings import blocks
+from lsr.index.postings.blocks import codebook, gathered, split_terms, window_columns
+from lsr.index.postings.decoding import Postings, decode
+from lsr.storage.arrow import Columns
 
 Array = npt.NDArray[np.integer]
 

@@ -17,13 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsr.errors import DenseCorrupt, IndexFormatError, LsrError, QueryError
-from lsr.files import sealed_json
-from lsr.index import dense, faiss_files
-from lsr.index.dense import DenseSide, write_dense
-from lsr.index.dense_format import DenseManifest
-from lsr.index.faiss_files import KINDS
+from lsr.index.dense import faiss_files
+from lsr.index.dense import side as dense
+from lsr.index.dense.faiss_files import KINDS
+from lsr.index.dense.format import DenseManifest
+from lsr.index.dense.side import DenseSide, write_dense
 from lsr.index.format import FileEntry
 from lsr.progress import Silent
+from lsr.storage.files import sealed_json
 
 Vectors = npt.NDArray[np.float32]
 APPROXIMATE = [kind for kind in KINDS if kind != "flat"]
@@ -283,7 +284,7 @@ def test_threads_of_ours_at_once(made: dict[str, Path], clustered: Vectors) -> N
 
 
 def test_kinds_that_need_more_documents(tmp_path: Path) -> None:
-    from lsr.index.faiss_files import check_kind
+    from lsr.index.dense.faiss_files import check_kind
 
     for kind, least in (("pq", 256), ("ivf", 39)):
         with pytest.raises(LsrError, match=f"{kind} needs at least {least} documents"):
@@ -339,7 +340,9 @@ def test_faiss_reads_no_byte_that_was_not_written(
 ) -> None:
     folder = copy(kind)
     data = bytearray(faiss_of(folder).read_bytes())
-    monkeypatch.setattr("lsr.index.faiss_files.read", lambda *_: pytest.fail("faiss was asked"))
+    monkeypatch.setattr(
+        "lsr.index.dense.faiss_files.read", lambda *_: pytest.fail("faiss was asked")
+    )
     for place in np.random.default_rng(0).integers(0, len(data), 20).tolist():
         data[place] ^= 1
         faiss_of(folder).write_bytes(data)

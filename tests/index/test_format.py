@@ -16,9 +16,7 @@ import pytest
 from support import open_searcher, write_index
 
 from lsr.errors import IndexCorrupt, IndexFormatError, QueryError
-from lsr.files import sealed_json
 from lsr.index import format
-from lsr.index.columns import ArrowFile, write_arrow
 from lsr.index.format import (
     FORMAT_VERSION,
     LISTS_PADDING,
@@ -27,10 +25,12 @@ from lsr.index.format import (
     FileEntry,
     Manifest,
 )
-from lsr.index.searcher import ISA_VARIABLE, ISAS
-from lsr.index.segment import FLOAT_FILES, LIST_FILES, WINDOW_FILES, Segment
+from lsr.index.search.searcher import ISA_VARIABLE, ISAS
+from lsr.index.segments.reader import FLOAT_FILES, LIST_FILES, WINDOW_FILES, Segment
 from lsr.index.verify import problems
-from lsr.retrieval import Index
+from lsr.retrieval.index import Index
+from lsr.storage.arrow import ArrowFile, write_arrow
+from lsr.storage.files import sealed_json
 from lsr.vectors import SparseVectors
 
 RELEASED = Path(__file__).parent / "released"

@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support import open_searcher, stored_integers, write_index
 
-from lsr.index.decoding import decode
 from lsr.index.format import LIST_ORDERS, LISTS_PADDING, WINDOW
-from lsr.index.lists import list_columns, read_list
-from lsr.index.segment import Segment
+from lsr.index.postings.decoding import decode
+from lsr.index.postings.lists import list_columns, read_list
+from lsr.index.segments.reader import Segment
 from lsr.vectors import SparseVectors
 
 

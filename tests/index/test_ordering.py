@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lsr.errors import LsrError
-from lsr.index.ordering import ORDERS, STRONGEST, bisection
+from lsr.index.postings.ordering import ORDERS, STRONGEST, bisection
 from lsr.progress import Silent
-from lsr.retrieval import Index
+from lsr.retrieval.index import Index
 from lsr.vectors import SparseVectors
 
 

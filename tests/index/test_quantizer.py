@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from support import as_mapped, open_searcher, write_index
 
 from lsr.errors import QueryError
-from lsr.index import _kernels, blocks, writer
-from lsr.index.blocks import window_columns
+from lsr.index import _kernels
 from lsr.index.format import FREQUENT
-from lsr.index.inversion import quantize
-from lsr.index.quantizer import IntegerQueries, step_for
+from lsr.index.postings import blocks
+from lsr.index.postings.blocks import window_columns
+from lsr.index.postings.inversion import quantize
+from lsr.index.postings.quantizer import IntegerQueries, step_for
+from lsr.index.segments import writer
 from lsr.vectors import SparseVectors
 
 QUERY_LEVELS = 2**14 - 1

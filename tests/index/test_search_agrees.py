@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from support import IN_MEMORY, brute_force, open_searcher, stored_integers, write_index
 
 from lsr.errors import QueryError
-from lsr.index import _kernels, blocks, writer
+from lsr.index import _kernels
 from lsr.index.format import WINDOW, Manifest
-from lsr.index.searcher import ISA_VARIABLE, Searcher
+from lsr.index.postings import blocks
+from lsr.index.search.searcher import ISA_VARIABLE, Searcher
+from lsr.index.segments import writer
 from lsr.index.verify import problems
 from lsr.vectors import SparseVectors
 

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from support import open_searcher, stored_integers, write_index
 
 from lsr import jit
-from lsr.index import blocks, writer
 from lsr.index.format import SEGMENTS, Manifest
-from lsr.index.inversion import sort_by_term
-from lsr.index.segment import Segment
+from lsr.index.postings import blocks
+from lsr.index.postings.inversion import sort_by_term
+from lsr.index.segments import writer
+from lsr.index.segments.reader import Segment
 from lsr.index.verify import problems
 from lsr.vectors import SparseVectors
 

@@ -15,7 +15,7 @@ import pytest
 
 import lsr
 from lsr.cli import main
-from lsr.dense import add_dense
+from lsr.indexing.dense import add_dense
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_dense import write_tiny_dense
@@ -218,8 +218,9 @@ def lsr_command(python: list[str]) -> Callable[..., list[str]]:
 
     def command(shard: int, *arguments: str | Path) -> list[str]:
         code = (
-            f"import sys; sys.path.insert(0, {str(TOY)!r}); import toy_encoder, lsr.shards; "
-            f"lsr.shards.SHARD_DOCUMENTS = {shard}; from lsr.cli import main; main()"
+            f"import sys; sys.path.insert(0, {str(TOY)!r}); import toy_encoder; "
+            f"import lsr.data.vectors.shards; "
+            f"lsr.data.vectors.shards.SHARD_DOCUMENTS = {shard}; from lsr.cli import main; main()"
         )
         return [*python, code, *map(str, arguments)]
 

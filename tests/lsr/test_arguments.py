@@ -18,17 +18,17 @@ from hypothesis import strategies as st
 
 import lsr
 from lsr.arguments import listed, real, whole
-from lsr.boosting import boost
 from lsr.encoders.base import Settings
 from lsr.encoders.names import parse_weights
 from lsr.errors import CorpusError, EncoderError, LsrError, QueryError
 from lsr.eval.statistics import bootstrap_interval, randomization_test
-from lsr.feedback import Feedback
-from lsr.fusion import Ranked, fuse
-from lsr.hybrid import Hybrid
-from lsr.learned_fusion import LearnedFusion
-from lsr.retrievers import DenseRetriever, SparseRetriever
-from lsr.tuning import grid, split
+from lsr.eval.tuning.tuning import grid, split
+from lsr.fusion.learned import LearnedFusion
+from lsr.fusion.methods import Ranked, fuse
+from lsr.retrieval.boosting import boost
+from lsr.retrieval.feedback import Feedback
+from lsr.retrieval.hybrid import Hybrid
+from lsr.retrieval.retrievers import DenseRetriever, SparseRetriever
 from lsr.vectors import SparseVectors
 
 sys.path.insert(0, str(Path(__file__).parent))

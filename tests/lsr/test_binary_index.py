@@ -14,9 +14,9 @@ from editions import segment
 
 import lsr
 from lsr.data.corpus import Chunk
+from lsr.data.vectors.folder import write_vectors
 from lsr.errors import LsrError
-from lsr.index import writer
-from lsr.vector_folder import write_vectors
+from lsr.index.segments import writer
 
 DOCUMENTS = 300
 WORDS = [f"w{n}" for n in range(50)]

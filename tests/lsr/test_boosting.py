@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lsr
-from lsr.boosting import boost, parse_boosts
 from lsr.errors import QueryError
+from lsr.retrieval.boosting import boost, parse_boosts
 from lsr.vectors import SparseVectors
 
 

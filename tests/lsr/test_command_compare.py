@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lsr.cli.compare import _chance, _figure
+from lsr.cli.commands.compare import _chance, _figure
 
 RANKS = {"one": [1, 2, 0, 1], "two": [1, 1, 2, 0], "three": [1, 2, 0, 1]}
 

@@ -344,9 +344,9 @@ def test_a_report(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written: list[tuple[Path, Sequence[Any], str]] = []
-    module = types.ModuleType("lsr.eval.report")
+    module = types.ModuleType("lsr.eval.report.report")
     vars(module)["write_report"] = lambda *arguments, progress: written.append(arguments)
-    monkeypatch.setitem(sys.modules, "lsr.eval.report", module)
+    monkeypatch.setitem(sys.modules, "lsr.eval.report.report", module)
     place = tmp_path / "report"
     command = ["eval", "vaswani", "--data", data("vaswani"), "--encoder", "bm25"]
     answer = run(*command, "--report", place)

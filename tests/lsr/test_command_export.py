@@ -14,9 +14,9 @@ from editions import segment, shard
 
 import lsr
 from lsr.data.corpus import Chunk
-from lsr.index_vectors import IndexVectors
+from lsr.data.vectors.folder import VectorFolder, write_vectors
+from lsr.indexing.read_back import IndexVectors
 from lsr.progress import Silent
-from lsr.vector_folder import VectorFolder, write_vectors
 
 
 @pytest.fixture
@@ -108,8 +108,8 @@ def test_eight_bits_survive_ciff(
 def test_an_index_of_several_windows_without_words_and_texts(
     run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lsr.index.writer.WINDOW", 300)
-    monkeypatch.setattr("lsr.index_vectors._TAKEN", 77)
+    monkeypatch.setattr("lsr.index.segments.writer.WINDOW", 300)
+    monkeypatch.setattr("lsr.indexing.read_back._TAKEN", 77)
     generator = np.random.default_rng(5)
     rows = [
         (np.sort(generator.choice(40, size, replace=False)), generator.random(size) + 0.5)
@@ -224,7 +224,7 @@ def test_an_index_with_terms_beyond_its_words(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lsr.retrieval.open_vocabulary", lambda *_: (["a", "b"], {}))
+    monkeypatch.setattr("lsr.retrieval.index.open_vocabulary", lambda *_: (["a", "b"], {}))
     answer = run("export", bm25_index.path, "-o", tmp_path / "v.csr")
     assert answer.code == 1
     assert "window 0: it has the term 27, which has no word" in answer.error
@@ -237,8 +237,8 @@ def test_an_index_with_texts_cut_otherwise(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lsr.index.writer.STORED_BATCH", 100)
-    for reader in ("lsr.index.segment", "lsr.index_vectors"):
+    monkeypatch.setattr("lsr.index.segments.writer.STORED_BATCH", 100)
+    for reader in ("lsr.index.segments.reader", "lsr.indexing.read_back"):
         monkeypatch.setattr(f"{reader}.STORED_BATCH", 128)
     index = lsr.Index.build(tmp_path / "index", documents, "bm25")
     answer = run("export", index.path, "-o", tmp_path / "v.ciff")

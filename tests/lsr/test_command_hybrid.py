@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import lsr
-from lsr.dense import add_dense
 from lsr.eval.measures import scores
 from lsr.eval.runs import read_run
-from lsr.fusion import fuse
-from lsr.index_hybrid import learned_file
-from lsr.learned_fusion import LearnedFusion
+from lsr.fusion.learned import LearnedFusion
+from lsr.fusion.methods import fuse
+from lsr.indexing.dense import add_dense
+from lsr.retrieval.named import learned_file
 
 Run = Callable[..., Any]
 QUESTION = "harbour pilots describe paper maps"
@@ -200,7 +200,7 @@ def test_a_dense_model_that_moved(
 @pytest.fixture
 def searches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The texts that several retrievers are asked for."""
-    from lsr.hybrid import Hybrid
+    from lsr.retrieval.hybrid import Hybrid
 
     asked: list[str] = []
     search = Hybrid.search

@@ -12,7 +12,7 @@ import pytest
 import lsr
 from lsr.data.corpus import Chunk
 from lsr.data.interchange.lines import LineReader
-from lsr.vector_folder import VectorFolder
+from lsr.data.vectors.folder import VectorFolder
 
 LINES = (
     '{"id": "a", "contents": "x", "vector": {"robot": 1.5, "walk": 0.25}}\n'

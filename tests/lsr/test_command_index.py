@@ -234,8 +234,8 @@ def test_folders_that_cannot_be_written(
 def test_a_full_disk(corpus: Path, tmp_path: Path, python: list[str], limit: int) -> None:
     """Files may not grow beyond a limit, which fails as a full disk does."""
     code = (
-        "import resource, signal, lsr.shards; from lsr.cli import main;"
-        "lsr.shards.SHARD_DOCUMENTS = 6;"
+        "import resource, signal, lsr.data.vectors.shards; from lsr.cli import main;"
+        "lsr.data.vectors.shards.SHARD_DOCUMENTS = 6;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit},) * 2);"
         "main()"
@@ -258,7 +258,7 @@ def test_a_model_that_moves_or_changes(
     run: Callable[..., Any], corpus: Path, tmp_path: Path
 ) -> None:
     model = tmp_path / "model"
-    shutil.copytree(str(lsr.encoders.checkpoint.model_path("splade-tiny")), model)
+    shutil.copytree(str(lsr.encoders.checkpoints.checkpoint.model_path("splade-tiny")), model)
     few = tmp_path / "few.jsonl"
     few.write_text("".join(corpus.read_text().splitlines(keepends=True)[:3]))
     out = tmp_path / "i"

@@ -147,8 +147,8 @@ def test_long_terms_are_broken(terminal: Callable[..., Any], columns: int) -> No
 def test_terms_and_texts_are_not_markup(
     run: Callable[..., Any], tmp_path: Path, terminal: Callable[..., Any]
 ) -> None:
-    from lsr.build import build_folder  # an index whose word looks like rich's markup
-    from lsr.vector_folder import Chunk, VectorFolder, write_vectors
+    from lsr.data.vectors.folder import Chunk, VectorFolder, write_vectors
+    from lsr.indexing.build import build_folder  # an index whose word looks like rich's markup
 
     text = "[bold]loud[/bold] [/] [link=x]"
     chunk = Chunk(["[red]"], [text], [text], lsr.SparseVectors([0, 1], [0], [1]))

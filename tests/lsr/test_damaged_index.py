@@ -14,7 +14,7 @@ from editions import only, segment, vocabulary
 
 import lsr
 from lsr.errors import IndexCorrupt, IndexFormatError, LsrError
-from lsr.files import checksum_bytes
+from lsr.storage.files import checksum_bytes
 
 FILES = [
     "manifest.json",

@@ -17,17 +17,17 @@ import pytest
 from editions import only, shard
 
 import lsr
-from lsr.dense import add_dense
-from lsr.encoders.dense import DenseEncoder, load_dense
+from lsr.data.vectors.folder import Chunk, write_vectors
+from lsr.encoders.dense.encoder import DenseEncoder, load_dense
 from lsr.errors import CorpusError, DenseCorrupt, EncoderMismatch, IndexFormatError, LsrError
-from lsr.index.dense import DenseSide
-from lsr.index.dense_format import no_dense
-from lsr.index.faiss_files import KINDS
-from lsr.vector_folder import Chunk, write_vectors
+from lsr.index.dense.faiss_files import KINDS
+from lsr.index.dense.format import no_dense
+from lsr.index.dense.side import DenseSide
+from lsr.indexing.dense import add_dense
 
 HERE = Path(__file__).parent
 SHARD = 10
-SMALL = f"import lsr.shards; lsr.shards.SHARD_DOCUMENTS = {SHARD}; "
+SMALL = f"import lsr.data.vectors.shards; lsr.data.vectors.shards.SHARD_DOCUMENTS = {SHARD}; "
 
 sys.path.insert(0, str(HERE))
 from tiny_dense import write_tiny_dense  # noqa: E402 - beside this file
@@ -37,7 +37,7 @@ sys.path.pop(0)
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", SHARD)
+    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", SHARD)
 
 
 @pytest.fixture(scope="session")
@@ -212,7 +212,7 @@ def test_bad_usage(run: Callable[..., Any], corpus: Path, tmp_path: Path, model:
 
 
 def test_the_choices_are_those_there_are() -> None:
-    from lsr.cli.index import index
+    from lsr.cli.commands.index import index
 
     (option,) = (option for option in index.params if option.name == "faiss")
     assert tuple(option.type.choices) == KINDS  # type: ignore[attr-defined]
@@ -247,7 +247,7 @@ def test_a_killed_run_goes_on_from_its_sealed_shards(
 ) -> None:
     out = copy(bm25_index)
     code = SMALL + (
-        "import os, signal; from lsr.encoders.dense import DenseEncoder as D; "
+        "import os, signal; from lsr.encoders.dense.encoder import DenseEncoder as D; "
         "encode = D.encode_documents; done = []; "
         "D.encode_documents = lambda self, texts, *told: "
         "(os.kill(os.getpid(), signal.SIGKILL) if len(done) == 4 else done.append(0)) or "
@@ -323,7 +323,7 @@ def test_shards_of_another_encoder_are_made_again(
 ) -> None:
     out = copy(bm25_index)
     with monkeypatch.context() as patch:
-        patch.setattr("lsr.dense.write_dense", lambda *_, **__: 1 / 0)
+        patch.setattr("lsr.indexing.dense.write_dense", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             add_dense(out, documents, str(model))
     assert len(shards(out / "dense" / "partial")) == 15
@@ -345,7 +345,7 @@ def test_a_damaged_shard_is_named(
 ) -> None:
     out = copy(bm25_index)
     with monkeypatch.context() as patch:
-        patch.setattr("lsr.dense.write_dense", lambda *_, **__: 1 / 0)
+        patch.setattr("lsr.indexing.dense.write_dense", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             add_dense(out, documents, str(model))
     file = shard(out / "dense" / "partial" / "shards", 3)
@@ -388,7 +388,7 @@ def test_a_replacement_that_was_stopped_half_way(
 def test_two_processes_at_one_index(
     copy: Callable[..., Path], bm25_index: lsr.Index, documents: list[dict[str, str]], model: Path
 ) -> None:
-    from lsr.locks import Lock
+    from lsr.storage.locks import Lock
 
     out = copy(bm25_index)
     partial = out / "dense" / "partial"

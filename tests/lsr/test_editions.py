@@ -13,17 +13,17 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import lsr
-from lsr.dense import add_dense
+from lsr.data.vectors.folder import Chunk, VectorFolder, write_vectors
 from lsr.encoders import load_encoder
 from lsr.errors import EncoderMismatch, IndexCorrupt, IndexFormatError, LsrError
-from lsr.eval.kept_runs import key_of
-from lsr.files import steady
+from lsr.eval.experiments.run_cache import key_of
 from lsr.index.format import MANIFEST, Manifest
-from lsr.index_hybrid import learned_file
-from lsr.index_vectors import IndexVectors
+from lsr.indexing.dense import add_dense
+from lsr.indexing.read_back import IndexVectors
 from lsr.progress import Silent
-from lsr.sae import fit_sae
-from lsr.vector_folder import Chunk, VectorFolder, write_vectors
+from lsr.retrieval.named import learned_file
+from lsr.storage.files import steady
+from lsr.training.sae import fit_sae
 
 # As many documents and as many words, in another order and at other places.
 OLD = ["apple pie", "mango plum", "kiwi lime"]
@@ -140,7 +140,7 @@ def test_an_open_folder_of_vectors_stays_its_edition(tmp_path: Path) -> None:
     assert [c.ids for c in folder.chunks()] == [["old"]]
     assert folder.words is not None
     assert folder.words[0] == "apple"
-    lsr.build.build_folder(tmp_path / "i", folder)
+    lsr.indexing.build.build_folder(tmp_path / "i", folder)
     index = lsr.open(tmp_path / "i")
     assert (index.get("old").text, index.word(1)) == ("text of old", "pie")
 
@@ -148,8 +148,8 @@ def test_an_open_folder_of_vectors_stays_its_edition(tmp_path: Path) -> None:
 def test_a_folder_too_large_to_be_mapped_is_read_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lsr.vector_folder._MOST_MAPPED", 1)
-    monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", 1)
+    monkeypatch.setattr("lsr.data.vectors.folder._MOST_MAPPED", 1)
+    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", 1)
     rows = lsr.SparseVectors.from_rows([([0], [1.0])] * 3)
     write_vectors(tmp_path / "v", [Chunk(["a", "b", "c"], None, None, rows)], words=None)
     folder = VectorFolder.open(tmp_path / "v")
@@ -177,7 +177,7 @@ def test_a_loaded_autoencoder_stays_its_edition(tmp_path: Path, dense_model: Pat
 def test_a_model_that_is_loaded_late_is_the_one_that_was_named(tmp_path: Path) -> None:
     """Its folder is another program's, which may replace it; then it is refused."""
     folder = tmp_path / "model"
-    shutil.copytree(str(lsr.encoders.checkpoint.model_path("splade-tiny")), folder)
+    shutil.copytree(str(lsr.encoders.checkpoints.checkpoint.model_path("splade-tiny")), folder)
     (folder / "idf.json").write_text('{"copper": 2.0}')
     documents = [{"id": "a", "text": "copper mines"}]
     index = lsr.Index.build(tmp_path / "i", documents, f"inference-free:{folder}")
@@ -199,7 +199,7 @@ def test_opening_goes_again_when_an_edition_was_published_meanwhile(
     """After every file that is opened, another process publishes."""
     path = tmp_path / "i"
     lsr.Index.build(path, records(OLD, "old"), "bm25")
-    import lsr.index.columns as columns
+    import lsr.storage.arrow as columns
 
     map_file, count = columns.map_file, 0
 

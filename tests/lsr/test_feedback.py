@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lsr
-from lsr.encoders.bm25 import BM25Encoder
-from lsr.encoders.composite import CompositeEncoder
+from lsr.encoders.composite.encoder import CompositeEncoder
+from lsr.encoders.lexical.bm25 import BM25Encoder
 from lsr.errors import QueryError
-from lsr.feedback import (
+from lsr.fusion.methods import Ranked, fuse
+from lsr.retrieval.feedback import (
     INTERPOLATE,
     Feedback,
     Interpolate,
@@ -28,8 +29,7 @@ from lsr.feedback import (
     refine_sparse,
     search_again,
 )
-from lsr.fusion import Ranked, fuse
-from lsr.index_feedback import refine
+from lsr.retrieval.feedback_documents import refine
 from lsr.vectors import SparseVectors
 
 Weights = dict[int, float]

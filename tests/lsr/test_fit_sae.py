@@ -17,11 +17,12 @@ import pytest
 from editions import only
 
 import lsr
-from lsr.encoders import autoencoder_fit, load_encoder
-from lsr.encoders.dense import DenseEncoder, load_dense
-from lsr.encoders.dense_layout import ABOUT
+from lsr.encoders import load_encoder
+from lsr.encoders.dense.encoder import DenseEncoder, load_dense
+from lsr.encoders.dense.layout import ABOUT
+from lsr.encoders.training import autoencoder_fit
 from lsr.errors import CorpusError, EncoderError, IndexExists, LsrError
-from lsr.sae import Fitted, fit_sae
+from lsr.training.sae import Fitted, fit_sae
 
 HERE = Path(__file__).parent
 SHARD = 10
@@ -35,7 +36,7 @@ sys.path.pop(0)
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", SHARD)
+    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", SHARD)
     monkeypatch.setattr(autoencoder_fit, "LEAST_STEPS", 40)
     monkeypatch.setattr(autoencoder_fit, "PASSES", 1)
 
@@ -195,7 +196,7 @@ def test_killed_and_repeated(
 ) -> None:
     arguments = ["fit-sae", str(corpus), "-o", str(tmp_path / "s"), "--dense", str(model)]
     script = (
-        "import lsr.shards, os, signal; lsr.shards.SHARD_DOCUMENTS = 10; "
+        "import lsr.data.vectors.shards, os, signal; lsr.data.vectors.shards.SHARD_DOCUMENTS = 10; "
         "from lsr.encoders import autoencoder_fit as f; "
         f"f.fit = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL); "
         f"from lsr.cli import main; main({arguments!r})"
@@ -285,7 +286,7 @@ def test_places_that_are_something_else(
 def test_one_process_at_a_time(
     run: Callable[..., Any], corpus: Path, tmp_path: Path, model: Path
 ) -> None:
-    from lsr.locks import Lock
+    from lsr.storage.locks import Lock
 
     (tmp_path / "s" / "partial" / "shards").mkdir(parents=True)
     lock = Lock(tmp_path / "s" / "partial" / "lock")

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.errors import QueryError
-from lsr.fusion import METHODS, MISSING, Fused, Method, Missing, Ranked, fuse
+from lsr.fusion.methods import METHODS, MISSING, Fused, Method, Missing, Ranked, fuse
 
 MADE_BY_RANX = Path(__file__).with_name("ranx_fusions.py")
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import lsr
-from lsr.dense import add_dense
 from lsr.encoders import load_encoder
-from lsr.encoders.dense import load_dense
-from lsr.encoders.dsr import densified
+from lsr.encoders.dense.encoder import load_dense
+from lsr.encoders.latent.dsr import densified
 from lsr.errors import IndexFormatError, QueryError
-from lsr.gated import GatedVectors
+from lsr.indexing.dense import add_dense
+from lsr.retrieval.gated import GatedVectors
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_dense import write_tiny_dense

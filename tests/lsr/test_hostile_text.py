@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lsr
-from lsr.build import build_folder
+from lsr.data.vectors.folder import Chunk, VectorFolder, write_vectors
+from lsr.indexing.build import build_folder
 from lsr.terminal import one_line, printable
-from lsr.vector_folder import Chunk, VectorFolder, write_vectors
 
 sys.path.insert(0, str(Path(__file__).parent))
 from hostile import ATTACKS, controls, strings, word
@@ -213,7 +213,7 @@ def test_evaluations_and_comparisons(
 
 
 def test_the_rows_of_info(capsys: pytest.CaptureFixture[str]) -> None:
-    from lsr.cli.inspect import _print_rows
+    from lsr.cli.commands.inspect import _print_rows
 
     _print_rows([("name", "a\nb\x1b[2J"), ("query", {"pooling": "max\r\u202e"})])
     assert capsys.readouterr().out.splitlines() == [

@@ -15,7 +15,6 @@ import pytest
 from editions import only
 
 import lsr
-from lsr.dense import add_dense
 from lsr.errors import (
     DenseCorrupt,
     EncoderError,
@@ -24,12 +23,13 @@ from lsr.errors import (
     IndexFormatError,
     QueryError,
 )
-from lsr.feedback import INTERPOLATE, Feedback
-from lsr.fusion import METHODS, Ranked, fuse
-from lsr.hybrid import Hybrid
-from lsr.index_hybrid import learned_file
-from lsr.learned_fusion import LearnedFusion
-from lsr.retrievers import DenseRetriever, SparseRetriever
+from lsr.fusion.learned import LearnedFusion
+from lsr.fusion.methods import METHODS, Ranked, fuse
+from lsr.indexing.dense import add_dense
+from lsr.retrieval.feedback import INTERPOLATE, Feedback
+from lsr.retrieval.hybrid import Hybrid
+from lsr.retrieval.named import learned_file
+from lsr.retrieval.retrievers import DenseRetriever, SparseRetriever
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_dense import write_tiny_dense
@@ -287,7 +287,7 @@ def test_feedback_by_hand(
     index: lsr.Index, kind: Any, interpolate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # In so small a collection all words are frequent.
-    monkeypatch.setattr("lsr.index_feedback.MOST_FREQUENT", 1.0)
+    monkeypatch.setattr("lsr.retrieval.feedback_documents.MOST_FREQUENT", 1.0)
     feedback = replace(Feedback.of(kind), documents=2)
     retrievers = [
         SparseRetriever(index, "bm25"),
@@ -329,7 +329,7 @@ def test_feedback_of_one_list(index: lsr.Index) -> None:
     hits = index.hybrid("none", retrievers="terms", prf="rocchio").search(TEXTS[0], 5)
     query = index.encoder.encode_queries([TEXTS[0]])
     first = index.search(TEXTS[0], 5)
-    from lsr.index_feedback import refine
+    from lsr.retrieval.feedback_documents import refine
 
     refined = refine(index, query, first.documents.tolist(), first.scores, Feedback.of("rocchio"))
     (expected,) = index.search_vectors(refined, 5)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import lsr
 from lsr.data.records import BadRecord, as_id
 from lsr.errors import CorpusError, LsrError, QueryError
-from lsr.eval.kept_runs import KeptRun, keep, kept
+from lsr.eval.experiments.run_cache import KeptRun, keep, kept
 from lsr.eval.measures import scores
 from lsr.eval.qrels import read_qrels
 from lsr.eval.runs import check_ids, check_ids_of, read_run, suffix_for, write_run
@@ -198,7 +198,7 @@ def test_search_refuses_ids_before_the_search(
     assert (answer.code, list(read_run(tmp_path / "out.jsonl")["q1"])) == (0, SPACED[:1])
     answer = run(*command, spaced, "--run", tmp_path / "out.jsonl.gz")
     assert list(read_run(tmp_path / "out.jsonl.gz")) == ["first q"]
-    monkeypatch.setattr("lsr.retrieval.Index.search_vectors", None)
+    monkeypatch.setattr("lsr.retrieval.index.Index.search_vectors", None)
     for queries, problem in ((spaced, "query id 'first q'"), (plain, "document id ")):
         answer = run(*command, queries, "--run", tmp_path / "out.trec")
         assert answer.code == 2

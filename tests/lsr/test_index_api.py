@@ -293,13 +293,13 @@ def test_small_windows_and_shards_give_the_same_hits(
     documents: list[dict[str, str]],
     files_of: Callable[[Path], dict[str, bytes]],
 ) -> None:
-    monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", 10)
+    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", 10)
     monkeypatch.setattr("lsr.encoders.base.OBSERVE_TEXTS", 3)
     lsr.Index.build(tmp_path / "i", documents, "bm25", keep_floats=True)
     assert files_of(tmp_path / "i") == files_of(bm25_index.path)
-    monkeypatch.setattr("lsr.shards.SHARD_CHARACTERS", 200)
-    monkeypatch.setattr("lsr.index.writer._SMALLEST_WINDOW", 100)
-    monkeypatch.setattr("lsr.index.writer.BYTES_PER_ENTRY", 1 << 26)
+    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_CHARACTERS", 200)
+    monkeypatch.setattr("lsr.index.segments.writer._SMALLEST_WINDOW", 100)
+    monkeypatch.setattr("lsr.index.segments.writer.BYTES_PER_ENTRY", 1 << 26)
     cut = lsr.Index.build(tmp_path / "j", documents, "bm25", keep_floats=True, max_memory=1 << 26)
     assert len(cut.manifest.segments[0].windows) > 5
     for exact_floats in (False, True):
@@ -309,7 +309,7 @@ def test_small_windows_and_shards_give_the_same_hits(
 
 
 def test_too_many_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.collection.MOST_DOCUMENTS", 2)
+    monkeypatch.setattr("lsr.data.collection.MOST_DOCUMENTS", 2)
     with pytest.raises(CorpusError, match="an index holds at most 2 documents"):
         lsr.Index.build(tmp_path / "i", [{"id": str(i), "text": ""} for i in range(3)], "bm25")
 

@@ -15,21 +15,22 @@ import pytest
 from editions import shard, shards_in
 
 import lsr
-from lsr.encoders.bm25 import BM25Encoder
 from lsr.encoders.learned import LearnedEncoder
+from lsr.encoders.lexical.bm25 import BM25Encoder
 from lsr.errors import LsrError
 
 DOCUMENTS, SHARD, BATCH = 600, 100, 30
 STOP = 300 + 45  # the document at which a build is stopped: in the second batch of shard 3
 SIZES = (
-    f"import lsr.encoders.base, lsr.shards; lsr.shards.SHARD_DOCUMENTS = {SHARD}; "
+    "import lsr.encoders.base, lsr.data.vectors.shards; "
+    f"lsr.data.vectors.shards.SHARD_DOCUMENTS = {SHARD}; "
     f"lsr.encoders.base.OBSERVE_TEXTS = {BATCH}; "
 )
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", SHARD)
+    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", SHARD)
     monkeypatch.setattr("lsr.encoders.base.OBSERVE_TEXTS", BATCH)
 
 
@@ -64,7 +65,7 @@ def undisturbed(
     """The files of an index that was built in one go."""
     out = tmp_path_factory.mktemp("undisturbed") / "i"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lsr.shards.SHARD_DOCUMENTS", SHARD)
+        patch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", SHARD)
         patch.setattr("lsr.encoders.base.OBSERVE_TEXTS", BATCH)
         lsr.Index.build(out, map(json.loads, many.read_text().splitlines()))
     found: dict[str, bytes] = files_of(out)
@@ -325,19 +326,19 @@ def test_interrupted_while_it_is_ordered(
     files_of: Callable[..., Any],
 ) -> None:
     """All is encoded, and stays so; what was unpacked goes."""
-    import lsr.build
+    import lsr.indexing.build
 
-    bisection = lsr.build.bisection
+    bisection = lsr.indexing.build.bisection
 
     def stopping(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lsr.build.bisection", stopping)
+    monkeypatch.setattr("lsr.indexing.build.bisection", stopping)
     assert run("index", many, "-o", tmp_path / "i").code == 130
     partial = tmp_path / "i" / "partial"
     assert sorted(path.name for path in partial.iterdir()) == ["lock", "vectors"]
     assert (partial / "vectors" / "manifest.json").exists()
-    monkeypatch.setattr("lsr.build.bisection", bisection)
+    monkeypatch.setattr("lsr.indexing.build.bisection", bisection)
     encoded.clear()
     assert run("index", many, "-o", tmp_path / "i").code == 0
     assert encoded == []

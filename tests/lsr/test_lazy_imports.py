@@ -101,7 +101,7 @@ def test_encoding_needs_no_compiler_and_no_torch(
 
 
 def test_importing_what_encodes_is_light(python: list[str]) -> None:
-    code = "import sys, lsr.encoding, lsr.vector_folder; print(*sys.modules)"
+    code = "import sys, lsr.indexing.encode, lsr.data.vectors.folder; print(*sys.modules)"
     done = subprocess.run([*python, code], capture_output=True, text=True, check=True)
     assert {"numba", "torch", "transformers"} & set(done.stdout.split()) == set()
 

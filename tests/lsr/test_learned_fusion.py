@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from lsr.errors import FusionError, SystemCallError
-from lsr.files import sealed_json
-from lsr.fusion import Ranked
-from lsr.learned_fusion import LearnedFusion, check_model, features
+from lsr.fusion.learned import LearnedFusion, check_model, features
+from lsr.fusion.methods import Ranked
+from lsr.storage.files import sealed_json
 
 pytest.importorskip("lightgbm", reason="LightGBM is not installed")
 
@@ -243,8 +243,8 @@ def test_without_lightgbm(python: list[str], tmp_path: Path, learned: LearnedFus
         "import sys; sys.modules['lightgbm'] = None\n"
         "import numpy as np\n"
         "from lsr.errors import FusionError\n"
-        "from lsr.fusion import Ranked\n"
-        "from lsr.learned_fusion import LearnedFusion\n"
+        "from lsr.fusion.methods import Ranked\n"
+        "from lsr.fusion.learned import LearnedFusion\n"
         f"fusion = LearnedFusion.load({str(tmp_path / 'fusion.json')!r})\n"
         "one = Ranked(np.array([1]), np.array([1.0]))\n"
         "try:\n"

@@ -15,15 +15,15 @@ import lsr
 from lsr.arguments import named
 from lsr.data.corpus import open_corpus
 from lsr.data.queries import QueryFile, read_queries
-from lsr.dense import add_dense
-from lsr.encoders.dense import load_dense, restore_dense
+from lsr.encoders.dense.encoder import load_dense, restore_dense
 from lsr.encoders.names import lasting_name
 from lsr.errors import CorpusError, EncoderError
 from lsr.eval.comparison import compare_runs
 from lsr.eval.dataset import load_dataset, parts_of
-from lsr.eval.experiment import evaluate_run
+from lsr.eval.experiments.experiment import evaluate_run
 from lsr.eval.qrels import read_qrels
 from lsr.eval.runs import read_run, write_run
+from lsr.indexing.dense import add_dense
 from lsr.progress import Silent
 
 sys.path.insert(0, str(Path(__file__).parent))

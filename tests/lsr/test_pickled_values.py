@@ -16,10 +16,10 @@ import lsr
 from lsr.data.corpus import Chunk, Document
 from lsr.data.queries import Query
 from lsr.encoders.base import Settings
-from lsr.eval.kept_runs import KeptRun
+from lsr.eval.experiments.run_cache import KeptRun
 from lsr.eval.results import Scores
-from lsr.feedback import Feedback
-from lsr.fusion import Fused, Ranked
+from lsr.fusion.methods import Fused, Ranked
+from lsr.retrieval.feedback import Feedback
 from lsr.vectors import SparseVectors
 
 HOW: list[Callable[[Any], Any]] = [

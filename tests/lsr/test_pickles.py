@@ -187,7 +187,7 @@ def test_the_same_edition_built_again_is_the_same(tmp_path: Path) -> None:
 
 
 def test_a_handle_without_dense_vectors_keeps_none(tmp_path: Path, dense_model: Path) -> None:
-    from lsr.dense import add_dense
+    from lsr.indexing.dense import add_dense
 
     documents = [{"id": str(n), "text": f"copper {n}"} for n in range(5)]
     without = lsr.Index.build(tmp_path / "i", documents, "bm25")
@@ -204,7 +204,7 @@ def test_a_handle_without_dense_vectors_keeps_none(tmp_path: Path, dense_model: 
 def test_unloadable_encoders_are_said_when_they_are_needed(tmp_path: Path) -> None:
     """Unpickling opens the index; its encoder is loaded by the first question."""
     model = tmp_path / "model"
-    shutil.copytree(str(lsr.encoders.checkpoint.model_path("splade-tiny")), model)
+    shutil.copytree(str(lsr.encoders.checkpoints.checkpoint.model_path("splade-tiny")), model)
     documents = [{"id": "a", "text": "copper"}]
     index = lsr.Index.build(tmp_path / "i", documents, str(model))
     assert isinstance(index.encoder, Encoder)

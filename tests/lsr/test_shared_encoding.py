@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lsr.locks import Lock
+from lsr.storage.locks import Lock
 
 DOCUMENTS, SHARD = 120, 10
 SHARDS = [f"{number:06}.parquet" for number in range(DOCUMENTS // SHARD)]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import lsr
-from lsr.retrieval import Index
+from lsr.retrieval.index import Index
 
 COUNT = 12
 ENCODINGS = {

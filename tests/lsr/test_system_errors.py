@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 import lsr
+from lsr.data.vectors.folder import VectorFolder
 from lsr.errors import LsrError, SystemCallError
-from lsr.learned_fusion import LearnedFusion
-from lsr.vector_folder import VectorFolder
+from lsr.fusion.learned import LearnedFusion
 
 REFUSALS = {
     errno.EMFILE: ("Too many open files", "ulimit -n"),
@@ -159,7 +159,7 @@ def test_refusals_of_writing_name_their_remedy(
 def test_as_many_open_files_as_there_may_be(bm25_index: lsr.Index, python: list[str]) -> None:
     """The real thing: the process has no descriptor left."""
     code = (
-        "import resource, sys, lsr, lsr.retrieval, lsr.index.segment\n"
+        "import resource, sys, lsr, lsr.retrieval.index, lsr.index.segments.reader\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
         "held = []\n"
         "try:\n"
@@ -194,7 +194,7 @@ def test_a_file_that_may_not_be_read(bm25_index: lsr.Index, copy: Callable[..., 
 
 def test_no_room_in_memory_for_a_map(bm25_index: lsr.Index, python: list[str]) -> None:
     code = (
-        "import resource, sys, lsr, lsr.retrieval\n"
+        "import resource, sys, lsr, lsr.retrieval.index\n"
         "lsr.open(sys.argv[1])\n"
         "with open('/proc/self/statm') as file: pages = int(file.read().split()[0])\n"
         "resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize(),) * 2)\n"
@@ -249,7 +249,9 @@ def test_files_of_others_when_there_are_too_many_open(
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr("corpus.jsonl", line)
     else:
-        shutil.copytree(str(lsr.encoders.checkpoint.model_path("splade-tiny")), tmp_path / "model")
+        shutil.copytree(
+            str(lsr.encoders.checkpoints.checkpoint.model_path("splade-tiny")), tmp_path / "model"
+        )
     use = {
         "model.safetensors": "load_encoder('model').encode_documents(['copper'])",
         "tokenizer.json": "Tokens(Path('model'), 9)",
@@ -258,11 +260,11 @@ def test_files_of_others_when_there_are_too_many_open(
     code = (
         "import os, resource, sys\n"
         "from pathlib import Path\n"
-        "import tokenizers, safetensors, lsr, lsr.retrieval, pyarrow.parquet, zipfile\n"
+        "import tokenizers, safetensors, lsr, lsr.retrieval.index, pyarrow.parquet, zipfile\n"
         "from lsr import load_encoder\n"
         "from lsr.data.corpus import open_corpus\n"
-        "from lsr.encoders.checkpoint import read_json\n"
-        "from lsr.encoders.tokens import Tokens\n"
+        "from lsr.encoders.checkpoints.checkpoint import read_json\n"
+        "from lsr.encoders.text.tokens import Tokens\n"
         "from lsr.encoders.learned import LearnedEncoder\n"
         f"os.chdir({str(tmp_path)!r})\n"
         f"use = lambda: {use}\n"

@@ -9,9 +9,9 @@ import pytest
 
 from lsr.errors import QueryError
 from lsr.eval.measures import scores
-from lsr.fusion import Fused, Ranked, fuse
-from lsr.hybrid import Candidates
-from lsr.tuning import cross_validate, grid, split, tune
+from lsr.eval.tuning.tuning import cross_validate, grid, split, tune
+from lsr.fusion.methods import Fused, Ranked, fuse
+from lsr.retrieval.hybrid import Candidates
 
 IDS = [f"d{place}" for place in range(30)]
 QUERIES = [f"q{number:02}" for number in range(13)]

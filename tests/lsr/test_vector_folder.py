@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lsr
+from lsr.data.vectors.folder import Chunk, VectorFolder, write_vectors
+from lsr.data.vectors.shards import Origin, regrouped, shard_origin, write_shard
 from lsr.errors import LsrError, VectorError, VectorFolderError
-from lsr.files import checksum_bytes, sealed_json
-from lsr.locks import Lock
-from lsr.shards import Origin, regrouped, shard_origin, write_shard
-from lsr.vector_folder import Chunk, VectorFolder, write_vectors
+from lsr.storage.files import checksum_bytes, sealed_json
+from lsr.storage.locks import Lock
 from lsr.vectors import SparseVectors
 
 WORDS = ["zwei", "eins", "ü", "word:x"]
@@ -56,7 +56,7 @@ def same(a: list[Chunk], b: list[Chunk]) -> bool:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of three shards: documents a, b; ü, 😀; e."""
-    monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", 2)
+    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", 2)
     write_vectors(tmp_path / "v", [chunk("a", "b", "ü"), chunk("😀", "e")], words=WORDS)
     return tmp_path / "v"
 
@@ -107,9 +107,9 @@ def test_the_pieces_do_not_matter(
     text: bool,
 ) -> None:
     """However an importer cuts its documents, the folder has the same bytes."""
-    monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", 4)
-    monkeypatch.setattr("lsr.shards.SHARD_CHARACTERS", 12)
-    monkeypatch.setattr("lsr.shards._OPEN_POSTINGS", 9)
+    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", 4)
+    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_CHARACTERS", 12)
+    monkeypatch.setattr("lsr.data.vectors.shards._OPEN_POSTINGS", 9)
     ids = [f"d{n}" for n in range(len(given_documents))]
     texts = [text for text, _ in given_documents] if text else None
     whole = Chunk(ids, texts, texts, vectors(*(row for _, row in given_documents)))
@@ -385,7 +385,7 @@ def test_a_shard_is_held_to_its_entry(folder: Path, field: str) -> None:
     else:
         first[field] += 1
         second[field] -= 1
-    from lsr.vector_manifest import input_digest
+    from lsr.data.vectors.manifest import input_digest
 
     digests = [shard["digest"] for shard in body["shards"]]
     forge(folder, shards=[first, second, third], input=input_digest(digests))
@@ -490,7 +490,7 @@ def test_columns_that_are_wrong(folder: Path, case: str) -> None:
 
 def test_no_byte_of_a_shard_changes_its_documents_unseen(tmp_path: Path) -> None:
     """Pages have checksums: what is sealed is sound before there is a manifest, too."""
-    from lsr.shards import ShardDamaged, read_shard
+    from lsr.data.vectors.shards import ShardDamaged, read_shard
 
     good = chunk("a", "b", "c", row={n: n / 7 for n in range(40)})
     write_shard(tmp_path / "s", good, Origin("d" * 32, "j" * 32))
@@ -512,7 +512,7 @@ def test_the_digest_of_documents() -> None:
     from hashlib import blake2b
 
     from lsr.data.corpus import Document
-    from lsr.shards import digest_of
+    from lsr.data.vectors.shards import digest_of
 
     documents = [Document("ab", "", "ü"), Document("c", "d", "")]
     data = b"".join(
@@ -544,13 +544,13 @@ def test_rewritten_by_another_program(folder: Path) -> None:
 def test_a_header_with_impossible_sizes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, most in (("_MOST_BYTES", 100), ("_MOST_ROWS", 1)):
         with monkeypatch.context() as patch:
-            patch.setattr(f"lsr.shards.{name}", most)
+            patch.setattr(f"lsr.data.vectors.shards.{name}", most)
             assert "its header has impossible sizes" in damage(folder)
     read_all(folder)
 
 
 def test_more_than_a_shard_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.shards.SHARD_POSTINGS", 3)
+    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_POSTINGS", 3)
     write_shard(tmp_path / "s", chunk("a"), Origin("d", "j"))
     with pytest.raises(VectorError, match="the 2 documents from 'a' on have 4 terms together"):
         write_shard(tmp_path / "t", chunk("a", "b"), Origin("d", "j"))
@@ -562,12 +562,12 @@ def test_more_than_a_shard_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_id_twice_is_found_when_an_index_is_made(folder: Path, tmp_path: Path) -> None:
-    from lsr.build import build_folder
+    from lsr.indexing.build import build_folder
 
     shard(folder / "shards", 2).write_bytes(shard(folder / "shards", 1).read_bytes())
     body = json.loads((folder / "manifest.json").read_text())
     body["shards"][2] = body["shards"][1]
-    from lsr.vector_manifest import input_digest
+    from lsr.data.vectors.manifest import input_digest
 
     forge(
         folder,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import lsr
-from lsr.dense import add_dense
+from lsr.indexing.dense import add_dense
 
 WORDS = ["apple", "mango", "kiwi", "plum", "lime", "fig", "date", "pear"]
 ENCODERS = ["bm25", "bm25+splade-tiny"]

@@ -20,7 +20,7 @@ from rebuilding import build, check
 from tiny_dense import write_tiny_dense
 
 import lsr
-from lsr.index import dense
+from lsr.index.dense import side as dense
 from lsr.index.verify import problems
 
 LONG = os.environ.get("LSR_SOAK") == "1"

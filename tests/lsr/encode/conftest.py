@@ -15,7 +15,7 @@ from job import DOCUMENTS, SHARD, record  # found by the line above
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.shards.SHARD_DOCUMENTS", SHARD)
+    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", SHARD)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from job import SHARDS, record, stamps
 
 import lsr
 from lsr.data.corpus import open_corpus
-from lsr.vector_folder import VectorFolder
+from lsr.data.vectors.folder import VectorFolder
 from lsr.vectors import SparseVectors
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -99,8 +99,8 @@ def test_an_index_of_vectors_is_that_of_the_corpus(
 
 
 def test_from_python(out: Path, toy: Callable[[], list[str]]) -> None:
-    from lsr.encoding import encode
     from lsr.errors import VectorFolderError
+    from lsr.indexing.encode import encode
     from lsr.progress import Silent
 
     def encoded(path: Path, **options: Any) -> tuple[VectorFolder, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from job import DOCUMENTS, SHARD, SHARDS, numbers, record, stamps, unfinished
 
-from lsr.vector_folder import VectorFolder
+from lsr.data.vectors.folder import VectorFolder
 from lsr.vectors import SparseVectors
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -199,7 +199,7 @@ def test_the_work_of_another_encoder(
 def test_imported_vectors_are_not_encoded_over(
     run: Callable[..., Any], corpus: Path, out: Path, toy: Callable[[], list[str]]
 ) -> None:
-    from lsr.vector_folder import Chunk, write_vectors
+    from lsr.data.vectors.folder import Chunk, write_vectors
 
     write_vectors(out, [Chunk(["a"], None, None, SparseVectors([0, 0], [], []))], words=None)
     before = stamps(out)

@@ -13,7 +13,7 @@ import pytest
 from editions import shard, shards_in
 from job import DOCUMENTS, SHARD, SHARDS, numbers, stamps, unfinished
 
-from lsr.vector_folder import VectorFolder
+from lsr.data.vectors.folder import VectorFolder
 from lsr.vectors import SparseVectors
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -212,7 +212,7 @@ def test_a_shard_sealed_while_its_lock_was_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Another process seals shard 3 between the first look at it and the lock."""
-    from lsr.locks import Lock
+    from lsr.storage.locks import Lock
 
     assert run("encode", corpus, "-o", tmp_path / "whole", "--encoder", "toy").code == 0
     take = Lock.take
@@ -231,9 +231,9 @@ def test_a_shard_sealed_while_its_lock_was_free(
 def test_a_folder_is_finished_with_its_own_documents_only(
     run: Callable[..., Any], corpus: Path, out: Path
 ) -> None:
+    from lsr.data.vectors.folder import commit
+    from lsr.data.vectors.shards import shard_origin
     from lsr.errors import VectorFolderError
-    from lsr.shards import shard_origin
-    from lsr.vector_folder import commit
 
     assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
     files = [out / "shards" / entry.file for entry in VectorFolder.open(out).manifest.shards]

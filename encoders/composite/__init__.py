@@ -1,0 +1,1 @@
+"""Several encoders side by side in one vocabulary."""

@@ -1,0 +1,1 @@
+"""Encoders whose terms are not words."""

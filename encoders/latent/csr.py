@@ -1,0 +1,299 @@
+"""CSR: the latents of a sparse autoencoder on a dense encoder, as terms.
+
+T. Wen et al., "Beyond Matryoshka: Revisiting sparse coding for adaptive representation" (ICML
+2025).  A folder is a SparseEncoder of sentence-transformers: the modules of a dense encoder, then
+a SparseAutoEncoder, whose folder names the latents in `latents.json`.  `lsr.training.sae` makes
+one of a collection.  Latents have unit length where the folder says cosine, as in the paper's
+evaluation.
+
+`modules.json` publishes a folder: those of the modules that it lists are of one edition, and the
+autoencoder's also holds the settings that belong to it.  The copy of these beside `modules.json`
+is for sentence-transformers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts, strongest
+from lsr.encoders.checkpoints.checkpoint import (
+    Checkpoint,
+    content_hash,
+    deciding_files,
+    find,
+    read_json,
+)
+from lsr.encoders.checkpoints.layouts import inside, kind_of, optional
+from lsr.encoders.dense.encoder import DenseEncoder
+from lsr.encoders.dense.layout import ABOUT, read_dense_layout
+from lsr.encoders.latent.autoencoder import (
+    MODULE,
+    Autoencoder,
+    Floats,
+    read_autoencoder,
+    write_autoencoder,
+)
+from lsr.encoders.rows import SILENT, stack
+from lsr.encoders.text.analysis import GrowingVocabulary
+from lsr.encoders.text.tokens import Tokens
+from lsr.errors import EncoderError, EncoderMismatch
+from lsr.storage.files import checksum_file, remove_unlisted, steady, write_atomically
+from lsr.vectors import SparseVectors
+
+KIND = "csr"
+LATENTS = "latents.json"
+COMMIT = "modules.json"
+
+_SETTINGS = "sentence_bert_config.json"
+_MODULE_FOLDER = re.compile(r"\d+_\w+(-[0-9a-f]{12})?")
+_TYPES = {
+    "Normalize": "sentence_transformers.base.modules.normalize.Normalize",
+    MODULE: f"sentence_transformers.sparse_encoder.modules.sparse_auto_encoder.{MODULE}",
+}
+
+
+def load(name: str, settings: Settings) -> CsrEncoder:
+    """The encoder of `FOLDER` or `csr:FOLDER_OR_HUB_ID`."""
+    return CsrEncoder(find(name.removeprefix(f"{KIND}:")), settings)
+
+
+def restore(
+    identity: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    term_columns: Mapping[str, npt.NDArray[Any]],
+    source: str | None,
+    settings: Settings,
+) -> CsrEncoder:
+    """The encoder of an index, from `source` or from where it was; words are the index's."""
+    try:
+        name, recorded = identity["name"], str(identity["source"])
+        settings = replace(
+            settings,
+            max_length=identity["dense"]["max_length"],
+            document_terms=identity["document_terms"],
+            query_terms=identity["query_terms"],
+        )
+    except (KeyError, TypeError) as error:
+        raise EncoderError(f"the recorded encoder is incomplete ({error}); rebuild it") from None
+    try:
+        checkpoint = find((recorded if source is None else source).removeprefix(f"{KIND}:"))
+    except EncoderError as error:
+        if source is not None:
+            raise
+        raise EncoderError(
+            f"the encoder {name!r} of the index cannot be found where it was, {recorded}: "
+            f"pass --encoder FOLDER with the folder it is in now ({error})"
+        ) from None
+    encoder = CsrEncoder(checkpoint, settings, vocabulary, str(name))
+    for key, value in encoder.identity.items():
+        if key not in ("source", "revision") and identity.get(key) != value:
+            raise EncoderMismatch(
+                f"the index was built with the encoder {name!r} ({key} {identity.get(key)}), but "
+                f"{checkpoint.folder} holds {checkpoint.name!r} ({key} {value}); pass the encoder "
+                "the index was built with, or rebuild the index"
+            )
+    return encoder
+
+
+class CsrEncoder(Encoder):
+    """A folder's queries and documents as latents; may be used from several threads.
+
+    A text is read as far as the folder's dense encoder reads it, and at most `max_length`; one that
+    says nothing has no latents.  No latent is a word of a text, so none is literal.
+
+    Args:
+        vocabulary: what the latents are called; None takes the folder's names.
+        name: what people call it; None takes the checkpoint's.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        settings: Settings,
+        vocabulary: Vocabulary | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.name = name or checkpoint.name
+        self._checkpoint, self._settings = checkpoint, settings
+        # Another process may be replacing the folder: all that decides vectors is read at once.
+        steady(checkpoint.folder / COMMIT, lambda: self._read(vocabulary))
+
+    def _read(self, vocabulary: Vocabulary | None) -> None:
+        folder, settings, checkpoint = self._checkpoint.folder, self._settings, self._checkpoint
+        own = _autoencoder_folder(folder)
+        about = own / ABOUT if (own / ABOUT).exists() else folder / ABOUT
+        layout = read_dense_layout(folder, MODULE, about)
+        self._hash = content_hash(*dict.fromkeys([*layout.folders, own]))
+        length = min(settings.max_length, layout.max_length or settings.max_length)
+        self._dense = DenseEncoder(checkpoint, settings.threads, length, settings.device, layout)
+        self._tokens = Tokens(layout.folders[0], self._dense.max_length or settings.max_length)
+        self.autoencoder = read_autoencoder(own, self._dense.dimensions)
+        self._unit = optional(about).get("similarity_fn_name") == "cosine"
+        latents = len(self.autoencoder.weight)
+        names = own / LATENTS if (own / LATENTS).exists() else folder / LATENTS
+        self.vocabulary = vocabulary or _named(names, latents)
+        if len(self.vocabulary) != latents:
+            raise EncoderMismatch(
+                f"the index has {len(self.vocabulary)} words, and {folder} has {latents} latents; "
+                "pass the encoder the index was built with, or rebuild the index"
+            )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        dense = self._dense.identity
+        return {
+            "kind": KIND,
+            "name": self.name,
+            "source": self._checkpoint.address,
+            "revision": self._checkpoint.revision,
+            "content_hash": self._hash,
+            "latents": len(self.autoencoder.weight),
+            "active": self.autoencoder.active,
+            "unit": self._unit,
+            "document_terms": self._settings.document_terms,
+            "query_terms": self._settings.query_terms,
+            "dense": {
+                key: dense[key]
+                for key in ("modules", "query_prompt", "document_prompt", "max_length")
+            },
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from lsr.encoders.pickling import reduced
+
+        return reduced(self, self._settings)
+
+    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+        vectors = self._dense.encode_documents(texts, advance)
+        return strongest(self._latents(texts, vectors), self._settings.document_terms)
+
+    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
+        """The latents of documents, at most `document_terms` a row."""
+        return self.observe(check_texts(texts))
+
+    def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
+        """The latents of queries, at most `query_terms` a row."""
+        texts = check_texts(texts)
+        vectors = self._dense.encode_queries(texts)
+        return strongest(self._latents(texts, vectors), self._settings.query_terms)
+
+    def _latents(self, texts: Sequence[str], vectors: Floats) -> SparseVectors:
+        rows = self.autoencoder.rows(vectors, self._unit)
+        read = zip(texts, self._tokens.encode(texts), rows, strict=True)
+        says = self._tokens.says_something
+        return stack([row if says(text, ids) else SILENT for text, ids, row in read])
+
+    def literal_terms(self, text: str) -> npt.NDArray[np.uint32]:
+        return np.empty(0, np.uint32)
+
+
+def write_folder(
+    folder: Path, dense: DenseEncoder, autoencoder: Autoencoder, names: Sequence[str]
+) -> None:
+    """Write a new edition of a dense encoder and an autoencoder of its vectors.
+
+    The dense model's files are copied, so that the folder can be moved and is what
+    sentence-transformers (its release 6) reads as a SparseEncoder.
+    """
+    layout = dense.layout
+    folder.mkdir()
+    modules: list[tuple[str, str]] = []
+    for number, listed in enumerate(read_json(layout.folder / COMMIT, list)):
+        source = layout.folder / inside(layout.folder, str(listed.get("path", "")))
+        path = f"{number}_{kind_of(listed['type'])}"
+        _copy(source, folder / path)
+        if not modules and dense.max_length is not None:
+            # Texts are to be read as far as they were when the autoencoder was fitted.
+            settings = optional(folder / path / _SETTINGS)
+            _write(folder / path / _SETTINGS, settings | {"max_seq_length": dense.max_length})
+        modules.append((path, str(listed["type"])))
+    if layout.cosine:
+        modules.append((f"{len(modules)}_Normalize", _TYPES["Normalize"]))
+        (folder / modules[-1][0]).mkdir()
+    own = f"{len(modules)}_{MODULE}"
+    modules.append((own, _TYPES[MODULE]))
+    write_autoencoder(folder / own, autoencoder)
+    about = {
+        "model_type": "SparseEncoder",
+        "prompts": {"query": layout.query_prompt, "document": layout.document_prompt},
+        "default_prompt_name": None,
+        "similarity_fn_name": "cosine",
+    }
+    _write(folder / own / ABOUT, about)
+    _write(folder / own / LATENTS, list(names))
+    edition = _edition_of(folder)
+    described = []
+    for number, (path, kind) in enumerate(modules):
+        final = f"{path}-{edition}"
+        (folder / path).rename(folder / final)
+        described.append({"idx": number, "name": str(number), "path": final, "type": kind})
+    _write(folder / COMMIT, described)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what `modules.json` does not list: modules of other editions, as a crash leaves them.
+
+    Folders of lsr before 0.1 have the first module's files beside `modules.json`.
+    """
+    listed: set[str] = set()
+    if (folder / COMMIT).exists():
+        try:
+            listed = {str(module.get("path", "")) for module in read_json(folder / COMMIT, list)}
+        except (EncoderError, AttributeError):  # nothing says which are in use
+            return
+    remove_unlisted(folder, _MODULE_FOLDER, listed)
+    if listed and "" not in listed:
+        own = next((folder / path / ABOUT for path in listed if MODULE in path), None)
+        if own is not None and own.exists():
+            write_atomically(folder / ABOUT, own.read_bytes())
+        for file in (*deciding_files(folder), folder / _SETTINGS, folder / LATENTS):
+            file.unlink(missing_ok=True)
+
+
+def _edition_of(folder: Path) -> str:
+    """A digest of all files below a folder, which no other edition of it has."""
+    digest = hashlib.blake2b(digest_size=6)
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(folder)}\0{checksum_file(file)}\0".encode())
+    return digest.hexdigest()
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.mkdir(exist_ok=True)
+    settings = source / _SETTINGS
+    for file in [*deciding_files(source), *([settings] if settings.exists() else [])]:
+        shutil.copyfile(file, target / file.name)
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _autoencoder_folder(folder: Path) -> Path:
+    path = str(read_json(folder / COMMIT, list)[-1].get("path", ""))
+    return folder / inside(folder, path)
+
+
+def _named(file: Path, latents: int) -> Vocabulary:
+    """The names of the latents in a file; their numbers where there is none."""
+    names = read_json(file, list) if file.exists() else [f"latent-{n}" for n in range(latents)]
+    vocabulary = GrowingVocabulary()
+    for name in names:
+        if isinstance(name, str) and name:
+            vocabulary.add(name)
+    if len(names) != latents or len(vocabulary) != latents:
+        raise EncoderError(
+            f"{file} does not give each of the {latents} latents a name of its own; get the "
+            "folder again, or remove the file"
+        )
+    return vocabulary

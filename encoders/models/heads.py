@@ -1,0 +1,212 @@
+"""Heads: hidden states to the weights of terms, without torch.
+
+A head gets the hidden states of several texts one after another, without padding: float32, shape
+(positions of all texts, width).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.encoders import _kernels
+from lsr.encoders.methods import Activation, Pooling, Side
+from lsr.encoders.models.screening import Fitting
+from lsr.encoders.rows import Ids, Row, Weights, merged, nonzero
+from lsr.errors import EncoderError
+
+ISA_VARIABLE = "LSR_ENCODING_ISA"
+ISAS = tuple(_kernels.available_isas())  # worst first
+
+Hidden = npt.NDArray[np.float32]
+# (weight, bias) of a linear layer: float32, shapes (columns, width) and (columns,).
+Linear = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+# Each is monotone.
+_ACTIVATIONS: dict[str, Callable[[Weights], Weights]] = {
+    "relu": lambda x: np.maximum(x, 0),
+    "log1p": lambda x: np.log1p(np.maximum(x, 0)),
+    "double-log1p": lambda x: np.log1p(np.log1p(np.maximum(x, 0))),
+    "identity": lambda x: x,
+    "log1p-softplus": lambda x: np.log1p(np.logaddexp(x, np.float32(0))),
+}
+
+
+def isa() -> str:
+    """The kernels in use: the best this machine has, or the one `LSR_ENCODING_ISA` names."""
+    wanted = os.environ.get(ISA_VARIABLE)
+    if not wanted:
+        return ISAS[-1]
+    if wanted not in ISAS:
+        raise EncoderError(
+            f"{ISA_VARIABLE}={wanted} cannot be used here: this machine has {', '.join(ISAS)}"
+        )
+    return wanted
+
+
+class Head(Protocol):
+    """What turns hidden states into rows."""
+
+    def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
+        """The row of each text; raises `EncoderError` when weights are not finite.
+
+        Args:
+            side: says how; its head is of this kind.
+            ids: uint32, of each text, as the model reads them.
+            hidden: of the texts' positions.
+        """
+        ...
+
+
+class TermHead:
+    """Logits of every position for every term of the vocabulary, pooled: "mlm".
+
+    Computed by kernels that never hold the logits and give what float32 arithmetic gives on
+    all terms; see `encoders/kernels/head.h`.
+    """
+
+    def __init__(self, folder: Path, layer: Linear) -> None:
+        self._folder = folder
+        self._kernel = _kernels.Head(isa(), *layer)
+        self._fitting = Fitting(self._kernel, layer[0])
+
+    def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
+        found = self._rows(side, ids, lambda *how: self._kernel.pool(hidden, *how))
+        self._fitting.see(_lengths(ids), lambda: hidden)
+        return found
+
+    def rows_of(self, side: Side, ids: Sequence[Ids], body: _kernels.Bert) -> list[Row]:
+        """As `rows`, of the hidden states of a body, which stay in the kernels."""
+        together = np.concatenate([np.empty(0, np.uint32), *ids])
+        lengths = _lengths(ids)
+        found = self._rows(side, ids, lambda *how: body.rows(self._kernel, together, *how))
+        self._fitting.see(lengths, lambda: body.hidden(together, lengths))
+        return found
+
+    def _rows(
+        self,
+        side: Side,
+        ids: Sequence[Ids],
+        kernel: Callable[[npt.NDArray[np.int64], int, int], tuple[Any, Ids, Weights]],
+    ) -> list[Row]:
+        pooling, activation = get_args(Pooling), get_args(Activation)
+        try:
+            ends, terms, weights = kernel(
+                _lengths(ids), pooling.index(side.pooling), activation.index(side.activation)
+            )
+        except _kernels.NotFinite:
+            raise not_finite(self._folder) from None
+        if not np.isfinite(weights).all():
+            raise not_finite(self._folder)
+        cuts = [0, *ends.tolist()]
+        return [(terms[start:stop], weights[start:stop]) for start, stop in pairwise(cuts)]
+
+
+class PhraseHead:
+    """As `TermHead`, with phrases pooled their own way; each of the two is a head of its own.
+
+    Args:
+        phrases: uint32, ascending, at least one: the terms that are phrases.
+    """
+
+    def __init__(self, folder: Path, layer: Linear, phrases: Ids) -> None:
+        weight, bias = layer
+        words = np.setdiff1d(np.arange(len(weight), dtype=np.uint32), phrases)
+        self._heads = [
+            (terms, TermHead(folder, (weight[terms], bias[terms]))) for terms in (words, phrases)
+        ]
+
+    def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
+        poolings = side.pooling, side.phrases or side.pooling
+        parts = [
+            [(terms[own], weights) for own, weights in head.rows(how, ids, hidden)]
+            for how, (terms, head) in zip(
+                [replace(side, pooling=pooling) for pooling in poolings], self._heads, strict=True
+            )
+        ]
+        return [merged(*both) for both in zip(*parts, strict=True)]
+
+
+class FirstHead:
+    """A `TermHead` of each text's first position alone: "cls-mlm"."""
+
+    def __init__(self, head: TermHead) -> None:
+        self._head = head
+
+    def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
+        lengths = _lengths(ids)
+        first = (np.cumsum(lengths) - lengths)[lengths > 0]
+        return self._head.rows(side, [own[:1] for own in ids], hidden[first])
+
+
+class TokenHead:
+    """One number a token, for the token's own term: "mlp".
+
+    Args:
+        layers: the last one to one number, with relu between them.
+        special: uint32, ascending: token ids that are no terms of a text.
+    """
+
+    def __init__(self, folder: Path, layers: Sequence[Linear], special: Ids) -> None:
+        self._folder, self._layers, self._special = folder, layers, special
+
+    def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
+        values = hidden
+        with np.errstate(over="ignore", invalid="ignore"):  # an error below, not a warning
+            for number, (weight, bias) in enumerate(self._layers):
+                values = (np.maximum(values, 0) if number else values) @ weight.T + bias
+        if not np.isfinite(values).all():
+            raise not_finite(self._folder)
+        weights = _ACTIVATIONS[side.activation](values[:, 0])
+        cuts = np.cumsum([own.size for own in ids])[:-1]
+        return [
+            self._on_own_tokens(side.pooling, own, part)
+            for own, part in zip(ids, np.split(weights, cuts), strict=True)
+        ]
+
+    def _on_own_tokens(self, pooling: Pooling, ids: Ids, weights: Weights) -> Row:
+        """Each token's weight on its own term; special tokens are no terms of a text."""
+        order = np.argsort(ids, kind="stable")
+        terms, first = np.unique(ids[order], return_index=True)
+        if not terms.size:
+            return terms, np.empty(0, np.float32)
+        together = np.maximum if pooling == "max" else np.add
+        pooled = together.reduceat(weights[order], first)
+        pooled[np.isin(terms, self._special)] = 0
+        return nonzero(terms, pooled)
+
+
+def head_of(
+    kind: str, folder: Path, layers: Sequence[Linear], special: Ids, phrases: Ids | None = None
+) -> Head:
+    """The head of a kind that `Side` names, but "epic".
+
+    Args:
+        layers: of "mlp" the whole network, of the others one from hidden states to terms.
+        special: uint32, ascending: token ids that are no terms of a text.
+        phrases: uint32, ascending: the terms of "mlm" that are pooled their own way; or None.
+    """
+    if kind == "mlp":
+        return TokenHead(folder, layers, special)
+    if phrases is not None and phrases.size:
+        return PhraseHead(folder, layers[0], phrases)
+    head = TermHead(folder, layers[0])
+    return FirstHead(head) if kind == "cls-mlm" else head
+
+
+def _lengths(ids: Sequence[Ids]) -> npt.NDArray[np.int64]:
+    return np.array([own.size for own in ids], np.int64)
+
+
+def not_finite(folder: Path) -> EncoderError:
+    """The error of a model whose numbers overflow."""
+    return EncoderError(
+        f"the model in {folder} gives weights that are not finite; the checkpoint is unusable"
+    )

@@ -1,0 +1,190 @@
+"""What an encoder makes of one text: `look` shows the terms of its vector as bars.
+
+The module is not called `look`, because importing a module of that name would put it in the
+place of the function `lsr.look`.
+"""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from lsr.arguments import whole
+from lsr.encoders import Encoder, load_encoder
+from lsr.encoders.text.words import reader
+from lsr.errors import EncoderError
+from lsr.retrieval.hits import Kind
+
+SHOWN = 30
+_LONGEST_BAR = 40
+_BESIDE = 12  # columns of a line beside its word and bar
+_KINDS: tuple[Kind, Kind] = ("literal", "expansion")
+_COLOURS = {"literal": "#2e9e5b", "expansion": "#d9902f"}  # readable on white and on black
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One term of a text's vector.
+
+    Attributes:
+        kind: "literal" when the text itself contains the term, "expansion" when the encoder
+            added it.
+    """
+
+    word: str
+    weight: float
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class TermView:
+    """The terms of a text's vector, strongest first.
+
+    Printing it, or showing it in a notebook, draws the strongest as bars, literal terms and
+    expansion apart.
+
+    Attributes:
+        encoder: name of the encoder.
+        terms: all of them.
+        top: how many are drawn.
+    """
+
+    encoder: str
+    text: str
+    terms: list[Term]
+    top: int = SHOWN
+
+    def share(self, kind: Kind) -> float:
+        """The part of the whole weight that terms of a kind have, 0 to 1."""
+        if not self.terms:
+            return 0.0
+        own = sum(term.weight for term in self.terms if term.kind == kind)
+        return own / sum(term.weight for term in self.terms)
+
+    def draw(self, columns: int = 80, paint: Callable[[str, Kind], str] | None = None) -> str:
+        """The bars as text of at most so many columns; `paint` may colour each bar."""
+        if not self.terms:
+            return f"{self.encoder}: no terms"
+        shown = self.terms[: self.top]
+        width = max(_columns(term.word) for term in shown)
+        room = max(0, min(_LONGEST_BAR, columns - width - _BESIDE))
+        most = self.terms[0].weight
+        lines = [f"{self.encoder}: {_count(len(self.terms))}"]
+        for kind in _KINDS:
+            lines += ["", self._heading(kind)]
+            for term in shown:
+                if term.kind != kind:
+                    continue
+                bar = "█" * max(min(1, room), round(room * term.weight / most))
+                bar = paint(bar, kind) if paint is not None and bar else bar
+                space = " " * (width - _columns(term.word))
+                lines.append(f"  {term.word}{space} {term.weight:7.3f}  {bar}".rstrip())
+            if self._hidden(kind):
+                lines.append(f"  … and {self._hidden(kind):,} weaker")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.draw()
+
+    def _repr_html_(self) -> str:
+        """The bars as an HTML fragment that needs nothing beside it."""
+        title = f"<b>{html.escape(self.encoder)}</b>: "
+        if not self.terms:
+            return f"<div>{title}no terms</div>"
+        most = self.terms[0].weight
+        whole_row = "grid-column:1/-1"
+        parts = [  # one grid, so that the bars of both groups begin at the same place
+            '<div style="display:grid;grid-template-columns:max-content max-content 1fr;'
+            'gap:.1em .8em;align-items:center;max-width:44em">',
+            f'<div style="{whole_row}">{title}{_count(len(self.terms))}</div>',
+        ]
+        for kind in _KINDS:
+            parts.append(f'<div style="{whole_row};margin-top:.6em">{self._heading(kind)}</div>')
+            parts += [
+                f"<span>{html.escape(term.word)}</span>"
+                f'<span style="text-align:right">{term.weight:.3f}</span>'
+                f'<span style="height:.75em;width:{100 * term.weight / most:.1f}%;'
+                f'min-width:2px;background:{_COLOURS[kind]}"></span>'
+                for term in self.terms[: self.top]
+                if term.kind == kind
+            ]
+            if self._hidden(kind):
+                more = f"… and {self._hidden(kind):,} weaker"
+                parts.append(f'<div style="{whole_row};opacity:.7">{more}</div>')
+        return "".join([*parts, "</div>"])
+
+    def _heading(self, kind: Kind) -> str:
+        count = sum(term.kind == kind for term in self.terms)
+        share = f", {self.share(kind):.0%} of the weight" if count else ""
+        return f"{kind}: {_count(count)}{share}"
+
+    def _hidden(self, kind: Kind) -> int:
+        return sum(term.kind == kind for term in self.terms[self.top :])
+
+
+def look(
+    text: str,
+    encoder: str | PathLike[str] | Encoder = "splade-tiny",
+    *,
+    query: bool = False,
+    top: int = SHOWN,
+    **settings: Any,
+) -> TermView:
+    """The terms of a text's vector.
+
+    Args:
+        encoder: a name as for `lsr.load_encoder`, or an encoder; that of an index is
+            `lsr.open(path).encoder`.
+        query: encode the text as a query, not as a document.
+        top: how many terms are drawn; the view has all.
+        settings: as for `lsr.load_encoder`, with a name.
+
+    Raises `EncoderError` when the text cannot be encoded, and for an encoder that weighs terms
+    by the statistics of a collection and has seen none; `QueryError` for a bad `top`.
+    """
+    top = whole("top", top)
+    if not isinstance(encoder, Encoder):
+        encoder = load_encoder(encoder, **settings)
+        if encoder.gathers_statistics:
+            raise EncoderError(
+                f"{encoder.name} weighs terms by the statistics of a collection, and here is "
+                "none; build an index with it and look with the index's encoder (--index DIR)"
+            )
+    elif settings:
+        raise EncoderError(
+            f"{', '.join(settings)} cannot be set here: an encoder that is loaded already has "
+            "its settings"
+        )
+    encode = encoder.encode_queries if query else encoder.encode_documents
+    vector = encode([text])
+    literal = np.isin(vector.terms, encoder.literal_terms(text))
+    order = np.lexsort((vector.terms, -vector.weights))
+    read = reader(encoder.vocabulary.find)
+    terms = [
+        Term(
+            read(encoder.vocabulary[int(vector.terms[place])]),
+            float(vector.weights[place]),
+            "literal" if literal[place] else "expansion",
+        )
+        for place in order
+        if vector.weights[place] > 0
+    ]
+    return TermView(encoder.name, text, terms, top)
+
+
+def _count(terms: int) -> str:
+    return f"{terms:,} term{'' if terms == 1 else 's'}"
+
+
+def _columns(word: str) -> int:
+    """Columns of a terminal that a word takes."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in word
+    )

@@ -1,0 +1,1 @@
+"""The mathematics of fitting, without collections and indexes."""

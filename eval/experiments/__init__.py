@@ -1,0 +1,1 @@
+"""Experiments and the indexes and runs they keep."""

@@ -1,0 +1,41 @@
+"""The value of every query as a Parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+from lsr.errors import LsrError
+from lsr.eval.results import Result
+from lsr.storage.files import write_atomically
+
+
+def write_per_query(path: str | PathLike[str], results: Sequence[Result]) -> None:
+    """Write `per_query`, all or nothing; raises `LsrError` when the file cannot be written."""
+    try:
+        write_atomically(Path(path), per_query(results))
+    except OSError as error:
+        raise LsrError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def per_query(results: Sequence[Result]) -> bytes:
+    """A Parquet file with a row for each result, measure and judged query.
+
+    Columns: dataset, encoder, query, measure (strings), value (float64).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        (result.dataset, result.encoder, query, measure, value)
+        for result in results
+        for measure, values in result.scores.per_query.items()
+        for query, value in values.items()
+    ]
+    names = ["dataset", "encoder", "query", "measure", "value"]
+    types = [pa.string()] * 4 + [pa.float64()]
+    columns = [pa.array([row[place] for row in rows], kind) for place, kind in enumerate(types)]
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, names), buffer, compression="zstd")
+    return bytes(buffer.getvalue())

@@ -1,0 +1,1 @@
+"""Weights of a fusion, measured on judged queries."""

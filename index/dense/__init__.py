@@ -1,0 +1,1 @@
+"""The dense side of an index."""

@@ -1,0 +1,221 @@
+"""The dense side of an index: a vector a document, in the folder `dense` beside the segments.
+
+Grammar (see `lsr.index.format`)::
+
+    INDEX       = …  [dense/DENSE]
+    DENSE       = manifest.json  vectors.ID.arrow  [vectors.ID.faiss]  [partial/…]
+
+    vectors     = batch*                 BATCH documents each, in the order of their positions:
+                                         row r is of the document with the position r
+                  vector:fixed_size_list<f32>   finite
+    faiss       = faiss's own format, see `lsr.index.dense.faiss_files`; none for "flat"
+    BATCH       = 65,536
+    ID          = 16 digits of a digest of the vectors and of what they were made with
+    manifest    = JSON, see `DenseManifest`; sealed as an index's
+    partial     = the next edition while it is made
+
+It is published as an index is, by replacing the manifest, which names the edition of the index
+it belongs to: beside any other edition, it counts as none.  Sizes are compared when it is opened,
+the digest of faiss's file before faiss reads it, and all digests by `lsr verify`.  Nothing in the
+index outside of it knows of it: without it, or with a damaged one, sparse search is what it was.
+
+Version 1 is read, too: its files are called vectors.arrow and vectors.faiss, and it names the
+index by the checksums of the files that give documents their positions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lsr.errors import DenseCorrupt, IndexFormatError, LsrError
+from lsr.index.dense.faiss_files import KINDS
+from lsr.index.format import MANIFEST, PARTIAL, SEGMENTS, FileEntry, Manifest, edition_of
+from lsr.storage.files import (
+    checksum_bytes,
+    read_file,
+    remove_unlisted,
+    seal_holds,
+    sealed_json,
+    write_atomically,
+)
+
+FORMAT = "lsr-dense"
+VERSION = 2
+_OLD_VERSIONS = (1,)
+DENSE = "dense"
+BATCH = 65_536
+
+_MOST_DIMENSIONS = 1 << 16
+_FILE = re.compile(r"vectors(\.[0-9a-f]{16})?\.(arrow|faiss)")
+
+
+@dataclass(frozen=True, slots=True)
+class DenseManifest:
+    """What a dense side consists of.
+
+    Attributes:
+        documents, dimensions: the shape of the vectors.
+        collection: `collection_of` the index.
+        kind: one of `lsr.index.dense.faiss_files.KINDS`.
+        norm: the length of the longest vector.
+        encoder: identity of the encoder that made the vectors.
+        files: every other file of the folder.
+    """
+
+    documents: int
+    dimensions: int
+    collection: str
+    kind: str
+    norm: float
+    encoder: dict[str, Any]
+    created_by: str
+    files: dict[str, FileEntry]
+    version: int = VERSION
+
+    @property
+    def edition(self) -> str:
+        """A digest of all that decides answers."""
+        return edition_of(self.files, self.collection, self.kind, self.encoder)
+
+    @property
+    def vectors_file(self) -> str:
+        """The name of the file of the vectors."""
+        return next(name for name in self.files if name.endswith(".arrow"))
+
+    @property
+    def faiss_file(self) -> str | None:
+        """The name of the file of the faiss index; None when there is none."""
+        return next((name for name in self.files if name.endswith(".faiss")), None)
+
+    def write(self, folder: Path) -> None:
+        """Write into `folder`, atomically: the commit of all it names."""
+        write_atomically(folder / MANIFEST, sealed_json({"format": FORMAT}, asdict(self)))
+
+    @classmethod
+    def read(cls, folder: Path) -> DenseManifest:
+        """Read and check the manifest of a dense side.
+
+        Raises `DenseCorrupt` when its bytes are not the ones written, `IndexFormatError` when
+        its version is another, and `SystemCallError`.
+        """
+        path = folder / MANIFEST
+        try:
+            text = read_file(path)
+            body = json.loads(text)
+            version = body["version"]
+            if body["format"] != FORMAT:
+                raise ValueError(body["format"])
+        except (FileNotFoundError, NotADirectoryError):
+            raise DenseCorrupt(path, "the file is missing") from None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise DenseCorrupt(path, "it does not describe a dense side") from None
+        if version not in (*_OLD_VERSIONS, VERSION) and isinstance(version, int):
+            raise IndexFormatError(
+                f"{folder} has version {version}, and this lsr reads versions up to {VERSION}; "
+                "update lsr, or remove the folder and make it again"
+            )
+        if not seal_holds(text):
+            raise DenseCorrupt(path, "its checksum does not match its contents")
+        try:
+            body = {key: body[key] for key in cls.__dataclass_fields__}
+            body["files"] = {name: FileEntry(**entry) for name, entry in body["files"].items()}
+            manifest = cls(**body)
+            # A checksum is no signature: nothing below it is believed either.
+            possible = _possible(manifest)
+        except (KeyError, TypeError, AttributeError):
+            possible = False
+        if not possible:
+            raise DenseCorrupt(path, "a field is missing or has an impossible value")
+        return manifest
+
+
+def _possible(manifest: Any) -> bool:
+    """Whether the fields have the kinds and ranges of a manifest."""
+    numbers = [manifest.documents, *(entry.size for entry in manifest.files.values())]
+    return (
+        manifest.version in (*_OLD_VERSIONS, VERSION)
+        and all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
+        and all(isinstance(entry.checksum, str) for entry in manifest.files.values())
+        and type(manifest.dimensions) is int
+        and 0 < manifest.dimensions <= _MOST_DIMENSIONS
+        and manifest.kind in KINDS
+        and all(_FILE.fullmatch(name) for name in manifest.files)  # none leaves the folder
+        and sorted(Path(name).suffix for name in manifest.files)
+        == [".arrow", *([".faiss"] if manifest.kind != "flat" else [])]
+        and isinstance(manifest.norm, float)
+        and 0 <= manifest.norm < math.inf
+        and isinstance(manifest.encoder, dict)
+        and isinstance(manifest.encoder.get("name"), str)
+    )
+
+
+def collection_of(manifest: Manifest, version: int = VERSION) -> str:
+    """What a dense side calls the index it belongs to."""
+    if version == VERSION:
+        return manifest.edition
+    files = [f"{SEGMENTS}/{segment.id}/documents.arrow" for segment in manifest.segments]
+    return checksum_bytes(
+        " ".join(manifest.files[name].checksum for name in files if name in manifest.files).encode()
+    )
+
+
+def has_dense(index: Path) -> bool:
+    """Whether an index has a dense side, sound or not, of its documents or of others."""
+    return (index / DENSE / MANIFEST).exists()
+
+
+def belongs_to(dense: DenseManifest, index: Manifest) -> bool:
+    """Whether a dense side is of the documents of an index."""
+    return (
+        dense.collection == collection_of(index, dense.version)
+        and dense.documents == index.documents
+    )
+
+
+def remove_stale(index: Path) -> None:
+    """Remove the dense side of an edition that the index no longer has; for its builder."""
+    folder = index / DENSE
+    try:
+        manifest = DenseManifest.read(folder)
+        if belongs_to(manifest, Manifest.read(index)):
+            return
+    except LsrError:  # nothing says which files are in use
+        return
+    for name in (MANIFEST, *manifest.files):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # of a folder that is not empty
+        folder.rmdir()
+
+
+def sweep(folder: Path) -> None:
+    """Remove the files of a dense side that its manifest does not list; for its builder."""
+    listed: Collection[str] = ()
+    if (folder / MANIFEST).exists():
+        try:
+            listed = DenseManifest.read(folder).files
+        except LsrError:  # nothing says which files are in use
+            return
+    remove_unlisted(folder, _FILE, listed)
+
+
+def no_dense(index: Path) -> IndexFormatError:
+    """The error of a search that needs the dense side of an index without one."""
+    again = f"`lsr index CORPUS -o {index} --dense minilm`"
+    if (index / DENSE / PARTIAL).exists():
+        return IndexFormatError(
+            f"the dense side of {index} is unfinished; run the `lsr index … --dense …` that was "
+            "making it again"
+        )
+    if has_dense(index):
+        return IndexFormatError(
+            f"{index / DENSE} is of another index or of other documents; remove the folder and "
+            f"make it again with {again}"
+        )
+    return IndexFormatError(f"{index} has no dense side; make one with {again}")

@@ -1,0 +1,1 @@
+"""Postings: quantized, ordered, inverted, coded."""

@@ -1,0 +1,259 @@
+"""Frequent terms of a window as blocks: bitmaps, 4-bit maxima, payload (see `lsr.index.format`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.index.format import (
+    BLOCK,
+    CODEBOOK,
+    FREQUENT,
+    GROUP,
+    GROUP_DOCUMENTS,
+    MAXIMA_PADDING,
+    PAYLOAD_PADDING,
+    groups_of,
+)
+from lsr.jit import compiled
+from lsr.storage.arrow import Columns
+
+_RECORD_DOCUMENTS = GROUP_DOCUMENTS // 2
+# Edges tried for a codebook.  With all values tried, 1 % fewer blocks would survive their bounds.
+_EDGES = 64
+
+
+@compiled
+def codebook(maxima: Any, book: Any) -> None:
+    """Fill `book` with the edges that raise `maxima` the least in total when each is raised to
+    the next edge; the last edge is the largest of them.
+
+    Dynamic programming over candidate edges: the distinct values, or quantiles of them.
+    """
+    ordered = np.sort(maxima)
+    edges = np.empty(_EDGES, np.int64)
+    counts = np.zeros(_EDGES + 1, np.int64)  # values up to each edge
+    sums = np.zeros(_EDGES + 1, np.int64)
+    distinct = 1
+    for i in range(1, ordered.size):
+        if ordered[i] != ordered[i - 1]:
+            distinct += 1
+    found, total = 0, np.int64(0)
+    for i in range(ordered.size):
+        total += ordered[i]
+        last = i + 1 == ordered.size
+        if not last and ordered[i + 1] == ordered[i]:
+            continue
+        share = (i + 1) * _EDGES // ordered.size
+        if last or distinct <= _EDGES or share > found:
+            edges[found], counts[found + 1], sums[found + 1] = ordered[i], i + 1, total
+            found += 1
+    if found <= CODEBOOK:
+        for code in range(CODEBOOK):
+            book[code] = edges[min(code, found - 1)]
+        return
+    costs = np.full((CODEBOOK + 1, found + 1), np.inf)
+    before = np.zeros((CODEBOOK + 1, found + 1), np.int64)
+    costs[0, 0] = 0
+    for bins in range(1, CODEBOOK + 1):
+        for j in range(bins, found + 1):
+            for i in range(bins - 1, j):
+                cost = costs[bins - 1, i] + (
+                    edges[j - 1] * (counts[j] - counts[i]) - (sums[j] - sums[i])
+                )
+                if cost < costs[bins, j]:
+                    costs[bins, j], before[bins, j] = cost, i
+    j = found
+    for bins in range(CODEBOOK, 0, -1):
+        book[bins - 1] = edges[j - 1]
+        j = before[bins, j]
+
+
+@compiled
+def block_maxima(documents: Any, weights: Any, maxima: Any) -> int:
+    """Write the largest weight of each block with postings; return how many there are."""
+    count = 0
+    for i in range(documents.size):
+        if i > 0 and documents[i] // BLOCK == documents[i - 1] // BLOCK:
+            maxima[count - 1] = max(maxima[count - 1], weights[i])
+        else:
+            maxima[count] = weights[i]
+            count += 1
+    return count
+
+
+@compiled
+def write_blocks(
+    documents: Any,
+    weights: Any,
+    planes: int,
+    maxima: Any,
+    book: Any,
+    bitmaps: Any,
+    records: Any,
+    ranks: Any,
+    codes: Any,
+    payload: Any,
+) -> tuple[int, int]:
+    """Write one term's blocks; return the bytes of codes and of payload.
+
+    `maxima` are its block maxima; `codes` and `payload` begin with zeros.
+    """
+    posting = block = used = half = 0
+    for record in range(records.size):
+        if record % 2 == 0:
+            half += half % 2  # the codes of a group start with a byte
+        records[record], ranks[record] = used // planes, posting
+        begin = posting
+        while posting < documents.size and documents[posting] // _RECORD_DOCUMENTS == record:
+            document = documents[posting]
+            if posting == begin or document // BLOCK != documents[posting - 1] // BLOCK:
+                bitmaps[record // 2] |= np.uint64(1) << np.uint64(document // BLOCK % GROUP)
+                code = np.searchsorted(book, maxima[block])
+                codes[half // 2] |= np.uint8(code << (4 * (half % 2)))
+                block, half, used = block + 1, half + 1, used + 1
+            payload[used - 1] |= np.uint8(1 << (document % BLOCK))
+            posting += 1
+        for plane in range(planes):
+            for i in range(begin, posting):
+                payload[used] = (weights[i] >> (8 * plane)) & 255
+                used += 1
+        used += used % planes  # the next record starts with a whole weight
+    return (half + 1) // 2, used
+
+
+@compiled
+def write_frequent(
+    runs: Any,
+    starts: Any,
+    documents: Any,
+    weights: Any,
+    planes: int,
+    columns: Any,
+) -> tuple[int, int]:
+    """Write the blocks of the given runs; return the bytes of codes and of payload.
+
+    Codebooks of zeros are filled in first.
+    """
+    codebooks, bitmaps, records, ranks, codes, payload, code_starts, payload_starts = columns
+    fit = codebooks.size > 0 and not codebooks.any()
+    coded = paid = 0
+    maxima = np.empty(documents.size, weights.dtype)
+    for row in range(runs.size):
+        begin, end = starts[runs[row]], starts[runs[row] + 1]
+        count = block_maxima(documents[begin:end], weights[begin:end], maxima)
+        if fit:
+            codebook(maxima[:count], codebooks[row])
+        code_starts[row], payload_starts[row] = coded, paid
+        more_coded, more_paid = write_blocks(
+            documents[begin:end],
+            weights[begin:end],
+            planes,
+            maxima[:count],
+            codebooks[row],
+            bitmaps[row],
+            records[row],
+            ranks[row],
+            codes[coded:],
+            payload[paid:],
+        )
+        coded, paid = coded + more_coded, paid + more_paid
+    return coded, paid
+
+
+@compiled
+def copy_runs(runs: Any, starts: Any, source: Any, target: Any) -> None:
+    """Append the postings of the given runs to each other."""
+    at = 0
+    for run in runs:
+        length = starts[run + 1] - starts[run]
+        target[at : at + length] = source[starts[run] : starts[run + 1]]
+        at += length
+
+
+def split_terms(
+    starts: npt.NDArray[np.int64], count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The rare and the frequent ones among the terms of a window of `count` documents."""
+    frequent = np.diff(starts) * FREQUENT >= count
+    return np.flatnonzero(~frequent), np.flatnonzero(frequent)
+
+
+def gathered(
+    runs: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], source: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """The values of the given runs after each other."""
+    target = np.empty(int((starts[runs + 1] - starts[runs]).sum()), source.dtype)
+    copy_runs(runs, starts, source, target)
+    return target
+
+
+def _firsts(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+    return (np.cumsum(lengths) - lengths).astype(np.uint32)
+
+
+def window_columns(
+    terms: npt.NDArray[np.uint32],
+    starts: npt.NDArray[np.int64],
+    maxima: npt.NDArray[Any],
+    documents: npt.NDArray[np.uint16],
+    weights: npt.NDArray[Any],
+    count: int,
+    codebooks: npt.NDArray[Any] | None = None,
+) -> dict[str, Columns]:
+    """The batches of a window, by file and column.
+
+    Args:
+        terms, starts, maxima, documents, weights: its postings (see `Inverted`).
+        count: its documents.
+        codebooks: 16 values a frequent term, to be used instead of the best.
+    """
+    rare, frequent = split_terms(starts, count)
+    lengths, dtype = np.diff(starts), weights.dtype
+    planes, groups = dtype.itemsize, groups_of(count)
+    postings = int(lengths[frequent].sum())
+
+    # A copy, because those of an index are mapped, and compiled code would not take them.
+    books = np.zeros(frequent.size * CODEBOOK, dtype) if codebooks is None else codebooks.copy()
+    books = books.reshape(frequent.size, CODEBOOK)
+    bitmaps = np.zeros((frequent.size, groups), np.uint64)
+    records = np.zeros((frequent.size, 2 * groups), np.uint16)
+    ranks = np.zeros_like(records)
+    # No block is without a posting: a code, a mask and the bytes of a weight each, and rounding.
+    codes = np.zeros(postings // 2 + groups * (frequent.size + GROUP // 2) + MAXIMA_PADDING, "u1")
+    payload = np.zeros(postings * (1 + planes) + 2 * groups * frequent.size + PAYLOAD_PADDING, "u1")
+    code_starts = np.zeros(frequent.size, np.uint32)
+    payload_starts = np.zeros(frequent.size, np.uint32)
+    coded, paid = write_frequent(
+        frequent,
+        starts,
+        documents,
+        weights,
+        planes,
+        (books, bitmaps, records, ranks, codes, payload, code_starts, payload_starts),
+    )
+    return {
+        "rare_terms": {
+            "term": terms[rare],
+            "start": _firsts(lengths[rare]),
+            "maximum": maxima[rare],
+        },
+        "rare_postings": {
+            "document": gathered(rare, starts, documents),
+            "weight": gathered(rare, starts, weights),
+        },
+        "frequent_terms": {
+            "term": terms[frequent],
+            "posting": _firsts(lengths[frequent]),
+            "maxima": code_starts,
+            "payload": payload_starts,
+        },
+        "codebooks": {"maximum": books.reshape(-1)},
+        "bitmaps": {"blocks": bitmaps.reshape(-1)},
+        "records": {"start": records.reshape(-1)},
+        "ranks": {"first": ranks.reshape(-1)},
+        "maxima": {"codes": codes[: coded + groups * (GROUP // 2) + MAXIMA_PADDING]},
+        "payload": {"bytes": payload[: paid + PAYLOAD_PADDING]},
+    }

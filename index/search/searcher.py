@@ -1,0 +1,219 @@
+"""Top-k search over the segments of an index.
+
+Every method promises the same list of `Found` for the same queries:
+
+- a document is found when it is alive and shares a term with the query;
+- its score is the integer sum of query weight times stored weight over shared terms;
+- the k best come in descending score, equal scores by the documents' positions.
+
+`scan` reads every posting of the query's terms, `pruned` skips blocks of documents whose
+bound is too low, `auto` scans where so many documents are wanted that nothing could be
+skipped, and else prunes; these three are C++.  An index without weights is counted
+whatever of the three is asked for: to bound a block, by how many of the query's terms are in
+it, takes as long as to count.
+`reference` is block-max pruning again, in Numba and by the simplest code: the oracle the
+kernels are tested against on a machine of any kind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from lsr.arguments import whole
+from lsr.errors import IndexCorrupt, QueryError
+from lsr.index import _kernels
+from lsr.index.format import Manifest
+from lsr.index.postings.quantizer import IntegerQueries
+from lsr.index.segments.reader import Segment
+from lsr.storage.arrow import Columns
+from lsr.vectors import SparseVectors
+
+KERNEL_METHODS = {"auto": 0, "scan": 1, "pruned": 2}
+METHODS = (*KERNEL_METHODS, "reference")
+ISA_VARIABLE = "LSR_ISA"
+ISAS = tuple(_kernels.available_isas())  # worst first
+MOST_DOCUMENTS = 2**32 - 1
+
+T = TypeVar("T")
+# What `Found` has, for each query.
+Engine = Callable[[SparseVectors], list[tuple[Any, ...]]]
+
+
+class Found(NamedTuple):
+    """The hits of one query, best first.
+
+    Attributes:
+        documents: uint32, numbers in the index.
+        integers: uint32, integer scores; times `step` they are the scores.
+        scores: float64.
+        step: a power of two (see `lsr.index.postings.quantizer`).
+    """
+
+    documents: npt.NDArray[np.uint32]
+    integers: npt.NDArray[np.uint32]
+    scores: npt.NDArray[np.float64]
+    step: float
+
+
+def instruction_set() -> str:
+    """The kernels in use: the best this machine has, or the one `LSR_ISA` names."""
+    wanted = os.environ.get(ISA_VARIABLE)
+    if not wanted:
+        return ISAS[-1]
+    if wanted not in ISAS:
+        raise QueryError(
+            f"{ISA_VARIABLE}={wanted} cannot be used here: this machine has {', '.join(ISAS)}"
+        )
+    return wanted
+
+
+class Searcher:
+    """Searches the segments of one index, numbered as one run of documents.
+
+    Args:
+        segments: in order; opening them here reads no postings.
+        manifest: of the index they belong to.
+    """
+
+    def __init__(self, segments: Sequence[Segment], manifest: Manifest) -> None:
+        self._segments = segments
+        self._has_floats = "floats" in manifest.kept
+        self.bases = np.cumsum([0, *(segment.entry.documents for segment in segments)])
+        self.positions = _joined([s.positions for s in segments], np.uint32)
+        self.alive = (
+            segments[0].alive
+            if len(segments) == 1
+            else np.packbits(
+                _joined([_alive_bits(s) for s in segments], np.uint8), bitorder="little"
+            )
+        )
+        try:
+            self._postings = _kernels.Postings(
+                self.positions, self.alive, manifest.bits, manifest.step, manifest.error
+            )
+            for columns, count in self._windows():
+                self._postings.add(count, columns)
+        except _kernels.Damaged as error_:
+            path = segments[0].path.parent if segments else "the index"
+            raise IndexCorrupt(path, str(error_)) from None
+
+    def _windows(self) -> list[tuple[Columns, int]]:
+        """The columns of every window, and its number of documents."""
+        return [
+            (segment.window(number), count)
+            for segment in self._segments
+            for number, count in enumerate(segment.entry.windows)
+        ]
+
+    def search(
+        self,
+        queries: SparseVectors,
+        k: int,
+        *,
+        method: str = "auto",
+        exact_floats: bool = False,
+        threads: int = 1,
+    ) -> list[Found]:
+        """The k best documents of each query.
+
+        Args:
+            exact_floats: rank by the float64 inner product of the weights as given, summed
+                over ascending terms; needs an index that keeps its floats.
+            threads: queries are spread over so many.
+
+        Raises `QueryError` for parameters out of range.
+        """
+        k, threads = whole("k", k), whole("threads", threads)
+        if method not in METHODS:
+            raise QueryError(f"there is no search method {method!r}; use {', '.join(METHODS)}")
+        if exact_floats and not self._has_floats:
+            raise QueryError(
+                "exact float scores need the weights as given: build the index with --keep-floats"
+            )
+        engine = self._engine(method, min(k, max(1, self.positions.size)), exact_floats)
+        if threads == 1 or len(queries) < 2:
+            return self._found(engine, queries)
+        # More shares than threads, so that a share of slow queries does not hold up the end.
+        shares = min(len(queries), 4 * threads)
+        cuts = np.linspace(0, len(queries), shares + 1).astype(int).tolist()
+        with ThreadPoolExecutor(threads) as pool:
+            parts = pool.map(lambda a, b: self._found(engine, queries[a:b]), cuts[:-1], cuts[1:])
+            return [found for part in parts for found in part]
+
+    def quantize(self, queries: SparseVectors) -> IntegerQueries:
+        """The integer form of queries in this index.
+
+        Raises `QueryError` when a query has so many terms that even weights of 1 could reach
+        2**31 (more than 8 million terms at 8 bits, 32,000 at 16).
+        """
+        return IntegerQueries(
+            *self._checked(
+                lambda: self._postings.quantize(queries.indptr, queries.terms, queries.weights)
+            )
+        )
+
+    def vector(
+        self, document: int
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+        """A document's terms, its stored weights, and its weights as given where kept.
+
+        There is no forward index: the document is looked up in every term of its window.
+        """
+        return self._checked(lambda: self._postings.vector(document))
+
+    def stored_weights(
+        self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32]
+    ) -> npt.NDArray[np.uint32]:
+        """Integer weights, shape (documents, terms); 0 where a document lacks a term."""
+        values = self._checked(lambda: self._postings.lookup(documents, terms))
+        return values.reshape(documents.size, terms.size)
+
+    def given_weights(
+        self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32]
+    ) -> npt.NDArray[np.float32]:
+        """Weights as given, shape (documents, terms); 0 where a document lacks a term."""
+        values = self._checked(lambda: self._postings.lookup_floats(documents, terms))
+        return values.reshape(documents.size, terms.size)
+
+    def _engine(self, method: str, k: int, exact_floats: bool) -> Engine:
+        if method == "reference":
+            # Imported on demand: a search by the kernels needs no Numba.
+            from lsr.index.search.reference import Reference
+
+            try:
+                reference = Reference(self._windows(), self.positions, self.alive)
+            except ValueError as error:  # columns that do not fit each other
+                raise IndexCorrupt(self._segments[0].path, str(error)) from None
+            return lambda queries: reference.search(
+                queries, self.quantize(queries), k, exact_floats
+            )
+        code, isa = KERNEL_METHODS[method], instruction_set()
+        return lambda queries: self._postings.search(
+            queries.indptr, queries.terms, queries.weights, k, code, isa, exact_floats
+        )
+
+    def _found(self, engine: Engine, queries: SparseVectors) -> list[Found]:
+        return [Found._make(hits) for hits in self._checked(lambda: engine(queries))]
+
+    def _checked(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except _kernels.Damaged as error:
+            raise IndexCorrupt(self._segments[0].path, str(error)) from None
+        except _kernels.QueryTooLong as error:
+            raise QueryError(str(error)) from None
+
+
+def _joined(parts: list[npt.NDArray[Any]], dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """One array of many; of one, itself, so that it stays mapped."""
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, dtype), *parts])
+
+
+def _alive_bits(segment: Segment) -> npt.NDArray[np.uint8]:
+    return np.unpackbits(segment.alive, bitorder="little")[: segment.entry.documents]

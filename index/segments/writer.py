@@ -1,0 +1,244 @@
+"""Writing a segment: documents and their vectors stream in, Arrow files come out.
+
+Memory: the window being filled and those being inverted, about 40 bytes an entry, and no more
+entries than `max_memory` allows (a window is closed early when they would not fit); and
+for the whole collection its external ids (their bytes and about 16 more each) and 8 bytes
+a document.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lsr.index.format import STORED_BATCH, WINDOW, SegmentEntry
+from lsr.index.postings.blocks import gathered, split_terms, window_columns
+from lsr.index.postings.inversion import Inverted
+from lsr.index.postings.lists import list_columns
+from lsr.index.postings.quantizer import weight_dtype
+from lsr.storage.arrow import ArrowWriter, Columns, write_arrow
+from lsr.vectors import SparseVectors
+
+BYTES_PER_ENTRY = 40
+_SMALLEST_WINDOW = 1 << 16  # entries; below it a window's fixed costs dominate
+
+
+class SegmentWriter:
+    """Writes one segment directory from documents in stored order.
+
+    Args:
+        directory: created; must not exist.
+        bits, step: of the quantizer; with 1 bit all weights must be `step`.
+        keep_floats: also write the weights as given; not with 1 bit.
+        keep_text: also write titles and texts.
+        max_memory: bytes the windows being worked on may take.
+        threads: windows inverted at once.
+
+    `error` is the largest quantization error so far.  Use as a context manager; `finish`
+    completes the files.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        bits: int,
+        step: float,
+        keep_floats: bool,
+        keep_text: bool,
+        max_memory: int,
+        threads: int = 1,
+    ) -> None:
+        directory.mkdir(parents=True)
+        self._directory = directory
+        self._step, self._bits = step, bits
+        weight = pa.from_numpy_dtype(weight_dtype(bits))
+        fields: dict[str, dict[str, pa.DataType]] = {
+            "list_terms": {"term": pa.uint32(), "start": pa.uint32()},
+            "lists": {"bytes": pa.uint8()},
+        }
+        weighed: dict[str, dict[str, pa.DataType]] = {
+            "rare_terms": {"term": pa.uint32(), "start": pa.uint32(), "maximum": weight},
+            "rare_postings": {"document": pa.uint16(), "weight": weight},
+            "frequent_terms": {
+                name: pa.uint32() for name in ("term", "posting", "maxima", "payload")
+            },
+            "codebooks": {"maximum": weight},
+            "bitmaps": {"blocks": pa.uint64()},
+            "records": {"start": pa.uint16()},
+            "maxima": {"codes": pa.uint8()},
+            "payload": {"bytes": pa.uint8()},
+        }
+        if bits > 1:
+            fields = weighed
+        if keep_floats:
+            fields["floats"] = {"weight": pa.float32()}
+            fields["ranks"] = {"first": pa.uint16()}
+        if keep_text:
+            fields["stored"] = {"title": pa.large_string(), "text": pa.large_string()}
+        self._writers = {
+            name: ArrowWriter(
+                directory / f"{name}.arrow",
+                pa.schema(list(columns.items())),
+                compression="zstd" if name == "stored" else None,
+            )
+            for name, columns in fields.items()
+        }
+        # The window being filled, and those being inverted.
+        self._most_entries = max(_SMALLEST_WINDOW, max_memory // (BYTES_PER_ENTRY * (threads + 1)))
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads)
+        self._inverting: deque[Future[tuple[dict[str, Columns], float]]] = deque()
+        self._ids: list[pa.Array] = []
+        self._positions: list[npt.NDArray[np.uint32]] = []
+        self._counts: list[npt.NDArray[np.uint32]] = []
+        self._stored: tuple[list[str], list[str]] = ([], [])
+        self._open: list[SparseVectors] = []
+        self._open_documents = self._open_entries = 0
+        self._windows: list[int] = []
+        self._postings = 0
+        self.error = 0.0
+
+    def add(
+        self,
+        ids: Sequence[str],
+        vectors: SparseVectors,
+        positions: npt.NDArray[np.uint32],
+        titles: Sequence[str] | None = None,
+        texts: Sequence[str] | None = None,
+    ) -> None:
+        """Append documents, one a row of `vectors`; `positions` break ties between them."""
+        vectors = _without_zeros(vectors)
+        self._ids.append(pa.array(ids, pa.large_string()))
+        self._positions.append(positions)
+        self._counts.append(np.diff(vectors.indptr).astype(np.uint32))
+        if titles is not None and texts is not None:
+            self._stored[0].extend(titles)
+            self._stored[1].extend(texts)
+            while len(self._stored[0]) >= STORED_BATCH:
+                self._write_stored(STORED_BATCH)
+        start = 0
+        while start < len(vectors):
+            stop = self._fitting(vectors, start)
+            if stop == start:
+                self._close_window()
+                continue
+            rows = vectors[start:stop]
+            self._open.append(rows)
+            self._open_documents += len(rows)
+            self._open_entries += rows.terms.size
+            start = stop
+
+    def finish(self) -> SegmentEntry:
+        """Write what is open and the documents' columns."""
+        if self._open_documents:
+            self._close_window()
+        while self._inverting:
+            self._write_window()
+        self._pool.shutdown()
+        if self._stored[0]:
+            self._write_stored(STORED_BATCH)
+        for writer in self._writers.values():
+            writer.__exit__(None, None, None)
+        ids = pa.concat_arrays(self._ids) if self._ids else pa.array([], pa.large_string())
+        counts = np.concatenate([np.empty(0, np.uint32), *self._counts])
+        write_arrow(
+            self._directory / "documents.arrow",
+            {
+                "id": ids,
+                "by_id": pc.sort_indices(ids).cast(pa.uint32()),
+                "position": pa.array(np.concatenate([np.empty(0, np.uint32), *self._positions])),
+                "terms": pa.array(counts),
+            },
+        )
+        alive = np.packbits(np.ones(counts.size, np.uint8), bitorder="little")
+        write_arrow(self._directory / "alive.arrow", {"bits": pa.array(alive)})
+        return SegmentEntry(self._directory.name, self._windows, self._postings)
+
+    def __enter__(self) -> SegmentWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._pool.shutdown(cancel_futures=True)
+            for writer in self._writers.values():
+                writer.__exit__(kind, error, trace)
+
+    def _fitting(self, vectors: SparseVectors, start: int) -> int:
+        """The end of the rows from `start` on that the open window can still take."""
+        room = max(0, self._most_entries - self._open_entries)  # one long document may exceed it
+        by_entries = np.searchsorted(vectors.indptr, vectors.indptr[start] + room, "right") - 1
+        stop = min(int(by_entries), start + WINDOW - self._open_documents, len(vectors))
+        if stop == start and not self._open_documents:
+            return start + 1  # a window takes at least one document, however long
+        return stop
+
+    def _close_window(self) -> None:
+        entries = SparseVectors.concatenate(self._open)
+        self._open.clear()
+        self._windows.append(len(entries))
+        self._postings += entries.terms.size
+        self._open_documents = self._open_entries = 0
+        while len(self._inverting) >= self._threads:
+            self._write_window()
+        self._inverting.append(self._pool.submit(self._invert, entries))
+
+    def _invert(self, entries: SparseVectors) -> tuple[dict[str, Columns], float]:
+        """The batches of a window, and its largest quantization error."""
+        documents = len(entries)
+        owners = np.repeat(np.arange(documents, dtype=np.uint16), np.diff(entries.indptr))
+        inverted = Inverted(
+            entries.terms, owners, entries.weights, step=self._step, bits=self._bits
+        )
+        if self._bits == 1:
+            files = list_columns(inverted.terms, inverted.starts, inverted.documents, documents)
+            return files, inverted.error
+        files = window_columns(
+            inverted.terms,
+            inverted.starts,
+            inverted.maxima,
+            inverted.documents,
+            inverted.weights,
+            documents,
+        )
+        if "floats" in self._writers:
+            runs = np.concatenate(split_terms(inverted.starts, documents))
+            given = entries.weights[inverted.order]
+            files["floats"] = {"weight": gathered(runs, inverted.starts, given)}
+        return files, inverted.error
+
+    def _write_window(self) -> None:
+        files, error = self._inverting.popleft().result()
+        for name, columns in files.items():
+            if name in self._writers:  # ranks are for floats only
+                self._writers[name].write(columns)
+        self.error = max(self.error, error)
+
+    def _write_stored(self, count: int) -> None:
+        titles, texts = self._stored
+        self._writers["stored"].write({"title": titles[:count], "text": texts[:count]})
+        del titles[:count], texts[:count]
+
+
+def _without_zeros(vectors: SparseVectors) -> SparseVectors:
+    """A weight of zero is no posting: such a document does not match the term."""
+    kept = vectors.weights > 0
+    if kept.all():
+        return vectors
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return SparseVectors.trusted(
+        before[vectors.indptr].astype(np.int64), vectors.terms[kept], vectors.weights[kept]
+    )

@@ -1,0 +1,1 @@
+"""The commands of `lsr`, one a module."""

@@ -1,0 +1,222 @@
+"""`lsr encode`: a collection into a folder of vectors, or a look at one text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lsr.cli.corpora import open_surveyed
+from lsr.cli.options import (
+    Bytes,
+    Output,
+    as_text,
+    encoder_options,
+    given,
+    on_error_option,
+    precision_option,
+)
+from lsr.errors import LsrError, VectorFolderError
+from lsr.terminal import (
+    Styled,
+    cell,
+    columns,
+    conclude,
+    echo,
+    is_terminal,
+    note,
+    styled,
+    write_json,
+)
+
+_COLOURS = {"literal": "green", "expansion": "yellow"}
+_OF_A_TEXT = ("show", "query", "index", "top", "as_json")
+_OF_A_CORPUS = ("output", "max_memory", "on_error", "force")
+_OF_THE_INDEX = (
+    "encoder",
+    "max_length",
+    "document_terms",
+    "query_terms",
+    "batch_size",
+    "threads",
+    "precision",
+)
+
+
+@click.command()
+@click.argument("corpus", required=False)
+@click.option(
+    "-o",
+    "--output",
+    type=Output(),
+    metavar="VECTORS",
+    help="The folder for the vectors of CORPUS.",
+)
+@encoder_options
+@precision_option
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="For the model.")
+@click.option("--max-memory", type=Bytes(), help="What the process may take, such as 2GB.")
+@on_error_option
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Start over where VECTORS is of another encoder; encode again what changed in CORPUS.",
+)
+@click.option("--text", metavar="TEXT", callback=as_text, help="A text to encode and show.")
+@click.option("--show", is_flag=True, help="Show its terms as bars: what --text does anyway.")
+@click.option("--query", is_flag=True, help="Encode it as a query, not as a document.")
+@click.option(
+    "--index",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Take the encoder of this index, with its settings and statistics.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Show the N strongest terms.  [default: 30; with --json all]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def encode(
+    context: click.Context,
+    /,
+    corpus: str | None,
+    output: Path | None,
+    text: str | None,
+    show: bool,
+    query: bool,
+    index: Path | None,
+    top: int | None,
+    as_json: bool,
+    max_memory: int | None,
+    on_error: str,
+    force: bool,
+    **settings: Any,
+) -> None:
+    """Encode the documents of CORPUS into VECTORS, or show the vector of a text.
+
+    CORPUS is what `lsr index` takes; VECTORS is a folder of Parquet files that it makes indexes
+    of.  Run the same command again after an interruption, and it goes on where it was; run it
+    several times at once, and the processes share the work (but not with bm25, whose
+    statistics are of the whole collection, nor from standard input or a pipe).
+
+    \b
+    lsr encode docs.jsonl.gz -o vectors --encoder splade-tiny
+    lsr encode docs.jsonl.gz -o vectors --encoder naver/splade-v3 --precision bf16
+    lsr index vectors -o docs
+
+    With --text, its own terms and those the encoder added:
+
+    \b
+    lsr encode --text "robots that walk over rough ground" --show
+    lsr encode --text "robots that walk" --query --encoder naver/splade-v3
+    lsr encode --text "robots that walk" --index demo/arxiv-cs --json
+    """
+    if corpus is not None and text is not None:
+        raise click.UsageError("Give a CORPUS or a --text, not both.")
+    if corpus is None and text is None:
+        raise click.UsageError("Give a CORPUS and -o VECTORS, or a text to show: --text TEXT.")
+    if corpus is not None:
+        if output is None:
+            raise click.UsageError("Say where the vectors of CORPUS go: -o VECTORS.")
+        if option := given(context, *_OF_A_TEXT):
+            raise click.UsageError(f"{option} is for a --text; leave it out.")
+        _encode_corpus(corpus, output, on_error, force, max_memory=max_memory, **settings)
+        return
+    if option := given(context, *_OF_A_CORPUS):
+        raise click.UsageError(f"{option} is for a CORPUS; leave it out.")
+    if index is not None and (option := given(context, *_OF_THE_INDEX)):
+        raise click.UsageError(f"--index has an encoder of its own; leave out {option}.")
+    assert text is not None
+    _show(text, index, query, top, as_json, **settings)
+
+
+def _encode_corpus(
+    corpus: str, output: Path, on_error: str, force: bool, *, encoder: str | None, **settings: Any
+) -> None:
+    from lsr.data.vectors.locking import check_place, read_job
+    from lsr.encoders import DEFAULT_ENCODER, load_encoder
+    from lsr.indexing.encode import encode as encode_corpus
+    from lsr.progress import Progress
+    from lsr.storage.files import writing
+
+    check_place(output)
+    documents, survey = open_surveyed(corpus, on_error)
+    loaded = load_encoder(encoder or DEFAULT_ENCODER, **settings)
+    try:
+        with writing(output):
+            folder, encoded = encode_corpus(
+                output,
+                documents,
+                loaded,
+                progress=Progress,
+                alone=documents.once,
+                force=force,
+                survey=survey,
+            )
+    except (LsrError, KeyboardInterrupt) as error:
+        if read_job(output) is not None and not isinstance(error, VectorFolderError):
+            note(f"Finished work is kept in {output}: the same command goes on from there.")
+        raise
+    if documents.skipped:
+        note(f"{documents.skipped:,} bad records were skipped.")
+    megabytes = sum(shard.size for shard in folder.manifest.shards) / 1e6
+    conclude(
+        f"{output} is complete: {folder.documents:,} documents, {folder.postings:,} postings, "
+        f"{megabytes:,.1f} MB" + ("" if encoded else "; nothing was left to encode")
+    )
+
+
+def _show(
+    text: str,
+    index: Path | None,
+    query: bool,
+    top: int | None,
+    as_json: bool,
+    *,
+    encoder: str | None,
+    device: str | None,
+    **settings: Any,
+) -> None:
+    from lsr.encoders.term_view import SHOWN, look
+
+    if index is None:
+        view = look(
+            text,
+            encoder or "splade-tiny",
+            query=query,
+            top=top or SHOWN,
+            device=device,
+            **settings,
+        )
+    else:
+        from lsr.retrieval.index import Index
+
+        opened = Index.open(index)
+        if device is not None:
+            opened.use_encoder(None, device=device)
+        view = look(text, opened.encoder, query=query, top=top or SHOWN)
+    if as_json:
+        write_json(
+            {
+                "encoder": view.encoder,
+                "text": text,
+                "query": query,
+                "terms": [
+                    {"word": term.word, "weight": term.weight, "kind": term.kind}
+                    for term in view.terms[:top]
+                ],
+                "terms_in_all": len(view.terms),
+            }
+        )
+        return
+    terms = [replace(term, word=cell(term.word)) for term in view.terms]
+    view = replace(view, encoder=cell(view.encoder), terms=terms)
+    if is_terminal():
+        echo(Styled(view.draw(columns(), lambda bar, kind: styled(bar, fg=_COLOURS[kind]))))
+    else:
+        echo(str(view))

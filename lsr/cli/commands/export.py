@@ -1,0 +1,124 @@
+"""`lsr export`."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lsr.cli.options import Output, writable
+from lsr.data.interchange import FORMATS, is_compressed, load, named
+from lsr.terminal import note
+
+if TYPE_CHECKING:
+    from lsr.data.interchange.base import Source
+
+
+format_option = click.option(
+    "--format",
+    type=click.Choice(list(FORMATS)),
+    help="Of the file; its name can say it, but for .jsonl.",
+)
+
+
+@click.command()
+@click.argument("vectors", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=Output(),
+    callback=writable,
+    metavar="FILE",
+    help="The file to write; one that is there is replaced.",
+)
+@format_option
+@click.option(
+    "--scale",
+    type=float,
+    metavar="S",
+    help="Write weights times S, as integers of at least 1.  [default: ciff 255 / the largest]",
+)
+def export(vectors: Path, output: Path, format: str | None, scale: float | None) -> None:
+    """Write VECTORS, a folder of encoded vectors or an index, for other programs.
+
+    \b
+    jsonvectors   .jsonl  {"id", "contents", "vector": {token: weight}}: Anserini, Pyserini
+    seismic       .jsonl  {"id", "content", "vector": {token: weight}}: pyseismic-lsr
+    pyterrier     .jsonl  {"docno", "text", "toks": {token: weight}}: PyTerrier, PISA, BMP
+    npz           .npz    rows of scipy.sparse.load_npz; FILE.ids and FILE.words beside it
+    csr           .csr    rows of big-ann-benchmarks; FILE.ids and FILE.words beside it
+    ciff          .ciff   an inverted index with 8-bit impacts: PISA, BMP, JASS, …
+
+    \b
+    lsr export nfcorpus -o nfcorpus.ciff
+    lsr export nfcorpus -o nfcorpus.jsonl.gz --format jsonvectors --scale 100
+    lsr export vectors -o vectors.npz
+
+    JSON lines are compressed where the name ends in .gz or .zst. An index gives its weights as
+    it stores them, or as they were given where it has --keep-floats.
+    """
+    if scale is not None and not 0 < scale < math.inf:
+        raise click.UsageError(f"--scale must be above 0, not {scale:g}.")
+    name = format_to_write(output, format)
+    from lsr.progress import Progress
+    from lsr.storage.files import replacing
+
+    if scale is not None and not FORMATS[name].integers:
+        raise click.UsageError(f"{name} holds weights as they are; leave out --scale.")
+    with ExitStack() as closing:
+        source = open_source(vectors, output, closing)
+        file = closing.enter_context(replacing(output))
+        remark = load(name).write(file, output, source, scale, Progress)
+    note(f"{output}: {source.documents:,} documents, {source.postings:,} postings. {remark}")
+
+
+def format_to_write(file: Path, format: str | None) -> str:
+    """The format asked for, or what the name says; a usage error when that is not one."""
+    names = named(file)
+    if format is None and len(names) != 1:
+        raise click.UsageError(
+            f"{file.name} can be {', '.join(names)}; say which with --format."
+            if names
+            else f"The name {file.name} says no format; say which with --format."
+        )
+    chosen = format or names[0]
+    check_name(file, chosen)
+    return chosen
+
+
+def check_name(file: Path, format: str) -> None:
+    """Refuse a file whose name says another format, or is that of a compressed one."""
+    names = named(file)
+    if names and format not in names:
+        raise click.UsageError(
+            f"{file.name} is the name of another format than {format}; rename the file or change "
+            "--format."
+        )
+    if is_compressed(file) and not FORMATS[format].lines:
+        raise click.UsageError(f"{format} files are not compressed; unpack or rename {file.name}.")
+
+
+def open_source(vectors: Path, output: Path, closing: ExitStack) -> Source:
+    """A folder of vectors, or an index, whose documents wait in order beside the output."""
+    from lsr.data.vectors.folder import VectorFolder
+    from lsr.data.vectors.manifest import is_vector_folder
+    from lsr.errors import LsrError
+    from lsr.indexing.read_back import IndexVectors
+    from lsr.progress import Progress
+    from lsr.retrieval.index import Index
+
+    if is_vector_folder(vectors):
+        return VectorFolder.open(vectors)
+    if not (vectors / "manifest.json").is_file():
+        raise LsrError(
+            f"{vectors} is neither a folder of encoded vectors nor an index: it has no "
+            "manifest.json; make one with `lsr encode` or `lsr index`"
+        )
+    scratch = tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.absolute().parent)
+    spool = Path(closing.enter_context(scratch)) / "spool"
+    return IndexVectors(Index.open(vectors), spool, Progress)

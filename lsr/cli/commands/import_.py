@@ -1,0 +1,122 @@
+"""`lsr import`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lsr.cli.commands.export import check_name, format_option
+from lsr.cli.options import Output
+from lsr.data.interchange import detect, load
+from lsr.data.streams import is_pipe
+from lsr.errors import CorpusError, LsrError
+from lsr.terminal import note
+
+if TYPE_CHECKING:
+    from lsr.data.corpus import Chunk
+    from lsr.data.interchange.vocabulary import Given
+
+_MOST_UNUSED = 1 << 16  # terms of a model beyond those of its tokenizer: they pad to round numbers
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=Output(),
+    metavar="VECTORS",
+    help="The folder of encoded vectors to write.",
+)
+@format_option
+@click.option(
+    "--vocabulary",
+    metavar="V",
+    help="The words of the term ids: a file of one token a line, a folder with a tokenizer, or the "
+    "name of a model.",
+)
+@click.option("--force", is_flag=True, help="Replace encoded vectors that are there.")
+def import_(
+    file: Path, output: Path, format: str | None, vocabulary: str | None, force: bool
+) -> None:
+    """Read encoded vectors of other programs from FILE.
+
+    The formats are those of `lsr export`; JSON lines may be compressed (.gz, .zst). With a
+    vocabulary, tokens get the term ids they have there, and tokens in digits are term ids;
+    without one, tokens get ids in the order they appear. In matrices and CIFF, term ids must be
+    within the vocabulary.
+
+    \b
+    lsr import passages.jsonl.gz -o passages --vocabulary naver/splade-v3
+    lsr import base_small.csr -o base_small
+    lsr import index.ciff -o vectors
+    """
+    from lsr.data.vectors.folder import VectorFolder, check_target, write_vectors
+    from lsr.progress import Progress
+
+    check_target(output.absolute(), force)
+    name = _format_to_read(file, format)
+    given = None if vocabulary is None else _vocabulary(vocabulary)
+    reader = load(name).reader(file, given)
+    with Progress("Importing", "documents", fraction=lambda: reader.fraction) as bar:
+
+        def chunks() -> Iterator[Chunk]:
+            chunk = None
+            for chunk in reader:
+                yield chunk
+                bar.advance(len(chunk.ids))
+            if chunk is None:
+                raise CorpusError(f"{file} holds no documents; check that it is the right file")
+
+        write_vectors(output, chunks(), words=reader.words, force=force)
+    written = VectorFolder.open(output)
+    note(f"{output}: {written.documents:,} documents, {written.postings:,} postings")
+
+
+def _format_to_read(file: Path, format: str | None) -> str:
+    if not file.exists():
+        raise LsrError(f"{file} does not exist; check the path")
+    if file.is_dir():
+        raise LsrError(f"{file} is a folder; name a file")
+    if is_pipe(file):
+        raise LsrError(
+            f"{file} can be read once, and an import looks at its beginning first; save it to a "
+            "file"
+        )
+    found = format or detect(file)
+    if found is None:
+        raise click.UsageError(
+            f"Neither the name nor the first record of {file.name} says its format; say it with "
+            "--format."
+        )
+    check_name(file, found)
+    return found
+
+
+def _vocabulary(name: str) -> Given:
+    """The words in a text file, or those of a model's tokenizer."""
+    from lsr.data.interchange.vocabulary import Given, read_words
+
+    if Path(name).is_file():
+        return read_words(Path(name))
+    from lsr.encoders.checkpoints.checkpoint import find, read_json
+    from lsr.encoders.checkpoints.layouts import check_tokenizer, read_layout
+    from lsr.encoders.text.tokens import Tokens, TokenVocabulary
+
+    folder = find(name).folder
+    if (folder / "modules.json").exists():
+        folder = read_layout(folder, None, None).document_folder
+    check_tokenizer(folder)
+    tokens = Tokens(folder, max_length=256)
+    # A model may have more terms than its tokenizer has tokens.
+    size = tokens.size
+    if (folder / "config.json").exists():
+        terms = read_json(folder / "config.json").get("vocab_size")
+        if isinstance(terms, int) and terms < size + _MOST_UNUSED:
+            size = max(size, terms)
+    words = TokenVocabulary(tokens.vocabulary, size)
+    return Given(name, [words[term] for term in range(size)])

@@ -1,0 +1,183 @@
+"""`lsr tune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lsr.cli.hybrid import fusion_option, missing_option, retrievers_option
+from lsr.cli.options import given
+from lsr.errors import CorpusError, IndexExists
+from lsr.terminal import cell, echo, note, write_json
+
+if TYPE_CHECKING:
+    from lsr.eval.dataset import Dataset
+    from lsr.eval.tuning.choose import Chosen
+    from lsr.retrieval.index import Index
+
+
+@click.command()
+@click.argument("corpus", metavar="DATASET")
+@click.option(
+    "--index",
+    "path",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The index to search, with dense vectors.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Where the zips of named datasets are looked up.",
+)
+@click.option("--split", metavar="NAME", help="Which judgments (default: dev, else train).")
+@click.option("--queries", metavar="FILE", help="Queries, where DATASET holds documents alone.")
+@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, where they are not in DATASET.")
+@fusion_option
+@retrievers_option
+@missing_option
+@click.option(
+    "--measure", default="nDCG@10", show_default=True, metavar="NAME", help="What to make large."
+)
+@click.option(
+    "--folds",
+    default=5,
+    show_default=True,
+    type=click.IntRange(2),
+    metavar="N",
+    help="Of the cross-validation.",
+)
+@click.option("--seed", default=0, show_default=True, metavar="N", help="Of cutting the folds.")
+@click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
+@click.option("--dense", metavar="D", help="Where that of its dense vectors is now.")
+@click.option("--device", metavar="D", help="Where models run, such as cpu or cuda:0.")
+@click.option("--force", is_flag=True, help="Replace a learned fusion that is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def tune(
+    context: click.Context,
+    /,
+    corpus: str,
+    path: Path,
+    data: Path | None,
+    split: str | None,
+    queries: str | None,
+    qrels: str | None,
+    encoder: str | None,
+    dense: str | None,
+    device: str | None,
+    force: bool,
+    as_json: bool,
+    **how: Any,
+) -> None:
+    """Choose how to fuse the lists of an index, on the judged queries of DATASET.
+
+    DATASET is what `lsr eval` takes.  Weights are the best of all multiples of .1; "--fusion
+    learned" trains trees instead and leaves them in the index.  Cross-validation says what that
+    is worth on queries that had no part in it, against equal weights.
+
+    \b
+    lsr tune nfcorpus.zip --index nfcorpus
+    lsr tune nfcorpus.zip --index nfcorpus --fusion rrf --retrievers bm25,splade-tiny,minilm
+    lsr tune nfcorpus.zip --index nfcorpus --fusion learned
+    lsr search nfcorpus "does vitamin D prevent falls" --hybrid --fusion learned
+    """
+    from lsr.eval.tuning.choose import choose
+    from lsr.progress import Progress
+    from lsr.retrieval.index import Index
+    from lsr.retrieval.named import LEARNED, learned_file
+
+    index = Index.open(path)
+    learned = how["fusion"] == LEARNED
+    if learned and given(context, "missing"):
+        raise click.UsageError("A learned fusion needs no --missing: it sees what is missing.")
+    if learned and learned_file(index).exists() and not force:
+        raise IndexExists(f"{path} has a learned fusion already; add --force to replace it")
+    if encoder is not None or device is not None:
+        index.use_encoder(encoder, device=device)
+    if dense is not None or device is not None:
+        index.use_dense_encoder(dense, device=device)
+    dataset = _dataset(corpus, data, split, queries, qrels, how["measure"], index)
+    chosen = choose(index, dataset, **how, progress=Progress)
+    if chosen.learned is not None:
+        chosen.learned.save(learned_file(index))
+    if as_json:
+        write_json({"dataset": dataset.name, "split": dataset.split, **chosen.to_json()})
+    else:
+        _print(dataset, path, chosen)
+
+
+def _dataset(
+    source: str,
+    data: Path | None,
+    split: str | None,
+    queries: str | None,
+    qrels: str | None,
+    measure: str,
+    index: Index,
+) -> Dataset:
+    """The dataset with the judgments that are for tuning, and in which the index has documents."""
+    from lsr.eval.dataset import load_dataset, parts_of, split_for_tuning
+    from lsr.eval.experiments.experiment import with_documents
+    from lsr.progress import Progress
+
+    parts = parts_of(source, data, Progress)
+    if len(parts) > 1:
+        raise click.UsageError(
+            f"{source} is {len(parts)} datasets; name one, as {source}.zip/PART."
+        )
+    ((name, place),) = parts.items()
+    if split is None and qrels is None:
+        split = split_for_tuning(place)
+    dataset = load_dataset(place, split, [measure], name=name, queries=queries, qrels=qrels)
+    dataset = with_documents(dataset, index)
+    judged = {document for row in dataset.qrels.values() for document in row}
+    if dataset.counts["judged_documents_missing"] == len(judged):
+        raise CorpusError(
+            f"none of the documents judged in {dataset.judgments} is in {index.path}; give the "
+            "index of this dataset"
+        )
+    for remark in dataset.remarks:
+        note(f"{name}: {remark}.")
+    return dataset
+
+
+def _print(dataset: Dataset, path: Path, chosen: Chosen) -> None:
+    from lsr.eval.report.figures import figure, probability, signed, span
+
+    of = f" of {dataset.split}" if dataset.split else ""
+    echo(
+        f"{cell(dataset.name)}, {len(dataset.queries):,} queries{of}: "
+        f"{cell(', '.join(chosen.retrievers))} by "
+        f"{chosen.fusion}, {chosen.measure}"
+    )
+    test = chosen.comparison
+    what = "learned" if chosen.learned is not None else "chosen"
+    rows = [
+        (f"{chosen.baseline}, equal weights", figure(chosen.equal)),
+        (f"{what} on the other folds", figure(chosen.held_out)),
+        ("difference", f"{signed(test.difference)} {span(test.interval, signed)}"),
+        ("p, by randomization", probability(test.p_randomization)),
+    ]
+    echo()
+    for name, value in rows:
+        echo(f"  {name:<28}  {value}")
+    echo()
+    for number, fold in enumerate(chosen.folds, 1):
+        weights = chosen.named(fold.weights)
+        echo(
+            f"  fold {number:<3} {fold.mean:.4f}  {len(fold.queries):,} queries"
+            f"{f'  {cell(weights)}' if weights else ''}"
+        )
+    echo()
+    weights = f" --weight {cell(str(chosen.named(chosen.weights)))}" if chosen.weights else ""
+    echo(f"On all queries: --hybrid --fusion {chosen.fusion}{weights}")
+    if not chosen.is_better:
+        echo(
+            "Not significantly better than equal weights on queries that had no part in it, so "
+            f"these will do: --hybrid --fusion {chosen.baseline}"
+        )

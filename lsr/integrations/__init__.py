@@ -1,0 +1,1 @@
+"""lsr inside other programs."""

@@ -1,0 +1,1 @@
+"""Open indexes: search, hybrids, feedback, explanations."""

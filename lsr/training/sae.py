@@ -1,0 +1,157 @@
+"""Fitting a sparse autoencoder to a collection: a folder that `lsr.encoders.latent.csr` reads.
+
+All happens in `FOLDER/partial` (`lsr.storage.workspace`):
+
+    FOLDER/partial = lock  shards/N-ORIGIN.parquet …  [new/]
+
+The dense vectors of the documents are sealed a shard at a time, as those of a dense side are
+(`lsr.indexing.dense`), so a run that was stopped goes on with the shard that was open.  Fitting
+takes minutes and starts again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from lsr.arguments import whole
+from lsr.data.collection import Documents, distinct
+from lsr.data.corpus import Document
+from lsr.data.vectors.shards import groups
+from lsr.encoders.dense.encoder import DenseEncoder, load_dense
+from lsr.encoders.latent.csr import COMMIT, sweep, write_folder
+from lsr.encoders.latent.latent_names import LatentNames
+from lsr.encoders.names import kind_of_folder
+from lsr.encoders.rows import stack
+from lsr.errors import EncoderError, IndexExists, LsrError
+from lsr.indexing.dense import encode_shards, read_vectors, shards_in
+from lsr.progress import Progress, Silent
+from lsr.storage.workspace import is_vacant, publish, workplace
+
+SAMPLE = 100_000
+
+_SHARDS = "shards"
+_NEW = "new"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was made: `documents` fitted to, `latents`, and how many no document activates."""
+
+    documents: int
+    latents: int
+    unused: int
+
+
+def fit_sae(
+    path: str | PathLike[str],
+    documents: Documents,
+    dense: str | PathLike[str] | DenseEncoder,
+    *,
+    width: int = 4,
+    active: int = 32,
+    seed: int = 0,
+    sample: int = SAMPLE,
+    threads: int | None = None,
+    force: bool = False,
+    progress: type[Progress] = Silent,
+) -> Fitted:
+    """Fit an autoencoder to the dense vectors of documents, name its latents, write a folder.
+
+    Args:
+        path: the folder to be, an encoder for `lsr.load_encoder`.
+        documents: read three times.
+        dense: a `DenseEncoder`, or a name for `lsr.encoders.dense.encoder.load_dense`.
+        width: latents a dimension of the dense vectors.
+        active: latents of a text.
+        seed: the same one gives the same folder on the same machine.
+        sample: of more documents, every n-th, so that there are at most so many.
+        threads: for the dense model; None is one a processor.
+        force: replace a folder of this kind that is there.
+        progress: how to report; silent by default.
+
+    Raises `CorpusError` for a bad document, `EncoderError` when the dense encoder cannot be loaded
+    or there is nothing to fit to, `IndexExists` when the place is taken, and `LsrError` when the
+    folder cannot be written.
+    """
+    from lsr.encoders.training.autoencoder_fit import fit  # brings torch
+
+    path = Path(path).absolute()
+    if isinstance(documents, Iterator):
+        raise LsrError("documents are read again here; give a list or a corpus, not an iterator")
+    width, active, sample, seed = (
+        whole(name, number, least, error=EncoderError)
+        for name, number, least in (
+            ("width", width, 1),
+            ("active", active, 1),
+            ("sample", sample, 1),
+            ("seed", seed, 0),
+        )
+    )
+    if not isinstance(dense, DenseEncoder):
+        dense = load_dense(dense, threads=threads)
+    with (
+        workplace(
+            path,
+            kept=[_SHARDS],
+            scratch=[_NEW],
+            check=lambda: _check_target(path, force),
+            sweep=lambda: sweep(path),
+        ) as partial,
+        shards_in(partial / _SHARDS) as shards,
+    ):
+        with progress("Checking", "documents") as bar:
+            count = 0
+            for _ in distinct(documents):
+                count += 1
+                bar.advance(1)
+        taken = _Sample(documents, max(1, -(-count // sample)))
+        total = -(-count // taken.every)
+        files = encode_shards(shards, taken, dense, total, progress)
+        vectors = np.concatenate(
+            [
+                np.empty((0, dense.dimensions), np.float32),
+                *(read_vectors(file, dense.dimensions) for file in files),
+            ]
+        )
+        latents = width * dense.dimensions
+        autoencoder = fit(vectors, latents, active, seed=seed, progress=progress)
+        names = LatentNames(latents)
+        done = 0
+        with progress("Naming", "documents", total) as bar:
+            for group in groups(distinct(taken)):
+                own = stack(autoencoder.rows(vectors[done : done + len(group)], unit=True))
+                names.add([document.indexed_text for document in group], own)
+                done += len(group)
+                bar.advance(len(group))
+        write_folder(partial / _NEW, dense, autoencoder, names.names())
+        publish(partial / _NEW, path, COMMIT)
+        shutil.rmtree(shards)
+    return Fitted(total, latents, names.unused)
+
+
+@dataclass
+class _Sample:
+    """Every n-th of documents, which can be read again."""
+
+    documents: Documents
+    every: int
+
+    def __iter__(self) -> Iterator[Document]:
+        for number, document in enumerate(distinct(self.documents)):
+            if number % self.every == 0:
+                yield document
+
+
+def _check_target(path: Path, force: bool) -> None:
+    if is_vacant(path, COMMIT):
+        return
+    if kind_of_folder(str(path)) != "csr":
+        raise IndexExists(f"{path} exists and has no autoencoder; choose another place")
+    if not force:
+        raise IndexExists(f"{path} is there already; add --force (force=True) to replace it")
