@@ -19,6 +19,9 @@ OBSERVE_TEXTS = 256  # encoded at once by `Encoder.observe`, so that progress is
 
 Advance = Callable[[int], object]
 
+# Of a term: whether the text contains it, or an encoder added it.
+MatchKind = Literal["literal", "expansion"]
+
 
 class Vocabulary(Protocol):
     """The words behind term ids 0 to len - 1."""

@@ -17,14 +17,14 @@ import numpy as np
 
 from lsr.arguments import whole
 from lsr.encoders import Encoder, load_encoder
+from lsr.encoders.base import MatchKind
 from lsr.encoders.text.words import reader
 from lsr.errors import EncoderError
-from lsr.retrieval.hits import Kind
 
 SHOWN = 30
 _LONGEST_BAR = 40
 _BESIDE = 12  # columns of a line beside its word and bar
-_KINDS: tuple[Kind, Kind] = ("literal", "expansion")
+_KINDS: tuple[MatchKind, MatchKind] = ("literal", "expansion")
 _COLOURS = {"literal": "#2e9e5b", "expansion": "#d9902f"}  # readable on white and on black
 
 
@@ -39,7 +39,7 @@ class Term:
 
     word: str
     weight: float
-    kind: Kind
+    kind: MatchKind
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ class TermView:
     terms: list[Term]
     top: int = SHOWN
 
-    def share(self, kind: Kind) -> float:
+    def share(self, kind: MatchKind) -> float:
         """The part of the whole weight that terms of a kind have, 0 to 1."""
         if not self.terms:
             return 0.0
         own = sum(term.weight for term in self.terms if term.kind == kind)
         return own / sum(term.weight for term in self.terms)
 
-    def draw(self, columns: int = 80, paint: Callable[[str, Kind], str] | None = None) -> str:
+    def draw(self, columns: int = 80, paint: Callable[[str, MatchKind], str] | None = None) -> str:
         """The bars as text of at most so many columns; `paint` may colour each bar."""
         if not self.terms:
             return f"{self.encoder}: no terms"
@@ -119,12 +119,12 @@ class TermView:
                 parts.append(f'<div style="{whole_row};opacity:.7">{more}</div>')
         return "".join([*parts, "</div>"])
 
-    def _heading(self, kind: Kind) -> str:
+    def _heading(self, kind: MatchKind) -> str:
         count = sum(term.kind == kind for term in self.terms)
         share = f", {self.share(kind):.0%} of the weight" if count else ""
         return f"{kind}: {_count(count)}{share}"
 
-    def _hidden(self, kind: Kind) -> int:
+    def _hidden(self, kind: MatchKind) -> int:
         return sum(term.kind == kind for term in self.terms[self.top :])
 
 

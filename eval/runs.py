@@ -73,7 +73,7 @@ def check_ids_of(path: str | PathLike[str], index: Index) -> None:
 
     if is_json_lines(path):
         return
-    ids = index.ids
+    ids = index.reader.ids
     spaced = pc.index(pc.match_substring_regex(ids, trec.NO_WORD), True).as_py()
     if spaced >= 0:
         check_ids(path, documents=[ids[spaced].as_py()])

@@ -15,42 +15,55 @@ if TYPE_CHECKING:
     from lsr.encoders import load_encoder
     from lsr.encoders.term_view import Term, TermView, look
     from lsr.errors import LsrError
-    from lsr.retrieval.hits import Explanation, Hit, Hits, Share, TermMatch
+    from lsr.fusion.lists import Ranked
+    from lsr.fusion.methods import fuse
+    from lsr.index.reader import StoredDocument
+    from lsr.retrieval.explanation import Contribution, Explanation, TermMatch
+    from lsr.retrieval.hits import Hit, Hits
     from lsr.retrieval.hybrid import Hybrid
-    from lsr.retrieval.index import Index, StoredDocument
+    from lsr.retrieval.index import Index
+    from lsr.retrieval.retrievers import DenseRetriever, SparseRetriever
     from lsr.vectors import SparseVectors
 
 _HOME = {
-    "Explanation": "lsr.retrieval.hits",
+    "Contribution": "lsr.retrieval.explanation",
+    "DenseRetriever": "lsr.retrieval.retrievers",
+    "Explanation": "lsr.retrieval.explanation",
     "Hit": "lsr.retrieval.hits",
     "Hits": "lsr.retrieval.hits",
     "Hybrid": "lsr.retrieval.hybrid",
     "Index": "lsr.retrieval.index",
     "LsrError": "lsr.errors",
-    "Share": "lsr.retrieval.hits",
+    "Ranked": "lsr.fusion.lists",
+    "SparseRetriever": "lsr.retrieval.retrievers",
     "SparseVectors": "lsr.vectors",
-    "StoredDocument": "lsr.retrieval.index",
+    "StoredDocument": "lsr.index.reader",
     "Term": "lsr.encoders.term_view",
-    "TermMatch": "lsr.retrieval.hits",
+    "TermMatch": "lsr.retrieval.explanation",
     "TermView": "lsr.encoders.term_view",
+    "fuse": "lsr.fusion.methods",
     "load_encoder": "lsr.encoders",
     "look": "lsr.encoders.term_view",
 }
 
 __all__ = [
+    "Contribution",
+    "DenseRetriever",
     "Explanation",
     "Hit",
     "Hits",
     "Hybrid",
     "Index",
     "LsrError",
-    "Share",
+    "Ranked",
+    "SparseRetriever",
     "SparseVectors",
     "StoredDocument",
     "Term",
     "TermMatch",
     "TermView",
     "__version__",
+    "fuse",
     "load_encoder",
     "look",
     "open",

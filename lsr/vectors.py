@@ -1,9 +1,10 @@
-"""`SparseVectors`: the one type that encoders and the index share."""
+"""`SparseVectors`: the one type that encoders and the index share; and sums in a fixed order."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from lsr.arguments import whole
 from lsr.errors import RowError, VectorError, first_line
 
 MAX_TERM = 2**32 - 1
+
+Floats = npt.NDArray[np.float64]
 
 
 class SparseVectors:
@@ -222,6 +225,11 @@ class SparseVectors:
         np.cumsum(np.minimum(lengths, count), out=indptr[1:])
         return SparseVectors.trusted(indptr, self.terms[kept], self.weights[kept])
 
+    def where(self, mask: npt.NDArray[np.bool_]) -> SparseVectors:
+        """The entries where the mask, one value an entry, is true."""
+        before = np.concatenate([[0], np.cumsum(mask)])
+        return SparseVectors.trusted(before[self.indptr], self.terms[mask], self.weights[mask])
+
     def take(self, rows: npt.NDArray[np.integer[Any]]) -> SparseVectors:
         """The given rows, in the given order."""
         starts, lengths = self.indptr[rows], self.indptr[rows + 1] - self.indptr[rows]
@@ -294,3 +302,8 @@ def _floats(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float32]:
         raise VectorError(f"{name} must be numbers, not {array.dtype}")
     with np.errstate(over="ignore"):  # infinity is refused with its row
         return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def add_up(summands: Floats) -> Floats:
+    """The sum over the first axis of (m, n), in its order: the sum of floats depends on it."""
+    return reduce(np.add, summands, np.zeros(summands.shape[1]))

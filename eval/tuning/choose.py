@@ -14,12 +14,13 @@ from lsr.eval.measures import parse_measures
 from lsr.eval.results import Scores
 from lsr.eval.statistics import Comparison, compare
 from lsr.eval.tuning.tuning import Fold, Weights, cross_validate, grid, split, tune
+from lsr.fusion import DEFAULT_FUSION, LEARNED, Missing
 from lsr.fusion.learned import LearnedFusion
-from lsr.fusion.methods import DEFAULT_FUSION, Missing, Ranked
+from lsr.fusion.lists import Ranked
 from lsr.progress import Progress, Silent
 from lsr.retrieval.hybrid import Candidates
 from lsr.retrieval.index import Index
-from lsr.retrieval.named import LEARNED, of_index
+from lsr.retrieval.named import build_hybrid
 
 _STEPS = 10
 _BATCH = 64  # queries searched together
@@ -106,7 +107,7 @@ def choose(
 
     Args:
         fusion: a method of `lsr.fusion.methods`, or "learned".
-        retrievers: see `lsr.retrieval.named.of_index`.
+        retrievers: see `lsr.retrieval.named.build_hybrid`.
         missing: see `lsr.fusion.methods.fuse`; a learned fusion sees what is missing itself.
         folds, seed: of the cross-validation.
 
@@ -118,8 +119,11 @@ def choose(
     depth = _DEEPER * parsed.params.get("cutoff", 100)
     folds = whole("folds", folds)
     split(dataset.queries, folds, seed)  # what cannot be cut must not be found after searching
-    names = of_index(index, baseline, retrievers=retrievers).names
-    ids = [index.id_of(number) for number in index.numbers(np.arange(len(index))).tolist()]
+    names = build_hybrid(index, baseline, retrievers=retrievers).names
+    ids = [
+        index.reader.id_of(number)
+        for number in index.reader.docids_of(np.arange(len(index))).tolist()
+    ]
     lists = _search(index, dataset, retrievers, ids, progress)
     qrels = {query: dataset.qrels[query] for query in dataset.queries}
     steps = 1 if fusion == LEARNED else _STEPS
@@ -183,7 +187,7 @@ def _search(
     index: Index, dataset: Dataset, retrievers: str, ids: Sequence[str], progress: type[Progress]
 ) -> dict[str, Candidates]:
     """What would be fused for each query, without its own document where that is left out."""
-    hybrid = of_index(index, "none", retrievers=retrievers)
+    hybrid = build_hybrid(index, "none", retrievers=retrievers)
     queries = list(dataset.queries)
     found: dict[str, Candidates] = {}
     with progress("Searching", "queries", len(queries)) as bar:
@@ -196,9 +200,9 @@ def _search(
         places = {id: place for place, id in enumerate(ids)}
         for query, (lists, minima) in found.items():
             own = places.get(query, -1)
-            others = [ranked.places != own for ranked in lists]
+            others = [ranked.positions != own for ranked in lists]
             kept = [
-                Ranked(ranked.places[other], ranked.scores[other])
+                Ranked(ranked.positions[other], ranked.scores[other])
                 for ranked, other in zip(lists, others, strict=True)
             ]
             found[query] = Candidates(kept, minima)

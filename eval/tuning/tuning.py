@@ -17,7 +17,9 @@ from lsr.arguments import whole
 from lsr.errors import QueryError
 from lsr.eval.measures import parse_measures, scores
 from lsr.eval.results import Qrels
-from lsr.fusion.methods import Fused, Method, Missing, Ranked, fuse
+from lsr.fusion import Method, Missing
+from lsr.fusion.lists import Fused, Ranked
+from lsr.fusion.methods import fuse
 from lsr.retrieval.hybrid import Candidates
 
 Lists = Mapping[str, Candidates]  # of each query by its id
@@ -208,7 +210,7 @@ def _values(
         found = fused(query)
         run[query] = {
             ids[place]: score
-            for place, score in zip(found.places.tolist(), found.scores.tolist(), strict=True)
+            for place, score in zip(found.positions.tolist(), found.scores.tolist(), strict=True)
         }
     judged = {query: qrels[query] for query in queries}
     (values,) = scores(judged, run, [measure]).per_query.values()

@@ -25,17 +25,16 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lsr.arguments import whole
 from lsr.errors import IndexCorrupt, QueryError
 from lsr.index import _kernels
 from lsr.index.format import Manifest
 from lsr.index.postings.quantizer import IntegerQueries
+from lsr.index.search.options import SearchOptions
 from lsr.index.segments.reader import Segment
 from lsr.storage.arrow import Columns
 from lsr.vectors import SparseVectors
 
-KERNEL_METHODS = {"auto": 0, "scan": 1, "pruned": 2}
-METHODS = (*KERNEL_METHODS, "reference")
+_KERNEL_METHODS = {"auto": 0, "scan": 1, "pruned": 2}
 ISA_VARIABLE = "LSR_ISA"
 ISAS = tuple(_kernels.available_isas())  # worst first
 MOST_DOCUMENTS = 2**32 - 1
@@ -49,13 +48,13 @@ class Found(NamedTuple):
     """The hits of one query, best first.
 
     Attributes:
-        documents: uint32, numbers in the index.
+        docids: uint32.
         integers: uint32, integer scores; times `step` they are the scores.
         scores: float64.
         step: a power of two (see `lsr.index.postings.quantizer`).
     """
 
-    documents: npt.NDArray[np.uint32]
+    docids: npt.NDArray[np.uint32]
     integers: npt.NDArray[np.uint32]
     scores: npt.NDArray[np.float64]
     step: float
@@ -111,32 +110,18 @@ class Searcher:
             for number, count in enumerate(segment.entry.windows)
         ]
 
-    def search(
-        self,
-        queries: SparseVectors,
-        k: int,
-        *,
-        method: str = "auto",
-        exact_floats: bool = False,
-        threads: int = 1,
-    ) -> list[Found]:
-        """The k best documents of each query.
+    def search(self, queries: SparseVectors, options: SearchOptions) -> list[Found]:
+        """The best documents of each query.
 
-        Args:
-            exact_floats: rank by the float64 inner product of the weights as given, summed
-                over ascending terms; needs an index that keeps its floats.
-            threads: queries are spread over so many.
-
-        Raises `QueryError` for parameters out of range.
+        Raises `QueryError` for `exact_floats` without the weights as given.
         """
-        k, threads = whole("k", k), whole("threads", threads)
-        if method not in METHODS:
-            raise QueryError(f"there is no search method {method!r}; use {', '.join(METHODS)}")
-        if exact_floats and not self._has_floats:
+        threads = options.threads
+        if options.exact_floats and not self._has_floats:
             raise QueryError(
                 "exact float scores need the weights as given: build the index with --keep-floats"
             )
-        engine = self._engine(method, min(k, max(1, self.positions.size)), exact_floats)
+        k = min(options.k, max(1, self.positions.size))
+        engine = self._engine(options.method, k, options.exact_floats)
         if threads == 1 or len(queries) < 2:
             return self._found(engine, queries)
         # More shares than threads, so that a share of slow queries does not hold up the end.
@@ -193,7 +178,7 @@ class Searcher:
             return lambda queries: reference.search(
                 queries, self.quantize(queries), k, exact_floats
             )
-        code, isa = KERNEL_METHODS[method], instruction_set()
+        code, isa = _KERNEL_METHODS[method], instruction_set()
         return lambda queries: self._postings.search(
             queries.indptr, queries.terms, queries.weights, k, code, isa, exact_floats
         )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lsr.terminal import Styled, cell, echo, note
 
 if TYPE_CHECKING:
-    from lsr.retrieval.hits import Explanation, Hit, Hits
+    from lsr.retrieval.explanation import Explanation
+    from lsr.retrieval.hits import Hit, Hits
 
 _SNIPPET = 240
 _NARROW = 60  # columns of a terminal on which columns of a table stand close
@@ -20,20 +21,21 @@ _LONGEST_BAR, _SHORTEST_BAR = 20, 4  # columns, of the longest bar of a table
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A line of an explanation: `numbers` may be left out, `last` not; `share` is a bar's, to 1."""
+    """A line of an explanation; a narrow table drops `numbers`, never `last`.  `fill` is the length
+    of its bar, up to 1."""
 
     name: str
     last: str
     kind: str = ""
     numbers: tuple[str, str] = ("", "")
-    share: float = 0.0
+    fill: float = 0.0
     colour: str = ""
     style: str = ""
 
 
 def as_json(hit: Hit, explain: bool) -> dict[str, Any]:
     """A hit as JSON values."""
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "id": hit.id,
         "score": hit.score,
         "title": hit.title,
@@ -41,20 +43,20 @@ def as_json(hit: Hit, explain: bool) -> dict[str, Any]:
     }
     if explain:
         why = hit.explain()
-        if why.shares:
-            found["shares"] = [
+        if why.contributions:
+            values["contributions"] = [
                 {
-                    "retriever": share.retriever,
-                    "share": share.share,
-                    "rank": share.rank,
-                    "score": share.score,
-                    **(_terms_as_json(share.terms) if share.terms is not None else {}),
+                    "retriever": part.retriever,
+                    "value": part.value,
+                    "rank": part.rank,
+                    "score": part.score,
+                    **(_terms_as_json(part.terms) if part.terms is not None else {}),
                 }
-                for share in why.shares
+                for part in why.contributions
             ]
         else:
-            found |= _terms_as_json(why)
-    return found
+            values |= _terms_as_json(why)
+    return values
 
 
 def _terms_as_json(why: Explanation) -> dict[str, Any]:
@@ -101,7 +103,7 @@ def _letter(text: str, place: int) -> int:
 
 
 def _words(explanation: Explanation) -> list[str]:
-    """Words to show a text around; pieces of words stand in too many places."""
+    """Words for the snippet; single letters occur too often, and are used only without others."""
     words = [w for w in explanation.literal_words() if len(w) > 2 or not w.isascii()]
     return [word for word in words if len(word) > 1] or words
 
@@ -115,13 +117,13 @@ def _readable(why: Explanation) -> Explanation:
             replace(match, term=cell(match.term), part=match.part and cell(match.part))
             for match in why.terms
         ],
-        shares=[
+        contributions=[
             replace(
-                share,
-                retriever=cell(share.retriever),
-                terms=None if share.terms is None else _readable(share.terms),
+                part,
+                retriever=cell(part.retriever),
+                terms=None if part.terms is None else _readable(part.terms),
             )
-            for share in why.shares
+            for part in why.contributions
         ],
     )
 
@@ -187,34 +189,34 @@ def print_table(hits: Hits, explain: bool, nothing: str = "") -> None:
 
 
 def _why(why: Explanation, room: int) -> list[Any]:
-    """The tables behind a score: the retrievers' shares, if any, and the terms of each."""
-    if not why.shares:
+    """The tables behind a score: retrievers' contributions, if any, and the terms of each."""
+    if not why.contributions:
         return [_bars(why, "term", room)] if why.terms else []
     tables = [
-        _bars(share.terms, share.retriever, room)
-        for share in why.shares
-        if share.terms is not None and share.terms.terms
+        _bars(part.terms, part.retriever, room)
+        for part in why.contributions
+        if part.terms is not None and part.terms.terms
     ]
-    return [_shares(why, room), *tables]
+    return [_contributions(why, room), *tables]
 
 
-def _shares(why: Explanation, room: int) -> Any:
-    most = max(abs(share.share) for share in why.shares)
+def _contributions(why: Explanation, room: int) -> Any:
+    most = max(abs(part.value) for part in why.contributions)
     rows = [
         _Row(
-            share.retriever,
-            f"{share.share:.4f}",
+            part.retriever,
+            f"{part.value:.4f}",
             numbers=(
-                "" if share.rank is None else f"{share.rank:,}",
-                "" if share.score is None else f"{share.score:.3f}",
+                "" if part.rank is None else f"{part.rank:,}",
+                "" if part.score is None else f"{part.score:.3f}",
             ),
-            share=share.share / most if most else 0,
+            fill=part.value / most if most else 0,
             colour="cyan",
         )
-        for share in why.shares
+        for part in why.contributions
     ]
     rows.append(_Row("sum", f"{why.score:.4f}", style="dim"))
-    return _table(("retriever", "", "rank", "score", "share"), rows, room)
+    return _table(("retriever", "", "rank", "score", "contribution"), rows, room)
 
 
 def _bars(why: Explanation, title: str, room: int) -> Any:
@@ -273,7 +275,7 @@ def _table(heads: tuple[str, str, str, str, str], rows: Sequence[_Row], room: in
     for row, line in zip(rows, lines[1:], strict=True):
         bold = "bold" if row.style else ""
         cells = [line[place] for place in kept[1:-1]]
-        bar = "█" * max(round(longest * row.share), int(row.share > 0))
+        bar = "█" * max(round(longest * row.fill), int(row.fill > 0))
         table.add_row(
             Text(row.name, row.style),  # a term may look like markup: [unused-7]
             *cells,

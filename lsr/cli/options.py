@@ -54,13 +54,19 @@ class Output(click.Path):
 
 
 weights_option = click.option(
-    "--weights", metavar="P=W,…", help="The say of each part, as in bm25=.6,splade-tiny=.4."
+    "--weights", metavar="P=W,…", help="Weight of each part, e.g. bm25=.6,splade-tiny=.4."
 )
 
 
-def encoder_options(function: F) -> F:
-    """How texts become vectors."""
-    return encoder_option()(encoding_options(function))
+def add_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """A decorator that adds options to a command, in this order."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 def encoder_option(multiple: bool = False) -> Callable[[F], F]:
@@ -76,58 +82,49 @@ def encoder_option(multiple: bool = False) -> Callable[[F], F]:
     )
 
 
-def encoding_options(function: F) -> F:
-    """What an encoder is told."""
-    for option in reversed(
-        [
-            weights_option,
-            click.option(
-                "--max-length",
-                type=click.IntRange(1),
-                metavar="N",
-                default=256,
-                show_default=True,
-                help="Tokens read of a text.",
-            ),
-            click.option(
-                "--document-terms",
-                type=click.IntRange(1),
-                metavar="N",
-                help="Keep a document's N strongest.",
-            ),
-            click.option(
-                "--query-terms",
-                type=click.IntRange(1),
-                metavar="N",
-                help="Keep a query's N strongest.",
-            ),
-            click.option(
-                "--prune-ratio",
-                type=click.FloatRange(0, 1, max_open=True),
-                metavar="R",
-                help="Drop a document's weights up to R of its largest.",
-            ),
-            click.option(
-                "--device", metavar="D", help="Where a model runs, such as cpu or cuda:0."
-            ),
-            click.option(
-                "--batch-size",
-                type=click.IntRange(1),
-                metavar="N",
-                help="Texts a model sees at once.",
-            ),
-        ]
-    ):
-        function = option(function)
-    return function
+encoding_options = add_options(
+    weights_option,
+    click.option(
+        "--max-length",
+        type=click.IntRange(1),
+        metavar="N",
+        default=256,
+        show_default=True,
+        help="Tokens read of a text.",
+    ),
+    click.option(
+        "--document-terms",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Keep the N strongest terms of a document.",
+    ),
+    click.option(
+        "--query-terms",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Keep the N strongest terms of a query.",
+    ),
+    click.option(
+        "--prune-ratio",
+        type=click.FloatRange(0, 1, max_open=True),
+        metavar="R",
+        help="Drop weights up to R times a document's largest.",
+    ),
+    click.option("--device", metavar="D", help="Where a model runs, such as cpu or cuda:0."),
+    click.option(
+        "--batch-size", type=click.IntRange(1), metavar="N", help="Texts per batch of a model."
+    ),
+)
 
+
+encoder_options = add_options(encoder_option(), encoding_options)
 
 precision_option = click.option(
     "--precision",
     type=click.Choice(["fp32", "bf16", "int8"]),
     default="fp32",
     show_default=True,
-    help="Of a model's arithmetic.",
+    help="Arithmetic of a model.",
 )
 
 on_error_option = click.option(
@@ -135,7 +132,7 @@ on_error_option = click.option(
     type=click.Choice(["stop", "skip"]),
     default="stop",
     show_default=True,
-    help="What to do with a bad record.",
+    help="Stop at a bad record, or skip it.",
 )
 
 

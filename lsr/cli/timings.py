@@ -9,22 +9,22 @@ from pathlib import Path
 from lsr.terminal import note
 
 
-class Laps:
+class Timings:
     """The wall time between steps, the first counted from the start of the process."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
-        self._laps = [("starting Python", _process_age())]
+        self._steps = [("starting Python", _process_age())]
 
     def done(self, step: str) -> None:
         """Note the end of a step."""
         now = time.monotonic()
-        self._laps.append((step, now - self._last))
+        self._steps.append((step, now - self._last))
         self._last = now
 
     def show(self) -> None:
         """Print the steps on standard error."""
-        for step, seconds in [*self._laps, ("in all", sum(lap for _, lap in self._laps))]:
+        for step, seconds in [*self._steps, ("in all", sum(seconds for _, seconds in self._steps))]:
             note(f"{1e3 * seconds:8.1f} ms  {step}")
 
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from lsr.arguments import whole
 from lsr.errors import FusionError, first_line
-from lsr.fusion.methods import Fused, Places, Ranked, best_first, union
+from lsr.fusion.lists import Fused, Positions, Ranked, best_first, union
 from lsr.storage.files import read_file, seal_holds, sealed_json, write_atomically
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class LearnedFusion:
         trees: int = 100,
         leaves: int = 15,
     ) -> LearnedFusion:
-        """Learn from judged queries: the lists of each, and its grades by place, from 0.
+        """Learn from judged queries: the lists of each, and its grades by position, from 0.
 
         Documents without a grade count as 0.  The same examples give the same model.
 
@@ -66,11 +66,11 @@ class LearnedFusion:
         lightgbm = _lightgbm()
         matrices, labels, sizes = [], [], []
         for lists, grades in examples:
-            places, matrix = features(lists, len(retrievers))
-            if places.size:
+            positions, matrix = features(lists, len(retrievers))
+            if positions.size:
                 matrices.append(matrix)
-                labels += [max(0, grades.get(place, 0)) for place in places.tolist()]
-                sizes.append(places.size)
+                labels += [max(0, grades.get(position, 0)) for position in positions.tolist()]
+                sizes.append(positions.size)
         if not any(labels):
             raise FusionError(
                 "a fusion cannot be learned: none of the judged queries found a relevant document"
@@ -95,28 +95,28 @@ class LearnedFusion:
         return cls(tuple(retrievers), booster.model_to_string())
 
     def rank(self, lists: Sequence[Ranked], k: int) -> Ranked:
-        """The k best documents, equal scores by ascending place; quicker than `fuse`.
+        """The k best documents, equal scores by ascending position; quicker than `fuse`.
 
         Raises `FusionError` for another number of lists than it was trained for.
         """
-        places, matrix = features(lists, len(self.retrievers))
-        if not places.size:
-            return Ranked(places, np.empty(0))
+        positions, matrix = features(lists, len(self.retrievers))
+        if not positions.size:
+            return Ranked(positions, np.empty(0))
         predicted = self._predict(matrix)
         best = best_first(predicted, whole("k", k))
-        return Ranked(places[best], predicted[best] - self._base)
+        return Ranked(positions[best], predicted[best] - self._base)
 
     def fuse(self, lists: Sequence[Ranked], k: int) -> Fused:
-        """As `rank`, with each list's share.
+        """As `rank`, with each list's contribution.
 
-        A share is the sum of the Shapley values (S. Lundberg and S.-I. Lee, 2017) of a retriever's
-        features.  They add up to the score within 10⁻⁹ of the largest.
+        A contribution is the sum of the Shapley values (S. Lundberg and S.-I. Lee, 2017) of a
+        retriever's features.  They add up to the score within 10⁻⁹ of the largest.
         """
         ranked = self.rank(lists, k)
-        places, matrix = features(lists, len(self.retrievers))
-        if not places.size:
+        positions, matrix = features(lists, len(self.retrievers))
+        if not positions.size:
             return Fused(*ranked, np.zeros((len(lists), 0)))
-        rows = matrix[np.searchsorted(places, ranked.places)]
+        rows = matrix[np.searchsorted(positions, ranked.positions)]
         values = self._predict(rows, pred_contrib=True)[:, :-1]
         by_list = values.reshape(len(rows), len(self.retrievers), len(FEATURES)).sum(axis=2)
         return Fused(*ranked, np.ascontiguousarray(by_list.T))
@@ -182,11 +182,11 @@ class LearnedFusion:
         return np.asarray(self._booster.predict(matrix, num_threads=1, **options), np.float64)
 
 
-def features(lists: Sequence[Ranked], retrievers: int) -> tuple[Places, Matrix]:
-    """The documents of some lists, by ascending place, and their features.
+def features(lists: Sequence[Ranked], retrievers: int) -> tuple[Positions, Matrix]:
+    """The documents of some lists, by ascending position, and their features.
 
     Returns:
-        places, and float64 of shape (documents, 4 x lists): score, present, max, min of each.
+        positions, and float64 of shape (documents, 4 x lists): score, present, max, min of each.
 
     Raises `FusionError` when there are not as many lists as retrievers.
     """
@@ -195,16 +195,16 @@ def features(lists: Sequence[Ranked], retrievers: int) -> tuple[Places, Matrix]:
             f"the fusion was learned for {retrievers} retrievers and there are {len(lists)} lists; "
             "give one each, in the same order"
         )
-    places, columns = union(lists)
-    matrix = np.zeros((places.size, len(FEATURES) * len(lists)))
-    for number, (ranked, own) in enumerate(zip(lists, columns, strict=True)):
-        if own.size:
+    positions, columns = union(lists)
+    matrix = np.zeros((positions.size, len(FEATURES) * len(lists)))
+    for number, (ranked, column) in enumerate(zip(lists, columns, strict=True)):
+        if column.size:
             start = number * len(FEATURES)
-            matrix[own, start] = ranked.scores
-            matrix[own, start + 1] = 1
+            matrix[column, start] = ranked.scores
+            matrix[column, start + 1] = 1
             matrix[:, start + 2] = ranked.scores[0]
             matrix[:, start + 3] = ranked.scores[-1]
-    return places, matrix
+    return positions, matrix
 
 
 def check_model(model: str, count: int) -> None:

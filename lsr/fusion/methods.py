@@ -1,83 +1,80 @@
-"""Several retrievers' lists for one query, fused into one.
+"""Fusion by a sum: a document's fused score is the sum of its *contributions*, one a list.
 
-A document's fused score is the sum of its *shares*, one a list: the list's weight times
-
-- rrf: 1 / (60 + rank), ranks from 1.  G. V. Cormack, C. L. A. Clarke and S. Büttcher, "Reciprocal
-  rank fusion outperforms Condorcet and individual rank learning methods" (SIGIR 2009).
-- minmax: (score - lowest) / (highest - lowest), of the list's scores for this query.
-- zscore: (score - mean) / standard deviation, of the same.  The deviation is the population's.
-- tmm: (score - minimum) / (highest - minimum) with the least score the retriever can give: 0 for
-  sparse vectors, -1 for cosines.  S. Bruch, S. Gai and A. Ingber, "An analysis of fusion functions
-  for hybrid retrieval" (TOIS 2023).
-- none: the score.
-
-Where these divide by zero, in a list of equal scores (for tmm: with nothing above the minimum),
-every share is 0, as in the library ranx.  Others say 1 or 1/2; but such a list prefers no document,
-and min-max calls 0 what is as good as the list's last.  Only rrf lets a list of one hit speak.
+A contribution is the list's weight times the value that one of the functions below gives.  Where
+these divide by zero, in a list of equal scores (for tmm: with nothing above the minimum), every
+value is 0, as in the library ranx.  Others give 1 or 1/2; but such a list prefers no document, and
+min-max gives 0 to a document as good as the list's last.  With a single hit, every method but rrf
+and none gives it 0.
 
 A document that a list lacks has from it
 
-- missing="zero": the share 0, as in ranx.  Under minmax that is the worst the list can say; under
-  zscore it is the mean, better than half of what the list did find; under tmm and none it is right
-  for sparse vectors, where what is not found scores 0.
-- missing="lowest": the share of the list's last document, as in Pyserini's hybrid search: all that
-  is known of it is that it cannot have scored more.  Too kind where the list was not cut.
+- missing="zero": the contribution 0, as in ranx.  Under minmax that is the list's lowest value;
+  under zscore it is the mean, better than half of the documents in the list; under tmm and none it
+  is right for sparse vectors, where documents that are not hits score 0.
+- missing="lowest": the contribution of the list's last document, as in Pyserini's hybrid search:
+  the document cannot have scored more.  Too kind where the list was not cut.
 
-Under rrf both mean nothing: it has no score to fall back to.  An empty list gives 0 to all.
+Under rrf both are 0: it has no score to fall back to.  An empty list gives 0 to all.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from functools import reduce
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from lsr.arguments import listed, real, whole
 from lsr.errors import QueryError
+from lsr.fusion import METHODS, MISSING, Method, Missing
+from lsr.fusion.lists import NOTHING, Fused, Ranked, best_first, check_list, union
+from lsr.vectors import Floats, add_up
 
-Method = Literal["rrf", "minmax", "zscore", "tmm", "none"]
-Missing = Literal["zero", "lowest"]
-METHODS: tuple[Method, ...] = get_args(Method)
-MISSING: tuple[Missing, ...] = get_args(Missing)
-DEFAULT_FUSION: Method = "minmax"
 RRF_CONSTANT = 60
 
-Floats = npt.NDArray[np.float64]
-Places = npt.NDArray[np.int64]
 
+def rrf(scores: Floats, minimum: float) -> Floats:
+    """1 / (60 + rank), ranks from 1.
 
-class Ranked(NamedTuple):
-    """One retriever's documents for a query, best first, equal scores by ascending place.
-
-    Attributes:
-        places: int64, positions in the collection as given, each once.
-        scores: float64, finite.
+    G. V. Cormack, C. L. A. Clarke and S. Büttcher, "Reciprocal rank fusion outperforms Condorcet
+    and individual rank learning methods" (SIGIR 2009).
     """
-
-    places: Places
-    scores: Floats
+    return 1 / (RRF_CONSTANT + np.arange(1.0, scores.size + 1))
 
 
-class Fused(NamedTuple):
-    """The fused list: best first, equal scores by ascending place.
+def minmax(scores: Floats, minimum: float) -> Floats:
+    """(score - lowest) / (highest - lowest), of the list's scores for this query."""
+    return _scaled(scores, scores[-1], scores[0] - scores[-1])
 
-    Attributes:
-        places: int64, shape (hits,).
-        scores: float64, shape (hits,).
-        shares: float64, shape (lists, hits): what each list gave.  Added up in the order of the
-            lists they are the scores to the last bit.
+
+def zscore(scores: Floats, minimum: float) -> Floats:
+    """(score - mean) / standard deviation, of the list as a population."""
+    # The mean of equal scores may differ from them by a rounding, which is no deviation.
+    spread = 0.0 if scores[0] == scores[-1] else scores.std()
+    return _scaled(scores, scores.mean(), spread)
+
+
+def tmm(scores: Floats, minimum: float) -> Floats:
+    """(score - minimum) / (highest - minimum), with the least score the retriever can give.
+
+    That is 0 for sparse vectors, -1 for cosines.  S. Bruch, S. Gai and A. Ingber, "An analysis of
+    fusion functions for hybrid retrieval" (TOIS 2023).
     """
-
-    places: Places
-    scores: Floats
-    shares: Floats
+    return _scaled(scores, minimum, scores[0] - minimum)
 
 
-NOTHING = Ranked(np.empty(0, np.int64), np.empty(0))
+def unchanged(scores: Floats, minimum: float) -> Floats:
+    """The score."""
+    return scores
+
+
+# Name -> the values of a list's scores, best first, given the least score possible.
+_VALUES: dict[Method, Callable[[Floats, float], Floats]] = {
+    "minmax": minmax,
+    "rrf": rrf,
+    "zscore": zscore,
+    "tmm": tmm,
+    "none": unchanged,
+}
 
 
 def fuse(
@@ -93,9 +90,9 @@ def fuse(
 
     Args:
         weights: of each list, at least 0.  None: 1 each under rrf, as it was published, and else
-            1 / lists each, so that a sum of numbers up to 1 is one.  A list of weight 0 has no
-            say: what it alone has is no candidate, so weights 1 and 0 give the first list.
-        missing: what a document that a list lacks has from it.
+            1 / lists each, so that a sum of numbers up to 1 is one.  A list of weight 0 is
+            ignored: its documents are no candidates, so weights 1 and 0 give the first list.
+        missing: the contribution to a document that a list lacks.
         minima: for tmm, the least score that each retriever can give.
 
     Raises `QueryError` for parameters out of range and lists that break the rules of `Ranked`.
@@ -107,117 +104,40 @@ def fuse(
         raise QueryError(
             f"documents missing from a list count {' or '.join(MISSING)}, not {missing!r}"
         )
-    each = check_weights(weights, len(lists), method)
+    list_weights = check_weights(weights, len(lists), method)
     if method == "tmm" and (minima is None or len(minima) != len(lists)):
         raise QueryError("tmm needs the least possible score of each list; give minima")
     for number, ranked in enumerate(lists):
-        _check(number, ranked)
-    used = [ranked if weight else NOTHING for ranked, weight in zip(lists, each, strict=True)]
-    places, columns = union(used)
-    shares = np.zeros((len(lists), places.size))
-    for number, (ranked, own) in enumerate(zip(used, columns, strict=True)):
-        if not own.size:
+        check_list(number, ranked)
+    used = [
+        ranked if weight else NOTHING for ranked, weight in zip(lists, list_weights, strict=True)
+    ]
+    positions, columns = union(used)
+    contributions = np.zeros((len(lists), positions.size))
+    for number, (ranked, column) in enumerate(zip(used, columns, strict=True)):
+        if not column.size:
             continue
-        values = each[number] * _values(ranked.scores, method, minima[number] if minima else 0.0)
+        values = _VALUES[method](ranked.scores, minima[number] if minima else 0.0)
+        values = list_weights[number] * values
         if missing == "lowest" and method != "rrf":
-            shares[number] = values[-1]
-        shares[number, own] = values
-    scores = add_up(shares)
+            contributions[number] = values[-1]
+        contributions[number, column] = values
+    scores = add_up(contributions)
     best = best_first(scores, k)
-    return Fused(places[best], scores[best], shares[:, best])
+    return Fused(positions[best], scores[best], contributions[:, best])
 
 
 def check_weights(weights: Iterable[float] | None, lists: int, method: Method) -> list[float]:
     """One weight a list; raises `QueryError` for another number of them or impossible ones."""
     if weights is None:
         return [1.0 if method == "rrf" else 1 / max(lists, 1)] * lists
-    each = [real("a weight", weight) for weight in listed("weights", weights)]
-    if len(each) != lists:
-        raise QueryError(f"there are {len(each)} weights for {lists} lists; give one each")
-    if lists and not any(each):
-        raise QueryError("all weights are 0, so nothing would be found; give one above 0")
-    return each
+    checked = [real("a weight", weight) for weight in listed("weights", weights)]
+    if len(checked) != lists:
+        raise QueryError(f"there are {len(checked)} weights for {lists} lists; give one each")
+    if lists and not any(checked):
+        raise QueryError("all weights are 0, so there would be no hits; give one above 0")
+    return checked
 
 
-def union(lists: Sequence[Ranked]) -> tuple[Places, list[npt.NDArray[np.intp]]]:
-    """All places of the lists, ascending, and where in them each list's stand.
-
-    Raises `QueryError` when a list has a place twice.
-    """
-    every = np.concatenate([NOTHING.places, *(ranked.places for ranked in lists)])
-    # Place and entry in one number: sorting numbers is several times as fast as argsort.
-    bits = every.size.bit_length()
-    most = (1 << (62 - bits)) - 1
-    if every.view(np.uint64).max(initial=0) > most:  # a negative number is beyond it, too
-        raise QueryError(f"places must lie between 0 and {most}")
-    keys = np.sort(every << bits | np.arange(every.size))
-    places = keys >> bits
-    first = np.ones(every.size, np.bool_)
-    np.not_equal(places[1:], places[:-1], out=first[1:])
-    column = np.empty(every.size, np.intp)
-    column[keys & ((1 << bits) - 1)] = np.cumsum(first) - 1
-    places = places[first]
-    columns, start = [], 0
-    for number, ranked in enumerate(lists):
-        own = column[start : start + ranked.places.size]
-        start += own.size
-        times = np.bincount(own, minlength=1)
-        if times.max() > 1:
-            raise QueryError(
-                f"list {number} has the document at {places[times.argmax()]} twice; give it once"
-            )
-        columns.append(own)
-    return places, columns
-
-
-def add_up(shares: Floats) -> Floats:
-    """The sum of shares, shape (lists, n), in the order of the lists: float addition has one."""
-    return reduce(np.add, shares, np.zeros(shares.shape[1]))
-
-
-def best_first(scores: Floats, k: int) -> npt.NDArray[np.intp]:
-    """Where the k highest scores stand, highest first, equal ones in the order they stand in."""
-    if k < scores.size:  # most of the lists is not wanted, and need not be sorted
-        least = np.partition(scores, scores.size - k)[scores.size - k]
-        kept = np.flatnonzero(scores >= least)
-        best: npt.NDArray[np.intp] = kept[best_first(scores[kept], kept.size)][:k]
-        return best
-    order = np.argsort(-scores)  # fast, but equal scores come in any order
-    descending = scores[order]
-    group = np.zeros(scores.size, np.int64)
-    np.cumsum(descending[1:] != descending[:-1], out=group[1:])
-    bits = scores.size.bit_length()
-    return np.sort(group << bits | order) & ((1 << bits) - 1)
-
-
-def _values(scores: Floats, method: Method, minimum: float) -> Floats:
-    """What a list's documents get before its weight."""
-    if method == "rrf":
-        return 1 / (RRF_CONSTANT + np.arange(1.0, scores.size + 1))
-    if method == "none":
-        return scores
-    if method == "zscore":
-        centre, spread = scores.mean(), scores.std()
-        # The mean of equal numbers may miss them by a rounding, which is no deviation.
-        equal = scores[0] == scores[-1]
-    else:
-        centre = minimum if method == "tmm" else scores[-1]
-        spread = scores[0] - centre
-        equal = False
-    return np.zeros(scores.size) if equal or spread <= 0 else (scores - centre) / spread
-
-
-def _check(number: int, ranked: Ranked) -> None:
-    places, scores = ranked
-    if places.shape != scores.shape or places.ndim != 1:
-        raise QueryError(
-            f"list {number} has places of shape {places.shape} and scores of shape "
-            f"{scores.shape}; give one score a place"
-        )
-    # Numbers that never ascend, between finite ends, are finite; a NaN is not >= anything.
-    if scores.size and not (
-        math.isfinite(scores[0])
-        and math.isfinite(scores[-1])
-        and bool((scores[:-1] >= scores[1:]).all())
-    ):
-        raise QueryError(f"the scores of list {number} are not finite or not best first; sort them")
+def _scaled(scores: Floats, origin: float, spread: float) -> Floats:
+    return (scores - origin) / spread if spread > 0 else np.zeros(scores.size)

@@ -12,9 +12,9 @@ from lsr.data.vectors.spool import Spool
 from lsr.errors import IndexCorrupt, VectorError
 from lsr.index.format import STORED_BATCH
 from lsr.index.postings.decoding import decode
+from lsr.index.reader import IndexReader
 from lsr.index.segments.reader import Segment
 from lsr.progress import Progress
-from lsr.retrieval.index import Index
 from lsr.storage.arrow import SortedStrings
 from lsr.vectors import SparseVectors
 
@@ -39,10 +39,9 @@ class IndexVectors:
     Raises `IndexCorrupt` when the index cannot be read.
     """
 
-    def __init__(self, index: Index, scratch: Path, progress: type[Progress]) -> None:
+    def __init__(self, index: IndexReader, scratch: Path, progress: type[Progress]) -> None:
         self.documents, self.postings = index.manifest.documents, index.manifest.postings
-        words = index.vocabulary
-        self.words: SortedStrings | None = words[0] if words is not None else None
+        self.words: SortedStrings | None = index.words
         stored = _Stored(index, None if self.words is None else len(self.words))
         self._order = np.argsort(stored.positions, kind="stable").astype(np.uint32)
         self._spool = Spool(scratch, stored, progress)
@@ -56,7 +55,7 @@ class IndexVectors:
 class _Stored:
     """The documents of an index in the order it stores them, a window at a time."""
 
-    def __init__(self, index: Index, words: int | None) -> None:
+    def __init__(self, index: IndexReader, words: int | None) -> None:
         self.path, self._words = index.path, words
         self.documents = index.manifest.documents
         self.keeps_text = "text" in index.manifest.kept

@@ -125,7 +125,7 @@ class LsrRetriever(pt.Transformer):  # type: ignore[misc]  # pyterrier may be ab
                     f"the query_toks of query {query!r} are {type(words).__name__}; give a mapping "
                     "of words to weights"
                 )
-            terms = [(self.index.find_term(word), weight) for word, weight in words.items()]
+            terms = [(self.index.reader.find_term(word), weight) for word, weight in words.items()]
             rows.append(sorted((term, weight) for term, weight in terms if term is not None))
         return SparseVectors.from_rows(
             ([term for term, _ in row], [weight for _, weight in row]) for row in rows

@@ -1,4 +1,4 @@
-"""Pseudo-relevance feedback: the first documents found change the query, which searches again.
+"""Pseudo-relevance feedback: the top documents change the query, which searches again.
 
 - average: the mean of the query and the first 3 documents, as vectors.
 - rocchio: .4 query + .6 mean of the first 5 documents.  Both are H. Li et al., "Pseudo relevance
@@ -11,8 +11,8 @@
 Choices, where descriptions differ:
 
 - A refined query is as long as it was: vectors by their Euclidean norm, RM3 by its number of
-  words.  The papers do without; it changes no ranking, but cosines stay cosines, and scores keep
-  the scale that sums with other retrievers' rely on.
+  words.  The papers do not rescale; it changes no ranking, but cosines stay cosines, and scores
+  keep the scale that sums with other retrievers' scores rely on.
 - A sparse query grows by all terms of its documents, some hundred each, and the search with it.
   Only its strongest terms are kept, `Feedback.terms`: 32, about the terms of a long question, which
   was best of 16 to all on NFCorpus and Cranfield.  Keeping all is slower and worse there.
@@ -25,20 +25,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lsr.arguments import real, whole
 from lsr.errors import QueryError
-from lsr.fusion.methods import NOTHING, Floats, Ranked
-from lsr.vectors import SparseVectors
-
-Kind = Literal["average", "rocchio", "rm3"]
-Interpolate = Literal["none", "before", "after", "both"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-INTERPOLATE: tuple[Interpolate, ...] = get_args(Interpolate)
+from lsr.fusion.lists import NOTHING, Ranked
+from lsr.retrieval import FEEDBACK_KINDS, INTERPOLATE, FeedbackKind, Interpolate
+from lsr.vectors import Floats, SparseVectors
 
 Vector = npt.NDArray[np.float32]
 
@@ -48,14 +44,14 @@ class Feedback:
     """A way to change a query, with its numbers; `Feedback.of` fills in the usual ones.
 
     Attributes:
-        documents: how many of the first are believed.
-        terms: how many of the strongest terms a sparse query keeps; for rm3, how many terms the
-            documents give.
-        query: the query's share, 0 to 1; the documents have the rest.  Of average it is that of
-            one document, whatever stands here.
+        documents: number of top documents used as feedback.
+        terms: number of strongest terms a sparse query keeps; for rm3, number of terms taken from
+            the documents.
+        query: the query's share, 0 to 1; the documents have the rest.  Ignored by average, where
+            the query weighs as much as one document.
     """
 
-    kind: Kind
+    kind: FeedbackKind
     documents: int
     terms: int
     query: float
@@ -63,7 +59,7 @@ class Feedback:
     @classmethod
     def of(
         cls,
-        kind: Kind,
+        kind: FeedbackKind,
         *,
         documents: int | None = None,
         terms: int | None = None,
@@ -73,8 +69,8 @@ class Feedback:
 
         Raises `QueryError` for numbers out of range.
         """
-        if kind not in KINDS:
-            raise QueryError(f"there is no feedback {kind!r}; use {', '.join(KINDS)}")
+        if kind not in FEEDBACK_KINDS:
+            raise QueryError(f"there is no feedback {kind!r}; use {', '.join(FEEDBACK_KINDS)}")
         if kind == "average" and query is not None:
             raise QueryError("average has no share for the query; use rocchio, or leave it out")
         usual = _USUAL[kind]
@@ -146,15 +142,16 @@ def refine_rm3(
 
     Of equally likely terms the lower are taken.  Without a term in any document, the query stays.
     """
-    counts, believed = counts[: feedback.documents], np.maximum(scores[: feedback.documents], 0)
+    counts = counts[: feedback.documents]
+    document_weights = np.maximum(scores[: feedback.documents], 0)
     row = np.repeat(np.arange(len(counts)), np.diff(counts.indptr))
     if not row.size:
         return query
-    if not believed[row].any():
-        believed = np.ones(len(counts))
+    if not document_weights[row].any():
+        document_weights = np.ones(len(counts))
     lengths = np.bincount(row, counts.weights, len(counts))
     terms, column = np.unique(counts.terms, return_inverse=True)
-    likely = np.bincount(column, counts.weights * believed[row] / lengths[row])
+    likely = np.bincount(column, counts.weights * document_weights[row] / lengths[row])
     model = _cut(terms, likely, feedback.terms)
     words = float(query.weights.sum())
     share = feedback.query if words else 0.0
@@ -179,30 +176,30 @@ def search_again(
     H. Li et al., "To interpolate or not to interpolate: PRF, dense and sparse retrievers" (SIGIR
     2022), which refines one of two retrievers:
 
-    - before: the documents that are believed are the first of the fused list, and the result is
-      what the refined retrievers find.
-    - after: each retriever believes its own first documents, and the result is fused with the
-      lists of the others.
+    - before: the feedback documents are the top of the fused list, and the result is the lists of
+      the refined retrievers.
+    - after: each retriever takes the top of its list, and the result is fused with the lists of
+      the others.
     - both: documents of the fused list, and a fused result.  The paper finds it best.
     - none: neither.
 
     Args:
         first: the lists of all retrievers for the query as given.
-        again: number of a retriever -> its search with documents to believe, best first.
-        fused: how lists are fused.
+        again: number of a retriever -> its search with feedback documents, best first.
+        fused: fuses lists.
 
     Returns:
-        one list for each of `first`, empty where the retriever has no part in the result.
+        one list for each of `first`, empty where the retriever is left out of the result.
     """
     if interpolate not in INTERPOLATE:
         raise QueryError(f"there is no interpolation {interpolate!r}; use {', '.join(INTERPOLATE)}")
     joint = fused(first) if interpolate in ("before", "both") else None
     kept = interpolate in ("after", "both")
     return [
-        again[number](own if joint is None else joint)
+        again[number](ranked if joint is None else joint)
         if number in again
-        else (own if kept else NOTHING)
-        for number, own in enumerate(first)
+        else (ranked if kept else NOTHING)
+        for number, ranked in enumerate(first)
     ]
 
 
@@ -221,6 +218,6 @@ def _cut(
 
 
 def _back_to(query: npt.NDArray[Any], refined: npt.NDArray[Any]) -> np.float32:
-    """What makes a refined query as long as the query; 1 where either has no length."""
+    """The factor that makes a refined query as long as the query; 1 where either has no length."""
     length, wanted = (float(np.linalg.norm(v.astype(np.float64))) for v in (refined, query))
     return np.float32(wanted / length if length and wanted else 1.0)

@@ -19,11 +19,12 @@ import numpy.typing as npt
 from lsr.arguments import listed, real, whole, whole_or_none
 from lsr.encoders.latent.dsr import KIND, Slices, densified
 from lsr.errors import QueryError
-from lsr.fusion.methods import Ranked
+from lsr.fusion.lists import Ranked
 from lsr.index.dense.format import no_dense
+from lsr.index.search.options import SearchOptions
 from lsr.indexing.read_back import IndexVectors
 from lsr.progress import Silent
-from lsr.retrieval.index import Index
+from lsr.retrieval.context import SearchContext
 
 DIMENSIONS = 128
 
@@ -36,8 +37,8 @@ class GatedVectors:
     All are held in memory, 4,608 bytes a document for the slices.
 
     Args:
-        index: with a dense side where there are `dimensions`.
-        dimensions: of the dense vectors that count; 0 for slices alone.
+        context: an `Index`, with a dense side where there are `dimensions`.
+        dimensions: number of dense dimensions used; 0 for slices alone.
 
     Attributes:
         ids: of the documents, in the order of the collection as given.
@@ -46,30 +47,30 @@ class GatedVectors:
     side that would be needed.
     """
 
-    def __init__(self, index: Index, dimensions: int = DIMENSIONS) -> None:
-        if (index.manifest.encoder or {}).get("kind") != KIND:
+    def __init__(self, context: SearchContext, dimensions: int = DIMENSIONS) -> None:
+        reader = context.reader
+        if (reader.manifest.encoder or {}).get("kind") != KIND:
             raise QueryError(
-                f"{index.path} has no slices; build it with --encoder {KIND}:splade-tiny"
+                f"{reader.path} has no slices; build it with --encoder {KIND}:splade-tiny"
             )
         dimensions = whole("dimensions", dimensions, 0)
-        self._index, self._dimensions = index, dimensions
-        self._terms = len(index.encoder.vocabulary)
+        self._context, self._dimensions = context, dimensions
+        self._terms = len(context.encoder.vocabulary)
         self.ids: list[str] = []
         pieces = []
         with tempfile.TemporaryDirectory() as folder:
-            for chunk in IndexVectors(index, Path(folder) / "spool", Silent).chunks():
+            for chunk in IndexVectors(reader, Path(folder) / "spool", Silent).chunks():
                 pieces.append(densified(chunk.vectors, self._terms))
                 self.ids += chunk.ids
         self._slices = Slices(
             np.asfortranarray(np.concatenate([piece.values for piece in pieces])),
             np.asfortranarray(np.concatenate([piece.places for piece in pieces])),
         )
-        self._numbers = {id: place for place, id in enumerate(self.ids)}
         self._dense = np.empty((len(self.ids), 0), np.float32)
         if dimensions:
-            if index.dense is None:
-                raise no_dense(index.path)
-            self._dense = self._cut(index.dense.vectors(range(len(self.ids))))
+            if reader.dense is None:
+                raise no_dense(reader.path)
+            self._dense = self._cut(reader.dense.vectors(range(len(self.ids))))
 
     def search(
         self,
@@ -79,39 +80,38 @@ class GatedVectors:
         weight: float = 1.0,
         candidates: int | None = None,
     ) -> list[Ranked]:
-        """The k best documents for each question: places in the collection as given, and scores.
+        """The k best documents for each question.
 
         Args:
             weight: of the dense numbers.
-            candidates: score only so many that the inverted index finds by their slices, at least
-                k; None scores all documents.
+            candidates: score only this many documents, at least k, the best by their slices in the
+                inverted index; None scores all documents.
 
         The weights of documents are those the index stores, or those given to it where it keeps
-        them; those of queries are not rounded.  Equal scores go by place.
+        them; those of queries are not rounded.  Equal scores go by position.
         """
         k, candidates = whole("k", k), whole_or_none("candidates", candidates)
         weight = real("weight", weight)
         texts = listed("questions", queries)
-        sparse = self._index.encoder.encode_queries(texts)
+        sparse = self._context.encoder.encode_queries(texts)
         slices = densified(sparse, self._terms)
         dense = np.empty((len(texts), 0), np.float32)
         if self._dimensions:
-            dense = self._cut(self._index.dense_encoder.encode_queries(texts))
+            dense = self._cut(self._context.dense_encoder.encode_queries(texts))
         hits = None
         if candidates is not None:
-            hits = self._index.search_vectors(sparse, max(k, candidates))
-        found = []
+            hits = self._context.reader.search(sparse, SearchOptions(max(k, candidates)))
+        lists = []
         for row in range(len(texts)):
-            places, documents = np.arange(len(self.ids)), self._slices
+            positions, documents = np.arange(len(self.ids)), self._slices
             if hits is not None:
-                numbers = [self._numbers[id] for id in hits[row].ids.tolist()]
-                places = np.array(numbers, np.int64)
-                documents = documents.take(places)
+                positions = self._context.reader.positions_of(hits[row].docids)
+                documents = documents.take(positions)
             scores = slices.take(np.array([row])).products(documents)[0].astype(np.float64)
-            scores += weight * (self._dense[places].astype(np.float64) @ dense[row])
-            best = np.lexsort((places, -scores))[:k]
-            found.append(Ranked(places[best], scores[best]))
-        return found
+            scores += weight * (self._dense[positions].astype(np.float64) @ dense[row])
+            ranked = Ranked.sort(positions, scores)
+            lists.append(Ranked(ranked.positions[:k], ranked.scores[:k]))
+        return lists
 
     def _cut(self, vectors: Floats) -> Floats:
         cut = np.asarray(vectors)[:, : self._dimensions]

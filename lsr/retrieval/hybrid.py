@@ -2,7 +2,7 @@
 
     Hybrid([SparseRetriever(index), DenseRetriever(index)], "rrf").search("a question")
 
-`lsr.retrieval.named` makes one of the names of an index's retrievers.
+`lsr.retrieval.named` makes one from the names of an index's retrievers.
 """
 
 from __future__ import annotations
@@ -15,27 +15,20 @@ import numpy as np
 
 from lsr.arguments import listed, whole
 from lsr.errors import FusionError, QueryError
+from lsr.fusion import DEFAULT_FUSION, Method, Missing
 from lsr.fusion.learned import LearnedFusion
-from lsr.fusion.methods import (
-    DEFAULT_FUSION,
-    Fused,
-    Method,
-    Missing,
-    Ranked,
-    check_weights,
-    fuse,
-    union,
-)
-from lsr.retrieval.feedback import Feedback, Interpolate, search_again
-from lsr.retrieval.hits import Explanation, Hits, Share
-from lsr.retrieval.index import Index
+from lsr.fusion.lists import Fused, Ranked, union
+from lsr.fusion.methods import check_weights, fuse
+from lsr.index.reader import IndexReader
+from lsr.retrieval import DEPTH, Interpolate
+from lsr.retrieval.explanation import Contribution, Explanation
+from lsr.retrieval.feedback import Feedback, search_again
+from lsr.retrieval.hits import Hits
 from lsr.retrieval.retrievers import Retriever
-
-DEPTH = 1000  # documents of a list
 
 
 class Candidates(NamedTuple):
-    """What is fused for one query, a list a retriever.
+    """The lists to fuse for one query, one a retriever.
 
     Attributes:
         lists: best first.
@@ -47,7 +40,7 @@ class Candidates(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    """What was found for a text: the queries and lists of all retrievers, and the fused list."""
+    """The queries and lists of all retrievers for a text, and the fused list."""
 
     text: str
     queries: list[Any]
@@ -56,19 +49,19 @@ class _Answer(NamedTuple):
 
 
 class Hybrid:
-    """Retrievers of one collection, and how their lists become one.
+    """Retrievers of one collection, and the fusion of their lists.
 
     Args:
         retrievers: of the same documents in the same order; of one index or of several.
         fusion: a method of `lsr.fusion.methods`, or one that was learned for retrievers of these
-        names.
+            names.
         weights: of the retrievers, see `fuse`; a learned fusion has its own.
-        missing: what a document that a list lacks has from it, see `fuse`.
-        depth: documents of each list, unless more hits are wanted.
-        rescore: every retriever scores what any of them found, exactly; so documents are missing
-            from a list only where its retriever cannot find them.
-        feedback: by which retrievers search again.
-        interpolate: where the others come in then, see `lsr.retrieval.feedback.search_again`.
+        missing: the contribution of a list to a document that it lacks, see `fuse`.
+        depth: documents of each list, unless k is larger.
+        rescore: every retriever scores the documents of all lists, exactly; so a list lacks only
+            documents that cannot be hits of its retriever.
+        feedback: retrievers that support it search again with refined queries.
+        interpolate: the place of the other lists then, see `lsr.retrieval.feedback.search_again`.
 
     Raises `QueryError` for what does not fit together, `FusionError` for a fusion learned for
     others.
@@ -102,13 +95,15 @@ class Hybrid:
         else:
             fuse([], fusion, missing=missing, minima=[], k=1)
             check_weights(self.weights, len(self.names), fusion)
-        if feedback is not None and not any(r.takes(feedback.kind) for r in self.retrievers):
+        if feedback is not None and not any(
+            r.supports_feedback(feedback.kind) for r in self.retrievers
+        ):
             raise QueryError(
                 f"none of {', '.join(self.names)} has queries that {feedback.kind} refines; use "
                 f"{'average or rocchio' if feedback.kind == 'rm3' else 'rm3'}"
             )
         for retriever in self.retrievers[1:]:
-            _check_same_documents(self.retrievers[0].index, retriever.index)
+            _check_same_documents(self.retrievers[0].reader, retriever.reader)
 
     @overload
     def search(self, queries: str, k: int = ...) -> Hits: ...  # type: ignore[overload-overlap]  # a str is a sequence of str too
@@ -119,7 +114,7 @@ class Hybrid:
     def search(self, queries: str | Iterable[str], k: int = 10) -> Hits | list[Hits]:
         """The k best documents for a question, or for each of several.
 
-        The scores are fused ones; `explain` says what each retriever gave to them.
+        The scores are fused ones; `explain` has the contribution of each retriever.
         """
         k = whole("k", k)
         texts = [queries] if isinstance(queries, str) else listed("questions", queries)
@@ -127,7 +122,7 @@ class Hybrid:
         return hits[0] if isinstance(queries, str) else hits
 
     def candidates(self, queries: Iterable[str]) -> list[Candidates]:
-        """What would be fused for each question."""
+        """The lists to fuse for each question."""
         return [
             Candidates(answer.lists, self._minima(answer.queries))
             for answer in self._answers(listed("questions", queries), 1, self.depth)
@@ -138,14 +133,14 @@ class Hybrid:
 
     def _answers(self, texts: list[str], k: int, depth: int) -> list[_Answer]:
         encoded = [retriever.encode(texts) for retriever in self.retrievers]
-        found = [
+        every_list = [
             retriever.search(queries, depth)
             for retriever, queries in zip(self.retrievers, encoded, strict=True)
         ]
         answers = []
         for row, text in enumerate(texts):
             queries = [all_queries[row : row + 1] for all_queries in encoded]
-            lists = [of_retriever[row] for of_retriever in found]
+            lists = [of_retriever[row] for of_retriever in every_list]
             if self.feedback is not None:
                 lists = self._search_again(lists, queries, self.feedback, depth)
             if self.rescore:
@@ -161,24 +156,24 @@ class Hybrid:
         def again(number: int) -> Callable[[Ranked], Ranked]:
             retriever = self.retrievers[number]
 
-            def search(believed: Ranked) -> Ranked:
-                queries[number] = retriever.refine(queries[number], believed, feedback)
+            def search(top: Ranked) -> Ranked:
+                queries[number] = retriever.refine(queries[number], top, feedback)
                 return retriever.search(queries[number], depth)[0]
 
             return search
 
         def fused(lists: Sequence[Ranked]) -> Ranked:
             best = self._fused(lists, queries, feedback.documents)
-            return Ranked(best.places, best.scores)
+            return Ranked(best.positions, best.scores)
 
-        changing = [n for n, r in enumerate(self.retrievers) if r.takes(feedback.kind)]
+        changing = [n for n, r in enumerate(self.retrievers) if r.supports_feedback(feedback.kind)]
         return search_again(first, {n: again(n) for n in changing}, fused, self.interpolate)
 
     def _rescored(self, lists: Sequence[Ranked], queries: Sequence[Any]) -> list[Ranked]:
-        places, _ = union(lists)
+        positions, _ = union(lists)
         return [
-            # A list that is empty is one that feedback left out, or finds nothing here either.
-            retriever.score(query, places) if ranked.places.size else ranked
+            # An empty list was left out by feedback, or has no hits among these either.
+            retriever.score(query, positions) if ranked.positions.size else ranked
             for retriever, query, ranked in zip(self.retrievers, queries, lists, strict=True)
         ]
 
@@ -191,36 +186,34 @@ class Hybrid:
         )
 
     def _hits(self, answer: _Answer) -> Hits:
-        index, fused = self.retrievers[0].index, answer.fused
-
-        numbers = index.numbers(fused.places)
-        return Hits(index, answer.text, numbers, fused.scores, _Why(self, answer))
+        reader, fused = self.retrievers[0].reader, answer.fused
+        docids = reader.docids_of(fused.positions)
+        return Hits(reader, answer.text, docids, fused.scores, _Why(self, answer))
 
     def _explain(self, answer: _Answer, rank: int) -> Explanation:
-        index, place = self.retrievers[0].index, int(answer.fused.places[rank])
+        reader, position = self.retrievers[0].reader, int(answer.fused.positions[rank])
         return Explanation(
-            index.id_of(int(index.numbers([place])[0])),
+            reader.id_of(int(reader.docids_of([position])[0])),
             float(answer.fused.scores[rank]),
             [],
-            self._shares(answer, rank, place),
+            self._contributions(answer, rank, position),
         )
 
-    def _shares(self, answer: _Answer, rank: int, place: int) -> list[Share]:
+    def _contributions(self, answer: _Answer, rank: int, position: int) -> list[Contribution]:
         fused = answer.fused
-        if not isinstance(fused, Fused):  # Shapley values are dear, so only when asked for
+        if not isinstance(fused, Fused):  # Shapley values are slow, so only when asked for
             assert isinstance(self.fusion, LearnedFusion)
             fused = self.fusion.fuse(answer.lists, rank + 1)
-        shares = []
+        contributions = []
         for number, retriever in enumerate(self.retrievers):
             ranked, query = answer.lists[number], answer.queries[number]
-            at = np.flatnonzero(ranked.places == place)
-            share = Share(retriever.name, float(fused.shares[number, rank]), None, None, None)
-            if at.size:
-                score = float(ranked.scores[at[0]])
-                terms = retriever.explain(answer.text, query, place, score)
-                share = Share(share.retriever, share.share, int(at[0]) + 1, score, terms)
-            shares.append(share)
-        return shares
+            rank_here, score, terms = None, None, None
+            for i in np.flatnonzero(ranked.positions == position).tolist():
+                rank_here, score = i + 1, float(ranked.scores[i])
+                terms = retriever.explain(answer.text, query, position, score)
+            value = float(fused.contributions[number, rank])
+            contributions.append(Contribution(retriever.name, value, rank_here, score, terms))
+        return contributions
 
     def _check_learned(self, fusion: LearnedFusion) -> None:
         if list(fusion.retrievers) != self.names:
@@ -234,7 +227,7 @@ class Hybrid:
 
 @dataclass(frozen=True, slots=True)
 class _Why:
-    """Explains the documents found for one query by their rank."""
+    """Explains the documents of one query's hits by their rank."""
 
     hybrid: Hybrid
     answer: _Answer
@@ -243,8 +236,8 @@ class _Why:
         return self.hybrid._explain(self.answer, rank)
 
 
-def _check_same_documents(one: Index, other: Index) -> None:
-    """Raise `QueryError` unless two indexes have the same ids at the same places."""
+def _check_same_documents(one: IndexReader, other: IndexReader) -> None:
+    """Raise `QueryError` unless two indexes have the same ids at the same positions."""
     if one is other or one.path == other.path:
         return
     if len(one) != len(other):
@@ -252,12 +245,12 @@ def _check_same_documents(one: Index, other: Index) -> None:
             f"{one.path} has {len(one):,} documents and {other.path} {len(other):,}; their lists "
             "can be fused only where both are of the same collection"
         )
-    places = np.arange(len(one))
-    pairs = zip(one.numbers(places).tolist(), other.numbers(places).tolist(), strict=True)
-    for place, (a, b) in enumerate(pairs):
+    positions = np.arange(len(one))
+    pairs = zip(one.docids_of(positions).tolist(), other.docids_of(positions).tolist(), strict=True)
+    for position, (a, b) in enumerate(pairs):
         if one.id_of(a) != other.id_of(b):
             raise QueryError(
-                f"document {place + 1:,} is {one.id_of(a)!r} in {one.path} and {other.id_of(b)!r} "
-                f"in {other.path}; their lists can be fused only where both are of the same "
-                "collection"
+                f"document {position + 1:,} is {one.id_of(a)!r} in {one.path} and "
+                f"{other.id_of(b)!r} in {other.path}; their lists can be fused only where both are "
+                "of the same collection"
             )

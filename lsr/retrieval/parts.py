@@ -1,21 +1,17 @@
-"""The parts of an index's encoder: whose terms are whose, and what their weights were scaled by."""
+"""The parts of an index's encoder: the terms of each, and the scale of their weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lsr.encoders import Encoder
 from lsr.encoders.composite.encoder import CompositeEncoder
 from lsr.encoders.lexical.bm25 import BM25Encoder
-from lsr.encoders.names import part_slices
+from lsr.retrieval.context import SearchContext
 from lsr.vectors import SparseVectors
-
-if TYPE_CHECKING:
-    from lsr.retrieval.index import Index
 
 _ALL_TERMS = 1 << 32
 
@@ -27,9 +23,9 @@ class IndexPart:
     Attributes:
         name: of the encoder; of an index of vectors alone, "vectors".
         encoder: None for vectors alone.
-        start, stop: its terms, as the index numbers them.
-        query_factor: what weights of its queries are multiplied with; 0 where it has no say.
-        scale: what weights of its documents were divided by.
+        start, stop: its first term in the index, and the end of its terms.
+        query_factor: weights of its queries are multiplied by this; 0 where it is ignored.
+        scale: weights of its documents were divided by this.
     """
 
     name: str
@@ -41,37 +37,32 @@ class IndexPart:
 
     @property
     def is_lexical(self) -> bool:
-        """Whether its document vectors hold BM25's idf, which those of its queries must not."""
+        """Whether its document vectors hold BM25's idf, which its queries must not."""
         return isinstance(self.encoder, BM25Encoder)
 
     def of(self, vectors: SparseVectors, factor: float = 1.0) -> SparseVectors:
-        """Its own terms of the index's vectors, numbered as its own, times a factor."""
-        own = (vectors.terms >= self.start) & (vectors.terms < self.stop)
-        before = np.concatenate([[0], np.cumsum(own)])
-        return SparseVectors(
-            before[vectors.indptr],
-            vectors.terms[own] - np.uint32(self.start),
-            vectors.weights[own] * np.float32(factor),
-        )
+        """The part's entries of the index's vectors, its first term as 0, times a factor."""
+        part = vectors.where((vectors.terms >= self.start) & (vectors.terms < self.stop))
+        terms = part.terms - np.uint32(self.start)
+        return SparseVectors(part.indptr, terms, part.weights * np.float32(factor))
 
     def queries(self, texts: Sequence[str]) -> SparseVectors:
-        """Its queries as the index's vectors, whose products with documents are its own scores."""
+        """Queries of this part alone as the index's vectors: products with documents are the
+        part's scores."""
         assert self.encoder is not None
-        own = self.encoder.encode_queries(texts)
-        return SparseVectors(
-            own.indptr, own.terms + np.uint32(self.start), own.weights * np.float32(self.scale)
-        )
+        queries = self.encoder.encode_queries(texts)
+        terms = queries.terms + np.uint32(self.start)
+        return SparseVectors(queries.indptr, terms, queries.weights * np.float32(self.scale))
 
 
-def parts_of(index: Index) -> list[IndexPart]:
+def parts_of(context: SearchContext) -> list[IndexPart]:
     """The parts of an index, in the order of their terms; one where its encoder has no parts."""
-    if index.manifest.encoder is None:
+    if context.manifest.encoder is None:
         return [IndexPart("vectors", None)]
-    encoder = index.encoder
+    encoder = context.encoder
     if not isinstance(encoder, CompositeEncoder):
         return [IndexPart(encoder.name, encoder)]
-    slices = part_slices(encoder.identity)
     return [
         IndexPart(part.name, part.encoder, start, stop, part.query_factor, part.scale)
-        for part, (_, start, stop) in zip(encoder.parts, slices, strict=True)
+        for part, (_, start, stop) in zip(encoder.parts, context.part_terms, strict=True)
     ]

@@ -1,15 +1,15 @@
-"""Retrievers: each finds documents of one collection its own way, as a list that can be fused.
+"""Retrievers: each searches one collection in its way and gives a list that can be fused.
 
-A document is named by its place in the collection as given, which is the same whatever finds it.
-A retriever makes queries of texts, and all else takes these: several, one a row, or one row.
+Retrievers identify documents by position in the original collection, so lists from different
+retrievers can be joined.  A retriever makes queries of texts; its other methods take these, several
+(one a row) or one row.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -17,29 +17,33 @@ import numpy.typing as npt
 
 from lsr.arguments import whole
 from lsr.errors import QueryError
-from lsr.fusion.methods import Places, Ranked
+from lsr.fusion.lists import Positions, Ranked
 from lsr.index.dense.format import no_dense
+from lsr.index.reader import IndexReader
+from lsr.index.search.options import SearchOptions
+from lsr.retrieval import FeedbackKind
 from lsr.retrieval.boosting import boost
-from lsr.retrieval.feedback import Feedback, Kind, refine_dense
+from lsr.retrieval.context import SearchContext
+from lsr.retrieval.explanation import Explanation
+from lsr.retrieval.feedback import Feedback, refine_dense
 from lsr.retrieval.feedback_documents import changes, refine
-from lsr.retrieval.hits import Explanation
-from lsr.retrieval.index import Index
 from lsr.retrieval.parts import IndexPart, parts_of
+from lsr.retrieval.search import explain
 from lsr.vectors import SparseVectors
 
 Queries = TypeVar("Queries", SparseVectors, npt.NDArray[np.float32])
 
 
 class Retriever(ABC, Generic[Queries]):
-    """One way to find documents.
+    """One way to search a collection.
 
     Attributes:
-        name: what weights, explanations and a learned fusion call it.
-        index: whose documents it finds.
+        name: in weights, explanations and learned fusions.
+        reader: of the index it searches.
     """
 
     name: str
-    index: Index
+    reader: IndexReader
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> Queries:
@@ -47,27 +51,27 @@ class Retriever(ABC, Generic[Queries]):
 
     @abstractmethod
     def search(self, queries: Queries, k: int) -> list[Ranked]:
-        """The k best documents for each query; fewer where it finds no more."""
+        """The k best documents for each query; fewer where there are no more hits."""
 
     @abstractmethod
-    def score(self, query: Queries, places: Places) -> Ranked:
-        """Those of some documents that it finds, with the scores of a search."""
+    def score(self, query: Queries, positions: Positions) -> Ranked:
+        """Those of some documents that are hits, with the scores of a search."""
 
     @abstractmethod
     def minimum(self, query: Queries) -> float:
         """The least score it can give."""
 
     @abstractmethod
-    def takes(self, kind: Kind) -> bool:
+    def supports_feedback(self, kind: FeedbackKind) -> bool:
         """Whether feedback of a kind changes its queries."""
 
     @abstractmethod
-    def refine(self, query: Queries, believed: Ranked, feedback: Feedback) -> Queries:
-        """The query after feedback by the first of a list."""
+    def refine(self, query: Queries, top: Ranked, feedback: Feedback) -> Queries:
+        """The query after feedback by the first documents of a list."""
 
     @abstractmethod
     def explain(
-        self, text: str | None, query: Queries, place: int, score: float
+        self, text: str | None, query: Queries, position: int, score: float
     ) -> Explanation | None:
         """The terms behind a score of this retriever; None where there are none."""
 
@@ -76,119 +80,110 @@ class SparseRetriever(Retriever[SparseVectors]):
     """The terms of an index, or those of one part of its encoder.
 
     Args:
-        part: the name of a part, whose scores are then its own: weights of the parts play no role.
-        boosts: factors of named terms of queries, see `lsr.retrieval.boosting`.
-        searching: `method`, `exact_floats` and `threads` of `Index.search_vectors`.
+        context: an `Index`.
+        part: the name of a part, whose scores are then its alone: weights of the parts play no
+            role.
+        options: see `SearchOptions`; its k is not used.
     """
 
     def __init__(
         self,
-        index: Index,
+        context: SearchContext,
         part: str | None = None,
-        boosts: Mapping[str, float] | None = None,
-        **searching: Any,
+        options: SearchOptions | None = None,
     ) -> None:
-        self.index, self._boosts, self._searching = index, boosts or {}, searching
+        self.reader = context.reader
+        self._context, self._options = context, options or SearchOptions()
         self._part: IndexPart | None = None
         if part is None:
-            self.name = index.manifest.encoder["name"] if index.manifest.encoder else "vectors"
+            encoder = context.manifest.encoder
+            self.name = encoder["name"] if encoder else "vectors"
             return
-        for found in parts_of(index):
-            if found.name == part:
-                self.name, self._part = part, replace(found, query_factor=found.scale)
+        for candidate in parts_of(context):
+            if candidate.name == part:
+                self.name, self._part = part, replace(candidate, query_factor=candidate.scale)
         if self._part is None:
-            raise QueryError(f"the encoder of {index.path} has no part {part!r}")
+            raise QueryError(f"the encoder of {context.path} has no part {part!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         part = None if self._part is None else self._part.name
-        return partial(SparseRetriever, **self._searching), (self.index, part, self._boosts)
+        return SparseRetriever, (self._context, part, self._options)
 
     def encode(self, texts: Sequence[str]) -> SparseVectors:
-        if self._part is not None:
-            queries = self._part.queries(texts)
-        else:
-            queries = self.index.encoder.encode_queries(texts)
-        return boost(self.index, queries, self._boosts)
+        encode = self._context.encoder.encode_queries if self._part is None else self._part.queries
+        return boost(self._context, encode(texts), self._options.boosts)
 
     def search(self, queries: SparseVectors, k: int) -> list[Ranked]:
-        found = self.index.search_vectors(queries, k, **self._searching)
-        return [Ranked(self.index.places(hits.documents), hits.scores) for hits in found]
+        hits = self.reader.search(queries, replace(self._options, k=k))
+        return [Ranked(self.reader.positions_of(found.docids), found.scores) for found in hits]
 
-    def score(self, query: SparseVectors, places: Places) -> Ranked:
-        numbers = self.index.numbers(places)
-        exact_floats = self._searching.get("exact_floats", False)
-        scores = self.index.score(query, numbers, exact_floats=exact_floats)
-        shared = scores > 0  # without a term of the query a document is never a hit
-        return _ranked(places[shared], scores[shared])
+    def score(self, query: SparseVectors, positions: Positions) -> Ranked:
+        scores = self.reader.score(
+            query, self.reader.docids_of(positions), exact_floats=self._options.exact_floats
+        )
+        hits = scores > 0  # without a term of the query a document is never a hit
+        return Ranked.sort(positions[hits], scores[hits])
 
     def minimum(self, query: SparseVectors) -> float:
         return 0.0  # weights are positive
 
-    def takes(self, kind: Kind) -> bool:
+    def supports_feedback(self, kind: FeedbackKind) -> bool:
         return any(changes(part, kind) for part in self._parts())
 
-    def refine(self, query: SparseVectors, believed: Ranked, feedback: Feedback) -> SparseVectors:
-        documents = self.index.numbers(believed.places[: feedback.documents])
-        return refine(
-            self.index, query, documents.tolist(), believed.scores, feedback, self._parts()
-        )
+    def refine(self, query: SparseVectors, top: Ranked, feedback: Feedback) -> SparseVectors:
+        docids = self.reader.docids_of(top.positions[: feedback.documents]).tolist()
+        return refine(self._context, query, docids, top.scores, feedback, self._parts())
 
     def explain(
-        self, text: str | None, query: SparseVectors, place: int, score: float
+        self, text: str | None, query: SparseVectors, position: int, score: float
     ) -> Explanation:
-        exact_floats = self._searching.get("exact_floats", False)
-        number = int(self.index.numbers([place])[0])
-        why = self.index.explain(text, query, number, score, exact_floats=exact_floats)
+        docid = int(self.reader.docids_of([position])[0])
+        exact_floats = self._options.exact_floats
+        why = explain(self._context, text, query, docid, score, exact_floats=exact_floats)
         if self._part is None:
             return why
         return replace(why, terms=[replace(match, part=None) for match in why.terms])
 
     def _parts(self) -> list[IndexPart]:
-        return parts_of(self.index) if self._part is None else [self._part]
+        return parts_of(self._context) if self._part is None else [self._part]
 
 
 class DenseRetriever(Retriever[npt.NDArray[np.float32]]):
     """The dense vectors of an index; raises `IndexFormatError` or `DenseCorrupt` without."""
 
-    def __init__(self, index: Index, *, threads: int = 1) -> None:
-        if index.dense is None:
-            raise no_dense(index.path)
-        self.index, self._side, self._threads = index, index.dense, whole("threads", threads)
-        self.name = self._side.encoder["name"]
+    def __init__(self, context: SearchContext, threads: int = 1) -> None:
+        if context.dense is None:
+            raise no_dense(context.path)
+        self.reader, self._context, self._side = context.reader, context, context.dense
+        self.name, self._threads = self._side.encoder["name"], whole("threads", threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(DenseRetriever, threads=self._threads), (self.index,)
+        return DenseRetriever, (self._context, self._threads)
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        return self.index.dense_encoder.encode_queries(texts)
+        return self._context.dense_encoder.encode_queries(texts)
 
     def search(self, queries: npt.NDArray[np.float32], k: int) -> list[Ranked]:
         found = self._side.search(queries, k, threads=self._threads)
-        return [Ranked(places, scores.astype(np.float64)) for places, scores in found]
+        return [Ranked(positions, scores.astype(np.float64)) for positions, scores in found]
 
-    def score(self, query: npt.NDArray[np.float32], places: Places) -> Ranked:
-        return _ranked(places, self._side.score(query[0], places).astype(np.float64))
+    def score(self, query: npt.NDArray[np.float32], positions: Positions) -> Ranked:
+        return Ranked.sort(positions, self._side.score(query[0], positions).astype(np.float64))
 
     def minimum(self, query: npt.NDArray[np.float32]) -> float:
         """By Cauchy and Schwarz; -1 for vectors of unit length."""
         return -self._side.manifest.norm * float(np.linalg.norm(query.astype(np.float64)))
 
-    def takes(self, kind: Kind) -> bool:
+    def supports_feedback(self, kind: FeedbackKind) -> bool:
         return kind != "rm3"
 
     def refine(
-        self, query: npt.NDArray[np.float32], believed: Ranked, feedback: Feedback
+        self, query: npt.NDArray[np.float32], top: Ranked, feedback: Feedback
     ) -> npt.NDArray[np.float32]:
-        documents = self._side.vectors(believed.places[: feedback.documents])
+        documents = self._side.vectors(top.positions[: feedback.documents])
         return refine_dense(query[0], documents, feedback)[None]
 
     def explain(
-        self, text: str | None, query: npt.NDArray[np.float32], place: int, score: float
+        self, text: str | None, query: npt.NDArray[np.float32], position: int, score: float
     ) -> None:
         return None
-
-
-def _ranked(places: Places, scores: npt.NDArray[np.float64]) -> Ranked:
-    """Best first, equal scores by ascending place."""
-    order = np.lexsort((places, -scores))
-    return Ranked(places[order], scores[order])

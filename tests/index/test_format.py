@@ -25,6 +25,7 @@ from lsr.index.format import (
     FileEntry,
     Manifest,
 )
+from lsr.index.search.options import SearchOptions
 from lsr.index.search.searcher import ISA_VARIABLE, ISAS
 from lsr.index.segments.reader import FLOAT_FILES, LIST_FILES, WINDOW_FILES, Segment
 from lsr.index.verify import problems
@@ -151,10 +152,10 @@ def survives(index: Path, queries: SparseVectors) -> None:
         searcher = open_searcher(index)
         documents, terms = np.arange(0, 600, 7, dtype=np.uint32), np.arange(300, dtype=np.uint32)
         for call in (
-            lambda: searcher.search(queries, 10, method="scan"),
-            lambda: searcher.search(queries, 10, method="pruned"),
-            lambda: searcher.search(queries, 10, method="reference"),
-            lambda: searcher.search(queries, 10, exact_floats=True),
+            lambda: searcher.search(queries, SearchOptions(10, method="scan")),
+            lambda: searcher.search(queries, SearchOptions(10, method="pruned")),
+            lambda: searcher.search(queries, SearchOptions(10, method="reference")),
+            lambda: searcher.search(queries, SearchOptions(10, exact_floats=True)),
             lambda: searcher.stored_weights(documents, terms),
             lambda: searcher.given_weights(documents, terms),
             lambda: [searcher.vector(document) for document in documents.tolist()],
@@ -274,13 +275,13 @@ def test_damaged_lists_are_not_counted(
         for isa in ISAS:
             monkeypatch.setenv(ISA_VARIABLE, isa)
             with pytest.raises(IndexCorrupt, match=r"list|bitmap"):
-                searcher.search(query, 5)
+                searcher.search(query, SearchOptions(5))
         with pytest.raises(IndexCorrupt):
-            searcher.search(query, 5, method="reference")
+            searcher.search(query, SearchOptions(5, method="reference"))
     with pytest.raises(IndexCorrupt):
         searcher.stored_weights(np.array([599], np.uint32), np.array([9], np.uint32))
     sound = SparseVectors.from_rows([([0, 8], np.ones(2))])
-    assert searcher.search(sound, 5)[0].documents.tolist() == [0, 20, 40, 60, 80]
+    assert searcher.search(sound, SearchOptions(5))[0].docids.tolist() == [0, 20, 40, 60, 80]
 
 
 def test_lists_that_are_cut_short_are_refused(tmp_path: Path) -> None:

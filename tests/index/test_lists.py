@@ -13,6 +13,7 @@ from support import open_searcher, stored_integers, write_index
 from lsr.index.format import LIST_ORDERS, LISTS_PADDING, WINDOW
 from lsr.index.postings.decoding import decode
 from lsr.index.postings.lists import list_columns, read_list
+from lsr.index.search.options import SearchOptions
 from lsr.index.segments.reader import Segment
 from lsr.vectors import SparseVectors
 
@@ -136,9 +137,9 @@ def test_terms_that_share_documents_take_little(tmp_path) -> None:  # type: igno
     }
     assert sizes["lists.arrow"] < manifest.postings / 2
     searcher = open_searcher(index)
-    (found,) = searcher.search(vectors[150:151], 5)
+    (found,) = searcher.search(vectors[150:151], SearchOptions(5))
     assert found.scores.tolist() == [64 * 0.25 * 0.25] * 5
-    assert found.documents.tolist() == [100, 101, 102, 103, 104]
+    assert found.docids.tolist() == [100, 101, 102, 103, 104]
     assert stored_integers(vectors, manifest).tolist() == [1] * manifest.postings
     segment = Segment(index, manifest.segments[0], manifest)
     assert set(segment.window(0)) == {"list_terms", "list_starts", "lists"}

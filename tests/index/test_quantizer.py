@@ -19,6 +19,7 @@ from lsr.index.postings import blocks
 from lsr.index.postings.blocks import window_columns
 from lsr.index.postings.inversion import quantize
 from lsr.index.postings.quantizer import IntegerQueries, step_for
+from lsr.index.search.options import SearchOptions
 from lsr.index.segments import writer
 from lsr.vectors import SparseVectors
 
@@ -129,7 +130,7 @@ def test_the_largest_weight_of_any_window_counts(
 def test_more_terms_than_32_bits_can_add_are_refused(tmp_path: Path) -> None:
     vectors = one([1.0] * 40_000)
     searcher = open_searcher(write_index(tmp_path, vectors, bits=16)[0])
-    for call in (searcher.quantize, lambda queries: searcher.search(queries, 1)):
+    for call in (searcher.quantize, lambda queries: searcher.search(queries, SearchOptions(1))):
         with pytest.raises(QueryError, match="too many terms"):
             call(vectors)
-    assert len(searcher.search(vectors.strongest(30_000), 1)[0].documents) == 1
+    assert len(searcher.search(vectors.strongest(30_000), SearchOptions(1))[0].docids) == 1

@@ -16,6 +16,7 @@ from lsr.errors import QueryError
 from lsr.index import _kernels
 from lsr.index.format import WINDOW, Manifest
 from lsr.index.postings import blocks
+from lsr.index.search.options import SearchOptions
 from lsr.index.search.searcher import ISA_VARIABLE, Searcher
 from lsr.index.segments import writer
 from lsr.index.verify import problems
@@ -99,10 +100,12 @@ def check(
     for method, isa in WAYS:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(ISA_VARIABLE, isa)
-            found = searcher.search(queries, k, method=method, exact_floats=exact_floats)
+            found = searcher.search(
+                queries, SearchOptions(k, method=method, exact_floats=exact_floats)
+            )
         assert len(found) == len(queries)
         for hits, step, (documents, scores) in zip(found, integers.steps, expected, strict=True):
-            assert hits.documents.tolist() == documents, (method, isa)
+            assert hits.docids.tolist() == documents, (method, isa)
             assert hits.step == step
             if exact_floats:
                 assert hits.scores.tolist() == scores, (method, isa)
@@ -288,14 +291,14 @@ def test_float_scores_where_rounding_changes_the_order(
     searcher, vectors, _ = large
     rng = np.random.default_rng(5)
     queries = SparseVectors.from_rows(_query(rng, 20) for _ in range(40))
-    rounded = searcher.search(queries, k)
-    exact = searcher.search(queries, k, exact_floats=True)
+    rounded = searcher.search(queries, SearchOptions(k))
+    exact = searcher.search(queries, SearchOptions(k, exact_floats=True))
     changed = 0
     for row, hits in enumerate(exact):
         weights = queries[row].weights.astype(np.float64)
         wanted = brute_force(vectors, vectors.weights, queries[row].terms, weights, k)
-        assert (hits.documents.tolist(), hits.scores.tolist()) == wanted
-        changed += set(rounded[row].documents.tolist()) != set(wanted[0])
+        assert (hits.docids.tolist(), hits.scores.tolist()) == wanted
+        changed += set(rounded[row].docids.tolist()) != set(wanted[0])
     assert changed > 0  # else the margin around the integer scores is not put to the test
 
 
@@ -308,21 +311,19 @@ def test_float_scores_where_every_rounding_misleads(tmp_path: Path) -> None:
     index, _ = write_index(tmp_path, vectors, keep_floats=True)
     query = SparseVectors.from_rows([(terms, [1.0] * 50)])
     searcher = open_searcher(index)
-    assert searcher.search(query, 1)[0].documents.tolist() == [0]
+    assert searcher.search(query, SearchOptions(1))[0].docids.tolist() == [0]
     for method in ("scan", "pruned", "auto", "reference"):
-        (exact,) = searcher.search(query, 1, method=method, exact_floats=True)
-        assert exact.documents.tolist() == [1], method
+        (exact,) = searcher.search(query, SearchOptions(1, method=method, exact_floats=True))
+        assert exact.docids.tolist() == [1], method
 
 
 def test_threads_change_nothing(large: tuple[Searcher, SparseVectors, np.ndarray]) -> None:
     searcher, vectors, _ = large
     queries = vectors[:101]
-    alone = searcher.search(queries, 10)
+    alone = searcher.search(queries, SearchOptions(10))
     for threads in (2, 5, 200):
-        spread = searcher.search(queries, 10, threads=threads)
-        assert [hits.documents.tolist() for hits in spread] == [
-            hits.documents.tolist() for hits in alone
-        ]
+        spread = searcher.search(queries, SearchOptions(10, threads=threads))
+        assert [hits.docids.tolist() for hits in spread] == [hits.docids.tolist() for hits in alone]
 
 
 def test_parameters_out_of_range_are_refused(
@@ -331,14 +332,14 @@ def test_parameters_out_of_range_are_refused(
     searcher, vectors, _ = large
     for options in ({"k": 0}, {"k": -1}, {"threads": 0}, {"method": "fast"}):
         with pytest.raises(QueryError):
-            searcher.search(vectors[:1], **{"k": 10, **options})
+            searcher.search(vectors[:1], SearchOptions(**{"k": 10, **options}))
     monkeypatch.setenv(ISA_VARIABLE, "neon512")
     with pytest.raises(QueryError, match="neon512"):
-        searcher.search(vectors[:1], 10)
+        searcher.search(vectors[:1], SearchOptions(10))
 
 
 def test_float_scores_need_kept_floats(tmp_path: Path) -> None:
     vectors = SparseVectors.from_rows([([1], [1.0])])
     index, _ = write_index(tmp_path, vectors)
     with pytest.raises(QueryError, match="--keep-floats"):
-        open_searcher(index).search(vectors, 1, exact_floats=True)
+        open_searcher(index).search(vectors, SearchOptions(1, exact_floats=True))

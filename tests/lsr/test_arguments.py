@@ -24,8 +24,8 @@ from lsr.errors import CorpusError, EncoderError, LsrError, QueryError
 from lsr.eval.statistics import bootstrap_interval, randomization_test
 from lsr.eval.tuning.tuning import grid, split
 from lsr.fusion.learned import LearnedFusion
-from lsr.fusion.methods import Ranked, fuse
-from lsr.retrieval.boosting import boost
+from lsr.fusion.lists import Ranked
+from lsr.fusion.methods import fuse
 from lsr.retrieval.feedback import Feedback
 from lsr.retrieval.hybrid import Hybrid
 from lsr.retrieval.retrievers import DenseRetriever, SparseRetriever
@@ -103,9 +103,9 @@ def wholes(index: lsr.Index, place: Path) -> dict[str, Call]:
         "depth hybrid": lambda n: index.hybrid(depth=n).search(TEXTS)[0].ids.tolist(),
         "depth Hybrid": lambda n: Hybrid([terms, dense], depth=n).search(TEXTS[0]).ids.tolist(),
         "threads dense": lambda n: (
-            DenseRetriever(index, threads=n).search(dense.encode(TEXTS), 3)[0].places.tolist()
+            DenseRetriever(index, threads=n).search(dense.encode(TEXTS), 3)[0].positions.tolist()
         ),
-        "k fuse": lambda n: fuse(LISTS, k=n).places.tolist(),
+        "k fuse": lambda n: fuse(LISTS, k=n).positions.tolist(),
         "documents Feedback": lambda n: Feedback.of("rocchio", documents=n),
         "terms Feedback": lambda n: Feedback.of("rm3", terms=n),
         "top look": lambda n: lsr.look("tidal mills", index.encoder, top=n).draw(),
@@ -145,7 +145,7 @@ def test_every_whole_number_is_taken_alike(hybrid_index: lsr.Index, tmp_path: Pa
 
 def reals(index: lsr.Index) -> dict[str, Call]:
     vectors = index.encoder.encode_queries(["copper"])
-    word = index.word(int(vectors.terms[0]))
+    word = index.reader.word(int(vectors.terms[0]))
     return {
         "a weight": lambda w: fuse(LISTS, weights=(n for n in (w, 0.5)), k=3).scores.tolist(),
         "the weight of the dense vectors": lambda w: (
@@ -153,7 +153,9 @@ def reals(index: lsr.Index) -> dict[str, Call]:
             + index.hybrid(weights=w).search(TEXTS[0], 3).ids.tolist()
         ),
         "the query's share in feedback": lambda w: Feedback.of("rocchio", query=w),
-        f"the factor of {word}": lambda w: boost(index, vectors, {word: w}).weights.tolist(),
+        f"the factor of {word}": lambda w: index.search_vectors(vectors, boosts={word: w})[
+            0
+        ].scores.tolist(),
         "the weight of a": lambda w: parse_weights({"a": w, "b": 1}, ["a", "b"]),
     }
 
@@ -260,7 +262,7 @@ def test_texts_are_anything_iterable(encoders: dict[str, Any], name: str) -> Non
 )
 def test_ids_are_anything_iterable(tmp_path: Path, ids: Callable[[], Any]) -> None:
     index = lsr.Index.from_vectors(tmp_path / "i", ids(), VECTORS)
-    assert sorted(index.ids.to_pylist()) == ["a", "b"]
+    assert sorted(index.reader.ids.to_pylist()) == ["a", "b"]
     with pytest.raises(QueryError, match="ids must be several"):
         lsr.Index.from_vectors(tmp_path / "j", "ab", VECTORS)
 

@@ -148,7 +148,7 @@ def test_exported_and_imported(run: Callable[..., Any], tmp_path: Path, form: st
         vectors = [index.get(f"d{row}").vector for index in (first, second)]
         assert vectors[1].weights.tolist() == [1.0] * vectors[0].terms.size
         names = [
-            {index.word(term) for term in vector.terms.tolist()}
+            {index.reader.word(term) for term in vector.terms.tolist()}
             for index, vector in zip((first, second), vectors, strict=True)
         ]
         assert names[0] == names[1]

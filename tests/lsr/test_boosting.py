@@ -19,7 +19,7 @@ from lsr.vectors import SparseVectors
 
 def weights(index: lsr.Index, vectors: SparseVectors) -> dict[str, float]:
     return {
-        index.word(t): float(w)
+        index.reader.word(t): float(w)
         for t, w in zip(vectors.terms.tolist(), vectors.weights.tolist(), strict=True)
     }
 
@@ -92,7 +92,7 @@ def test_parts_have_names_and_means_of_their_own(composite_index: lsr.Index) -> 
     before = weights(composite_index, query)
     mean = float(np.mean([w for word, w in before.items() if word.startswith("bm25:")]))
     # "pilot" is a stem of BM25's alone; the model has "pilots", too.
-    assert composite_index.find_term("bm25:pilot") is not None
+    assert composite_index.reader.find_term("bm25:pilot") is not None
     changed = weights(composite_index, boost(composite_index, query, {"bm25:pilot": 3}))
     assert changed.pop("bm25:pilot") == pytest.approx(2 * mean)
     assert changed == before
@@ -100,7 +100,9 @@ def test_parts_have_names_and_means_of_their_own(composite_index: lsr.Index) -> 
         QueryError, match=r"several parts .* give bm25:copper or splade-tiny:copper"
     ):
         boost(composite_index, query, {"copper": 2})
-    only = next(w for w in ("tidal", "bees") if composite_index.find_term(f"bm25:{w}") is None)
+    only = next(
+        w for w in ("tidal", "bees") if composite_index.reader.find_term(f"bm25:{w}") is None
+    )
     changed = weights(composite_index, boost(composite_index, query, {only: 2}))
     assert changed.keys() >= {f"splade-tiny:{only}"}
 
@@ -130,8 +132,13 @@ def test_any_factors(splade_index: lsr.Index, factors: list[float]) -> None:
 def test_factors_that_cannot_be(
     splade_index: lsr.Index, query: SparseVectors, factor: float
 ) -> None:
-    with pytest.raises(QueryError, match="factor of glass must be a finite number of at least 0"):
-        boost(splade_index, query, {"glass": factor})
+    for search in (
+        lambda: splade_index.search("glass bees", boosts={"glass": factor}),
+        lambda: splade_index.search_vectors(query, boosts={"glass": factor}),
+        lambda: splade_index.hybrid("none", retrievers="terms", boosts={"glass": factor}),
+    ):
+        with pytest.raises(QueryError, match="factor of glass must be a finite number of at least"):
+            search()
 
 
 def test_names_that_are_not_there(splade_index: lsr.Index, query: SparseVectors) -> None:
@@ -143,7 +150,9 @@ def test_names_that_are_not_there(splade_index: lsr.Index, query: SparseVectors)
 
 def test_a_term_under_two_names_is_an_error(composite_index: lsr.Index) -> None:
     query = composite_index.encoder.encode_queries(["copper bees"])
-    only = next(w for w in ("tidal", "bees") if composite_index.find_term(f"bm25:{w}") is None)
+    only = next(
+        w for w in ("tidal", "bees") if composite_index.reader.find_term(f"bm25:{w}") is None
+    )
     with pytest.raises(QueryError, match="a term is boosted twice"):
         boost(composite_index, query, {only: 2, f"splade-tiny:{only}": 3})
 
@@ -165,7 +174,7 @@ def test_texts() -> None:
 
 @pytest.mark.parametrize("texts", [["a"], ["=2"], ["a=x"], ["a="], ["a=1", "a=2"]])
 def test_texts_that_boost_nothing(texts: list[str]) -> None:
-    with pytest.raises(QueryError, match=f"{texts[-1]!r} boosts nothing; give TERM=FACTOR"):
+    with pytest.raises(QueryError, match=f"{texts[-1]!r} is not a boost; write TERM=FACTOR"):
         parse_boosts(texts)
 
 
@@ -184,7 +193,7 @@ def test_the_command(run: Callable[..., Any], splade_index: lsr.Index) -> None:
     assert not of(plain, "wheat")
     assert not of(answer("bees=0"), "bees")
     refused = answer("bees")
-    assert (refused.code, refused.error.partition(";")[0]) == (2, "'bees' boosts nothing")
+    assert (refused.code, refused.error.partition(";")[0]) == (2, "'bees' is not a boost")
     assert answer("qqqq=2").code == 2
 
 

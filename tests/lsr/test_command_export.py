@@ -35,7 +35,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def in_words(index: lsr.Index, identifier: str) -> dict[str, float]:
     vector = index.get(identifier).vector
     pairs = zip(vector.terms.tolist(), vector.weights.tolist(), strict=True)
-    return {index.word(term): weight for term, weight in pairs}
+    return {index.reader.word(term): weight for term, weight in pairs}
 
 
 def test_a_folder_of_vectors(run: Callable[..., Any], vectors: Path, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_floats_are_those_given_and_others_those_stored(
 ) -> None:
     """The very floats, not only near ones."""
     for number, index in enumerate((bm25_index, splade_index)):
-        source = IndexVectors(index, tmp_path / str(number), Silent)
+        source = IndexVectors(index.reader, tmp_path / str(number), Silent)
         assert (source.documents, source.postings) == (len(index), index.manifest.postings)
         for chunk in source.chunks():
             for identifier, row in zip(chunk.ids, chunk.vectors, strict=True):
@@ -100,7 +100,7 @@ def test_eight_bits_survive_ciff(
     answer = run("export", splade_index.path, "-o", out)
     assert f"a weight is its impact times {splade_index.manifest.step:.6g}." in answer.err
     assert run("import", out, "-o", back, "--vocabulary", "splade-tiny").code == 0
-    again = IndexVectors(splade_index, tmp_path / "scratch", Silent)
+    again = IndexVectors(splade_index.reader, tmp_path / "scratch", Silent)
     for one, other in zip(VectorFolder.open(back).chunks(), again.chunks(), strict=True):
         assert (one.ids, one.vectors) == (other.ids, other.vectors)
 
@@ -224,7 +224,7 @@ def test_an_index_with_terms_beyond_its_words(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lsr.retrieval.index.open_vocabulary", lambda *_: (["a", "b"], {}))
+    monkeypatch.setattr("lsr.index.reader.open_vocabulary", lambda *_: (["a", "b"], {}))
     answer = run("export", bm25_index.path, "-o", tmp_path / "v.csr")
     assert answer.code == 1
     assert "window 0: it has the term 27, which has no word" in answer.error

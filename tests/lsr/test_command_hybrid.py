@@ -82,7 +82,7 @@ def test_feedback_alone(run: Run, hybrid_index: lsr.Index) -> None:
     assert hits.scores.tolist() != hybrid_index.search(QUESTION).scores.tolist()
 
 
-def test_shares_as_json_and_text(run: Run, hybrid_index: lsr.Index) -> None:
+def test_contributions_as_json_and_text(run: Run, hybrid_index: lsr.Index) -> None:
     options = ["--hybrid", "-k", 2, "--explain"]
     hits = hybrid_index.hybrid().search(QUESTION, 2)
     for hit, shown in zip(
@@ -90,11 +90,11 @@ def test_shares_as_json_and_text(run: Run, hybrid_index: lsr.Index) -> None:
         run("search", hybrid_index.path, QUESTION, *options, "--json").json["hits"],
         strict=True,
     ):
-        assert list(shown) == ["id", "score", "title", "text", "shares"]
-        sparse, dense = shown["shares"]
-        assert list(dense) == ["retriever", "share", "rank", "score"]
+        assert list(shown) == ["id", "score", "title", "text", "contributions"]
+        sparse, dense = shown["contributions"]
+        assert list(dense) == ["retriever", "value", "rank", "score"]
         assert list(sparse) == [*dense, "parts", "terms"]
-        assert sparse["share"] + dense["share"] == shown["score"] == hit.score
+        assert sparse["value"] + dense["value"] == shown["score"] == hit.score
         assert sum(term["product"] for term in sparse["terms"]) == sparse["score"]
     lines = run("search", hybrid_index.path, QUESTION, *options).out.splitlines()
     why = str(hits[0].explain()).splitlines()
@@ -110,10 +110,10 @@ def test_the_table(run: Run, hybrid_index: lsr.Index, terminal: Any) -> None:
         shown = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
         assert max(map(len, shown.splitlines())) <= columns
         (hit,) = hybrid_index.hybrid().search(QUESTION, 1)
-        for share in hit.explain().shares:
-            assert f"{share.share:.4f}" in shown
+        for share in hit.explain().contributions:
+            assert f"{share.value:.4f}" in shown
             assert f"{share.score:.3f}" in shown
-        for word in ("retriever", "rank", "share", "kind", "product", f"{hit.score:.4f}"):
+        for word in ("retriever", "rank", "contribution", "kind", "product", f"{hit.score:.4f}"):
             assert word in shown
 
 
@@ -147,10 +147,14 @@ def test_a_file_of_questions(
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--fusion", "rrf"], 2, "--fusion says how lists are fused; add --hybrid."),
-        (["--weight", ".3", "--prf", "rocchio"], 2, "--weight says how lists are fused"),
-        (["--interpolate", "both"], 2, "--interpolate says how lists are fused; add --hybrid."),
-        (["--hybrid", "--interpolate", "both"], 2, "--interpolate is part of feedback; add --prf."),
+        (["--fusion", "rrf"], 2, "--fusion only applies to --hybrid; add --hybrid."),
+        (["--weight", ".3", "--prf", "rocchio"], 2, "--weight only applies to --hybrid"),
+        (["--interpolate", "both"], 2, "--interpolate only applies to --hybrid; add --hybrid."),
+        (
+            ["--hybrid", "--interpolate", "both"],
+            2,
+            "--interpolate only applies to --prf; add --prf.",
+        ),
         (["--hybrid", "--weight", "much"], 1, "Error: 'much' are no weights"),
         (["--hybrid", "--weight", "2"], 2, "dense vectors must be a finite number from 0 to 1"),
         (["--hybrid", "--depth", "0"], 2, "0 is not in the range x>=1"),
@@ -302,7 +306,10 @@ def test_tuning(run: Run, judged: Path, index: lsr.Index) -> None:
         f"q{n:02}" for n in range(6, 12)
     ]
     queries = [json.loads(line) for line in (judged / "queries.jsonl").read_text().splitlines()]
-    ids = [index.id_of(number) for number in index.numbers(np.arange(len(index))).tolist()]
+    ids = [
+        index.reader.id_of(number)
+        for number in index.reader.docids_of(np.arange(len(index))).tolist()
+    ]
     lists = index.hybrid("none").candidates([query["text"] for query in queries[6:]])
     qrels: dict[str, dict[str, int]] = {}
     for line in (judged / "qrels" / "dev.tsv").read_text().splitlines()[1:]:
@@ -314,7 +321,7 @@ def test_tuning(run: Run, judged: Path, index: lsr.Index) -> None:
         for query, (both, _) in zip(queries[6:], lists, strict=True):
             fused = fuse(both, "minmax", weights=weights, k=50)
             found[query["_id"]] = {
-                ids[p]: s for p, s in zip(fused.places, fused.scores, strict=True)
+                ids[p]: s for p, s in zip(fused.positions, fused.scores, strict=True)
             }
         return scores(qrels, found, ["RR@5"]).means["RR@5"]
 

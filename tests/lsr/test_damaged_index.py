@@ -117,11 +117,11 @@ def test_a_column_name_that_is_not_utf_8(bm25_index: lsr.Index, copy: Callable[.
 
 def test_words_that_are_not_utf_8(bm25_index: lsr.Index, copy: Callable[..., Path]) -> None:
     path = copy(bm25_index)
-    term = bm25_index.find_term("copper")
+    term = bm25_index.reader.find_term("copper")
     assert term is not None
     overwrite(vocabulary(path), b"copper", b"\xffopper")
     with pytest.raises(IndexCorrupt, match=f"row {term} of column 'word' is not UTF-8"):
-        lsr.open(path).word(term)
+        lsr.open(path).reader.word(term)
 
 
 @pytest.mark.parametrize("bounds", [(2**40, 2**40 + 4), (-8, -4), (8, 4), (576, 580)], ids=str)

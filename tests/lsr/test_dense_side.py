@@ -98,7 +98,7 @@ def test_a_search_of_the_dense_side(
 def test_places_are_those_that_the_index_breaks_ties_by(with_dense: lsr.Index) -> None:
     """Documents are stored in another order than given, and both sides number them as given."""
     assert with_dense.dense is not None
-    (segment,) = with_dense.segments
+    (segment,) = with_dense.reader.segments
     assert segment.positions.tolist() != sorted(segment.positions.tolist())
     encoder = with_dense.dense_encoder
     for row in (0, 50, 143):

@@ -47,10 +47,10 @@ def everything(index: lsr.Index) -> Any:
         if index.dense is not None:
             both = index.search(text, 3, hybrid="rrf")
             found.append((both.ids.tolist(), [str(h.explain()) for h in both]))
-    words = index.vocabulary
+    words = index.reader.words
     assert words is not None
-    found.append([words[0][term] for term in range(len(words[0]))])
-    found.append({key: value.tolist() for key, value in words[1].items()})
+    found.append([words[term] for term in range(len(words))])
+    found.append({key: value.tolist() for key, value in index.reader.word_columns.items()})
     return found
 
 
@@ -124,7 +124,7 @@ def test_the_same_documents_make_the_same_edition(tmp_path: Path) -> None:
 def test_the_vectors_of_an_open_index_are_of_its_edition(tmp_path: Path) -> None:
     index = lsr.Index.build(tmp_path / "i", records(OLD, "old"), "bm25")
     lsr.Index.build(tmp_path / "i", records(NEW, "new"), "bm25", force=True)
-    vectors = IndexVectors(index, tmp_path / "spool", Silent)
+    vectors = IndexVectors(index.reader, tmp_path / "spool", Silent)
     assert [chunk.texts for chunk in vectors.chunks()] == [OLD]
 
 
@@ -142,7 +142,7 @@ def test_an_open_folder_of_vectors_stays_its_edition(tmp_path: Path) -> None:
     assert folder.words[0] == "apple"
     lsr.indexing.build.build_folder(tmp_path / "i", folder)
     index = lsr.open(tmp_path / "i")
-    assert (index.get("old").text, index.word(1)) == ("text of old", "pie")
+    assert (index.get("old").text, index.reader.word(1)) == ("text of old", "pie")
 
 
 def test_a_folder_too_large_to_be_mapped_is_read_by_name(

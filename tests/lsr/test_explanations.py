@@ -73,7 +73,7 @@ def test_exact_floats_are_explained_with_the_weights_as_given(bm25_index: lsr.In
         vector = bm25_index.get(hit.id).vector
         given = dict(zip(vector.terms.tolist(), vector.weights.tolist(), strict=True))
         for match in why.terms:
-            term = bm25_index.find_term(match.term)
+            term = bm25_index.reader.find_term(match.term)
             assert term is not None
             assert match.document_weight == given[term]
             assert match.query_weight == 1.0

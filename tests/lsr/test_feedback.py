@@ -18,12 +18,13 @@ import lsr
 from lsr.encoders.composite.encoder import CompositeEncoder
 from lsr.encoders.lexical.bm25 import BM25Encoder
 from lsr.errors import QueryError
-from lsr.fusion.methods import Ranked, fuse
+from lsr.fusion.lists import Ranked
+from lsr.fusion.methods import fuse
+from lsr.index.reader import IndexReader
+from lsr.retrieval import INTERPOLATE, FeedbackKind, Interpolate
+from lsr.retrieval.context import SearchContext
 from lsr.retrieval.feedback import (
-    INTERPOLATE,
     Feedback,
-    Interpolate,
-    Kind,
     refine_dense,
     refine_rm3,
     refine_sparse,
@@ -111,7 +112,12 @@ row = st.dictionaries(st.integers(0, 14), st.sampled_from([0.25, 0.5, 1.0, 2.5])
     terms=st.integers(1, 20),
 )
 def test_sparse_feedback_is_its_formula(
-    query: Weights, documents: list[Weights], kind: Kind, share: float, depth: int, terms: int
+    query: Weights,
+    documents: list[Weights],
+    kind: FeedbackKind,
+    share: float,
+    depth: int,
+    terms: int,
 ) -> None:
     feedback = Feedback.of(
         kind, documents=depth, terms=terms, query=None if kind == "average" else share
@@ -197,7 +203,7 @@ def test_rm3_is_its_formula(
         ("average", {"terms": 0}, "terms must be a whole number of at least 1, not 0"),
     ],
 )
-def test_numbers_out_of_range(kind: Kind, options: dict[str, Any], message: str) -> None:
+def test_numbers_out_of_range(kind: FeedbackKind, options: dict[str, Any], message: str) -> None:
     with pytest.raises(QueryError, match=message):
         Feedback.of(kind, **options)
 
@@ -221,7 +227,7 @@ def test_where_feedback_comes_from_and_goes(
     asked = []
 
     def again(documents: Ranked) -> Ranked:
-        asked.append(documents.places.tolist())
+        asked.append(documents.positions.tolist())
         return ranked(8, 9)
 
     def fused(lists: Sequence[Ranked]) -> Ranked:
@@ -229,7 +235,7 @@ def test_where_feedback_comes_from_and_goes(
 
     lists = search_again([ranked(1, 2), ranked(2, 3)], {0: again}, fused, interpolate)
     assert asked == [believed]
-    assert [found.places.tolist() for found in lists] == [[8, 9], kept]
+    assert [found.positions.tolist() for found in lists] == [[8, 9], kept]
 
 
 def test_several_retrievers_search_again() -> None:
@@ -237,11 +243,13 @@ def test_several_retrievers_search_again() -> None:
         return Ranked(*fuse(lists, "rrf", k=9)[:2])
 
     first = [ranked(1, 2), ranked(2, 3), ranked(5)]
-    again = {number: (lambda found: Ranked(found.places + 10, found.scores)) for number in (0, 2)}
+    again = {
+        number: (lambda found: Ranked(found.positions + 10, found.scores)) for number in (0, 2)
+    }
     after = search_again(first, again, fused, "after")
-    assert [found.places.tolist() for found in after] == [[11, 12], [2, 3], [15]]
+    assert [found.positions.tolist() for found in after] == [[11, 12], [2, 3], [15]]
     none = search_again(first, again, fused, "none")
-    assert [found.places.tolist() for found in none] == [[11, 12], [], [15]]
+    assert [found.positions.tolist() for found in none] == [[11, 12], [], [15]]
     assert len(INTERPOLATE) == 4
     with pytest.raises(QueryError, match="no interpolation 'twice'; use none, before, after, both"):
         search_again(first, again, fused, "twice")  # type: ignore[arg-type]
@@ -268,7 +276,7 @@ def lexical_index(
 
 
 def indexed_text(index: lsr.Index, number: int) -> str:
-    title, text = index.stored_text(number) or ("", "")
+    title, text = index.reader.stored_text(number) or ("", "")
     return f"{title} {text}".strip()
 
 
@@ -276,13 +284,11 @@ def test_rm3_on_an_index(lexical_index: lsr.Index) -> None:
     index, encoder = lexical_index, lexical_index.encoder
     hits = index.search(QUESTION, k=12)
     query = encoder.encode_queries([QUESTION])
-    found = refine(
-        index, query, hits.documents, hits.scores, Feedback.of("rm3", documents=6, terms=5)
-    )
+    found = refine(index, query, hits.docids, hits.scores, Feedback.of("rm3", documents=6, terms=5))
     every = [encoder.encode_queries([indexed_text(index, n)]) for n in range(len(index))]
     frequency = Counter(term for counts in every for term in counts.terms.tolist())
     counts = []
-    for number in hits.documents[:6].tolist():
+    for number in hits.docids[:6].tolist():
         counted = weights_of(every[number])
         counts.append({t: c for t, c in counted.items() if frequency[t] <= 0.1 * len(index)})
         assert len(counted) > len(counts[-1])
@@ -299,34 +305,37 @@ def test_frequent_words_are_no_feedback(tmp_path: Path) -> None:
     )
     query = index.encoder.encode_queries(["storm"])
     hits = index.search("storm")
-    found = refine(index, query, hits.documents, hits.scores, Feedback.of("rm3"))
+    found = refine(index, query, hits.docids, hits.scores, Feedback.of("rm3"))
     # edge is in exactly a tenth of them, common in half.
-    assert {index.word(term) for term in found.terms.tolist()} == {"storm", "rare", "edg"}
+    assert {index.reader.word(term) for term in found.terms.tolist()} == {"storm", "rare", "edg"}
 
 
 @pytest.mark.parametrize("kind", ["average", "rocchio"])
-def test_vector_feedback_on_an_index(splade_index: lsr.Index, kind: Kind) -> None:
+def test_vector_feedback_on_an_index(splade_index: lsr.Index, kind: FeedbackKind) -> None:
     hits = splade_index.search(QUESTION, k=8)
     query = splade_index.encoder.encode_queries([QUESTION])
     feedback = Feedback.of(kind, documents=4, terms=30)
-    found = refine(splade_index, query, hits.documents, hits.scores, feedback)
+    found = refine(splade_index, query, hits.docids, hits.scores, feedback)
     documents = [weights_of(splade_index.get(id).vector) for id in hits.ids[:4].tolist()]
     expected = plain(weights_of(query), documents, kind, 0.4, 30)
     assert len(found.terms) == 30
     assert weights_of(found) == pytest.approx(expected, rel=1e-5)
 
 
-def test_only_believed_documents_are_read(
-    splade_index: lsr.Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_feedback_documents_are_read(splade_index: lsr.Index) -> None:
     """Gathering a vector takes longer than a search."""
     hits = splade_index.search(QUESTION, k=8)
     read: list[int] = []
-    vector_of = splade_index.vector_of
-    monkeypatch.setattr(splade_index, "vector_of", lambda n: (read.append(n), vector_of(n))[1])
+
+    class Reading(IndexReader):
+        def vector_of(self, docid: int) -> SparseVectors:
+            read.append(docid)
+            return super().vector_of(docid)
+
     query = splade_index.encoder.encode_queries([QUESTION])
-    refine(splade_index, query, hits.documents, hits.scores, Feedback.of("rocchio", documents=2))
-    assert read == hits.documents[:2].tolist()
+    context = SearchContext(Reading.open(splade_index.path))
+    refine(context, query, hits.docids, hits.scores, Feedback.of("rocchio", documents=2))
+    assert read == hits.docids[:2].tolist()
 
 
 def test_feedback_on_each_part(composite_index: lsr.Index) -> None:
@@ -341,13 +350,13 @@ def test_feedback_on_each_part(composite_index: lsr.Index) -> None:
     before = weights_of(query)
 
     rm3 = Feedback.of("rm3", documents=3, terms=4)
-    found = weights_of(refine(composite_index, query, hits.documents, hits.scores, rm3))
+    found = weights_of(refine(composite_index, query, hits.docids, hits.scores, rm3))
     assert {t: w for t, w in found.items() if t >= border} == {
         t: w for t, w in before.items() if t >= border
     }
     share = lexical.encoder.document_share
     counts = []
-    for number in hits.documents[:3].tolist():
+    for number in hits.docids[:3].tolist():
         counted = lexical.encoder.encode_queries([indexed_text(composite_index, number)])
         rare = share(counted.terms) <= 0.1
         counts.append(
@@ -360,7 +369,7 @@ def test_feedback_on_each_part(composite_index: lsr.Index) -> None:
     )
 
     rocchio = Feedback.of("rocchio", documents=3, terms=500)
-    found = weights_of(refine(composite_index, query, hits.documents, hits.scores, rocchio))
+    found = weights_of(refine(composite_index, query, hits.docids, hits.scores, rocchio))
     assert {t: w for t, w in found.items() if t < border} == {
         t: w for t, w in before.items() if t < border
     }
@@ -382,7 +391,7 @@ def test_a_part_without_a_say_stays_silent(
     index.use_encoder(None, weights={"bm25": 1, "splade-tiny": 0})
     query = index.encoder.encode_queries([QUESTION])
     hits = index.search(QUESTION, k=4)
-    found = refine(index, query, hits.documents, hits.scores, Feedback.of("rocchio"))
+    found = refine(index, query, hits.docids, hits.scores, Feedback.of("rocchio"))
     assert found == query
 
 
@@ -402,7 +411,7 @@ def test_feedback_that_an_index_cannot_give(
         refine(bm25_index, query, [0], [1.0], Feedback.of("rocchio"))
     counts = bm25_index.encoder.encode_documents(["tidal mills", "rain"])
     lean = lsr.Index.from_vectors(tmp_path / "lean", ["a", "b"], counts)
-    lean.manifest = replace(lean.manifest, encoder=bm25_index.manifest.encoder)
+    lean.reader.manifest = replace(lean.manifest, encoder=bm25_index.manifest.encoder)
     lean._encoder = bm25_index.encoder
     with pytest.raises(QueryError, match="keeps no text, and rm3 counts the words of documents"):
         refine(lean, query, [0], [1.0], Feedback.of("rm3"))

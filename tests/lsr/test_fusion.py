@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.errors import QueryError
-from lsr.fusion.methods import METHODS, MISSING, Fused, Method, Missing, Ranked, fuse
+from lsr.fusion import METHODS, MISSING, Method, Missing
+from lsr.fusion.lists import Fused, Ranked
+from lsr.fusion.methods import fuse
 
 MADE_BY_RANX = Path(__file__).with_name("ranx_fusions.py")
 
@@ -28,7 +30,7 @@ def ranked(scores: dict[int, float]) -> Ranked:
 
 
 def listed(fused: Fused) -> list[tuple[int, float]]:
-    return list(zip(fused.places.tolist(), fused.scores.tolist(), strict=True))
+    return list(zip(fused.positions.tolist(), fused.scores.tolist(), strict=True))
 
 
 A = ranked({7: 9.0, 3: 5.0, 8: 1.0})
@@ -76,18 +78,18 @@ def test_values_by_hand(
 ) -> None:
     fused = fuse([A, B], method, k=10, **options)
     assert dict(listed(fused)) == pytest.approx(expected, abs=1e-15)
-    assert (fused.places.dtype, fused.scores.dtype) == (np.int64, np.float64)
+    assert (fused.positions.dtype, fused.scores.dtype) == (np.int64, np.float64)
     order = sorted(expected, key=lambda place: (-round(expected[place], 12), place))
-    assert fused.places.tolist() == order
+    assert fused.positions.tolist() == order
     best = fuse([A, B], method, k=2, **options)
     assert listed(best) == listed(fused)[:2]
-    assert best.shares.tolist() == fused.shares[:, :2].tolist()
+    assert best.contributions.tolist() == fused.contributions[:, :2].tolist()
 
 
 def test_shares_are_what_each_list_gave() -> None:
     fused = fuse([A, B], "rrf", k=10)
-    assert fused.places.tolist() == [3, 7, 2, 8]
-    assert fused.shares.tolist() == [[1 / 62, 1 / 61, 0, 1 / 63], [1 / 61, 0, 1 / 62, 0]]
+    assert fused.positions.tolist() == [3, 7, 2, 8]
+    assert fused.contributions.tolist() == [[1 / 62, 1 / 61, 0, 1 / 63], [1 / 61, 0, 1 / 62, 0]]
 
 
 def oracle(
@@ -166,9 +168,9 @@ def test_fusion_equals_the_oracle(
     expected = oracle(lists, method, weights, missing, minima)
     given_lists = [ranked(scores) for scores in lists]
     fused = fuse(given_lists, method, weights=weights, missing=missing, minima=minima, k=k)
-    assert fused.shares.shape == (count, min(k, len(expected)))
+    assert fused.contributions.shape == (count, min(k, len(expected)))
     assert dict(listed(fused)) == pytest.approx(
-        {place: expected[place] for place in fused.places.tolist()}, abs=1e-12
+        {place: expected[place] for place in fused.positions.tolist()}, abs=1e-12
     )
     # The best k, in order; equal scores by place.
     assert [(-score, place) for place, score in listed(fused)] == sorted(
@@ -179,7 +181,7 @@ def test_fusion_equals_the_oracle(
     )
     # Shares add up to the last bit in the order of the lists.
     summed = np.zeros(fused.scores.size)
-    for share in fused.shares:
+    for share in fused.contributions:
         summed = summed + share
     assert summed.tolist() == fused.scores.tolist()
 
@@ -187,9 +189,9 @@ def test_fusion_equals_the_oracle(
 def test_equal_scores_are_cut_by_place() -> None:
     one = ranked(dict.fromkeys(range(0, 40, 2), 1.0))
     other = ranked(dict.fromkeys(range(1, 40, 2), 1.0))
-    assert fuse([one, other], "none", k=7).places.tolist() == [*range(7)]
+    assert fuse([one, other], "none", k=7).positions.tolist() == [*range(7)]
     # Rank n of the one and rank n of the other are equal.
-    assert fuse([other, one], "rrf", k=7).places.tolist() == [*range(7)]
+    assert fuse([other, one], "rrf", k=7).positions.tolist() == [*range(7)]
 
 
 def test_many_lists_still_add_up() -> None:
@@ -198,7 +200,7 @@ def test_many_lists_still_add_up() -> None:
     lists = [ranked({5: float(score)}) for score in rng.random(19)]
     fused = fuse(lists, "none", weights=rng.random(19).tolist(), k=3)
     total = 0.0
-    for share in fused.shares[:, 0].tolist():
+    for share in fused.contributions[:, 0].tolist():
         total += share
     assert fused.scores.tolist() == [total]
 
@@ -209,7 +211,7 @@ def test_a_weight_of_zero_leaves_the_other_list(method: Method) -> None:
         fused = fuse([A, B], method, weights=[0, 2], missing=missing, minima=[0, -1], k=9)
         alone = fuse([B], method, weights=[2], missing=missing, minima=[-1], k=9)
         assert listed(fused) == listed(alone)
-        assert fused.shares[0].tolist() == [0.0] * len(B.places)
+        assert fused.contributions[0].tolist() == [0.0] * len(B.positions)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -217,12 +219,12 @@ def test_a_weight_of_zero_leaves_the_other_list(method: Method) -> None:
 def test_empty_lists(method: Method, missing: Missing) -> None:
     empty = ranked({})
     nothing = fuse([empty, empty], method, missing=missing, minima=[0, 0], k=5)
-    assert (nothing.places.size, nothing.shares.shape) == (0, (2, 0))
+    assert (nothing.positions.size, nothing.contributions.shape) == (0, (2, 0))
     fused = fuse([empty, A], method, weights=[1, 1], missing=missing, minima=[0, 0], k=5)
-    assert fused.places.tolist() == A.places.tolist()
-    assert fused.shares[0].tolist() == [0.0] * 3
+    assert fused.positions.tolist() == A.positions.tolist()
+    assert fused.contributions[0].tolist() == [0.0] * 3
     none = fuse([], method, minima=[], k=5)
-    assert (none.places.size, none.shares.shape) == (0, (0, 0))
+    assert (none.positions.size, none.contributions.shape) == (0, (0, 0))
 
 
 @pytest.mark.parametrize("method", ["minmax", "zscore"])
@@ -275,7 +277,7 @@ def test_fusions_are_those_of_the_installed_ranx() -> None:
     ("lists", "options", "message"),
     [
         ([A, B], {"k": 0}, "k must be a whole number of at least 1, not 0"),
-        ([A, B], {"method": "borda"}, "no fusion 'borda'; use rrf, minmax, zscore, tmm, none"),
+        ([A, B], {"method": "borda"}, "no fusion 'borda'; use minmax, rrf, zscore, tmm, none"),
         ([A, B], {"missing": "mean"}, "count zero or lowest, not 'mean'"),
         ([A, B], {"weights": [1]}, "there are 1 weights for 2 lists; give one each"),
         ([A, B], {"weights": [1, -1]}, "a finite number of at least 0, not -1"),
@@ -284,14 +286,18 @@ def test_fusions_are_those_of_the_installed_ranx() -> None:
         ([A, B], {"weights": [0, 0]}, "all weights are 0"),
         ([A, B], {"method": "tmm"}, "tmm needs the least possible score of each list"),
         ([A, B], {"method": "tmm", "minima": [0]}, "tmm needs the least possible score"),
-        ([A, Ranked(A.places, B.scores)], {}, "list 1 has places of shape .3,. and scores of"),
-        ([Ranked(A.places, A.scores[::-1])], {}, "list 0 are not finite or not best first"),
-        ([Ranked(B.places, np.array([1, math.nan]))], {}, "list 0 are not finite"),
-        ([Ranked(B.places, np.array([math.inf, 1]))], {}, "list 0 are not finite"),
-        ([Ranked(B.places, np.array([1, -math.inf]))], {}, "list 0 are not finite"),
+        (
+            [A, Ranked(A.positions, B.scores)],
+            {},
+            "list 1 has positions of shape .3,. and scores of",
+        ),
+        ([Ranked(A.positions, A.scores[::-1])], {}, "list 0 are not finite or not best first"),
+        ([Ranked(B.positions, np.array([1, math.nan]))], {}, "list 0 are not finite"),
+        ([Ranked(B.positions, np.array([math.inf, 1]))], {}, "list 0 are not finite"),
+        ([Ranked(B.positions, np.array([1, -math.inf]))], {}, "list 0 are not finite"),
         ([B, Ranked(np.array([4, 4]), B.scores)], {}, "list 1 has the document at 4 twice"),
-        ([Ranked(np.array([4, -4]), B.scores)], {}, "places must lie between 0 and"),
-        ([Ranked(np.array([4, 1 << 60]), B.scores)], {}, "places must lie between 0 and"),
+        ([Ranked(np.array([4, -4]), B.scores)], {}, "positions must lie between 0 and"),
+        ([Ranked(np.array([4, 1 << 60]), B.scores)], {}, "positions must lie between 0 and"),
     ],
 )
 def test_what_cannot_be_fused(lists: list[Ranked], options: dict[str, Any], message: str) -> None:
@@ -301,4 +307,4 @@ def test_what_cannot_be_fused(lists: list[Ranked], options: dict[str, Any], mess
 
 def test_places_beyond_32_bits() -> None:
     far = Ranked(np.array([1 << 40, 5]), np.array([2.0, 1.0]))
-    assert fuse([far, A], "none", k=9).places.tolist() == [7, 3, 1 << 40, 5, 8]
+    assert fuse([far, A], "none", k=9).positions.tolist() == [7, 3, 1 << 40, 5, 8]

@@ -74,12 +74,12 @@ def test_all_documents_are_scored(
     assert vectors.ids == [document["id"] for document in some]
     expected = brute_force(index, some, dimensions, weight)
     for row, found in enumerate(vectors.search(QUESTIONS, 24, weight=weight)):
-        assert sorted(found.places.tolist()) == list(range(24))
-        assert found.scores == pytest.approx(expected[row][found.places], rel=1e-5, abs=1e-6)
-        order = sorted(range(24), key=lambda place: (-found.scores[place], found.places[place]))
+        assert sorted(found.positions.tolist()) == list(range(24))
+        assert found.scores == pytest.approx(expected[row][found.positions], rel=1e-5, abs=1e-6)
+        order = sorted(range(24), key=lambda place: (-found.scores[place], found.positions[place]))
         assert order == list(range(24))
         ten = vectors.search(QUESTIONS, 10, weight=weight)[row]
-        assert ten.places.tolist() == found.places[:10].tolist()
+        assert ten.positions.tolist() == found.positions[:10].tolist()
 
 
 def test_by_candidates_of_the_inverted_index(index: lsr.Index) -> None:
@@ -89,9 +89,9 @@ def test_by_candidates_of_the_inverted_index(index: lsr.Index) -> None:
     for row, found in enumerate(vectors.search(QUESTIONS, 4, weight=5, candidates=6)):
         first = index.search(QUESTIONS[row], 6)
         candidates = {vectors.ids.index(id) for id in first.ids.tolist()}
-        expected = [place for place in whole[row].places.tolist() if place in candidates][:4]
-        assert found.places.tolist() == expected
-        scores = dict(zip(whole[row].places.tolist(), whole[row].scores.tolist(), strict=True))
+        expected = [place for place in whole[row].positions.tolist() if place in candidates][:4]
+        assert found.positions.tolist() == expected
+        scores = dict(zip(whole[row].positions.tolist(), whole[row].scores.tolist(), strict=True))
         assert found.scores.tolist() == [scores[place] for place in expected]
 
 
@@ -99,7 +99,7 @@ def test_no_fewer_candidates_than_hits(index: lsr.Index) -> None:
     vectors = GatedVectors(index, 0)
     (found,) = vectors.search(QUESTIONS[:1], 5, candidates=1)
     (whole,) = vectors.search(QUESTIONS[:1], 5)
-    assert found.places.tolist() == whole.places.tolist()
+    assert found.positions.tolist() == whole.positions.tolist()
 
 
 def test_a_question_without_terms(index: lsr.Index) -> None:

@@ -23,10 +23,13 @@ from lsr.errors import (
     IndexFormatError,
     QueryError,
 )
+from lsr.fusion import METHODS
 from lsr.fusion.learned import LearnedFusion
-from lsr.fusion.methods import METHODS, Ranked, fuse
+from lsr.fusion.lists import Ranked
+from lsr.fusion.methods import fuse
 from lsr.indexing.dense import add_dense
-from lsr.retrieval.feedback import INTERPOLATE, Feedback
+from lsr.retrieval import INTERPOLATE
+from lsr.retrieval.feedback import Feedback
 from lsr.retrieval.hybrid import Hybrid
 from lsr.retrieval.named import learned_file
 from lsr.retrieval.retrievers import DenseRetriever, SparseRetriever
@@ -63,7 +66,10 @@ def brute(index: lsr.Index, text: str, name: str, depth: int) -> Ranked:
     n = len(index)
     if name == "dense":
         encoder = index.dense_encoder
-        every = [index.get(index.id_of(number)) for number in index.numbers(range(n)).tolist()]
+        every = [
+            index.get(index.reader.id_of(number))
+            for number in index.reader.docids_of(range(n)).tolist()
+        ]
         texts = [f"{d.title} {d.text}" if d.title else d.text for d in every]
         vectors = encoder.encode_documents(texts).astype(np.float64)
         scores = np.array(
@@ -71,16 +77,16 @@ def brute(index: lsr.Index, text: str, name: str, depth: int) -> Ranked:
         )
         return ranked(scores, depth, np.ones(n, bool))
     query = index.encoder.encode_queries([text])
-    words = [index.word(int(term)) for term in query.terms]
+    words = [index.reader.word(int(term)) for term in query.terms]
     kept = [name == "terms" or word.startswith(f"{name}:") for word in words]
-    integers = index._searcher.quantize(
+    integers = index.reader._searcher.quantize(
         SparseRetriever(index, None if name == "terms" else name).encode([text])
     )
     weights = dict(zip(integers.terms.tolist(), integers.weights.tolist(), strict=True))
     assert weights.keys() <= {int(t) for t, keep in zip(query.terms, kept, strict=True) if keep}
     scores = np.zeros(n)
-    for place, number in enumerate(index.numbers(range(n)).tolist()):
-        document = index.vector_of(number)
+    for place, number in enumerate(index.reader.docids_of(range(n)).tolist()):
+        document = index.reader.vector_of(number)
         stored = np.rint(document.weights / index.manifest.step)
         scores[place] = integers.steps[0] * sum(
             weights.get(int(term), 0) * int(weight)
@@ -125,7 +131,7 @@ def plain(
 
 
 def same(hits: lsr.Hits, expected: list[tuple[int, float]], index: lsr.Index) -> None:
-    places = index.places(hits.documents).tolist()
+    places = index.reader.positions_of(hits.docids).tolist()
     assert hits.scores.tolist() == pytest.approx([score for _, score in expected], abs=1e-6)
     got = sorted(zip(places, hits.scores, strict=True), key=lambda x: (-round(x[1], 6), x[0]))
     want = sorted(expected, key=lambda x: (-round(x[1], 6), x[0]))
@@ -185,22 +191,22 @@ def test_rescoring_leaves_nothing_missing(index: lsr.Index) -> None:
         hybrid = index.hybrid("minmax", retrievers=",".join(names), depth=4, rescore=True)
         for text, hits in zip(TEXTS[:3], hybrid.search(TEXTS[:3], 4), strict=True):
             cut = [brute(index, text, name, 4) for name in names]
-            union = np.unique(np.concatenate([found.places for found in cut]))
+            union = np.unique(np.concatenate([found.positions for found in cut]))
             lists = []
             for name in names:
                 every = brute(index, text, name, 1000)
-                within = np.isin(every.places, union)
-                lists.append(Ranked(every.places[within], every.scores[within]))
+                within = np.isin(every.positions, union)
+                lists.append(Ranked(every.positions[within], every.scores[within]))
             weights = [1 / len(names)] * len(names)
             same(hits, plain(lists, "minmax", weights, "zero", 4), index)
 
 
 def test_rescoring_finds_no_document_that_shares_no_term(index: lsr.Index) -> None:
     (hits,) = index.hybrid("rrf", depth=24, rescore=True).search([TEXTS[0]], 24)
-    shares = [hit.explain().shares for hit in hits]
+    shares = [hit.explain().contributions for hit in hits]
     assert {share[0].score is None for share in shares} == {True, False}
     for share in shares:
-        assert (share[0].share == 0.0) == (share[0].score is None)
+        assert (share[0].value == 0.0) == (share[0].score is None)
 
 
 @pytest.mark.parametrize("options", [{}, {"rescore": True}, {"missing": "lowest", "depth": 6}])
@@ -212,12 +218,12 @@ def test_shares_explain_the_score(index: lsr.Index, method: str, options: dict[s
     for hit in hits:
         why = hit.explain()
         assert (why.id, why.score, why.terms) == (hit.id, hit.score, [])
-        assert [share.retriever for share in why.shares] == ["bm25", "splade-tiny", "tiny"]
-        assert sum(share.share for share in why.shares) == hit.score
-        place = index.places([hit.hits.documents[hit.rank]])[0]
-        for share in why.shares:
+        assert [share.retriever for share in why.contributions] == ["bm25", "splade-tiny", "tiny"]
+        assert sum(share.value for share in why.contributions) == hit.score
+        place = index.reader.positions_of([hit.hits.docids[hit.rank]])[0]
+        for share in why.contributions:
             found = alone[share.retriever]
-            at = found.places.tolist().index(place) if place in found.places else None
+            at = found.positions.tolist().index(place) if place in found.positions else None
             assert share.rank == (None if at is None else at + 1)
             assert share.score == (None if at is None else found.scores[at])
             assert (share.terms is None) == (share.retriever == "tiny" or at is None)
@@ -232,13 +238,13 @@ def test_an_explanation_as_text(index: lsr.Index) -> None:
     hit = index.search(TEXTS[2], 1, hybrid="minmax")[0]
     lines = str(hit.explain()).splitlines()
     assert lines[0] == f"{hit.id}: {hit.score:.3f} = the sum of"
-    first, last = hit.explain().shares
+    first, last = hit.explain().contributions
     assert lines[1] == (
-        f"  bm25+splade-tiny  {first.share:8.4f}  rank {first.rank}, score {first.score:.3f} = "
+        f"  bm25+splade-tiny  {first.value:8.4f}  rank {first.rank}, score {first.score:.3f} = "
         "the sum of"
     )
     assert lines[-1] == (
-        f"  tiny              {last.share:8.4f}  rank {last.rank}, score {last.score:.3f}"
+        f"  tiny              {last.value:8.4f}  rank {last.rank}, score {last.score:.3f}"
     )
     assert sum(line.startswith("        ") for line in lines) == len(first.terms.terms)  # type: ignore[union-attr]
     away = index.hybrid("rrf", depth=1).search(TEXTS[2], 2)[1].explain()
@@ -265,7 +271,7 @@ def test_indexes_of_one_collection(
     one = Hybrid([SparseRetriever(words), SparseRetriever(index), DenseRetriever(index)], "zscore")
     for text, hits in zip(TEXTS, one.search(TEXTS, 24), strict=True):
         lists = [
-            Ranked(words.places((own := words.search(text, 24)).documents), own.scores),
+            Ranked(words.reader.positions_of((own := words.search(text, 24)).docids), own.scores),
             brute(index, text, "terms", 24),
             brute(index, text, "dense", 24),
         ]
@@ -305,7 +311,7 @@ def test_feedback_by_hand(
             if changes:
                 believed = own if interpolate in ("none", "after") else joint
                 refined = retriever.refine(
-                    query, Ranked(believed.places, believed.scores), feedback
+                    query, Ranked(believed.positions, believed.scores), feedback
                 )  # type: ignore[attr-defined]
                 assert not np.array_equal(
                     getattr(refined, "weights", refined), getattr(query, "weights", query)
@@ -317,10 +323,10 @@ def test_feedback_by_hand(
                 lists.append(Ranked(np.empty(0, np.int64), np.empty(0)))
         expected = fuse(lists, "minmax", k=10)
         hits = hybrid.search(text, 10)
-        assert index.places(hits.documents).tolist() == expected.places.tolist()
+        assert index.reader.positions_of(hits.docids).tolist() == expected.positions.tolist()
         assert hits.scores.tolist() == expected.scores.tolist()
         for hit in hits:
-            for share in hit.explain().shares:
+            for share in hit.explain().contributions:
                 if share.terms is not None:  # of the refined query, else they would not add up
                     assert sum(m.product for m in share.terms.terms) == share.score
 
@@ -331,7 +337,7 @@ def test_feedback_of_one_list(index: lsr.Index) -> None:
     first = index.search(TEXTS[0], 5)
     from lsr.retrieval.feedback_documents import refine
 
-    refined = refine(index, query, first.documents.tolist(), first.scores, Feedback.of("rocchio"))
+    refined = refine(index, query, first.docids.tolist(), first.scores, Feedback.of("rocchio"))
     (expected,) = index.search_vectors(refined, 5)
     assert (hits.ids == expected.ids).all()
     assert (hits.scores == expected.scores).all()
@@ -340,7 +346,7 @@ def test_feedback_of_one_list(index: lsr.Index) -> None:
 def learned(index: lsr.Index, names: str = "terms,dense") -> LearnedFusion:
     hybrid = index.hybrid("none", retrievers=names)
     lists = [candidates.lists for candidates in hybrid.candidates(TEXTS[:3] * 8)]
-    grades = [{int(found[-1].places[0]): 2, int(found[0].places[0]): 1} for found in lists]
+    grades = [{int(found[-1].positions[0]): 2, int(found[0].positions[0]): 1} for found in lists]
     examples = zip(lists, grades, strict=True)
     return LearnedFusion.train(hybrid.names, examples, trees=5, leaves=4)
 
@@ -356,11 +362,11 @@ def test_a_learned_fusion(tmp_path: Path, index: lsr.Index) -> None:
     hits = opened.search(TEXTS[0], 24, hybrid="learned")
     (lists, _) = opened.hybrid("none").candidates([TEXTS[0]])[0]
     expected = trained.rank(lists, 24)
-    assert opened.places(hits.documents).tolist() == expected.places.tolist()
+    assert opened.reader.positions_of(hits.docids).tolist() == expected.positions.tolist()
     assert hits.scores.tolist() == expected.scores.tolist()
     for rank in (0, 3, 23):
         why = hits[rank].explain()
-        assert sum(share.share for share in why.shares) == pytest.approx(why.score, abs=1e-9)
+        assert sum(share.value for share in why.contributions) == pytest.approx(why.score, abs=1e-9)
     with pytest.raises(
         FusionError, match=r"was learned for bm25\+splade-tiny, tiny, and these are"
     ):
@@ -404,7 +410,7 @@ def test_retrievers_with_commas_in_their_names(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fusion": "best"}, "there is no fusion 'best'; use rrf, .*, learned"),
+        ({"fusion": "best"}, "there is no fusion 'best'; use minmax, .*, learned"),
         ({"retrievers": "terms,bm26"}, "'bm26' is no retriever of this index; it has terms, dense"),
         ({"retrievers": ""}, "the retrievers are none; give at least one, each once"),
         ({"retrievers": "dense,tiny"}, "the retrievers are tiny, tiny; give at least one, each"),
@@ -417,7 +423,10 @@ def test_retrievers_with_commas_in_their_names(
             {"weights": float("nan")},
             "the weight of the dense vectors must be a finite number from 0 to 1",
         ),
-        ({"weights": 0.5, "retrievers": "bm25,splade-tiny"}, "one weight is that of dense vectors"),
+        (
+            {"weights": 0.5, "retrievers": "bm25,splade-tiny"},
+            "a single weight is for dense vectors",
+        ),
         (
             {"weights": 0.5, "retrievers": "bm25,splade-tiny,dense"},
             "give one for each of bm25, spl",
@@ -488,7 +497,7 @@ def test_rescoring_leaves_out_what_feedback_left_out(index: lsr.Index) -> None:
     hybrid = index.hybrid(retrievers="bm25,dense", prf="rocchio", interpolate="before")
     again = index.hybrid(retrievers="bm25,dense", prf="rocchio", interpolate="before", rescore=True)
     assert again.search(TEXTS[2], 9).ids.tolist() == hybrid.search(TEXTS[2], 9).ids.tolist()
-    assert {hit.explain().shares[0].score for hit in again.search(TEXTS[2], 9)} == {None}
+    assert {hit.explain().contributions[0].score for hit in again.search(TEXTS[2], 9)} == {None}
 
 
 def test_a_part_is_refined_as_its_encoder_alone(
@@ -501,7 +510,7 @@ def test_a_part_is_refined_as_its_encoder_alone(
     refined = []
     for retriever in (SparseRetriever(index, "splade-tiny"), SparseRetriever(own)):
         query = retriever.refine(retriever.encode([TEXTS[0]]), believed, feedback)
-        words = [retriever.index.word(int(t)).removeprefix("splade-tiny:") for t in query.terms]
+        words = [retriever.reader.word(int(t)).removeprefix("splade-tiny:") for t in query.terms]
         length = float(np.linalg.norm(query.weights))
         refined.append(dict(zip(words, (query.weights / length).tolist(), strict=True)))
     part, alone = refined
@@ -519,29 +528,29 @@ def test_equal_scores_go_by_place(tmp_path: Path, dense_model: Path) -> None:
     for retriever in (SparseRetriever(opened), DenseRetriever(opened)):
         query = retriever.encode(["copper bees"])
         found = retriever.score(query, np.array([3, 0, 4, 2]))  # type: ignore[attr-defined]
-        assert found.places.tolist()[:3] == [0, 2, 3]
+        assert found.positions.tolist()[:3] == [0, 2, 3]
         assert len(set(found.scores.tolist()[:3])) == 1
 
 
 def test_boosted_terms(index: lsr.Index) -> None:
     """Of the retriever whose term it is, and of no other."""
     plain = index.hybrid("none", retrievers="bm25,splade-tiny").search(TEXTS[0], 24)
-    word = next(m.term for s in plain[0].explain().shares[:1] for m in s.terms.terms)  # type: ignore[union-attr]
+    word = next(m.term for s in plain[0].explain().contributions[:1] for m in s.terms.terms)  # type: ignore[union-attr]
     muted = index.hybrid("none", retrievers="bm25,splade-tiny", boosts={f"bm25:{word}": 0})
     doubled = index.hybrid("none", retrievers="bm25,splade-tiny", boosts={f"bm25:{word}": 2})
     shares = {
-        name: {hit.id: hit.explain().shares for hit in hybrid.search(TEXTS[0], 24)}
+        name: {hit.id: hit.explain().contributions for hit in hybrid.search(TEXTS[0], 24)}
         for name, hybrid in (("muted", muted), ("doubled", doubled))
     }
     for hit in plain:
-        bm25, model = hit.explain().shares
+        bm25, model = hit.explain().contributions
         found = {m.term: m.product / 2 for m in bm25.terms.terms} if bm25.terms else {}
         more, same_model = shares["doubled"][hit.id]
-        assert more.share == pytest.approx(bm25.share + found.get(word, 0.0), rel=0.01)
-        assert same_model.share == model.share
+        assert more.value == pytest.approx(bm25.value + found.get(word, 0.0), rel=0.01)
+        assert same_model.value == model.value
         if hit.id in shares["muted"]:
             less, same_model = shares["muted"][hit.id]
-            assert less.share == pytest.approx(
-                bm25.share - found.get(word, 0.0), rel=0.01, abs=1e-9
+            assert less.value == pytest.approx(
+                bm25.value - found.get(word, 0.0), rel=0.01, abs=1e-9
             )
-            assert same_model.share == model.share
+            assert same_model.value == model.value

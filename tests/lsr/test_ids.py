@@ -82,7 +82,7 @@ def test_what_no_id_is(case: str, tmp_path: Path) -> None:
 
 def test_integers_stand_for_their_digits(tmp_path: Path) -> None:
     index = lsr.Index.from_vectors(tmp_path / "i", np.arange(3), vectors(3))
-    assert sorted(index.ids.to_pylist()) == ["0", "1", "2"]
+    assert sorted(index.reader.ids.to_pylist()) == ["0", "1", "2"]
     for form in ("2", 2, np.int8(2), np.str_("2"), pa.scalar(2)):
         assert index.get(form).id == "2"
         assert form in index
@@ -98,8 +98,10 @@ def test_an_index_holds_any_id(names: list[str]) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "index"
         index = lsr.Index.from_vectors(path, names, vectors(len(names)))
-        assert index.ids.to_pylist() == [index.id_of(number) for number in range(len(names))]
-        assert sorted(index.ids.to_pylist()) == sorted(names)
+        assert index.reader.ids.to_pylist() == [
+            index.reader.id_of(number) for number in range(len(names))
+        ]
+        assert sorted(index.reader.ids.to_pylist()) == sorted(names)
         (hits,) = index.search_vectors(SparseVectors.from_rows([([9], [1.0])]), k=len(names))
         assert hits.ids.tolist() == names[::-1]  # the weight of the term rises with the place
         for name in names:
@@ -276,7 +278,7 @@ def test_exports(run: Callable[..., Any], tmp_path: Path, format: str) -> None:
     assert answer.code == 0
     assert run("import", file, "-o", tmp_path / "v", "--format", format).code == 0
     assert run("index", tmp_path / "v", "-o", tmp_path / "j").code == 0
-    assert sorted(lsr.open(tmp_path / "j").ids.to_pylist()) == sorted(SPACED)
+    assert sorted(lsr.open(tmp_path / "j").reader.ids.to_pylist()) == sorted(SPACED)
 
 
 @pytest.mark.parametrize(

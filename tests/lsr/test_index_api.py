@@ -48,7 +48,7 @@ def test_hits_are_arrays_and_hits(bm25_index: lsr.Index) -> None:
     assert [hit.id for hit in hits] == hits.ids.tolist()
     assert hits[-1].score == hits.scores[2]
     for outside in (3, -4):
-        with pytest.raises(IndexError, match="3 were found"):
+        with pytest.raises(IndexError, match="there are 3"):
             hits[outside]
     best = hits[0]
     assert "tidal mills" in best.text
@@ -318,10 +318,10 @@ def test_the_encoder_of_an_index(splade_index: lsr.Index, bm25_index: lsr.Index)
     assert splade_index.encoder is splade_index.encoder
     words = [word for word, _ in splade_index.encoder.decode(splade_index.get("d000").vector, 3)]
     assert {"tidal", "mills"} < {*words}
-    term = splade_index.find_term(words[0])
+    term = splade_index.reader.find_term(words[0])
     assert term is not None
-    assert splade_index.word(term) == words[0]
-    assert splade_index.word(2**31) == f"#{2**31}"
+    assert splade_index.reader.word(term) == words[0]
+    assert splade_index.reader.word(2**31) == f"#{2**31}"
     with pytest.raises(EncoderMismatch, match="of the kind 'bm25', but 'splade-tiny' is"):
         lsr.open(bm25_index.path).use_encoder("splade-tiny")
     with pytest.raises(EncoderMismatch, match="'bm25', but 'bm25:atire' was given"):
@@ -349,11 +349,13 @@ def test_the_vector_of_a_number(
     splade_index: lsr.Index, bm25_index: lsr.Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for index in (splade_index, bm25_index):
-        assert index.vector_of(3) == index.get(index.id_of(3)).vector
+        assert index.reader.vector_of(3) == index.get(index.reader.id_of(3)).vector
     wrong = np.array([5, 2], np.uint32), np.ones(2, np.uint32), np.ones(2, np.float32)
-    monkeypatch.setattr(splade_index._searcher, "vector", lambda number: wrong)
-    with pytest.raises(IndexCorrupt, match=f"document '{splade_index.id_of(3)}': row 0 has term 2"):
-        splade_index.vector_of(3)
+    monkeypatch.setattr(splade_index.reader._searcher, "vector", lambda number: wrong)
+    with pytest.raises(
+        IndexCorrupt, match=f"document '{splade_index.reader.id_of(3)}': row 0 has term 2"
+    ):
+        splade_index.reader.vector_of(3)
 
 
 @pytest.mark.parametrize("exact_floats", [False, True])
@@ -363,23 +365,25 @@ def test_scores_of_given_documents(
     vector = bm25_index.encoder.encode_queries(["who repairs tidal mills in northern ports"])
     (hits,) = bm25_index.search_vectors(vector, 144, exact_floats=exact_floats)
     numbers = np.arange(144)[::-1]
-    scores = bm25_index.score(vector, numbers, exact_floats=exact_floats)
-    found = dict(zip(hits.documents.tolist(), hits.scores.tolist(), strict=True))
+    scores = bm25_index.reader.score(vector, numbers, exact_floats=exact_floats)
+    found = dict(zip(hits.docids.tolist(), hits.scores.tolist(), strict=True))
     assert 0 < len(found) < 144
     assert scores.tolist() == [found.get(number, 0.0) for number in numbers.tolist()]
-    assert bm25_index.score(vector, []).size == 0
+    assert bm25_index.reader.score(vector, []).size == 0
 
 
 def test_numbers_and_places(bm25_index: lsr.Index, documents: list[dict[str, str]]) -> None:
     places = np.arange(144)
-    numbers = bm25_index.numbers(places)
+    numbers = bm25_index.reader.docids_of(places)
     assert not np.array_equal(numbers, places)
-    assert [bm25_index.id_of(n) for n in numbers.tolist()] == [d["id"] for d in documents]
-    assert (bm25_index.places(numbers) == places).all()
+    assert [bm25_index.reader.id_of(n) for n in numbers.tolist()] == [d["id"] for d in documents]
+    assert (bm25_index.reader.positions_of(numbers) == places).all()
 
 
-def test_an_impossible_place(bm25_index: lsr.Index) -> None:
+def test_impossible_positions(bm25_index: lsr.Index) -> None:
     damaged = lsr.open(bm25_index.path)
-    damaged._searcher.positions = damaged._searcher.positions + np.uint32(1)
-    with pytest.raises(IndexCorrupt, match="a document has an impossible place"):
-        damaged.numbers([0])
+    damaged.reader._searcher.positions = damaged.reader._searcher.positions + np.uint32(1)
+    with pytest.raises(
+        IndexCorrupt, match="two documents have one position, or one lies beyond all"
+    ):
+        damaged.reader.docids_of([0])

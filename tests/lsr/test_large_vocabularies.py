@@ -77,7 +77,7 @@ def test_end_to_end(tmp_path: Path, terms: int, method: str) -> None:
     lsr.Index.build(tmp_path / "index", documents, name, max_length=8, document_terms=500)
     index: Any = lsr.open(tmp_path / "index")
     assert index.manifest.vocabulary == terms
-    assert index.find_term(f"w{last}") == last
+    assert index.reader.find_term(f"w{last}") == last
     query = index.encoder.encode_queries([texts[0]])
     vectors = index.encoder.encode_documents(texts)
     assert query.terms.max() > 65_535

@@ -13,7 +13,7 @@ import pytest
 
 from lsr.errors import FusionError, SystemCallError
 from lsr.fusion.learned import LearnedFusion, check_model, features
-from lsr.fusion.methods import Ranked
+from lsr.fusion.lists import Ranked
 from lsr.storage.files import sealed_json
 
 pytest.importorskip("lightgbm", reason="LightGBM is not installed")
@@ -63,8 +63,10 @@ def test_it_learns_whom_to_believe(learned: LearnedFusion) -> None:
     first, trusted = [], []
     for lists, grades in examples(30, 1):
         fused = learned.fuse(lists, 10)
-        first.append(fused.places[0] in grades)
-        trusted.append(np.abs(fused.shares[0]).sum() > 5 * np.abs(fused.shares[1]).sum())
+        first.append(fused.positions[0] in grades)
+        trusted.append(
+            np.abs(fused.contributions[0]).sum() > 5 * np.abs(fused.contributions[1]).sum()
+        )
         assert (np.diff(fused.scores) <= 0).all()
     assert np.mean(first) > 0.8
     assert np.mean(trusted) > 0.9
@@ -74,26 +76,32 @@ def test_shares_add_up_and_ranks_are_the_trees(learned: LearnedFusion) -> None:
     lists, _ = examples(1, 2)[0]
     everything = learned.rank(lists, 1000)
     places, matrix = features(lists, 2)
-    assert sorted(everything.places.tolist()) == places.tolist()
+    assert sorted(everything.positions.tolist()) == places.tolist()
     raw = learned._booster.predict(matrix)
     order = sorted(range(places.size), key=lambda i: (-raw[i], places[i]))
-    assert everything.places.tolist() == places[order].tolist()
+    assert everything.positions.tolist() == places[order].tolist()
     assert (np.diff(everything.scores) == 0).any()
     for k in (1, 7, 1000):
         fused = learned.fuse(lists, k)
-        assert fused.places.tolist() == everything.places[:k].tolist()
+        assert fused.positions.tolist() == everything.positions[:k].tolist()
         assert fused.scores.tolist() == everything.scores[:k].tolist()
-        assert fused.shares.shape == (2, len(fused.places))
-        np.testing.assert_allclose(fused.shares.sum(axis=0), fused.scores, atol=1e-9)
+        assert fused.contributions.shape == (2, len(fused.positions))
+        np.testing.assert_allclose(fused.contributions.sum(axis=0), fused.scores, atol=1e-9)
         contributions = learned._booster.predict(matrix[order[:k]], pred_contrib=True)
-        np.testing.assert_allclose(fused.shares[1], contributions[:, 4:8].sum(axis=1), atol=1e-12)
+        np.testing.assert_allclose(
+            fused.contributions[1], contributions[:, 4:8].sum(axis=1), atol=1e-12
+        )
 
 
 def test_lists_without_documents(learned: LearnedFusion) -> None:
     nothing = learned.fuse([ranked({}), ranked({})], 5)
-    assert (nothing.places.size, nothing.scores.size, nothing.shares.shape) == (0, 0, (2, 0))
+    assert (nothing.positions.size, nothing.scores.size, nothing.contributions.shape) == (
+        0,
+        0,
+        (2, 0),
+    )
     one = learned.fuse([ranked({}), ranked({4: 1.0})], 5)
-    assert one.places.tolist() == [4]
+    assert one.positions.tolist() == [4]
     with pytest.raises(FusionError, match="learned for 2 retrievers and there are 1 lists"):
         learned.rank([ranked({4: 1.0})], 5)
 
@@ -243,7 +251,7 @@ def test_without_lightgbm(python: list[str], tmp_path: Path, learned: LearnedFus
         "import sys; sys.modules['lightgbm'] = None\n"
         "import numpy as np\n"
         "from lsr.errors import FusionError\n"
-        "from lsr.fusion.methods import Ranked\n"
+        "from lsr.fusion.lists import Ranked\n"
         "from lsr.fusion.learned import LearnedFusion\n"
         f"fusion = LearnedFusion.load({str(tmp_path / 'fusion.json')!r})\n"
         "one = Ranked(np.array([1]), np.array([1.0]))\n"

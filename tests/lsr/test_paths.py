@@ -164,7 +164,7 @@ def test_datasets_do_not_depend_on_the_current_folder(
     assert not QueryFile(Path("set")).encoded
     elsewhere()
     for found in (dataset, apart):
-        assert len(list(open_corpus(found.documents))) == 9
+        assert len(list(open_corpus(found.docids))) == 9
         assert found.place_of("q", "d000").endswith("test.tsv, line 2")
 
 

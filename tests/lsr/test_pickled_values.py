@@ -18,7 +18,7 @@ from lsr.data.queries import Query
 from lsr.encoders.base import Settings
 from lsr.eval.experiments.run_cache import KeptRun
 from lsr.eval.results import Scores
-from lsr.fusion.methods import Fused, Ranked
+from lsr.fusion.lists import Fused, Ranked
 from lsr.retrieval.feedback import Feedback
 from lsr.vectors import SparseVectors
 
@@ -64,7 +64,7 @@ def values(hybrid_index: lsr.Index) -> list[Any]:
         why,
         shared,
         why.terms[0],
-        shared.shares[0],
+        shared.contributions[0],
         view,
         view.terms[0],
         hybrid_index.get(hits[0].id),

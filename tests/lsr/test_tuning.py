@@ -10,7 +10,8 @@ import pytest
 from lsr.errors import QueryError
 from lsr.eval.measures import scores
 from lsr.eval.tuning.tuning import cross_validate, grid, split, tune
-from lsr.fusion.methods import Fused, Ranked, fuse
+from lsr.fusion.lists import Fused, Ranked
+from lsr.fusion.methods import fuse
 from lsr.retrieval.hybrid import Candidates
 
 IDS = [f"d{place}" for place in range(30)]
@@ -34,7 +35,7 @@ def collection() -> tuple[dict[str, Candidates], dict[str, dict[str, int]]]:
 
 
 def value(qrels: dict[str, dict[str, int]], query: str, fused: Fused) -> float:
-    run = {query: {IDS[p]: s for p, s in zip(fused.places, fused.scores, strict=True)}}
+    run = {query: {IDS[p]: s for p, s in zip(fused.positions, fused.scores, strict=True)}}
     return scores({query: qrels[query]}, run, ["nDCG@5"]).means["nDCG@5"]
 
 

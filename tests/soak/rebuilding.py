@@ -68,7 +68,7 @@ def check(index: lsr.Index, chance: random.Random) -> tuple[int, bool]:
             assert set(both.ids.tolist()) == set(made)
             text = f"{document['title']} {document['text']}"
             places, _ = index.dense.search(index.dense_encoder.encode_documents([text]), 1)[0]
-            assert index.id_of(int(index.numbers(places)[0])) == document["id"]
+            assert index.reader.id_of(int(index.reader.docids_of(places)[0])) == document["id"]
     return edition, index.dense is not None
 
 

@@ -283,7 +283,7 @@ class _Experiments:
             loaded = load_encoder(encoder or DEFAULT_ENCODER, **self.settings)
             if asked["how"] is not None and asked["index_path"] is None:
                 names = Names.of_encoders(loaded, dense)
-                chosen = names.chosen(asked["how"]["retrievers"])
+                chosen = names.select(asked["how"]["retrievers"])
                 names.weights(chosen, asked["how"].get("weights"))
 
     def _result(

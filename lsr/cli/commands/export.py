@@ -108,9 +108,9 @@ def open_source(vectors: Path, output: Path, closing: ExitStack) -> Source:
     from lsr.data.vectors.folder import VectorFolder
     from lsr.data.vectors.manifest import is_vector_folder
     from lsr.errors import LsrError
+    from lsr.index.reader import IndexReader
     from lsr.indexing.read_back import IndexVectors
     from lsr.progress import Progress
-    from lsr.retrieval.index import Index
 
     if is_vector_folder(vectors):
         return VectorFolder.open(vectors)
@@ -121,4 +121,4 @@ def open_source(vectors: Path, output: Path, closing: ExitStack) -> Source:
         )
     scratch = tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.absolute().parent)
     spool = Path(closing.enter_context(scratch)) / "spool"
-    return IndexVectors(Index.open(vectors), spool, Progress)
+    return IndexVectors(IndexReader.open(vectors), spool, Progress)

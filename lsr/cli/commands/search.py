@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,13 @@ import click
 from lsr.cli.hits import as_json, print_plain, print_table
 from lsr.cli.hybrid import hybrid_of, hybrid_options
 from lsr.cli.options import STANDARD_OUTPUT, Output, as_text, weights_option, writable
-from lsr.cli.timings import Laps
+from lsr.cli.timings import Timings
+from lsr.index.search.options import METHODS
 from lsr.terminal import emit, is_terminal, note, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.runs import RunRow
+    from lsr.retrieval.hits import Hits
     from lsr.retrieval.hybrid import Hybrid
     from lsr.retrieval.index import Index
 
@@ -26,18 +28,18 @@ _BATCH = 256  # queries encoded, searched and written together
 @click.argument("index", type=click.Path(path_type=Path))
 @click.argument("question", required=False, callback=as_text)
 @click.option(
-    "-k", default=10, show_default=True, type=click.IntRange(1), metavar="N", help="Hits wanted."
+    "-k", default=10, show_default=True, type=click.IntRange(1), metavar="N", help="Number of hits."
 )
 @click.option(
     "--method",
-    type=click.Choice(["auto", "scan", "pruned"]),
+    type=click.Choice([method for method in METHODS if method != "reference"]),
     default="auto",
     show_default=True,
-    help="How to search; all give the same hits.",
+    help="Search method; all give the same hits.",
 )
-@click.option("--explain", is_flag=True, help="Show which terms made the score.")
+@click.option("--explain", is_flag=True, help="Show the terms behind each score.")
 @click.option("--json", "json_wanted", is_flag=True, help="Print JSON.")
-@click.option("--profile", is_flag=True, help="Show where the time of a question went.")
+@click.option("--profile", is_flag=True, help="Show the time of each step.")
 @click.option(
     "--queries",
     metavar="FILE",
@@ -49,12 +51,12 @@ _BATCH = 256  # queries encoded, searched and written together
     type=Output(run=True),
     callback=writable,
     metavar="OUT.trec|.jsonl",
-    help="With --queries: the run to write, as TREC's columns or as JSON lines, which hold any id; "
+    help="With --queries: the run to write, in TREC's format or as JSON lines, which hold any id; "
     "- for standard output.",
 )
 @hybrid_options
-@click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
-@click.option("--dense", metavar="D", help="Where that of its dense vectors is now.")
+@click.option("--encoder", metavar="E", help="New folder of the index's encoder, if it moved.")
+@click.option("--dense", metavar="D", help="New folder of the encoder of its dense vectors.")
 @weights_option
 @click.option(
     "--boost",
@@ -62,7 +64,7 @@ _BATCH = 256  # queries encoded, searched and written together
     multiple=True,
     callback=as_text,
     metavar="TERM=F",
-    help="Multiply the question's weight of a term that --explain names; 0 mutes it.  Repeatable.",
+    help="Multiply the query's weight of a term that --explain names; 0 mutes it.  Repeatable.",
 )
 @click.option("--device", metavar="D", help="Where the model runs, such as cpu or cuda:0.")
 @click.option("--exact-floats", is_flag=True, help="Rank by the weights as given (--keep-floats).")
@@ -72,7 +74,7 @@ _BATCH = 256  # queries encoded, searched and written together
     show_default=True,
     type=click.IntRange(1),
     metavar="N",
-    help="Queries are spread over so many.",
+    help="Threads that share the queries.",
 )
 @click.pass_context
 def search(
@@ -94,7 +96,7 @@ def search(
     device: str | None,
     exact_floats: bool,
     threads: int,
-    **asked: Any,
+    **values: Any,
 ) -> None:
     """Search INDEX for a QUESTION, or for every query of a file.
 
@@ -105,45 +107,48 @@ def search(
     lsr search nfcorpus --queries nfcorpus.zip --run nfcorpus.trec -k 1000
     lsr search nfcorpus "does vitamin D prevent falls" --hybrid --weight .4 --prf rocchio
     """
-    how = hybrid_of(context, asked)
+    settings = hybrid_of(context, values)
     if (question is None) == (queries is None):
         raise click.UsageError("Give one QUESTION, or --queries FILE.")
     if queries is not None and run_file is None:
-        raise click.UsageError("Say where the run goes: --queries FILE --run OUT.trec.")
+        raise click.UsageError("Name the run to write: --queries FILE --run OUT.trec.")
     if run_file is not None and queries is None:
         raise click.UsageError("--run needs --queries FILE.")
-    laps = Laps()
-    from lsr.retrieval.boosting import boost, parse_boosts
+    timings = Timings()
+    from lsr.retrieval.boosting import parse_boosts
     from lsr.retrieval.index import Index
 
-    factors = parse_boosts(boosts)
-
+    options: Any = {
+        "method": method,
+        "exact_floats": exact_floats,
+        "threads": threads,
+        "boosts": parse_boosts(boosts),
+    }
     opened = Index.open(index)
-    laps.done("opening the index")
+    timings.done("opening the index")
     if encoder is not None or device is not None or weights is not None:
         opened.use_encoder(encoder, device=device, weights=weights)
     if dense is not None:
         opened.use_dense_encoder(dense, device=device)
-    options: dict[str, Any] = {"method": method, "exact_floats": exact_floats, "threads": threads}
-    hybrid = opened.hybrid(**how, **options, boosts=factors) if how is not None else None
+    hybrid = opened.hybrid(**settings, **options) if settings is not None else None
     if question is None:
         assert queries is not None
         assert run_file is not None
-        count = search_file(opened, queries, run_file, k, options, factors, hybrid)
-        where = "Standard output" if run_file is STANDARD_OUTPUT else run_file
-        note(f"{where}: {count:,} queries")
+        count = _search_file(opened, queries, run_file, k, options, hybrid)
+        target = "Standard output" if run_file is STANDARD_OUTPUT else run_file
+        note(f"{target}: {count:,} queries")
         return
     if hybrid is not None:
-        laps.done("loading the encoders")
+        timings.done("loading the encoders")
         hits = hybrid.search(question, k)
-        laps.done("encoding the question and searching")
-    else:
+        timings.done("encoding the question and searching")
+    else:  # as `Index.search`, step by step
         loaded = opened.encoder
-        laps.done("loading the encoder")
-        vectors = boost(opened, loaded.encode_queries([question]), factors)
-        laps.done("encoding the question")
+        timings.done("loading the encoder")
+        vectors = loaded.encode_queries([question])
+        timings.done("encoding the question")
         (hits,) = opened.search_vectors(vectors, k, queries=[question], **options)
-        laps.done("searching")
+        timings.done("searching")
     if json_wanted:
         write_json(
             {"query": question, "hits": [as_json(hit, explain) for hit in hits]},
@@ -151,9 +156,9 @@ def search(
     else:
         show = print_table if is_terminal() else print_plain
         show(hits, explain, "" if len(hits) else _why_nothing(opened, question))
-    laps.done("explaining and printing")
+    timings.done("explaining and printing")
     if profile:
-        laps.show()
+        timings.show()
 
 
 def _why_nothing(index: Index, question: str) -> str:
@@ -163,57 +168,54 @@ def _why_nothing(index: Index, question: str) -> str:
     return "The question has no terms that the index knows."
 
 
-def search_file(
+def _search_file(
     index: Index,
     queries: str,
     run_file: Path,
     k: int,
-    options: dict[str, Any],
-    boosts: Mapping[str, float],
+    options: Any,
     hybrid: Hybrid | None,
 ) -> int:
-    """Search every query of a file and write a run; return how many there were.
+    """Search every query of a file and write a run; return the number of queries.
 
-    Raises `QueryError` before the search for ids that the run's form cannot hold.
+    Raises `QueryError` before the search for ids that the run's format cannot hold.
     """
     from lsr.data.queries import QueryFile
     from lsr.errors import QueryError
     from lsr.eval.runs import check_ids, check_ids_of, run_lines, write_run
     from lsr.progress import Progress
-    from lsr.retrieval.boosting import boost
 
-    vectors = None
     file = QueryFile(queries)
+    search: Callable[[slice], list[Hits]]
     if file.encoded:
         if hybrid is not None:
             raise QueryError(
                 f"{queries} holds vectors of terms, and several retrievers need the texts of "
                 "queries; give a file of texts, or leave out --hybrid and --prf"
             )
-        names, vectors = file.vectors(index.find_term)
+        names, vectors = file.vectors(index.reader.find_term)
+
+        def search(part: slice) -> list[Hits]:
+            return index.search_vectors(vectors[part], k, **options)
+
     else:
-        asked = file.texts()
-        names = [query.id for query in asked]
+        texts = file.texts()
+        names = [query.id for query in texts]
+
+        def search(part: slice) -> list[Hits]:
+            questions = [query.text for query in texts[part]]
+            return hybrid.search(questions, k) if hybrid else index.search(questions, k, **options)
+
     check_ids(run_file, names)
     check_ids_of(run_file, index)
     with Progress("Searching", "queries", len(names)) as bar:
 
         def rows() -> Iterator[RunRow]:
             for start in range(0, len(names), _BATCH):
-                stop = min(start + _BATCH, len(names))
-                if vectors is not None:
-                    part = boost(index, vectors[start:stop], boosts)
-                    hits = index.search_vectors(part, k, **options)
-                else:
-                    texts = [query.text for query in asked[start:stop]]
-                    if hybrid is not None:
-                        hits = hybrid.search(texts, k)
-                    else:
-                        part = boost(index, index.encoder.encode_queries(texts), boosts)
-                        hits = index.search_vectors(part, k, **options)
-                for name, found in zip(names[start:stop], hits, strict=True):
-                    yield name, found.ids.tolist(), found.scores.tolist()
-                bar.advance(stop - start)
+                part = slice(start, start + _BATCH)
+                for name, hits in zip(names[part], search(part), strict=True):
+                    yield name, hits.ids.tolist(), hits.scores.tolist()
+                bar.advance(len(names[part]))
 
         if run_file is STANDARD_OUTPUT:
             emit(run_lines(run_file, rows(), "lsr"))

@@ -87,9 +87,10 @@ def tune(
     lsr search nfcorpus "does vitamin D prevent falls" --hybrid --fusion learned
     """
     from lsr.eval.tuning.choose import choose
+    from lsr.fusion import LEARNED
     from lsr.progress import Progress
     from lsr.retrieval.index import Index
-    from lsr.retrieval.named import LEARNED, learned_file
+    from lsr.retrieval.named import learned_file
 
     index = Index.open(path)
     learned = how["fusion"] == LEARNED

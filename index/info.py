@@ -1,27 +1,25 @@
-"""What there is to say of an index; `Index.info` and `lsr info`."""
+"""Summary of an index, for `Index.info` and `lsr info`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lsr.errors import LsrError
-
-if TYPE_CHECKING:
-    from lsr.retrieval.index import Index
+from lsr.index.reader import IndexReader
 
 
-def info(index: Index) -> dict[str, Any]:
+def info(reader: IndexReader) -> dict[str, Any]:
     """Counts, sizes by part in bytes, active terms a document, encoders: JSON values."""
-    manifest = index.manifest
+    manifest = reader.manifest
     sizes: dict[str, int] = {}
     for name, entry in manifest.files.items():
         part = Path(name).name.partition(".")[0]
         sizes[part] = sizes.get(part, 0) + entry.size
-    active = index.active_terms
+    active = reader.active_terms
     summary = {"mean": 0.0, "median": 0.0, "p99": 0.0, "largest": 0}
     if active.size:
         summary = {
@@ -31,8 +29,8 @@ def info(index: Index) -> dict[str, Any]:
             "largest": int(active.max()),
         }
     return {
-        "path": str(index.path),
-        "documents": len(index),
+        "path": str(reader.path),
+        "documents": len(reader),
         "postings": manifest.postings,
         "vocabulary": manifest.vocabulary,
         "segments": [asdict(segment) for segment in manifest.segments],
@@ -42,14 +40,14 @@ def info(index: Index) -> dict[str, Any]:
         "active_terms": summary,
         "sizes": sizes,
         "encoder": manifest.encoder,
-        "dense": _dense_info(index),
+        "dense": _dense_info(reader),
         "created_by": manifest.created_by,
     }
 
 
-def _dense_info(index: Index) -> dict[str, Any] | None:
+def _dense_info(reader: IndexReader) -> dict[str, Any] | None:
     try:
-        dense = index.dense
+        dense = reader.dense
     except LsrError as error:  # the rest is worth knowing
         return {"problem": str(error)}
     if dense is None:

@@ -1,0 +1,56 @@
+"""What a search may be told: `SearchOptions`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+from lsr.arguments import real, whole
+from lsr.errors import QueryError
+
+METHODS = ("auto", "scan", "pruned", "reference")
+
+
+class SearchKeywords(TypedDict, total=False):
+    """The options of a search but k, as keywords; see `SearchOptions`."""
+
+    method: str
+    exact_floats: bool
+    threads: int
+    boosts: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How queries are searched; checked once, here.
+
+    Attributes:
+        k: number of hits; a query may have fewer, for a document that shares no term with the
+            query is never a hit.
+        method: "scan" reads all postings of the query's terms, "pruned" skips blocks that cannot
+            matter, "auto" chooses; "reference" is a slow check in Numba.  All give the same hits.
+        exact_floats: rank by the float64 inner product of the weights as given, summed over
+            ascending terms, instead of the rounded weights; needs an index that keeps its floats.
+        threads: queries are spread over this many.
+        boosts: factors of the query's terms by name (`lsr.retrieval.boosting`), applied before
+            the query reaches the searcher.
+
+    Raises `QueryError` for values out of range.
+    """
+
+    k: int = 10
+    method: str = "auto"
+    exact_floats: bool = False
+    threads: int = 1
+    boosts: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "k", whole("k", self.k))
+        object.__setattr__(self, "threads", whole("threads", self.threads))
+        if self.method not in METHODS:
+            raise QueryError(f"there is no search method {self.method!r}; use {', '.join(METHODS)}")
+        boosts = {
+            name: real(f"the factor of {name}", factor) for name, factor in self.boosts.items()
+        }
+        object.__setattr__(self, "boosts", boosts)
