@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import IndexCorrupt
-from lsr.index.format import CODEBOOK, MANIFEST, STORED_BATCH, FileEntry, Manifest
+from lsr.index.format import CODEBOOK, STORED_BATCH, Manifest
 from lsr.index.postings.blocks import window_columns
 from lsr.index.postings.decoding import Postings, decode
 from lsr.index.postings.lists import list_columns
@@ -23,6 +23,7 @@ from lsr.index.segments.reader import (
 )
 from lsr.storage.arrow import Columns
 from lsr.storage.files import steady
+from lsr.storage.manifest import MANIFEST, FileEntry
 
 
 def problems(index: Path) -> list[str]:

@@ -47,7 +47,6 @@ import lsr
 from lsr.data.vectors.checks import check_words, checked
 from lsr.data.vectors.manifest import (
     JOB,
-    MANIFEST,
     SHARD_FILE,
     ShardEntry,
     VectorManifest,
@@ -67,11 +66,11 @@ from lsr.data.vectors.shards import (
     write_shard,
 )
 from lsr.errors import IndexCorrupt, VectorFolderError
-from lsr.index.format import VOCABULARY, FileEntry
 from lsr.storage.arrow import Columns, SortedStrings, map_file
 from lsr.storage.files import checksum_bytes, remove_unlisted, steady
 from lsr.storage.locks import Lock
-from lsr.storage.vocabulary import read_vocabulary, write_vocabulary
+from lsr.storage.manifest import MANIFEST, FileEntry
+from lsr.storage.vocabulary import VOCABULARY, read_vocabulary, write_vocabulary
 from lsr.storage.workspace import is_vacant, publish, workplace
 
 __all__ = ["Chunk", "VectorFolder", "commit", "write_vectors"]

@@ -23,15 +23,16 @@ from lsr.data.vectors.folder import LOCK, SHARDS, sweep
 from lsr.data.vectors.manifest import (
     FORMAT,
     JOB,
-    MANIFEST,
     VectorManifest,
     is_vector_folder,
 )
 from lsr.encoders import Encoder
 from lsr.errors import VectorFolderError
-from lsr.index.format import PARTIAL, VOCABULARY
 from lsr.storage.files import checksum_bytes, write_atomically
 from lsr.storage.locks import Lock
+from lsr.storage.manifest import MANIFEST
+from lsr.storage.vocabulary import VOCABULARY
+from lsr.storage.workspace import PARTIAL
 
 OBSERVED = "observed"
 LOCKS = "locks"

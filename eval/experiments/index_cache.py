@@ -22,12 +22,12 @@ from lsr.encoders.dense.encoder import load_dense
 from lsr.errors import EncoderMismatch, LsrError, refusal
 from lsr.eval.dataset import Dataset
 from lsr.eval.experiments.run_cache import folder_of
-from lsr.index.format import MANIFEST
 from lsr.indexing.build import build
 from lsr.indexing.dense import add_dense
 from lsr.progress import Progress
 from lsr.retrieval.index import Index
 from lsr.storage.files import checksum_bytes, write_atomically
+from lsr.storage.manifest import MANIFEST
 
 BUILT = "built.json"
 _LONGEST_LABEL = 120  # characters of a folder's name

@@ -29,10 +29,11 @@ from lsr.index.dense.format import (
     has_dense,
     no_dense,
 )
-from lsr.index.format import MANIFEST, FileEntry, Manifest, edition_of, name_of_edition
+from lsr.index.format import Manifest, edition_of, name_of_edition
 from lsr.progress import Progress
 from lsr.storage.arrow import ArrowFile, ArrowWriter, map_file
 from lsr.storage.files import checksum_bytes, steady, sync
+from lsr.storage.manifest import MANIFEST, FileEntry
 
 _VECTORS, _FAISS = "vectors.arrow", "vectors.faiss"  # until their edition is known
 _QUERIES = 64  # multiplied with a batch of vectors at once

@@ -11,16 +11,15 @@ import pyarrow as pa
 
 from lsr.errors import IndexCorrupt, first_line
 from lsr.index.format import (
-    MANIFEST,
     SEGMENTS,
     STORED_BATCH,
     WINDOW,
-    FileEntry,
     Manifest,
     SegmentEntry,
 )
 from lsr.index.postings.quantizer import weight_dtype
 from lsr.storage.arrow import ArrowFile, Columns, SortedStrings
+from lsr.storage.manifest import MANIFEST, FileEntry
 from lsr.storage.vocabulary import read_vocabulary
 
 # File, column, the kernels' name of it and its type; None is the type of weights.

@@ -33,10 +33,7 @@ from lsr.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lsr.errors import IndexExists, LsrError, VectorError
 from lsr.index.dense.format import remove_stale
 from lsr.index.format import (
-    MANIFEST,
     SEGMENTS,
-    VOCABULARY,
-    FileEntry,
     Manifest,
     edition_of,
     name_of_edition,
@@ -49,6 +46,8 @@ from lsr.indexing.encode import encode
 from lsr.machine import processors
 from lsr.progress import Progress, Silent
 from lsr.storage.files import sync, write_atomically
+from lsr.storage.manifest import MANIFEST, FileEntry
+from lsr.storage.vocabulary import VOCABULARY
 from lsr.storage.workspace import is_vacant, publish, workplace
 from lsr.vectors import SparseVectors
 

@@ -41,11 +41,12 @@ from lsr.index.dense.format import (
     sweep,
 )
 from lsr.index.dense.side import write_dense
-from lsr.index.format import MANIFEST, STORED_BATCH, Manifest
+from lsr.index.format import STORED_BATCH, Manifest
 from lsr.index.segments.reader import Segment
 from lsr.machine import processors
 from lsr.progress import Progress, Silent
 from lsr.storage.files import checksum_bytes, read_file, replacing, steady
+from lsr.storage.manifest import MANIFEST
 from lsr.storage.workspace import publish, workplace
 
 _SHARDS = "shards"

@@ -30,11 +30,12 @@ from lsr.errors import (
 from lsr.fusion.methods import DEFAULT_FUSION, Floats, add_up
 from lsr.index.dense.format import DENSE, no_dense
 from lsr.index.dense.side import DenseSide
-from lsr.index.format import MANIFEST, Manifest
+from lsr.index.format import Manifest
 from lsr.index.search.searcher import Searcher
 from lsr.index.segments.reader import Segment, open_vocabulary
 from lsr.retrieval.hits import Explanation, Hits, Kind, TermMatch
 from lsr.storage.files import steady
+from lsr.storage.manifest import MANIFEST
 from lsr.vectors import SparseVectors
 
 if TYPE_CHECKING:

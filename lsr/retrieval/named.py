@@ -12,13 +12,14 @@ from lsr.encoders.names import parse_weights
 from lsr.errors import FusionError, IndexCorrupt, QueryError
 from lsr.fusion.learned import LearnedFusion
 from lsr.fusion.methods import DEFAULT_FUSION, METHODS
-from lsr.index.format import MANIFEST, Manifest
+from lsr.index.format import Manifest
 from lsr.retrieval.feedback import Feedback, Kind
 from lsr.retrieval.hybrid import Hybrid
 from lsr.retrieval.index import Index
 from lsr.retrieval.parts import parts_of
 from lsr.retrieval.retrievers import DenseRetriever, Retriever, SparseRetriever
 from lsr.storage.files import steady
+from lsr.storage.manifest import MANIFEST
 
 TERMS, DENSE = "terms", "dense"  # an index's retrievers, whatever their names
 LEARNED = "learned"

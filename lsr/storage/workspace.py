@@ -15,9 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lsr.errors import IndexExists
-from lsr.index.format import MANIFEST, PARTIAL
 from lsr.storage.files import sync, writing
 from lsr.storage.locks import Lock
+from lsr.storage.manifest import MANIFEST
+
+PARTIAL = "partial"
 
 _LOCK = "lock"
 _TRIES = 100  # to take a lock whose folder is removed at the same time

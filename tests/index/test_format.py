@@ -20,9 +20,7 @@ from lsr.index import format
 from lsr.index.format import (
     FORMAT_VERSION,
     LISTS_PADDING,
-    MANIFEST,
     SEGMENTS,
-    FileEntry,
     Manifest,
 )
 from lsr.index.search.searcher import ISA_VARIABLE, ISAS
@@ -30,7 +28,7 @@ from lsr.index.segments.reader import FLOAT_FILES, LIST_FILES, WINDOW_FILES, Seg
 from lsr.index.verify import problems
 from lsr.retrieval.index import Index
 from lsr.storage.arrow import ArrowFile, write_arrow
-from lsr.storage.files import sealed_json
+from lsr.storage.manifest import MANIFEST, FileEntry, sealed_json
 from lsr.vectors import SparseVectors
 
 RELEASED = Path(__file__).parent / "released"

@@ -17,12 +17,13 @@ from lsr.data.vectors.folder import Chunk, VectorFolder, write_vectors
 from lsr.encoders import load_encoder
 from lsr.errors import EncoderMismatch, IndexCorrupt, IndexFormatError, LsrError
 from lsr.eval.experiments.run_cache import key_of
-from lsr.index.format import MANIFEST, Manifest
+from lsr.index.format import Manifest
 from lsr.indexing.dense import add_dense
 from lsr.indexing.read_back import IndexVectors
 from lsr.progress import Silent
 from lsr.retrieval.named import learned_file
 from lsr.storage.files import steady
+from lsr.storage.manifest import MANIFEST
 from lsr.training.sae import fit_sae
 
 # As many documents and as many words, in another order and at other places.

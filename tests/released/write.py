@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "lsr"))
 from tiny_dense import write_tiny_dense  # noqa: E402 - found by the line above
 
-WORDS = "amber birch cedar delta ember fjord grove heath".split()
+WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath"]
 DOCUMENTS = [
     {
         "id": f"d{n}",

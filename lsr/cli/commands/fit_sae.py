@@ -114,8 +114,8 @@ def fit_sae(
     """
     from lsr.data.corpus import open_corpus
     from lsr.encoders.dense.encoder import load_dense
-    from lsr.index.format import PARTIAL
     from lsr.progress import Progress
+    from lsr.storage.workspace import PARTIAL
     from lsr.training.sae import fit_sae as fit
 
     documents = open_corpus(corpus, "skip" if on_error == "skip" else "stop")

@@ -214,7 +214,7 @@ def _has_place_for_dense(output: Path) -> bool:
     """Whether there is an index that is to be given dense vectors."""
     from lsr.data.vectors.manifest import is_vector_folder
     from lsr.index.dense.format import has_dense
-    from lsr.index.format import MANIFEST
+    from lsr.storage.manifest import MANIFEST
 
     if not (output / MANIFEST).is_file() or is_vector_folder(output):
         return False
@@ -256,7 +256,7 @@ class _FolderDocuments:
 
 def _say_kept(target: Path, error: BaseException) -> None:
     """Name the folder of finished work that an error leaves, if it leaves any."""
-    from lsr.index.format import PARTIAL
+    from lsr.storage.workspace import PARTIAL
 
     partial = target / PARTIAL
     if partial.exists() and not isinstance(error, IndexExists):
