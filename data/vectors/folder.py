@@ -71,13 +71,12 @@ from lsr.storage.files import checksum_bytes, remove_unlisted, steady
 from lsr.storage.locks import Lock
 from lsr.storage.manifest import MANIFEST, FileEntry
 from lsr.storage.vocabulary import VOCABULARY, read_vocabulary, write_vocabulary
-from lsr.storage.workspace import is_vacant, publish, workplace
+from lsr.storage.workspace import check_target, workspace
 
 __all__ = ["Chunk", "VectorFolder", "commit", "write_vectors"]
 
 SHARDS = "shards"
 LOCK = "lock"
-_NEW = "new"
 _WORDS_FILE = re.compile(rf"{VOCABULARY}(\.[0-9a-f]{{16}})?\.arrow")
 # A process may have some 65,000 mappings.  Of a folder of more shards (33 million documents) the
 # others are opened when they are read.
@@ -274,16 +273,14 @@ def write_vectors(
     """
     path = path.absolute()
     with (
-        workplace(
+        workspace(
             path,
-            kept=[],
-            scratch=[_NEW],
-            check=lambda: check_target(path, force),
+            check=lambda: check_place(path, force),
             sweep=lambda: _sweep_published(path),
-        ) as partial,
+        ) as space,
         _alone(path),
     ):
-        new = partial / _NEW
+        new = space.new
         (new / SHARDS).mkdir(parents=True)
         origins: list[Origin] = []
         text = False
@@ -297,7 +294,7 @@ def write_vectors(
             check_words(words)
         commit(new, origins, text=text, job=None, encoder=None, words=words)
         (path / JOB).unlink(missing_ok=True)  # so that `lsr encode` takes none of it for its own
-        publish(new, path)
+        space.publish()
 
 
 def _sweep_published(path: Path) -> None:
@@ -337,16 +334,10 @@ def read_sealed(file: Path) -> Chunk:
         raise damaged(file, "it is missing") from None
 
 
-def check_target(path: Path, force: bool) -> None:
+def check_place(path: Path, force: bool) -> None:
     """Raise `VectorFolderError` when vectors must not be written at `path`."""
-    if is_vacant(path):
-        return
-    if not is_vector_folder(path):
-        raise VectorFolderError(
-            f"{path} exists and is not a folder of encoded vectors; choose another place"
-        )
-    if not force:
-        raise VectorFolderError(f"{path} holds encoded vectors already; add --force to replace it")
+    what = "a folder of encoded vectors"
+    check_target(path, force, what, is_vector_folder, error=VectorFolderError)
 
 
 def _mapped(file: Path, size: int) -> pa.Buffer:

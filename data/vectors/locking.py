@@ -32,7 +32,7 @@ from lsr.storage.files import checksum_bytes, write_atomically
 from lsr.storage.locks import Lock
 from lsr.storage.manifest import MANIFEST
 from lsr.storage.vocabulary import VOCABULARY
-from lsr.storage.workspace import PARTIAL
+from lsr.storage.workspace import PARTIAL, note_kept
 
 OBSERVED = "observed"
 LOCKS = "locks"
@@ -83,10 +83,17 @@ def at_work(path: Path, job: dict[str, Any], *, alone: bool, force: bool) -> Ite
     """
     made = not path.exists()
     lock = _join(path, job, alone, force, made)
+    error = None
     try:
         yield
+    except BaseException as caught:
+        error = caught
+        raise
     finally:
         _leave(path, lock, made)
+        # What is wrong with the folder itself does not go away by going on.
+        if error and not isinstance(error, VectorFolderError) and read_job(path) is not None:
+            note_kept(error, path)
 
 
 def check_place(path: Path) -> None:

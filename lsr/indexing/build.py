@@ -30,7 +30,7 @@ from lsr.data.vectors.locking import read_job
 from lsr.data.vectors.manifest import is_vector_folder
 from lsr.data.vectors.spool import Encoded, InMemory, Spool
 from lsr.encoders import DEFAULT_ENCODER, Encoder, load_encoder
-from lsr.errors import IndexExists, LsrError, VectorError
+from lsr.errors import LsrError, VectorError
 from lsr.index.dense.format import remove_stale
 from lsr.index.format import (
     SEGMENTS,
@@ -48,13 +48,12 @@ from lsr.progress import Progress, Silent
 from lsr.storage.files import sync, write_atomically
 from lsr.storage.manifest import MANIFEST, FileEntry
 from lsr.storage.vocabulary import VOCABULARY
-from lsr.storage.workspace import is_vacant, publish, workplace
+from lsr.storage.workspace import Workspace, check_target, workspace
 from lsr.vectors import SparseVectors
 
 DEFAULT_MEMORY = 1 << 30
 VECTORS = "vectors"
-_SPOOL = "spool.arrow"
-_NEW = "new"
+_ROWS = "spool.arrow"
 _TAKEN = 4096  # documents brought together at once in the order of the index
 
 
@@ -100,18 +99,17 @@ def build(
     """
     path = Path(path).absolute()
     how = _Options.of(bits, keep_floats, order, threads, max_memory, progress)
-    with _workplace(path, force) as partial:
+    with _workspace(path, force) as space:
         if not isinstance(encoder, Encoder):
             encoder = load_encoder(encoder, threads=threads, **settings)
-        vectors = partial / VECTORS
+        vectors = space.folder / VECTORS
         if read_job(vectors) is None:  # nothing that could be used
             shutil.rmtree(vectors, ignore_errors=True)
         folder, _ = encode(
             vectors, documents, encoder, progress=progress, alone=True, force=True, survey=survey
         )
-        _write_index(partial, Spool(partial / _SPOOL, folder, progress), folder, how)
-        publish(partial / _NEW, path)
-        shutil.rmtree(partial / VECTORS, ignore_errors=True)
+        _write_index(space.new, Spool(space.folder / _ROWS, folder, progress), folder, how)
+        space.publish()
 
 
 def build_folder(
@@ -133,10 +131,9 @@ def build_folder(
     """
     path = Path(path).absolute()
     how = _Options.of(bits, keep_floats, order, threads, max_memory, progress)
-    with _workplace(path, force) as partial:
-        _write_index(partial, Spool(partial / _SPOOL, folder, progress), folder, how)
-        publish(partial / _NEW, path)
-        shutil.rmtree(partial / VECTORS, ignore_errors=True)
+    with _workspace(path, force) as space:
+        _write_index(space.new, Spool(space.folder / _ROWS, folder, progress), folder, how)
+        space.publish()
 
 
 def build_vectors(
@@ -168,38 +165,37 @@ def build_vectors(
         raise VectorError(f"there are {len(given)} ids for {len(rows)} vectors; give one each")
     names = [document.id for document in distinct({"id": name, "text": ""} for name in given)]
 
-    with _workplace(path, force) as partial:
-        _write_index(partial, InMemory(names, rows), None, how)
-        publish(partial / _NEW, path)
-        shutil.rmtree(partial / VECTORS, ignore_errors=True)
+    with _workspace(path, force) as space:
+        _write_index(space.new, InMemory(names, rows), None, how)
+        space.publish()
 
 
-def check_target(path: Path, force: bool) -> None:
+def check_place(path: Path, force: bool) -> None:
     """Raise `IndexExists` when an index must not be written at `path`."""
-    if is_vacant(path):
-        return
-    if not (path / MANIFEST).is_file() or is_vector_folder(path):
-        raise IndexExists(f"{path} exists and is not an index; choose another place")
-    if not force:
-        raise IndexExists(f"{path} is an index already; add --force (force=True) to replace it")
+    check_target(
+        path,
+        force,
+        "an index",
+        lambda path: (path / MANIFEST).is_file() and not is_vector_folder(path),
+    )
 
 
 @contextmanager
-def _workplace(path: Path, force: bool) -> Iterator[Path]:
-    """The folder in an index where its next edition is made."""
+def _workspace(path: Path, force: bool) -> Iterator[Workspace]:
+    """Where the next edition of an index is made."""
 
     def sweep_all() -> None:
         sweep(path)
         remove_stale(path)
 
-    with workplace(
+    with workspace(
         path,
-        kept=[VECTORS],
-        scratch=[_SPOOL, _NEW],
-        check=lambda: check_target(path, force),
+        check=lambda: check_place(path, force),
         sweep=sweep_all,
-    ) as partial:
-        yield partial
+        kept=[VECTORS],
+        scratch=[_ROWS],
+    ) as space:
+        yield space
 
 
 @dataclass(frozen=True)
@@ -253,14 +249,13 @@ def _check_equal(documents: Encoded, weight: float) -> None:
 
 
 def _write_index(
-    partial: Path, documents: Encoded, folder: VectorFolder | None, how: _Options
+    directory: Path, documents: Encoded, folder: VectorFolder | None, how: _Options
 ) -> None:
-    """Write a complete edition of one segment into `partial`.
+    """Write a complete edition of one segment into a new `directory`.
 
     `folder` is where the documents come from, if there is one: encoder, words, whether there is
     text.
     """
-    directory = partial / _NEW
     keep_text = folder is not None and folder.keeps_text
     # The quantizer is global, so the largest weight comes first.
     largest = max((float(v.weights.max(initial=0)) for v in documents.vectors()), default=0.0)

@@ -14,10 +14,8 @@ so the finished folder has the same bytes.  It is published last, in one step.
 from __future__ import annotations
 
 import json
-import shutil
 from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
@@ -47,10 +45,9 @@ from lsr.machine import processors
 from lsr.progress import Progress, Silent
 from lsr.storage.files import checksum_bytes, read_file, replacing, steady
 from lsr.storage.manifest import MANIFEST
-from lsr.storage.workspace import publish, workplace
+from lsr.storage.workspace import workspace
 
-_SHARDS = "shards"
-_NEW = "new"
+SHARDS = "shards"
 
 
 def add_dense(
@@ -100,16 +97,13 @@ def add_dense(
                 f"{path} has a dense side already; add --force (force=True) to replace it"
             )
 
-    with (
-        workplace(
-            folder, kept=[_SHARDS], scratch=[_NEW], check=check, sweep=lambda: sweep(folder)
-        ) as partial,
-        shards_in(partial / _SHARDS) as shards,
-    ):
+    with workspace(folder, check=check, sweep=lambda: sweep(folder), kept=[SHARDS]) as space:
         _compare(path, manifest, segments, documents, progress)
-        files = encode_shards(shards, documents, encoder, manifest.documents, progress)
+        files = encode_shards(
+            space.folder / SHARDS, documents, encoder, manifest.documents, progress
+        )
         write_dense(
-            partial / _NEW,
+            space.new,
             (read_vectors(file, encoder.dimensions) for file in files),
             dimensions=encoder.dimensions,
             kind=kind,
@@ -123,19 +117,7 @@ def add_dense(
             raise IndexChanged(
                 f"{path} was built again while its dense vectors were made; run the command again"
             )
-        publish(partial / _NEW, folder)
-        shutil.rmtree(shards)
-
-
-@contextmanager
-def shards_in(folder: Path) -> Iterator[Path]:
-    """A folder for shards, which stays when it has any: the next run goes on from there."""
-    folder.mkdir(exist_ok=True)
-    try:
-        yield folder
-    finally:
-        if folder.exists() and not any(folder.glob("*.parquet")):
-            shutil.rmtree(folder, ignore_errors=True)
+        space.publish()
 
 
 def _compare(
@@ -193,7 +175,8 @@ def encode_shards(
     total: int,
     progress: type[Progress],
 ) -> list[Path]:
-    """Encode what is not sealed yet; the shards in order."""
+    """Encode into `folder` what is not sealed there yet; the shards in order."""
+    folder.mkdir(exist_ok=True)
     job = checksum_bytes(json.dumps(encoder.identity, sort_keys=True).encode())
     files = []
     with progress("Encoding", "documents", total) as bar:

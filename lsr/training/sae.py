@@ -11,7 +11,6 @@ takes minutes and starts again.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
@@ -28,15 +27,12 @@ from lsr.encoders.latent.csr import COMMIT, sweep, write_folder
 from lsr.encoders.latent.latent_names import LatentNames
 from lsr.encoders.names import kind_of_folder
 from lsr.encoders.rows import stack
-from lsr.errors import EncoderError, IndexExists, LsrError
-from lsr.indexing.dense import encode_shards, read_vectors, shards_in
+from lsr.errors import EncoderError, LsrError
+from lsr.indexing.dense import SHARDS, encode_shards, read_vectors
 from lsr.progress import Progress, Silent
-from lsr.storage.workspace import is_vacant, publish, workplace
+from lsr.storage.workspace import check_target, workspace
 
 SAMPLE = 100_000
-
-_SHARDS = "shards"
-_NEW = "new"
 
 
 @dataclass(frozen=True)
@@ -95,16 +91,13 @@ def fit_sae(
     )
     if not isinstance(dense, DenseEncoder):
         dense = load_dense(dense, threads=threads)
-    with (
-        workplace(
-            path,
-            kept=[_SHARDS],
-            scratch=[_NEW],
-            check=lambda: _check_target(path, force),
-            sweep=lambda: sweep(path),
-        ) as partial,
-        shards_in(partial / _SHARDS) as shards,
-    ):
+    with workspace(
+        path,
+        check=lambda: check_target(path, force, "an autoencoder", _is_ours, commit=COMMIT),
+        sweep=lambda: sweep(path),
+        kept=[SHARDS],
+        commit=COMMIT,
+    ) as space:
         with progress("Checking", "documents") as bar:
             count = 0
             for _ in distinct(documents):
@@ -112,7 +105,7 @@ def fit_sae(
                 bar.advance(1)
         taken = _Sample(documents, max(1, -(-count // sample)))
         total = -(-count // taken.every)
-        files = encode_shards(shards, taken, dense, total, progress)
+        files = encode_shards(space.folder / SHARDS, taken, dense, total, progress)
         vectors = np.concatenate(
             [
                 np.empty((0, dense.dimensions), np.float32),
@@ -129,9 +122,8 @@ def fit_sae(
                 names.add([document.indexed_text for document in group], own)
                 done += len(group)
                 bar.advance(len(group))
-        write_folder(partial / _NEW, dense, autoencoder, names.names())
-        publish(partial / _NEW, path, COMMIT)
-        shutil.rmtree(shards)
+        write_folder(space.new, dense, autoencoder, names.names())
+        space.publish()
     return Fitted(total, latents, names.unused)
 
 
@@ -148,10 +140,5 @@ class _Sample:
                 yield document
 
 
-def _check_target(path: Path, force: bool) -> None:
-    if is_vacant(path, COMMIT):
-        return
-    if kind_of_folder(str(path)) != "csr":
-        raise IndexExists(f"{path} exists and has no autoencoder; choose another place")
-    if not force:
-        raise IndexExists(f"{path} is there already; add --force (force=True) to replace it")
+def _is_ours(path: Path) -> bool:
+    return kind_of_folder(str(path)) == "csr"

@@ -211,7 +211,9 @@ def test_an_importer_that_fails(tmp_path: Path) -> None:
 def test_places_that_are_taken(
     tmp_path: Path, folder: Path, files_of: Callable[[Path], dict[str, bytes]]
 ) -> None:
-    with pytest.raises(VectorFolderError, match="holds encoded vectors already; add --force"):
+    with pytest.raises(
+        VectorFolderError, match="is a folder of encoded vectors already; add --force"
+    ):
         write_vectors(folder, [chunk("new")], words=None)
     foreign = tmp_path / "mine"
     foreign.mkdir()

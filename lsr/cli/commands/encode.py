@@ -18,7 +18,6 @@ from lsr.cli.options import (
     on_error_option,
     precision_option,
 )
-from lsr.errors import LsrError, VectorFolderError
 from lsr.terminal import (
     Styled,
     cell,
@@ -138,7 +137,7 @@ def encode(
 def _encode_corpus(
     corpus: str, output: Path, on_error: str, force: bool, *, encoder: str | None, **settings: Any
 ) -> None:
-    from lsr.data.vectors.locking import check_place, read_job
+    from lsr.data.vectors.locking import check_place
     from lsr.encoders import DEFAULT_ENCODER, load_encoder
     from lsr.indexing.encode import encode as encode_corpus
     from lsr.progress import Progress
@@ -147,21 +146,16 @@ def _encode_corpus(
     check_place(output)
     documents, survey = open_surveyed(corpus, on_error)
     loaded = load_encoder(encoder or DEFAULT_ENCODER, **settings)
-    try:
-        with writing(output):
-            folder, encoded = encode_corpus(
-                output,
-                documents,
-                loaded,
-                progress=Progress,
-                alone=documents.once,
-                force=force,
-                survey=survey,
-            )
-    except (LsrError, KeyboardInterrupt) as error:
-        if read_job(output) is not None and not isinstance(error, VectorFolderError):
-            note(f"Finished work is kept in {output}: the same command goes on from there.")
-        raise
+    with writing(output):
+        folder, encoded = encode_corpus(
+            output,
+            documents,
+            loaded,
+            progress=Progress,
+            alone=documents.once,
+            force=force,
+            survey=survey,
+        )
     if documents.skipped:
         note(f"{documents.skipped:,} bad records were skipped.")
     megabytes = sum(shard.size for shard in folder.manifest.shards) / 1e6

@@ -9,8 +9,7 @@ import click
 
 from lsr.cli.corpora import read_again
 from lsr.cli.options import Output, on_error_option
-from lsr.errors import IndexExists, LsrError
-from lsr.terminal import conclude, note
+from lsr.terminal import conclude
 
 
 class _Width(click.ParamType[int]):
@@ -115,7 +114,6 @@ def fit_sae(
     from lsr.data.corpus import open_corpus
     from lsr.encoders.dense.encoder import load_dense
     from lsr.progress import Progress
-    from lsr.storage.workspace import PARTIAL
     from lsr.training.sae import fit_sae as fit
 
     documents = open_corpus(corpus, "skip" if on_error == "skip" else "stop")
@@ -123,25 +121,18 @@ def fit_sae(
     encoder = load_dense(dense, threads=threads, device=device)
     if encoder.max_length is None or encoder.max_length > max_length:
         encoder = load_dense(dense, threads=threads, device=device, max_length=max_length)
-    try:
-        made = fit(
-            output,
-            documents,
-            encoder,
-            width=width,
-            active=active,
-            seed=seed,
-            sample=sample,
-            threads=threads,
-            force=force,
-            progress=Progress,
-        )
-    except (LsrError, KeyboardInterrupt) as error:
-        partial = output / PARTIAL
-        kept = any((partial / "shards").glob("*.parquet"))
-        if kept and not isinstance(error, IndexExists):
-            note(f"Finished vectors are kept in {partial}: the same command goes on from there.")
-        raise
+    made = fit(
+        output,
+        documents,
+        encoder,
+        width=width,
+        active=active,
+        seed=seed,
+        sample=sample,
+        threads=threads,
+        force=force,
+        progress=Progress,
+    )
     conclude(
         f"{output}: {made.latents:,} latents, fitted to {made.documents:,} documents; "
         f"{made.unused:,} are active in none of them"

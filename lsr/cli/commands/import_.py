@@ -55,10 +55,10 @@ def import_(
     lsr import base_small.csr -o base_small
     lsr import index.ciff -o vectors
     """
-    from lsr.data.vectors.folder import VectorFolder, check_target, write_vectors
+    from lsr.data.vectors.folder import VectorFolder, check_place, write_vectors
     from lsr.progress import Progress
 
-    check_target(output.absolute(), force)
+    check_place(output.absolute(), force)
     name = _format_to_read(file, format)
     given = None if vocabulary is None else _vocabulary(vocabulary)
     reader = load(name).reader(file, given)

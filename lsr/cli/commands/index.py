@@ -10,7 +10,7 @@ import click
 
 from lsr.cli.corpora import open_surveyed, read_again
 from lsr.cli.options import Bytes, Output, encoder_options, given, on_error_option, precision_option
-from lsr.errors import IndexExists, LsrError, VectorFolderError
+from lsr.errors import IndexExists, VectorFolderError
 from lsr.terminal import conclude, note
 
 if TYPE_CHECKING:
@@ -139,24 +139,11 @@ def index(
         note(f"{output} is an index already: only its dense vectors are made.")
     if side is None:
         return
-    from lsr.index.dense.format import DENSE
     from lsr.index.dense.side import DenseSide
     from lsr.indexing.dense import add_dense
     from lsr.progress import Progress
 
-    try:
-        add_dense(
-            output,
-            documents,
-            side,
-            faiss,
-            threads=threads,
-            force=force,
-            progress=Progress,
-        )
-    except (LsrError, KeyboardInterrupt) as error:
-        _say_kept(output / DENSE, error)
-        raise
+    add_dense(output, documents, side, faiss, threads=threads, force=force, progress=Progress)
     made = DenseSide.open(output)
     megabytes = sum(entry.size for entry in made.manifest.files.values()) / 1e6
     conclude(
@@ -178,11 +165,11 @@ def _build(
     from lsr.data.vectors.folder import VectorFolder
     from lsr.data.vectors.manifest import is_vector_folder
     from lsr.encoders import DEFAULT_ENCODER
-    from lsr.indexing.build import build, build_folder, check_target
+    from lsr.indexing.build import build, build_folder, check_place
     from lsr.progress import Progress
     from lsr.retrieval.index import Index
 
-    check_target(output, how["force"])
+    check_place(output, how["force"])
     how["progress"] = Progress
     skipped = 0
     if is_vector_folder(Path(corpus)):
@@ -194,11 +181,7 @@ def _build(
         build_folder(output, VectorFolder.open(corpus), **how)
     else:
         documents, survey = open_surveyed(corpus, on_error)
-        try:
-            build(output, documents, encoder or DEFAULT_ENCODER, survey=survey, **how, **settings)
-        except (LsrError, KeyboardInterrupt) as error:
-            _say_kept(output, error)
-            raise
+        build(output, documents, encoder or DEFAULT_ENCODER, survey=survey, **how, **settings)
         skipped = documents.skipped
     if skipped:
         note(f"{skipped:,} bad records were skipped.")
@@ -252,12 +235,3 @@ class _FolderDocuments:
     def __iter__(self) -> Iterator[Document]:
         for chunk in self._folder.chunks():
             yield from chunk.documents()
-
-
-def _say_kept(target: Path, error: BaseException) -> None:
-    """Name the folder of finished work that an error leaves, if it leaves any."""
-    from lsr.storage.workspace import PARTIAL
-
-    partial = target / PARTIAL
-    if partial.exists() and not isinstance(error, IndexExists):
-        note(f"Finished work is kept in {partial}: the same command goes on from there.")
