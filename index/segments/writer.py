@@ -23,8 +23,8 @@ from lsr.index.format import STORED_BATCH, WINDOW, SegmentEntry
 from lsr.index.postings.blocks import gathered, split_terms, window_columns
 from lsr.index.postings.inversion import Inverted
 from lsr.index.postings.lists import list_columns
-from lsr.index.postings.quantizer import weight_dtype
-from lsr.storage.arrow import ArrowWriter, Columns, write_arrow
+from lsr.index.segments.schema import ALIVE, DOCUMENTS, STORED, window_schemas
+from lsr.storage.arrow import ArrowWriter, Columns
 from lsr.vectors import SparseVectors
 
 BYTES_PER_ENTRY = 40
@@ -60,38 +60,15 @@ class SegmentWriter:
         directory.mkdir(parents=True)
         self._directory = directory
         self._step, self._bits = step, bits
-        weight = pa.from_numpy_dtype(weight_dtype(bits))
-        fields: dict[str, dict[str, pa.DataType]] = {
-            "list_terms": {"term": pa.uint32(), "start": pa.uint32()},
-            "lists": {"bytes": pa.uint8()},
-        }
-        weighed: dict[str, dict[str, pa.DataType]] = {
-            "rare_terms": {"term": pa.uint32(), "start": pa.uint32(), "maximum": weight},
-            "rare_postings": {"document": pa.uint16(), "weight": weight},
-            "frequent_terms": {
-                name: pa.uint32() for name in ("term", "posting", "maxima", "payload")
-            },
-            "codebooks": {"maximum": weight},
-            "bitmaps": {"blocks": pa.uint64()},
-            "records": {"start": pa.uint16()},
-            "maxima": {"codes": pa.uint8()},
-            "payload": {"bytes": pa.uint8()},
-        }
-        if bits > 1:
-            fields = weighed
-        if keep_floats:
-            fields["floats"] = {"weight": pa.float32()}
-            fields["ranks"] = {"first": pa.uint16()}
-        if keep_text:
-            fields["stored"] = {"title": pa.large_string(), "text": pa.large_string()}
+        schemas = window_schemas(bits, keep_floats)
         self._writers = {
-            name: ArrowWriter(
-                directory / f"{name}.arrow",
-                pa.schema(list(columns.items())),
-                compression="zstd" if name == "stored" else None,
-            )
-            for name, columns in fields.items()
+            name: ArrowWriter(directory / f"{name}.arrow", schema)
+            for name, schema in schemas.items()
         }
+        if keep_text:
+            self._writers["stored"] = ArrowWriter(
+                directory / "stored.arrow", pa.schema(list(STORED.items())), compression="zstd"
+            )
         # The window being filled, and those being inverted.
         self._most_entries = max(_SMALLEST_WINDOW, max_memory // (BYTES_PER_ENTRY * (threads + 1)))
         self._threads = threads
@@ -146,21 +123,23 @@ class SegmentWriter:
         self._pool.shutdown()
         if self._stored[0]:
             self._write_stored(STORED_BATCH)
-        for writer in self._writers.values():
-            writer.__exit__(None, None, None)
+        for opened in self._writers.values():
+            opened.__exit__(None, None, None)
         ids = pa.concat_arrays(self._ids) if self._ids else pa.array([], pa.large_string())
         counts = np.concatenate([np.empty(0, np.uint32), *self._counts])
-        write_arrow(
-            self._directory / "documents.arrow",
-            {
-                "id": ids,
-                "by_id": pc.sort_indices(ids).cast(pa.uint32()),
-                "position": pa.array(np.concatenate([np.empty(0, np.uint32), *self._positions])),
-                "terms": pa.array(counts),
-            },
-        )
+        positions = np.concatenate([np.empty(0, np.uint32), *self._positions])
         alive = np.packbits(np.ones(counts.size, np.uint8), bitorder="little")
-        write_arrow(self._directory / "alive.arrow", {"bits": pa.array(alive)})
+        for name, columns, values in (
+            (
+                "documents",
+                DOCUMENTS,
+                [ids, pc.sort_indices(ids).cast(pa.uint32()), positions, counts],
+            ),
+            ("alive", ALIVE, [alive]),
+        ):
+            path = self._directory / f"{name}.arrow"
+            with ArrowWriter(path, pa.schema(list(columns.items()))) as writer:
+                writer.write(dict(zip(columns, values, strict=True)))
         return SegmentEntry(self._directory.name, self._windows, self._postings)
 
     def __enter__(self) -> SegmentWriter:

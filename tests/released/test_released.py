@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 EXPECTED = json.loads((HERE / "expected.json").read_text())
 
 sys.path.insert(0, str(HERE))
-from write import DOCUMENTS, dense_vectors, lists  # noqa: E402 - beside this file
+from values import DOCUMENTS, dense_vectors, lists  # noqa: E402 - beside this file
 
 sys.path.pop(0)
 

@@ -10,55 +10,22 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 import lsr
 from lsr.data.vectors import shards
 from lsr.encoders import load_encoder
 from lsr.encoders.training import autoencoder_fit
 from lsr.fusion.learned import LearnedFusion
-from lsr.fusion.methods import Ranked
 from lsr.index.dense.format import collection_of
 from lsr.index.dense.side import write_dense
 from lsr.index.format import Manifest
 from lsr.indexing.encode import encode
 from lsr.progress import Silent
-from lsr.storage.workspace import publish
 from lsr.training.sae import fit_sae
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "lsr"))
 from tiny_dense import write_tiny_dense  # noqa: E402 - found by the line above
-
-WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath"]
-DOCUMENTS = [
-    {
-        "id": f"d{n}",
-        "title": WORDS[n % 8] if n % 3 else "",
-        "text": f"{WORDS[n % 5]} and {WORDS[n % 7]} ünder {WORDS[n * n % 8]} {'deep ' * (n % 4)}",
-    }
-    for n in range(24)
-]
-DIMENSIONS = 4
-
-
-def dense_vectors(rows: int, seed: int) -> np.ndarray:
-    """Multiples of 1/8, so that every product is exact on every machine."""
-    whole = np.random.default_rng(seed).integers(-16, 17, (rows, DIMENSIONS))
-    return (whole / 8).astype(np.float32)
-
-
-def lists(seed: int) -> tuple[list[Ranked], dict[int, int]]:
-    """Hits of a retriever that knows and of one that guesses, and what is relevant."""
-    rng = np.random.default_rng(seed)
-    relevant = rng.choice(60, 5, replace=False)
-    hits = []
-    for knows in (3.0, 0.0):
-        scores = rng.integers(0, 64, 60) / 16
-        scores[relevant] += knows
-        best = np.argsort(-scores, kind="stable")[:20]
-        hits.append(Ranked(best.astype(np.int64), scores[best]))
-    return hits, {int(document): 1 for document in relevant}
+from values import DIMENSIONS, DOCUMENTS, dense_vectors, lists  # noqa: E402 - beside this file
 
 
 def write() -> None:
@@ -78,7 +45,7 @@ def write() -> None:
         rows = dense_vectors(24, 0)
         lsr.Index.from_vectors(path, [d["id"] for d in DOCUMENTS], rows - rows.min())
         write_dense(
-            path / "new",
+            path / "dense",
             [rows],
             dimensions=DIMENSIONS,
             kind=kind,
@@ -88,9 +55,6 @@ def write() -> None:
             threads=1,
             progress=Silent,
         )
-        (path / "dense").mkdir()
-        publish(path / "new", path / "dense")
-        (path / "new").rmdir()
     model = write_tiny_dense(HERE / "model")
     autoencoder_fit.LEAST_STEPS, autoencoder_fit.PASSES = 20, 1
     fit_sae(HERE / "autoencoder", DOCUMENTS, str(model), width=2, active=3)
