@@ -139,6 +139,7 @@ FUSION = "fusion"
 _ID = 16  # digits
 _SEGMENT = re.compile(rf"0|[0-9a-f]{{{_ID}}}")
 _SWEPT = re.compile(rf"({VOCABULARY}|{FUSION})(\.[0-9a-f]{{{_ID}}})?\.(arrow|json)")
+_OTHER_FORMAT = re.compile(rb'\s*{\s*"format": "(?!lsr-index")')
 _EDITION = re.compile(r"[0-9a-f]{32}")
 _SAFE_PATH = re.compile(r"[a-z0-9][a-z0-9._]*(/[a-z0-9][a-z0-9._]*)*")
 
@@ -245,6 +246,15 @@ class Manifest:
             if not _SAFE_PATH.fullmatch(name):  # a path must not leave the directory
                 raise IndexCorrupt(path, f"it names the file {name!r}")
         return manifest
+
+
+def is_index(path: Path) -> bool:
+    """Whether a folder is an index, sound or not: its manifest is not one of another format."""
+    try:
+        with (path / MANIFEST).open("rb") as file:
+            return not _OTHER_FORMAT.match(file.read(256))
+    except OSError:
+        return False
 
 
 def edition_of(files: Mapping[str, FileEntry], *rest: Any) -> str:

@@ -44,6 +44,7 @@ from typing import Any
 import pyarrow as pa
 
 import lsr
+from lsr.data.corpus import Chunk, Document
 from lsr.data.vectors.checks import check_words, checked
 from lsr.data.vectors.manifest import (
     JOB,
@@ -56,7 +57,6 @@ from lsr.data.vectors.manifest import (
     vocabulary_name,
 )
 from lsr.data.vectors.shards import (
-    Chunk,
     Origin,
     ShardDamaged,
     digest_of,
@@ -72,8 +72,6 @@ from lsr.storage.locks import Lock
 from lsr.storage.manifest import MANIFEST, FileEntry
 from lsr.storage.vocabulary import VOCABULARY, read_vocabulary, write_vocabulary
 from lsr.storage.workspace import check_target, workspace
-
-__all__ = ["Chunk", "VectorFolder", "commit", "write_vectors"]
 
 SHARDS = "shards"
 LOCK = "lock"
@@ -176,6 +174,22 @@ class VectorFolder:
             raise VectorFolderError(
                 f"{self.path} was written again since it was opened; open it again"
             ) from None
+
+
+class FolderDocuments:
+    """The documents of a folder of vectors that has their texts."""
+
+    def __init__(self, folder: VectorFolder) -> None:
+        if not folder.keeps_text:
+            raise VectorFolderError(
+                f"{folder.path} has no texts that dense vectors could be made of; give the "
+                "collection itself"
+            )
+        self._folder = folder
+
+    def __iter__(self) -> Iterator[Document]:
+        for chunk in self._folder.chunks():
+            yield from chunk.documents()
 
 
 def commit(

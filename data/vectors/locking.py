@@ -18,15 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lsr.data.vectors import shards
 from lsr.data.vectors.folder import LOCK, SHARDS, sweep
 from lsr.data.vectors.manifest import (
-    FORMAT,
     JOB,
     VectorManifest,
     is_vector_folder,
 )
-from lsr.encoders import Encoder
 from lsr.errors import VectorFolderError
 from lsr.storage.files import checksum_bytes, write_atomically
 from lsr.storage.locks import Lock
@@ -36,19 +33,7 @@ from lsr.storage.workspace import PARTIAL, note_kept
 
 OBSERVED = "observed"
 LOCKS = "locks"
-_JOB_VERSION = 1  # another one would make all unfinished work that of another job
 _PATIENCE = 2.0  # seconds in which another process may be starting or leaving
-
-
-def job_of(encoder: Encoder) -> dict[str, Any]:
-    """What decides the vectors, before any text is seen, as JSON values."""
-    job = {
-        "format": FORMAT,
-        "version": _JOB_VERSION,
-        "shards": [shards.SHARD_DOCUMENTS, shards.SHARD_CHARACTERS],
-        "encoder": encoder.identity,
-    }
-    return json.loads(json.dumps(job))  # type: ignore[no-any-return]  # what will be read back
 
 
 def job_hash(job: dict[str, Any]) -> str:

@@ -18,8 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lsr.data.corpus import Chunk as Chunk
-from lsr.data.corpus import Document
+from lsr.data.corpus import Chunk, Document
 from lsr.data.records import BadRecord, checked_id
 from lsr.errors import VectorError, first_line
 from lsr.storage.arrow import map_file

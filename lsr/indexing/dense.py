@@ -14,8 +14,7 @@ so the finished folder has the same bytes.  It is published last, in one step.
 from __future__ import annotations
 
 import json
-from array import array
-from collections.abc import Iterator
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
@@ -24,11 +23,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import lsr
-from lsr.data.collection import Documents, distinct, placed
+from lsr.data.collection import Collection, Documents, Shards, ShardSpan
 from lsr.data.corpus import Document
-from lsr.data.vectors.shards import Origin, digest_of, groups, shard_name, shard_origin
+from lsr.data.vectors.shards import Origin, digest_of, shard_name, shard_origin
 from lsr.encoders.dense.encoder import DenseEncoder, load_dense
-from lsr.errors import CorpusError, IndexChanged, IndexExists, LsrError, first_line
+from lsr.errors import CorpusError, IndexChanged, IndexCorrupt, IndexExists, LsrError, first_line
 from lsr.index.dense.faiss_files import Vectors, check_kind
 from lsr.index.dense.format import (
     DENSE,
@@ -49,10 +48,14 @@ from lsr.storage.workspace import workspace
 
 SHARDS = "shards"
 
+_REMEDY = "give the collection the index was built from, or build the index again"
+
+CheckShard = Callable[[ShardSpan, list[Document]], None]
+
 
 def add_dense(
     path: str | PathLike[str],
-    documents: Documents,
+    documents: Documents | Collection,
     encoder: str | PathLike[str] | DenseEncoder,
     kind: str = "flat",
     *,
@@ -64,7 +67,8 @@ def add_dense(
 
     Args:
         path: the index directory.
-        documents: those that the index was built from, in the same order; read twice.
+        documents: those that the index was built from, in the same order; read twice, and once
+            if they were scanned.
         encoder: a `DenseEncoder`, or a name for `load_dense`.
         kind: "flat" to search all vectors, or a faiss index of `lsr.index.dense.faiss_files`.
         threads: for the model and for faiss; None takes the processors there are.
@@ -85,7 +89,8 @@ def add_dense(
 
     manifest, segments = steady(path / MANIFEST, opened)
     check_kind(kind, manifest.documents)
-    if isinstance(documents, Iterator):
+    collection = Collection.of(documents)
+    if collection.once:
         raise LsrError("documents are read twice here; give a list or a corpus, not an iterator")
     if not isinstance(encoder, DenseEncoder):
         encoder = load_dense(encoder, threads=threads)
@@ -98,9 +103,21 @@ def add_dense(
             )
 
     with workspace(folder, check=check, sweep=lambda: sweep(folder), kept=[SHARDS]) as space:
-        _compare(path, manifest, segments, documents, progress)
+        total = manifest.documents
+        check_shard = _comparison(path, manifest, segments)
+        if collection.scan is None:  # what differs must not be found after hours of encoding
+            with progress("Comparing", "documents", total) as bar:
+                for span, group in collection.shards():
+                    check_shard(span, group)
+                    bar.advance(len(group))
+        assert collection.scan is not None
+        if collection.scan.documents != total:
+            raise CorpusError(
+                f"{path} has {total:,} documents, and the collection has "
+                f"{collection.scan.documents:,}; {_REMEDY}"
+            )
         files = encode_shards(
-            space.folder / SHARDS, documents, encoder, manifest.documents, progress
+            space.folder / SHARDS, _compared(collection, check_shard), encoder, total, progress
         )
         write_dense(
             space.new,
@@ -120,45 +137,53 @@ def add_dense(
         space.publish()
 
 
-def _compare(
-    path: Path,
-    manifest: Manifest,
-    segments: list[Segment],
-    documents: Documents,
-    progress: type[Progress],
-) -> None:
-    """Raise `CorpusError` unless the documents are those of the index, in its order.
+def _comparison(path: Path, manifest: Manifest, segments: list[Segment]) -> CheckShard:
+    """A function that raises `CorpusError` for a shard whose documents are not those of the index.
 
-    Both sides of a search must be of the same texts.  The index stores its documents in another
-    order, so they are compared by 8 bytes of digest at their places; ids alone where it keeps no
-    texts.
+    Both sides of a search must be of the same texts.  Documents are compared by 8 bytes of digest
+    at their positions; ids alone where the index keeps no texts.
     """
     keeps_text = "text" in manifest.kept
-    found = array("Q")
-    with progress("Comparing", "documents", manifest.documents) as bar:
-        for document in distinct(documents):
-            found.append(_digest(document, keeps_text))
-            bar.advance(1)
-    if len(found) != manifest.documents:
-        raise CorpusError(
-            f"{path} has {manifest.documents:,} documents, and the collection has {len(found):,}; "
-            "give the collection the index was built from, or build the index again"
-        )
+    digests = np.zeros(manifest.documents, np.uint64)
+    positions = np.concatenate([np.empty(0, np.uint32), *(s.positions for s in segments)])
+    if not np.array_equal(np.sort(positions), np.arange(manifest.documents)):
+        raise IndexCorrupt(path, "two documents have one position")
     for segment in segments:
         for start in range(0, segment.entry.documents, STORED_BATCH):
             rows = range(start, min(start + STORED_BATCH, segment.entry.documents))
             texts = [("", "")] * len(rows)
             if keeps_text:
                 texts = segment.stored_batch(start // STORED_BATCH)
-            for row, (title, text) in zip(rows, texts, strict=True):
-                place, id = int(segment.positions[row]), segment.ids[row]
-                if place >= len(found) or found[place] != _digest(
-                    Document(id, title, text), keeps_text
-                ):
-                    raise CorpusError(
-                        f"document {place + 1:,} of the collection is not {id!r} as {path} has it; "
-                        "give the collection the index was built from, or build the index again"
-                    )
+            values = [
+                _digest(Document(segment.ids[row], title, text), keeps_text)
+                for row, (title, text) in zip(rows, texts, strict=True)
+            ]
+            digests[segment.positions[rows.start : rows.stop]] = np.array(values, np.uint64)
+
+    def check(span: ShardSpan, group: list[Document]) -> None:
+        start = span.first - 1
+        if span.last > digests.size:
+            return  # that there are too many is said when all are counted
+        stored = digests[start : span.last].tolist()
+        for position, (document, digest) in enumerate(zip(group, stored, strict=True), start):
+            if _digest(document, keeps_text) != digest:
+                id = next(
+                    segment.ids[int(row)]
+                    for segment in segments
+                    for row in np.flatnonzero(segment.positions == position)
+                )
+                raise CorpusError(
+                    f"document {position + 1:,} of the collection is not {id!r} as {path} has it; "
+                    f"{_REMEDY}"
+                )
+
+    return check
+
+
+def _compared(collection: Collection, check_shard: CheckShard) -> Shards:
+    for span, group in collection.shards():
+        check_shard(span, group)
+        yield span, group
 
 
 def _digest(document: Document, keeps_text: bool) -> int:
@@ -170,7 +195,7 @@ def _digest(document: Document, keeps_text: bool) -> int:
 
 def encode_shards(
     folder: Path,
-    documents: Documents,
+    documents: Shards,
     encoder: DenseEncoder,
     total: int,
     progress: type[Progress],
@@ -180,9 +205,9 @@ def encode_shards(
     job = checksum_bytes(json.dumps(encoder.identity, sort_keys=True).encode())
     files = []
     with progress("Encoding", "documents", total) as bar:
-        for place, group in placed(groups(distinct(documents))):
-            origin = Origin(place.digest, job)
-            file = folder / shard_name(place.number, origin)
+        for span, group in documents:
+            origin = Origin(span.digest, job)
+            file = folder / shard_name(span.number, origin)
             if shard_origin(file) == origin:
                 bar.advance(len(group), free=True)
             else:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from lsr.data.corpus import Chunk
-from lsr.data.vectors.spool import Spool
+from lsr.data.vectors.rows import RowStore
 from lsr.errors import IndexCorrupt, VectorError
-from lsr.index.format import STORED_BATCH
+from lsr.index.format import STORED_BATCH, Manifest
 from lsr.index.postings.decoding import decode
 from lsr.index.segments.reader import Segment
 from lsr.progress import Progress
-from lsr.retrieval.index import Index
-from lsr.storage.arrow import SortedStrings
+from lsr.storage.arrow import Columns, SortedStrings
 from lsr.vectors import SparseVectors
 
 _TAKEN = 2048  # documents given at a time
+
+
+class OpenIndex(Protocol):
+    """What is read of an open index."""
+
+    path: Path
+    manifest: Manifest
+    segments: list[Segment]
+
+    @property
+    def vocabulary(self) -> tuple[SortedStrings, Columns] | None: ...
 
 
 class IndexVectors:
@@ -29,7 +40,7 @@ class IndexVectors:
     Args:
         index: an open index.
         scratch: a file to be written, which the caller removes: an index is stored term by term and
-            in another order, so its documents are spooled there first, with 8 bytes a posting
+            in another order, so its documents are written there first, with 8 bytes a posting
             and their texts.
 
     Attributes:
@@ -39,24 +50,24 @@ class IndexVectors:
     Raises `IndexCorrupt` when the index cannot be read.
     """
 
-    def __init__(self, index: Index, scratch: Path, progress: type[Progress]) -> None:
+    def __init__(self, index: OpenIndex, scratch: Path, progress: type[Progress]) -> None:
         self.documents, self.postings = index.manifest.documents, index.manifest.postings
         words = index.vocabulary
         self.words: SortedStrings | None = words[0] if words is not None else None
         stored = _Stored(index, None if self.words is None else len(self.words))
         self._order = np.argsort(stored.positions, kind="stable").astype(np.uint32)
-        self._spool = Spool(scratch, stored, progress)
+        self._rows = RowStore(scratch, stored, progress)
 
     def chunks(self) -> Iterator[Chunk]:
         """The documents, some thousand at a time."""
         for start in range(0, self.documents, _TAKEN):
-            yield self._spool.take(self._order[start : start + _TAKEN])
+            yield self._rows.take(self._order[start : start + _TAKEN])
 
 
 class _Stored:
     """The documents of an index in the order it stores them, a window at a time."""
 
-    def __init__(self, index: Index, words: int | None) -> None:
+    def __init__(self, index: OpenIndex, words: int | None) -> None:
         self.path, self._words = index.path, words
         self.documents = index.manifest.documents
         self.keeps_text = "text" in index.manifest.kept

@@ -121,22 +121,24 @@ class Index:
         **options: Any,
     ) -> Index:
         """Encode documents and write them as a new index at `path`; see `lsr.indexing.build`."""
-        from lsr.indexing.build import build  # brings the compiler, which searching does without
+        # Brings the compiler, which searching does without.
+        from lsr.indexing.build import BuildOptions, Texts, build
 
-        build(path, documents, encoder, **options)
+        of_build, settings = BuildOptions.split(options)
+        build(path, Texts(documents, encoder, settings), of_build)
         return cls.open(path)
 
     @classmethod
     def from_vectors(
         cls, path: str | PathLike[str], ids: Iterable[Any], vectors: Any, **options: Any
     ) -> Index:
-        """Write encoded documents as a new index at `path`; see `lsr.indexing.build.build_vectors`.
+        """Write encoded documents as a new index at `path`; see `lsr.indexing.build`.
 
         `vectors` are what `SparseVectors.of` takes, such as a sparse matrix of SciPy.
         """
-        from lsr.indexing.build import build_vectors
+        from lsr.indexing.build import BuildOptions, Vectors, build
 
-        build_vectors(path, ids, vectors, **options)
+        build(path, Vectors(ids, vectors), BuildOptions(**options))
         return cls.open(path)
 
     def __len__(self) -> int:

@@ -13,7 +13,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import lsr
-from lsr.data.vectors.folder import Chunk, VectorFolder, write_vectors
+from lsr.data.corpus import Chunk
+from lsr.data.vectors.folder import VectorFolder, write_vectors
 from lsr.encoders import load_encoder
 from lsr.errors import EncoderMismatch, IndexCorrupt, IndexFormatError, LsrError
 from lsr.eval.experiments.run_cache import key_of
@@ -141,7 +142,7 @@ def test_an_open_folder_of_vectors_stays_its_edition(tmp_path: Path) -> None:
     assert [c.ids for c in folder.chunks()] == [["old"]]
     assert folder.words is not None
     assert folder.words[0] == "apple"
-    lsr.indexing.build.build_folder(tmp_path / "i", folder)
+    lsr.indexing.build.build(tmp_path / "i", folder)
     index = lsr.open(tmp_path / "i")
     assert (index.get("old").text, index.word(1)) == ("text of old", "pie")
 

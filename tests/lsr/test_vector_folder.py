@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lsr
-from lsr.data.vectors.folder import Chunk, VectorFolder, write_vectors
+from lsr.data.corpus import Chunk
+from lsr.data.vectors.folder import VectorFolder, write_vectors
 from lsr.data.vectors.shards import Origin, regrouped, shard_origin, write_shard
 from lsr.errors import LsrError, VectorError, VectorFolderError
 from lsr.storage.files import checksum_bytes
@@ -565,7 +566,7 @@ def test_more_than_a_shard_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_id_twice_is_found_when_an_index_is_made(folder: Path, tmp_path: Path) -> None:
-    from lsr.indexing.build import build_folder
+    from lsr.indexing.build import build
 
     shard(folder / "shards", 2).write_bytes(shard(folder / "shards", 1).read_bytes())
     body = json.loads((folder / "manifest.json").read_text())
@@ -580,7 +581,7 @@ def test_an_id_twice_is_found_when_an_index_is_made(folder: Path, tmp_path: Path
         input=input_digest(shard["digest"] for shard in body["shards"]),
     )
     with pytest.raises(LsrError, match="v has an id twice"):
-        build_folder(tmp_path / "i", VectorFolder.open(folder))
+        build(tmp_path / "i", VectorFolder.open(folder))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["v"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lsr.cli.corpora import open_surveyed
+from lsr.cli.corpora import open_documents, scanned
 from lsr.cli.options import (
     Bytes,
     Output,
@@ -144,17 +144,17 @@ def _encode_corpus(
     from lsr.storage.files import writing
 
     check_place(output)
-    documents, survey = open_surveyed(corpus, on_error)
+    documents = open_documents(corpus, on_error)
+    collection = scanned(documents, corpus)
     loaded = load_encoder(encoder or DEFAULT_ENCODER, **settings)
     with writing(output):
         folder, encoded = encode_corpus(
             output,
-            documents,
+            collection,
             loaded,
             progress=Progress,
             alone=documents.once,
             force=force,
-            survey=survey,
         )
     if documents.skipped:
         note(f"{documents.skipped:,} bad records were skipped.")

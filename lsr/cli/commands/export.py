@@ -108,17 +108,18 @@ def open_source(vectors: Path, output: Path, closing: ExitStack) -> Source:
     from lsr.data.vectors.folder import VectorFolder
     from lsr.data.vectors.manifest import is_vector_folder
     from lsr.errors import LsrError
+    from lsr.index.format import is_index
     from lsr.indexing.read_back import IndexVectors
     from lsr.progress import Progress
     from lsr.retrieval.index import Index
 
     if is_vector_folder(vectors):
         return VectorFolder.open(vectors)
-    if not (vectors / "manifest.json").is_file():
+    if not is_index(vectors):
         raise LsrError(
             f"{vectors} is neither a folder of encoded vectors nor an index: it has no "
             "manifest.json; make one with `lsr encode` or `lsr index`"
         )
     scratch = tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.absolute().parent)
-    spool = Path(closing.enter_context(scratch)) / "spool"
-    return IndexVectors(Index.open(vectors), spool, Progress)
+    rows = Path(closing.enter_context(scratch)) / "rows"
+    return IndexVectors(Index.open(vectors), rows, Progress)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lsr.cli.corpora import read_again
+from lsr.cli.corpora import open_documents
 from lsr.cli.options import Output, on_error_option
 from lsr.terminal import conclude
 
@@ -111,13 +111,11 @@ def fit_sae(
     lsr index nfcorpus.zip -o nfcorpus --encoder latents
     lsr search nfcorpus "does vitamin D prevent falls" --explain
     """
-    from lsr.data.corpus import open_corpus
     from lsr.encoders.dense.encoder import load_dense
     from lsr.progress import Progress
     from lsr.training.sae import fit_sae as fit
 
-    documents = open_corpus(corpus, "skip" if on_error == "skip" else "stop")
-    read_again(documents, "lsr fit-sae")
+    documents = open_documents(corpus, on_error, "lsr fit-sae")
     encoder = load_dense(dense, threads=threads, device=device)
     if encoder.max_length is None or encoder.max_length > max_length:
         encoder = load_dense(dense, threads=threads, device=device, max_length=max_length)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lsr.cli.corpora import open_surveyed
+from lsr.cli.corpora import open_documents, scanned
 from lsr.cli.options import Output, on_error_option
 from lsr.terminal import conclude, write_json
 
@@ -86,7 +86,8 @@ def add_keyphrases(
 
     if output.exists():
         raise EncoderError(f"{output} exists already; give a new folder")
-    documents, _ = open_surveyed(corpus, on_error)
+    documents = open_documents(corpus, on_error)
+    scanned(documents, corpus)
     with Progress("Reading", "documents") as progress:
 
         def texts() -> Iterator[str]:
