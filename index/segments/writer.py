@@ -93,7 +93,7 @@ class SegmentWriter:
         texts: Sequence[str] | None = None,
     ) -> None:
         """Append documents, one a row of `vectors`; `positions` break ties between them."""
-        vectors = _without_zeros(vectors)
+        vectors = vectors.where(vectors.weights > 0)  # a weight of 0 is no posting
         self._ids.append(pa.array(ids, pa.large_string()))
         self._positions.append(positions)
         self._counts.append(np.diff(vectors.indptr).astype(np.uint32))
@@ -178,7 +178,7 @@ class SegmentWriter:
     def _invert(self, entries: SparseVectors) -> tuple[dict[str, Columns], float]:
         """The batches of a window, and its largest quantization error."""
         documents = len(entries)
-        owners = np.repeat(np.arange(documents, dtype=np.uint16), np.diff(entries.indptr))
+        owners = entries.row_of_entry().astype(np.uint16)
         inverted = Inverted(
             entries.terms, owners, entries.weights, step=self._step, bits=self._bits
         )
@@ -210,14 +210,3 @@ class SegmentWriter:
         titles, texts = self._stored
         self._writers["stored"].write({"title": titles[:count], "text": texts[:count]})
         del titles[:count], texts[:count]
-
-
-def _without_zeros(vectors: SparseVectors) -> SparseVectors:
-    """A weight of zero is no posting: such a document does not match the term."""
-    kept = vectors.weights > 0
-    if kept.all():
-        return vectors
-    before = np.concatenate([[0], np.cumsum(kept)])
-    return SparseVectors.trusted(
-        before[vectors.indptr].astype(np.int64), vectors.terms[kept], vectors.weights[kept]
-    )

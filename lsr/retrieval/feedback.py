@@ -147,7 +147,7 @@ def refine_rm3(
     Of equally likely terms the lower are taken.  Without a term in any document, the query stays.
     """
     counts, believed = counts[: feedback.documents], np.maximum(scores[: feedback.documents], 0)
-    row = np.repeat(np.arange(len(counts)), np.diff(counts.indptr))
+    row = counts.row_of_entry()
     if not row.size:
         return query
     if not believed[row].any():

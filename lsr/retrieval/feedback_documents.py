@@ -92,6 +92,4 @@ def _feedback_words(index: Index, encoder: BM25Encoder, documents: Sequence[int]
             )
         texts.append(Document("", *stored).indexed_text)
     counts = encoder.count(texts)
-    kept = encoder.document_share(counts.terms) <= MOST_FREQUENT
-    before = np.concatenate([[0], np.cumsum(kept)])
-    return SparseVectors(before[counts.indptr], counts.terms[kept], counts.weights[kept])
+    return counts.where(encoder.document_share(counts.terms) <= MOST_FREQUENT)

@@ -46,12 +46,9 @@ class IndexPart:
 
     def of(self, vectors: SparseVectors, factor: float = 1.0) -> SparseVectors:
         """Its own terms of the index's vectors, numbered as its own, times a factor."""
-        own = (vectors.terms >= self.start) & (vectors.terms < self.stop)
-        before = np.concatenate([[0], np.cumsum(own)])
+        own = vectors.where((vectors.terms >= self.start) & (vectors.terms < self.stop))
         return SparseVectors(
-            before[vectors.indptr],
-            vectors.terms[own] - np.uint32(self.start),
-            vectors.weights[own] * np.float32(factor),
+            own.indptr, own.terms - np.uint32(self.start), own.weights * np.float32(factor)
         )
 
     def queries(self, texts: Sequence[str]) -> SparseVectors:

@@ -11,11 +11,14 @@ import click
 from lsr.cli.corpora import open_documents, scanned
 from lsr.cli.options import (
     Bytes,
-    Output,
     as_text,
     encoder_options,
+    flag,
     given,
+    json_option,
+    number_option,
     on_error_option,
+    output_option,
     precision_option,
 )
 from lsr.terminal import (
@@ -46,39 +49,27 @@ _OF_THE_INDEX = (
 
 @click.command()
 @click.argument("corpus", required=False)
-@click.option(
-    "-o",
-    "--output",
-    type=Output(),
-    metavar="VECTORS",
-    help="The folder for the vectors of CORPUS.",
-)
+@output_option("The folder for the vectors of CORPUS.", "VECTORS")
 @encoder_options
 @precision_option
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="For the model.")
+@number_option("--threads", "For the model.")
 @click.option("--max-memory", type=Bytes(), help="What the process may take, such as 2GB.")
 @on_error_option
-@click.option(
+@flag(
     "--force",
-    is_flag=True,
-    help="Start over where VECTORS is of another encoder; encode again what changed in CORPUS.",
+    "Start over where VECTORS is of another encoder; encode again what changed in CORPUS.",
 )
 @click.option("--text", metavar="TEXT", callback=as_text, help="A text to encode and show.")
-@click.option("--show", is_flag=True, help="Show its terms as bars: what --text does anyway.")
-@click.option("--query", is_flag=True, help="Encode it as a query, not as a document.")
+@flag("--show", "Show its terms as bars: what --text does anyway.")
+@flag("--query", "Encode it as a query, not as a document.")
 @click.option(
     "--index",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Take the encoder of this index, with its settings and statistics.",
 )
-@click.option(
-    "--top",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Show the N strongest terms.  [default: 30; with --json all]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@number_option("--top", "Show the N strongest terms.  [default: 30; with --json all]")
+@json_option
 @click.pass_context
 def encode(
     context: click.Context,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lsr.cli.options import Output, writable
+from lsr.cli.options import output_option, writable
 from lsr.data.interchange import FORMATS, is_compressed, load, named
 from lsr.terminal import note
 
@@ -27,14 +27,8 @@ format_option = click.option(
 
 @click.command()
 @click.argument("vectors", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=Output(),
-    callback=writable,
-    metavar="FILE",
-    help="The file to write; one that is there is replaced.",
+@output_option(
+    "The file to write; one that is there is replaced.", "FILE", required=True, callback=writable
 )
 @format_option
 @click.option(

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lsr.cli.corpora import open_documents, scanned
-from lsr.cli.options import Bytes, Output, encoder_options, given, on_error_option, precision_option
+from lsr.cli.options import (
+    Bytes,
+    encoder_options,
+    flag,
+    given,
+    number_option,
+    on_error_option,
+    output_option,
+    precision_option,
+)
 from lsr.errors import IndexExists
 from lsr.terminal import conclude, note
 
@@ -35,7 +44,7 @@ _OF_ENCODING = (
 
 @click.command()
 @click.argument("corpus", metavar="CORPUS|VECTORS")
-@click.option("-o", "--output", required=True, type=Output(), help="The index directory.")
+@output_option("The index directory.", required=True)
 @encoder_options
 @precision_option
 @click.option(
@@ -45,7 +54,7 @@ _OF_ENCODING = (
     show_default=True,
     help="Bits of a stored weight; 1 stores none, where all are equal (binary vectors).",
 )
-@click.option("--keep-floats", is_flag=True, help="Also keep the weights as given.")
+@flag("--keep-floats", "Also keep the weights as given.")
 @click.option(
     "--order",
     type=click.Choice(["bisection", "none"]),
@@ -53,9 +62,7 @@ _OF_ENCODING = (
     show_default=True,
     help="Store similar documents side by side, for speed, or as they come.",
 )
-@click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="For the model, ordering and writing."
-)
+@number_option("--threads", "For the model, ordering and writing.")
 @click.option(
     "--max-memory",
     type=Bytes(),
@@ -76,7 +83,7 @@ _OF_ENCODING = (
     show_default=True,
     help="How dense vectors are searched: all of them, or candidates of an index by faiss.",
 )
-@click.option("--force", is_flag=True, help="Replace an index that is there.")
+@flag("--force", "Replace an index that is there.")
 @click.pass_context
 def index(
     context: click.Context,

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from lsr.cli.options import json_option
 from lsr.terminal import cell, echo, note, write_json
 
 
 @click.command()
 @click.argument("index", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def info(index: Path, as_json: bool) -> None:
     """Show what INDEX holds: counts, sizes by part, active terms, its encoder.
 
