@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -24,7 +25,7 @@ from lsr.index.postings.blocks import gathered, split_terms, window_columns
 from lsr.index.postings.inversion import Inverted
 from lsr.index.postings.lists import list_columns
 from lsr.index.segments.schema import ALIVE, DOCUMENTS, STORED, window_schemas
-from lsr.storage.arrow import ArrowWriter, Columns
+from lsr.storage.arrow import Columns, arrow_writer
 from lsr.vectors import SparseVectors
 
 BYTES_PER_ENTRY = 40
@@ -60,15 +61,17 @@ class SegmentWriter:
         directory.mkdir(parents=True)
         self._directory = directory
         self._step, self._bits = step, bits
+        self._files = ExitStack()
         schemas = window_schemas(bits, keep_floats)
         self._writers = {
-            name: ArrowWriter(directory / f"{name}.arrow", schema)
+            name: self._files.enter_context(arrow_writer(directory / f"{name}.arrow", schema))
             for name, schema in schemas.items()
         }
         if keep_text:
-            self._writers["stored"] = ArrowWriter(
+            stored = arrow_writer(
                 directory / "stored.arrow", pa.schema(list(STORED.items())), compression="zstd"
             )
+            self._writers["stored"] = self._files.enter_context(stored)
         # The window being filled, and those being inverted.
         self._most_entries = max(_SMALLEST_WINDOW, max_memory // (BYTES_PER_ENTRY * (threads + 1)))
         self._threads = threads
@@ -123,8 +126,7 @@ class SegmentWriter:
         self._pool.shutdown()
         if self._stored[0]:
             self._write_stored(STORED_BATCH)
-        for opened in self._writers.values():
-            opened.__exit__(None, None, None)
+        self._files.close()
         ids = pa.concat_arrays(self._ids) if self._ids else pa.array([], pa.large_string())
         counts = np.concatenate([np.empty(0, np.uint32), *self._counts])
         positions = np.concatenate([np.empty(0, np.uint32), *self._positions])
@@ -138,8 +140,8 @@ class SegmentWriter:
             ("alive", ALIVE, [alive]),
         ):
             path = self._directory / f"{name}.arrow"
-            with ArrowWriter(path, pa.schema(list(columns.items()))) as writer:
-                writer.write(dict(zip(columns, values, strict=True)))
+            with arrow_writer(path, pa.schema(list(columns.items()))) as write:
+                write(dict(zip(columns, values, strict=True)))
         return SegmentEntry(self._directory.name, self._windows, self._postings)
 
     def __enter__(self) -> SegmentWriter:
@@ -153,8 +155,7 @@ class SegmentWriter:
     ) -> None:
         if kind is not None:
             self._pool.shutdown(cancel_futures=True)
-            for writer in self._writers.values():
-                writer.__exit__(kind, error, trace)
+            self._files.__exit__(kind, error, trace)
 
     def _fitting(self, vectors: SparseVectors, start: int) -> int:
         """The end of the rows from `start` on that the open window can still take."""
@@ -203,10 +204,10 @@ class SegmentWriter:
         files, error = self._inverting.popleft().result()
         for name, columns in files.items():
             if name in self._writers:  # ranks are for floats only
-                self._writers[name].write(columns)
+                self._writers[name](columns)
         self.error = max(self.error, error)
 
     def _write_stored(self, count: int) -> None:
         titles, texts = self._stored
-        self._writers["stored"].write({"title": titles[:count], "text": texts[:count]})
+        self._writers["stored"]({"title": titles[:count], "text": texts[:count]})
         del titles[:count], texts[:count]

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import lsr
 from lsr.data.collection import Collection, Documents, Shards, ShardSpan
 from lsr.data.corpus import Document
-from lsr.data.vectors.shards import Origin, digest_of, shard_name, shard_origin
+from lsr.data.vectors.shards import Origin, digest_of, seal, shard_name, shard_origin
 from lsr.encoders.dense.encoder import DenseEncoder, load_dense
 from lsr.errors import CorpusError, IndexChanged, IndexCorrupt, IndexExists, LsrError, first_line
 from lsr.index.dense.faiss_files import Vectors, check_kind
@@ -42,7 +42,7 @@ from lsr.index.format import STORED_BATCH, Manifest
 from lsr.index.segments.reader import Segment
 from lsr.machine import processors
 from lsr.progress import Progress, Silent
-from lsr.storage.files import checksum_bytes, read_file, replacing, steady
+from lsr.storage.files import checksum_bytes, read_file, steady
 from lsr.storage.manifest import MANIFEST
 from lsr.storage.workspace import workspace
 
@@ -223,18 +223,7 @@ def _write_shard(file: Path, vectors: Vectors, origin: Origin) -> None:
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), dimensions)
     metadata = {"documents": origin.documents, "job": origin.job}
     schema = pa.schema([("vector", column.type)], metadata)
-    # Through memory, so that a full disk is an error of this file and not of Arrow's.
-    buffer = pa.BufferOutputStream()
-    pq.write_table(
-        pa.table({"vector": column}, schema),
-        buffer,
-        compression="none",
-        use_dictionary=False,
-        write_statistics=False,
-        write_page_checksum=True,
-    )
-    with replacing(file) as out:
-        out.write(buffer.getvalue())
+    seal(file, pa.table({"vector": column}, schema), compression="none")
 
 
 def read_vectors(file: Path, dimensions: int) -> Vectors:

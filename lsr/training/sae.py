@@ -30,7 +30,7 @@ from lsr.encoders.rows import stack
 from lsr.errors import EncoderError, LsrError
 from lsr.indexing.dense import SHARDS, encode_shards, read_vectors
 from lsr.progress import Progress, Silent
-from lsr.storage.arrow import ArrowFile, ArrowWriter
+from lsr.storage.arrow import ArrowFile, arrow_writer
 from lsr.storage.workspace import check_target, workspace
 
 SAMPLE = 100_000
@@ -137,9 +137,9 @@ def _sample(collection: Collection, every: int, texts: Path) -> Shards:
         for span, group in collection.shards()
         for document in group[(1 - span.first) % every :: every]
     )
-    with ArrowWriter(texts, pa.schema([("text", pa.large_string())]), "zstd") as writer:
+    with arrow_writer(texts, pa.schema([("text", pa.large_string())]), "zstd") as write:
         for span, group in spans_of(groups(documents)):
-            writer.write({"text": [document.indexed_text for document in group]})
+            write({"text": [document.indexed_text for document in group]})
             yield span, group
 
 
