@@ -35,7 +35,7 @@ _TEXTS = [("title", pa.string()), ("text", pa.string())]
 _VECTORS = [("terms", pa.list_(pa.uint32())), ("weights", pa.list_(pa.float32()))]
 # Numbers split into their bytes compress best: terms by a quarter, weights by a tenth more.
 _SPLIT = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in ("terms", "weights")}
-# What a shard may be and take in memory; no more is believed of a file's header.
+# What a shard may be and take in memory; a file's header is trusted no further.
 _MOST_ROWS = 1 << 20
 _MOST_BYTES = 1 << 32
 

@@ -152,7 +152,7 @@ class DenseSide:
         path, data = self._faiss_path, self._faiss_bytes
         if path is None or data is None:
             return None
-        # The digest first: faiss believes all it reads.
+        # The digest first: faiss trusts all it reads.
         if checksum_bytes(data) != self.manifest.files[path.name].checksum:
             raise DenseCorrupt(path, "it does not match its checksum")
         shape = (self.documents, self.dimensions)

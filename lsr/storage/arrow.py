@@ -1,6 +1,6 @@
 """Arrow IPC files as NumPy columns: written batch by batch, mapped without copying.
 
-Nothing read from a file is believed: lengths, types and addresses are compared with what
+Nothing read from a file is trusted: lengths, types and addresses are compared with what
 the file can hold before an array over it is made.
 """
 
