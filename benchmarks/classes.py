@@ -23,7 +23,7 @@ from benchmarks.plain_scan import PlainIndex
 from benchmarks.search import file_option, numbers, passes_option
 from lsr import Index, SparseVectors
 from lsr.index.search.searcher import METHODS
-from lsr.indexing.build import build_vectors
+from lsr.indexing.build import BuildOptions
 
 Row = dict[str, Any]
 
@@ -112,7 +112,7 @@ def markdown(about: Row, rows: list[Row]) -> Iterable[str]:
 
 def built(directory: Path, documents: SparseVectors, orders: list[str]) -> dict[str, Index]:
     """Indexes by document order; one by default where no order is asked for."""
-    if orders and "order" not in inspect.signature(build_vectors).parameters:
+    if orders and "order" not in inspect.signature(BuildOptions).parameters:
         raise click.UsageError("this version of lsr has no choice of document order")
     ids = [str(row) for row in range(len(documents))]
     choices = {f", {name}": {"order": name} for name in orders} or {"": {}}

@@ -1,4 +1,4 @@
-"""The documents of a collection as encoding takes them: checked, and by the shard."""
+"""The documents of a collection as encoding takes them: checked once, and by the shard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from lsr.data.corpus import Corpus, Document, document_of
 from lsr.data.records import BadRecord
 from lsr.data.vectors.shards import digest_of, groups
 from lsr.errors import CorpusError
-from lsr.index.search.searcher import MOST_DOCUMENTS
 from lsr.progress import Progress
 
 # What can be encoded: "id", optional "title" and "text" of each.
@@ -19,7 +18,7 @@ Documents: TypeAlias = Iterable[Document | Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ShardSpan:
     """A shard of the collection: its number, first document (from 1), ends, and digest."""
 
     number: int
@@ -36,62 +35,114 @@ class Place:
         )
 
 
+Shards: TypeAlias = Iterator[tuple[ShardSpan, list[Document]]]
+
+
 @dataclass(frozen=True, slots=True)
-class Survey:
-    """A collection that was read once: how many documents, and its shards."""
+class CollectionScan:
+    """A collection that was read to its end: how many documents, and its shards."""
 
     documents: int
-    places: list[Place]
+    spans: list[ShardSpan]
 
 
-def survey(corpus: Corpus, progress: type[Progress]) -> Survey:
-    """Read a collection once before the work, for its errors and its length.
+class Collection:
+    """Documents, and the scan of the first complete reading.
 
-    Encoding takes hours where reading takes seconds, so a bad record must not be found late.
-    Raises `CorpusError` at one, and for a repeated id.
+    The first reading checks every document and every id; of later ones the digest of each shard
+    is compared with the scan.
+
+    Attributes:
+        documents: a `Corpus`, or mappings with "id", optional "title", and "text".
+        scan: None before the documents were read to their end.
     """
-    places = []
-    with progress("Checking", "documents", None, lambda: corpus.fraction) as bar:
-        for place, group in placed(groups(distinct(corpus))):
-            places.append(place)
-            bar.advance(len(group))
-    return Survey(places[-1].last if places else 0, places)
+
+    def __init__(self, documents: Documents) -> None:
+        self.documents = documents
+        self.scan: CollectionScan | None = None
+
+    @classmethod
+    def of(cls, documents: Documents | Collection) -> Collection:
+        return documents if isinstance(documents, Collection) else cls(documents)
+
+    @property
+    def once(self) -> bool:
+        """Whether it can be read a single time only."""
+        documents = self.documents
+        return documents.once if isinstance(documents, Corpus) else isinstance(documents, Iterator)
+
+    def fraction(self) -> float | None:
+        """The share read so far, 0 to 1; None when unknown."""
+        return self.documents.fraction if isinstance(self.documents, Corpus) else None
+
+    def scanned(self, progress: type[Progress]) -> CollectionScan:
+        """The scan; reads the documents if they have not been read yet.
+
+        Encoding takes hours where reading takes seconds, so a bad record must not be found late.
+        Raises `CorpusError` at one, and for a repeated id.
+        """
+        if self.scan is None:
+            with progress("Checking", "documents", None, self.fraction) as bar:
+                for _, group in self.shards():
+                    bar.advance(len(group))
+        assert self.scan is not None
+        return self.scan
+
+    def shards(self) -> Shards:
+        """The documents by the shard; raises `CorpusError` when they are not those of the scan."""
+        known = self.scan
+        spans: list[ShardSpan] = []
+        documents = checked(self.documents) if known is None else _documents(self.documents)
+        for span, group in spans_of(groups(documents)):
+            if known is not None and known.spans[span.number : span.number + 1] != [span]:
+                raise CorpusError(f"{span} changed while it was read; run the command again")
+            spans.append(span)
+            yield span, group
+        if known is None:
+            self.scan = CollectionScan(spans[-1].last if spans else 0, spans)
+        elif len(spans) < len(known.spans):
+            raise CorpusError(
+                f"{known.spans[len(spans)]} was gone when it was read again; run the command again"
+            )
 
 
-def placed(batches: Iterable[list[Document]]) -> Iterator[tuple[Place, list[Document]]]:
-    """The groups of `lsr.data.vectors.shards.groups`, each with its place."""
+def spans_of(batches: Iterable[list[Document]]) -> Shards:
+    """The groups of `lsr.data.vectors.shards.groups`, each with its span."""
     before = 0
     for number, group in enumerate(batches):
         last = before + len(group)
         ids = (group[0].id, group[-1].id)
-        yield Place(number, before + 1, last, ids, digest_of(group)), group
+        yield ShardSpan(number, before + 1, last, ids, digest_of(group)), group
         before = last
 
 
-def distinct(documents: Documents) -> Iterator[Document]:
-    """The documents, checked; raises `CorpusError` for a bad one or a repeated id."""
+def checked(documents: Documents) -> Iterator[Document]:
+    """The documents; raises `CorpusError` for a bad one or a repeated id."""
     seen: set[str] = set()
+    for number, document in enumerate(_documents(documents), 1):
+        if document.id in seen:
+            place = documents.place if isinstance(documents, Corpus) else f"document {number}"
+            raise CorpusError(f"{place}: the id {document.id!r} was there before; ids must differ")
+        seen.add(document.id)
+        yield document
+
+
+def _documents(documents: Documents) -> Iterator[Document]:
     for number, item in enumerate(_reading(documents), 1):
+        if isinstance(documents, Corpus):  # which checks its records
+            yield item
+            continue
         if not isinstance(item, Document | Mapping):
             raise CorpusError(
                 f"document {number} is {type(item).__name__}, not a mapping; give each document "
                 'as {"id": ..., "text": ...}'
             )
+        if isinstance(item, Document):
+            item = {"id": item.id, "title": item.title, "text": item.text}
         try:
-            document = _checked(item) if isinstance(item, Document) else document_of(item)
+            yield document_of(item)
         except BadRecord as error:
             raise CorpusError(f"document {number}: {error}") from None
-        if document.id in seen:
-            place = documents.place if isinstance(documents, Corpus) else f"document {number}"
-            raise CorpusError(f"{place}: the id {document.id!r} was there before; ids must differ")
-        if number > MOST_DOCUMENTS:
-            raise CorpusError(f"an index holds at most {MOST_DOCUMENTS:,} documents")
-        seen.add(document.id)
-        yield document
-
-
-def _checked(document: Document) -> Document:
-    return document_of({"id": document.id, "title": document.title, "text": document.text})
 
 
 def _reading(documents: Iterable[Any]) -> Iterator[Any]:

@@ -1,6 +1,6 @@
 """The datasets that are known by name: BEIR's, and two older ones in its form.
 
-Names, splits and checksums are those of the table in BEIR's repository
+`datasets.toml` lists them.  Names, splits and checksums are those of the table in BEIR's repository
 (https://github.com/beir-cellar/beir/wiki/Datasets-available); the protocol is that of Thakur et
 al., "BEIR: A Heterogeneous Benchmark for Zero-shot Evaluation of Information Retrieval Models",
 2021.
@@ -9,6 +9,7 @@ al., "BEIR: A Heterogeneous Benchmark for Zero-shot Evaluation of Information Re
 from __future__ import annotations
 
 import os
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,38 +44,13 @@ class Entry:
     measures: tuple[str, ...] = _MEASURES
 
 
-_FORUMS = (
-    "android", "english", "gaming", "gis", "mathematica", "physics", "programmers", "stats",
-    "tex", "unix", "webmasters", "wordpress",
-)  # fmt: skip
+_TABLE = tomllib.loads(Path(__file__).with_name("datasets.toml").read_text("utf-8"))
 
 CATALOGUE = {
-    "msmarco": Entry("444067daf65d982533ea17ebd59501e4", split="dev"),
-    "trec-covid": Entry("ce62140cb23feb9becf6270d0d1fe6d1"),
-    "nfcorpus": Entry("a89dba18a62ef92f7d323ec890a0d38d"),
-    "nq": Entry("d4d3d2e48787a744b6f6e691ff534307"),
-    "hotpotqa": Entry("f412724f78b0d91183a0e86805e16114"),
-    "fiqa": Entry("17918ed23cd04fb15047f73e6c3bd9d9"),
-    "arguana": Entry("8ad3e3c2a5867cdced806d6503f29b99", leaves_out_own=True),
-    "webis-touche2020": Entry("46f650ba5a527fc69e0a6521c5a23563"),
-    "cqadupstack": Entry("4e41456d7df8ee7760a7f866133bda78", parts=_FORUMS),
-    "quora": Entry("18fb154900ba42a600f84b839c173167", leaves_out_own=True),
-    "dbpedia-entity": Entry("c2a39eb420a3164af735795df012ac2c"),
-    "scidocs": Entry("38121350fc3a4d2f48850f6aff52e4a9"),
-    "fever": Entry("5a818580227bfb4b35bb6fa46d9b6c03"),
-    "climate-fever": Entry("8b66f0a9126c521bae2bde127b4dc99d"),
-    "scifact": Entry("5f7d1de60b170fc8027bb7898e2efca1"),
-    "cranfield": Entry(),
-    "vaswani": Entry(),
+    name: Entry(**{**fields, "parts": tuple(fields.get("parts", ()))})
+    for name, fields in _TABLE["datasets"].items()
 }
-
-SUITES = {
-    "small": ("nfcorpus", "scifact", "cranfield", "vaswani"),
-    "beir13": (
-        "trec-covid", "nfcorpus", "nq", "hotpotqa", "fiqa", "arguana", "webis-touche2020",
-        "quora", "dbpedia-entity", "scidocs", "fever", "climate-fever", "scifact",
-    ),
-}  # fmt: skip
+SUITES = {name: tuple(datasets) for name, datasets in _TABLE["suites"].items()}
 
 
 def entry_of(name: str) -> Entry:

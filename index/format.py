@@ -99,7 +99,6 @@ vocabulary.arrow, segments/0 and fusion.json, and their edition is the manifest'
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -108,15 +107,10 @@ from pathlib import Path
 from typing import Any
 
 from lsr.errors import IndexCorrupt, IndexFormatError, LsrError
-from lsr.storage.files import (
-    checksum_bytes,
-    checksum_file,
-    read_file,
-    remove_unlisted,
-    seal_holds,
-    sealed_json,
-    write_atomically,
-)
+from lsr.storage.files import checksum_bytes, remove_unlisted
+from lsr.storage.manifest import MANIFEST, FileEntry, Problem, read_sealed, write_sealed
+from lsr.storage.vocabulary import VOCABULARY
+from lsr.storage.workspace import PARTIAL
 
 FORMAT = "lsr-index"
 FORMAT_VERSION = 4
@@ -140,14 +134,12 @@ LIST_ORDERS = 15
 LISTS_PADDING = 16
 STORED_BATCH = 256
 
-MANIFEST = "manifest.json"
-VOCABULARY = "vocabulary"
 SEGMENTS = "segments"
 FUSION = "fusion"
-PARTIAL = "partial"
 _ID = 16  # digits
 _SEGMENT = re.compile(rf"0|[0-9a-f]{{{_ID}}}")
 _SWEPT = re.compile(rf"({VOCABULARY}|{FUSION})(\.[0-9a-f]{{{_ID}}})?\.(arrow|json)")
+_OTHER_FORMAT = re.compile(rb'\s*{\s*"format": "(?!lsr-index")')
 _EDITION = re.compile(r"[0-9a-f]{32}")
 _SAFE_PATH = re.compile(r"[a-z0-9][a-z0-9._]*(/[a-z0-9][a-z0-9._]*)*")
 
@@ -155,18 +147,6 @@ _SAFE_PATH = re.compile(r"[a-z0-9][a-z0-9._]*(/[a-z0-9][a-z0-9._]*)*")
 def groups_of(documents: int) -> int:
     """Groups of a window of so many documents."""
     return -(-documents // GROUP_DOCUMENTS)
-
-
-@dataclass(frozen=True, slots=True)
-class FileEntry:
-    """A file as a manifest lists it: bytes, and its BLAKE2b-128 in hexadecimal."""
-
-    size: int
-    checksum: str
-
-    @classmethod
-    def of(cls, path: Path) -> FileEntry:
-        return cls(path.stat().st_size, checksum_file(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +212,7 @@ class Manifest:
 
     def write(self, index: Path) -> None:
         """Write into `index`, atomically: the commit of all it names."""
-        write_atomically(index / MANIFEST, sealed_json({"format": FORMAT}, asdict(self)))
+        write_sealed(index / MANIFEST, {"format": FORMAT}, asdict(self))
 
     @classmethod
     def read(cls, index: Path) -> Manifest:
@@ -242,43 +222,39 @@ class Manifest:
         when its bytes are not the ones written, and `SystemCallError`.
         """
         path = index / MANIFEST
+
+        def refusal(problem: Problem, what: str) -> LsrError:
+            if problem == "format":
+                return IndexFormatError(f"{path} does not describe an lsr index")
+            if problem == "version":
+                return IndexFormatError(
+                    f"{index} has index format {what}, and this lsr reads the formats "
+                    f"{min(_OLD_VERSIONS)} to {FORMAT_VERSION}; update lsr or rebuild the index "
+                    "with this version"
+                )
+            return IndexCorrupt(path, what)
+
+        versions = (*_OLD_VERSIONS, FORMAT_VERSION)
+        field = "format_version"
         try:
-            text = read_file(path)
-        except (FileNotFoundError, NotADirectoryError):
+            manifest = read_sealed(path, FORMAT, versions, cls, refusal, field, _upgrade)
+        except FileNotFoundError:
             raise _no_index(index) from None
-        try:
-            body = json.loads(text)
-        except ValueError:
-            raise IndexCorrupt(path, "it is not JSON") from None
-        if not isinstance(body, dict) or body.get("format") != FORMAT:
-            if seal_holds(text):
-                raise IndexFormatError(f"{path} does not describe an lsr index")
-            raise IndexCorrupt(path, "its checksum does not match its contents")
-        version = body.get("format_version")
-        if version not in (*_OLD_VERSIONS, FORMAT_VERSION) and isinstance(version, int):
-            raise IndexFormatError(
-                f"{index} has index format {version}, and this lsr reads the formats "
-                f"{min(_OLD_VERSIONS)} to {FORMAT_VERSION}; update lsr or rebuild the index with "
-                "this version"
-            )
-        if not seal_holds(text):
-            raise IndexCorrupt(path, "its checksum does not match its contents")
-        try:
-            if version in _OLD_VERSIONS:
-                body["edition"] = checksum_bytes(text)
-            body = {key: body[key] for key in cls.__dataclass_fields__}
-            body["segments"] = [SegmentEntry(**entry) for entry in body["segments"]]
-            body["files"] = {name: FileEntry(**entry) for name, entry in body["files"].items()}
-            manifest = cls(**body)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise IndexCorrupt(path, f"a field is missing or of the wrong kind ({error})") from None
-        # A checksum is no signature: nothing below it is believed either.
         if not _possible(manifest):
             raise IndexCorrupt(path, "a field has an impossible value")
         for name in [*manifest.files, *(segment.id for segment in manifest.segments)]:
             if not _SAFE_PATH.fullmatch(name):  # a path must not leave the directory
                 raise IndexCorrupt(path, f"it names the file {name!r}")
         return manifest
+
+
+def is_index(path: Path) -> bool:
+    """Whether a folder is an index, sound or not: its manifest is not one of another format."""
+    try:
+        with (path / MANIFEST).open("rb") as file:
+            return not _OTHER_FORMAT.match(file.read(256))
+    except OSError:
+        return False
 
 
 def edition_of(files: Mapping[str, FileEntry], *rest: Any) -> str:
@@ -326,32 +302,22 @@ def sweep(index: Path) -> None:
     remove_unlisted(index, _SWEPT, files)
 
 
-def _possible(manifest: Any) -> bool:
-    """Whether the fields have the kinds and ranges of a manifest."""
+def _upgrade(body: dict[str, Any], data: bytes) -> None:
+    if body["format_version"] in _OLD_VERSIONS:
+        body["edition"] = checksum_bytes(data)
+
+
+def _possible(manifest: Manifest) -> bool:
+    """Whether the fields have the ranges of a manifest, and agree with each other."""
     encoder = manifest.encoder
-    if encoder is not None and not (
-        isinstance(encoder, dict)
-        and all(isinstance(encoder.get(field), str) for field in ("kind", "name"))
-    ):
-        return False
-    whole = [manifest.vocabulary]
-    for segment in manifest.segments:
-        if not isinstance(segment.id, str) or not isinstance(segment.windows, list):
-            return False
-        whole += [segment.postings, *segment.windows]
-    for entry in manifest.files.values():
-        if not isinstance(entry.checksum, str):
-            return False
-        whole.append(entry.size)
     return (
-        manifest.format_version in (*_OLD_VERSIONS, FORMAT_VERSION)
-        and all(type(number) is int and 0 <= number < 1 << 63 for number in whole)
-        and manifest.bits in _OLD_VERSIONS.get(manifest.format_version, (1, 8, 16))
-        and all(isinstance(number, int | float) for number in (manifest.step, manifest.error))
-        and 0 < manifest.step < math.inf
-        and 0 <= manifest.error < math.inf
-        and isinstance(manifest.kept, list)
-        and isinstance(manifest.edition, str)
+        manifest.bits in _OLD_VERSIONS.get(manifest.format_version, (1, 8, 16))
+        and manifest.step > 0
+        and manifest.error >= 0
         and _EDITION.fullmatch(manifest.edition) is not None
+        and (
+            encoder is None
+            or all(isinstance(encoder.get(field), str) for field in ("kind", "name"))
+        )
         and not (manifest.bits == 1 and "floats" in manifest.kept)
     )

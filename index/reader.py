@@ -14,12 +14,13 @@ import pyarrow as pa
 
 from lsr.errors import IndexChanged, IndexCorrupt, IndexFormatError, LsrError, VectorError
 from lsr.index.dense.side import DenseSide
-from lsr.index.format import MANIFEST, Manifest
+from lsr.index.format import Manifest
 from lsr.index.search.options import SearchOptions
 from lsr.index.search.searcher import Found, Searcher
 from lsr.index.segments.reader import Segment, open_vocabulary
 from lsr.storage.arrow import SortedStrings
 from lsr.storage.files import steady
+from lsr.storage.manifest import MANIFEST
 from lsr.vectors import Floats, SparseVectors, add_up
 
 

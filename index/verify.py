@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lsr.errors import IndexCorrupt
-from lsr.index.format import CODEBOOK, MANIFEST, STORED_BATCH, FileEntry, Manifest
+from lsr.index.format import CODEBOOK, STORED_BATCH, Manifest
 from lsr.index.postings.blocks import window_columns
 from lsr.index.postings.decoding import Postings, decode
 from lsr.index.postings.lists import list_columns
-from lsr.index.segments.reader import (
-    FLOAT_FILES,
-    LIST_FILES,
-    WINDOW_FILES,
-    Segment,
-    open_vocabulary,
-)
+from lsr.index.segments.reader import Segment, open_vocabulary
+from lsr.index.segments.schema import FLOAT_FILES, LIST_FILES, WINDOW_FILES, Files
 from lsr.storage.arrow import Columns
 from lsr.storage.files import steady
+from lsr.storage.manifest import MANIFEST, FileEntry
 
 
 def problems(index: Path) -> list[str]:
@@ -160,9 +155,7 @@ def _rewritten(
     )
 
 
-def _differing(
-    columns: Columns, kinds: dict[str, dict[str, tuple[str, Any]]], files: dict[str, Columns]
-) -> Iterator[str]:
+def _differing(columns: Columns, kinds: Files, files: dict[str, Columns]) -> Iterator[str]:
     """Whether the columns are those that the builder writes."""
     for file, names in kinds.items():
         for name, (column, _) in names.items():

@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar on a terminal, plain lines elsewhere."""
+"""How far a long piece of work is: a bar by rich on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from lsr.terminal import Notes, note, one_line
 
-_BAR = 24
 _SECONDS_BETWEEN = {True: 0.2, False: 10.0}  # on a terminal, elsewhere
 
 
@@ -37,7 +36,7 @@ class Progress:
     ) -> None:
         self._what, self._unit, self._total, self._fraction = one_line(what), unit, total, fraction
         self._stream = Notes.of(stream if stream is not None else sys.stderr)
-        self._live = self._stream.isatty()
+        self._bar: Any = None  # rich's, from the first report on
         self._done = self._free = 0
         self._began = self._shown = time.monotonic()
 
@@ -45,7 +44,7 @@ class Progress:
         """Count work done; `free` work (found done already) does not enter the rate."""
         self._done += count
         self._free += count if free else 0
-        if time.monotonic() - self._shown >= _SECONDS_BETWEEN[self._live]:
+        if time.monotonic() - self._shown >= _SECONDS_BETWEEN[self._stream.isatty()]:
             self._show()
 
     @staticmethod
@@ -62,13 +61,14 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._bar is not None:
+            self._bar.live.transient = kind is None  # how far failed work came stays
+            self._bar.stop()
         if kind is None:
             seconds = time.monotonic() - self._began
             rate = f" ({self._rate():,.0f} a second)" if seconds >= 1 else ""
             text = f"{self._what}: {self._done:,} {self._unit} in {duration(seconds)}{rate}"
-            self._stream.write(("\r\x1b[2K" if self._live else "") + text + "\n")
-        elif self._live:
-            self._stream.write("\n")
+            self._stream.write(text + "\n")
         self._stream.flush()
 
     def _rate(self) -> float:
@@ -82,29 +82,43 @@ class Progress:
     def _show(self) -> None:
         self._shown = time.monotonic()
         share, rate = self._share(), self._rate()
-        parts = [f"{self._done:,}"]
-        if self._total is not None:
-            parts[0] += f" of {self._total:,}"
-        parts[0] += f" {self._unit}"
-        parts.append(f"{rate:,.0f} a second")
+        total = "" if self._total is None else f" of {self._total:,}"
+        text = f"{self._done:,}{total} {self._unit}, {rate:,.0f} a second"
         if share and rate:
-            left = self._done * (1 - share) / share / rate
-            parts.append(f"{duration(left)} left")
-        bar = ""
-        if self._live and share is not None:
-            filled = round(_BAR * min(share, 1.0))
-            bar = "█" * filled + "░" * (_BAR - filled) + f" {share:4.0%}  "
-        text = f"{self._what}  {bar}" if self._live else f"{self._what}: "
-        text += ", ".join(parts)
-        self._stream.write(f"\r\x1b[2K{text}" if self._live else text + "\n")
-        self._stream.flush()
+            text += f", {duration(self._done * (1 - share) / share / rate)} left"
+        if self._stream.isatty():
+            self._draw(share, text)
+        else:
+            self._stream.write(f"{self._what}: {text}\n")
+            self._stream.flush()
+
+    def _draw(self, share: float | None, text: str) -> None:
+        from rich import progress as rich
+        from rich.console import Console
+
+        if self._bar is None:
+            columns = [
+                rich.TextColumn("{task.description}", markup=False),
+                *([rich.BarColumn(24), rich.TaskProgressColumn()] if share is not None else []),
+                rich.TextColumn("{task.fields[text]}", markup=False),
+            ]
+            self._bar = rich.Progress(
+                *columns,
+                console=Console(file=self._stream),
+                auto_refresh=False,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._bar.add_task(self._what, total=1.0, text=text)
+            self._bar.start()
+        self._bar.update(0, completed=share or 0, text=text, refresh=True)
 
 
 class Silent(Progress):
     """Prints nothing."""
 
     def __init__(self, *_: object, **__: object) -> None:
-        self._live = False
+        """Take what `Progress` takes."""
 
     def advance(self, count: int, *, free: bool = False) -> None:
         """Do nothing."""
@@ -115,9 +129,6 @@ class Silent(Progress):
 
     def __exit__(self, *_: object) -> None:
         """Do nothing."""
-
-
-ProgressFactory = type[Progress]
 
 
 def duration(seconds: float) -> str:

@@ -138,8 +138,7 @@ class SparseVectors:
             _floats("weights", weights),
         )
         vectors._check_shape()
-        row = np.repeat(np.arange(len(vectors), dtype=np.uint64), np.diff(vectors.indptr))
-        places = row << np.uint64(32) | vectors.terms
+        places = vectors.row_of_entry().astype(np.uint64) << np.uint64(32) | vectors.terms
         if (places[1:] < places[:-1]).any():
             order = np.argsort(places, kind="stable")
             vectors.terms, vectors.weights = vectors.terms[order], vectors.weights[order]
@@ -209,13 +208,24 @@ class SparseVectors:
     def __repr__(self) -> str:
         return f"SparseVectors({len(self)} rows, {self.terms.size} entries)"
 
+    def row_of_entry(self) -> npt.NDArray[np.int64]:
+        """The row that each term and weight belongs to."""
+        return np.repeat(np.arange(len(self)), np.diff(self.indptr))
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> SparseVectors:
+        """The entries where the mask, one value an entry, is true."""
+        if mask.all():
+            return self
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(mask)])
+        return SparseVectors.trusted(before[self.indptr], self.terms[mask], self.weights[mask])
+
     def strongest(self, count: int) -> SparseVectors:
         """Keep the `count` largest weights of each row; of equal ones, the lower terms."""
         count = whole("the number of weights to keep", count, 0, error=VectorError)
         lengths = np.diff(self.indptr)
         if not lengths.size or lengths.max() <= count:
             return self
-        row = np.repeat(np.arange(len(self)), lengths)
+        row = self.row_of_entry()
         # Sorted by row, then weight descending; lexsort is stable, so equal weights keep
         # their ascending terms.
         order = np.lexsort((-self.weights, row))
@@ -224,11 +234,6 @@ class SparseVectors:
         indptr = np.zeros_like(self.indptr)
         np.cumsum(np.minimum(lengths, count), out=indptr[1:])
         return SparseVectors.trusted(indptr, self.terms[kept], self.weights[kept])
-
-    def where(self, mask: npt.NDArray[np.bool_]) -> SparseVectors:
-        """The entries where the mask, one value an entry, is true."""
-        before = np.concatenate([[0], np.cumsum(mask)])
-        return SparseVectors.trusted(before[self.indptr], self.terms[mask], self.weights[mask])
 
     def take(self, rows: npt.NDArray[np.integer[Any]]) -> SparseVectors:
         """The given rows, in the given order."""

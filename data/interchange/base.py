@@ -114,12 +114,7 @@ def whole(vectors: SparseVectors, scale: float) -> tuple[SparseVectors, npt.NDAr
 
     Raises `LsrError` when an impact does not fit 31 bits.
     """
-    if not vectors.weights.all():
-        kept = vectors.weights > 0
-        before = np.concatenate([[0], np.cumsum(kept)])
-        vectors = SparseVectors.trusted(
-            before[vectors.indptr], vectors.terms[kept], vectors.weights[kept]
-        )
+    vectors = vectors.where(vectors.weights > 0)
     with np.errstate(over="ignore"):  # it becomes infinite, which is refused
         scaled = np.rint(vectors.weights.astype(np.float64) * scale)
     if scaled.max(initial=0) > MOST_IMPACT:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from lsr.data.corpus import Chunk
 from lsr.data.records import BadRecord, checked_id, well_formed
-from lsr.data.vectors.shards import Chunk
 from lsr.errors import VectorError
 from lsr.vectors import SparseVectors
 

@@ -28,8 +28,8 @@ job, or of documents that have changed, puts its shards beside those of the publ
 replacing the manifest publishes them in one step; then what it does not list is removed.  A folder
 that was opened before stays what it was: its files are mapped.
 
-Nothing read is believed: sizes are compared when a folder is opened, checksums and structures when
-a shard is read.  Version 1, whose files have no ID in their names, is read, too.
+Nothing read from disk is trusted: sizes are compared when a folder is opened, checksums and
+structures when a shard is read.  Version 1, whose files have no ID in their names, is read, too.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ from typing import Any
 import pyarrow as pa
 
 import lsr
+from lsr.data.corpus import Chunk, Document
 from lsr.data.vectors.checks import check_words, checked
 from lsr.data.vectors.manifest import (
     JOB,
-    MANIFEST,
     SHARD_FILE,
     ShardEntry,
     VectorManifest,
@@ -57,7 +57,6 @@ from lsr.data.vectors.manifest import (
     vocabulary_name,
 )
 from lsr.data.vectors.shards import (
-    Chunk,
     Origin,
     ShardDamaged,
     digest_of,
@@ -67,18 +66,15 @@ from lsr.data.vectors.shards import (
     write_shard,
 )
 from lsr.errors import IndexCorrupt, VectorFolderError
-from lsr.index.format import VOCABULARY, FileEntry
 from lsr.storage.arrow import Columns, SortedStrings, map_file
 from lsr.storage.files import checksum_bytes, remove_unlisted, steady
 from lsr.storage.locks import Lock
-from lsr.storage.vocabulary import read_vocabulary, write_vocabulary
-from lsr.storage.workspace import is_vacant, publish, workplace
-
-__all__ = ["Chunk", "VectorFolder", "commit", "write_vectors"]
+from lsr.storage.manifest import MANIFEST, FileEntry
+from lsr.storage.vocabulary import VOCABULARY, read_vocabulary, write_vocabulary
+from lsr.storage.workspace import check_target, workspace
 
 SHARDS = "shards"
 LOCK = "lock"
-_NEW = "new"
 _WORDS_FILE = re.compile(rf"{VOCABULARY}(\.[0-9a-f]{{16}})?\.arrow")
 # A process may have some 65,000 mappings.  Of a folder of more shards (33 million documents) the
 # others are opened when they are read.
@@ -180,6 +176,22 @@ class VectorFolder:
             ) from None
 
 
+class FolderDocuments:
+    """The documents of a folder of vectors that has their texts."""
+
+    def __init__(self, folder: VectorFolder) -> None:
+        if not folder.keeps_text:
+            raise VectorFolderError(
+                f"{folder.path} has no texts that dense vectors could be made of; give the "
+                "collection itself"
+            )
+        self._folder = folder
+
+    def __iter__(self) -> Iterator[Document]:
+        for chunk in self._folder.chunks():
+            yield from chunk.documents()
+
+
 def commit(
     path: Path,
     origins: Sequence[Origin],
@@ -275,16 +287,14 @@ def write_vectors(
     """
     path = path.absolute()
     with (
-        workplace(
+        workspace(
             path,
-            kept=[],
-            scratch=[_NEW],
-            check=lambda: check_target(path, force),
+            check=lambda: check_place(path, force),
             sweep=lambda: _sweep_published(path),
-        ) as partial,
+        ) as space,
         _alone(path),
     ):
-        new = partial / _NEW
+        new = space.new
         (new / SHARDS).mkdir(parents=True)
         origins: list[Origin] = []
         text = False
@@ -298,7 +308,7 @@ def write_vectors(
             check_words(words)
         commit(new, origins, text=text, job=None, encoder=None, words=words)
         (path / JOB).unlink(missing_ok=True)  # so that `lsr encode` takes none of it for its own
-        publish(new, path)
+        space.publish()
 
 
 def _sweep_published(path: Path) -> None:
@@ -338,16 +348,10 @@ def read_sealed(file: Path) -> Chunk:
         raise damaged(file, "it is missing") from None
 
 
-def check_target(path: Path, force: bool) -> None:
+def check_place(path: Path, force: bool) -> None:
     """Raise `VectorFolderError` when vectors must not be written at `path`."""
-    if is_vacant(path):
-        return
-    if not is_vector_folder(path):
-        raise VectorFolderError(
-            f"{path} exists and is not a folder of encoded vectors; choose another place"
-        )
-    if not force:
-        raise VectorFolderError(f"{path} holds encoded vectors already; add --force to replace it")
+    what = "a folder of encoded vectors"
+    check_target(path, force, what, is_vector_folder, error=VectorFolderError)
 
 
 def _mapped(file: Path, size: int) -> pa.Buffer:

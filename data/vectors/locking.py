@@ -18,36 +18,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lsr.data.vectors import shards
 from lsr.data.vectors.folder import LOCK, SHARDS, sweep
 from lsr.data.vectors.manifest import (
-    FORMAT,
     JOB,
-    MANIFEST,
     VectorManifest,
     is_vector_folder,
 )
-from lsr.encoders import Encoder
 from lsr.errors import VectorFolderError
-from lsr.index.format import PARTIAL, VOCABULARY
 from lsr.storage.files import checksum_bytes, write_atomically
 from lsr.storage.locks import Lock
+from lsr.storage.manifest import MANIFEST
+from lsr.storage.vocabulary import VOCABULARY
+from lsr.storage.workspace import PARTIAL, note_kept
 
 OBSERVED = "observed"
 LOCKS = "locks"
-_JOB_VERSION = 1  # another one would make all unfinished work that of another job
 _PATIENCE = 2.0  # seconds in which another process may be starting or leaving
-
-
-def job_of(encoder: Encoder) -> dict[str, Any]:
-    """What decides the vectors, before any text is seen, as JSON values."""
-    job = {
-        "format": FORMAT,
-        "version": _JOB_VERSION,
-        "shards": [shards.SHARD_DOCUMENTS, shards.SHARD_CHARACTERS],
-        "encoder": encoder.identity,
-    }
-    return json.loads(json.dumps(job))  # type: ignore[no-any-return]  # what will be read back
 
 
 def job_hash(job: dict[str, Any]) -> str:
@@ -82,10 +68,17 @@ def at_work(path: Path, job: dict[str, Any], *, alone: bool, force: bool) -> Ite
     """
     made = not path.exists()
     lock = _join(path, job, alone, force, made)
+    error = None
     try:
         yield
+    except BaseException as caught:
+        error = caught
+        raise
     finally:
         _leave(path, lock, made)
+        # What is wrong with the folder itself does not go away by going on.
+        if error and not isinstance(error, VectorFolderError) and read_job(path) is not None:
+            note_kept(error, path)
 
 
 def check_place(path: Path) -> None:

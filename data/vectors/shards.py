@@ -18,12 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lsr.data.corpus import Chunk as Chunk
-from lsr.data.corpus import Document
+from lsr.data.corpus import Chunk, Document
 from lsr.data.records import BadRecord, checked_id
 from lsr.errors import VectorError, first_line
 from lsr.storage.arrow import map_file
-from lsr.storage.files import checksum_bytes, replacing
+from lsr.storage.files import checksum_bytes, write_atomically
 from lsr.vectors import SparseVectors
 
 SHARD_DOCUMENTS = 2048
@@ -36,7 +35,7 @@ _TEXTS = [("title", pa.string()), ("text", pa.string())]
 _VECTORS = [("terms", pa.list_(pa.uint32())), ("weights", pa.list_(pa.float32()))]
 # Numbers split into their bytes compress best: terms by a quarter, weights by a tenth more.
 _SPLIT = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in ("terms", "weights")}
-# What a shard may be and take in memory; no more is believed of a file's header.
+# What a shard may be and take in memory; a file's header is trusted no further.
 _MOST_ROWS = 1 << 20
 _MOST_BYTES = 1 << 32
 
@@ -135,20 +134,28 @@ def write_shard(path: Path, chunk: Chunk, origin: Origin) -> None:
         columns[name] = pa.ListArray.from_arrays(offsets, values)
     metadata = {"documents": origin.documents, "job": origin.job}
     table = pa.table(columns, _schema(chunk.texts is not None).with_metadata(metadata))
+    seal(
+        path,
+        table,
+        compression="zstd",
+        column_encoding=_SPLIT,
+        row_group_size=max(1, len(vectors)),
+    )
+
+
+def seal(path: Path, table: pa.Table, **options: Any) -> None:
+    """Write a Parquet file with checksums, all or nothing."""
     # Through memory, so that a full disk is an error of this file and not of Arrow's.
     buffer = pa.BufferOutputStream()
     pq.write_table(
         table,
         buffer,
-        compression="zstd",
         use_dictionary=False,
-        column_encoding=_SPLIT,
         write_statistics=False,
         write_page_checksum=True,
-        row_group_size=max(1, len(vectors)),
+        **options,
     )
-    with replacing(path) as file:
-        file.write(buffer.getvalue())
+    write_atomically(path, buffer.getvalue())
 
 
 def shard_origin(path: Path) -> Origin | None:

@@ -9,7 +9,6 @@ beside it declares the method; sentence-transformers passes over it.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +29,7 @@ from lsr.encoders.checkpoints.layouts import (
 )
 from lsr.encoders.methods import Side
 from lsr.errors import EncoderError
+from lsr.storage.workspace import new_folder
 
 _MODULES = "sentence_transformers.sparse_encoder.modules"
 _TYPES = {
@@ -53,8 +53,6 @@ def save(layout: Layout, weights: npt.NDArray[np.float32], folder: Path) -> None
 
     Raises `EncoderError` when the folder exists or cannot be written.
     """
-    if folder.exists():
-        raise EncoderError(f"{folder} exists already; give a new folder")
     plain = not _expressible(layout)
     if plain and layout.table is not None and layout.table.parent != layout.document_folder:
         raise EncoderError(
@@ -62,9 +60,7 @@ def save(layout: Layout, weights: npt.NDArray[np.float32], folder: Path) -> None
             "written as one folder, which sentence-transformers has no form for; keep them as "
             "they are"
         )
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir(parents=True)
+    with new_folder(folder, EncoderError) as partial:
         if plain:
             _copy(layout.document_folder, partial)
             if layout.pair:
@@ -81,11 +77,6 @@ def save(layout: Layout, weights: npt.NDArray[np.float32], folder: Path) -> None
                 partial / DECLARATION,
                 {"query": layout.query.to_json(), "document": layout.document.to_json()},
             )
-        partial.rename(folder)
-    except OSError as error:
-        raise EncoderError(f"{folder} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _expressible(layout: Layout) -> bool:

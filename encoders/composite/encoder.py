@@ -273,10 +273,9 @@ class CompositeEncoder(Encoder):
         owners = vectors.terms // np.uint32(self._share)
         split = []
         for number in range(len(self.parts)):
-            own = owners == number
-            before = np.concatenate([[0], np.cumsum(own)])
-            terms = vectors.terms[own] - np.uint32(number * self._share)
-            split.append(SparseVectors.trusted(before[vectors.indptr], terms, vectors.weights[own]))
+            own = vectors.where(owners == number)
+            terms = own.terms - np.uint32(number * self._share)
+            split.append(SparseVectors.trusted(own.indptr, terms, own.weights))
         return split
 
     def _slices(self) -> Iterator[tuple[Part, int, int]]:

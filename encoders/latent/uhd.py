@@ -9,7 +9,6 @@ Queries and documents are encoded alike.  Positions of special tokens count.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -49,6 +48,7 @@ from lsr.encoders.rows import SILENT, Ids, Row, stack
 from lsr.encoders.text.tokens import Tokens
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.machine import processors
+from lsr.storage.workspace import new_folder
 from lsr.vectors import SparseVectors
 
 KIND = METHOD
@@ -165,21 +165,11 @@ class UhdEncoder(Encoder):
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write the checkpoint as a new folder that `load_encoder` reads; all of it or nothing."""
-        target = Path(folder)
-        if target.exists():
-            raise EncoderError(f"{target} exists already; give a new folder")
-        partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-        try:
-            partial.mkdir(parents=True)
+        with new_folder(Path(folder), EncoderError) as partial:
             for file in deciding_files(self._checkpoint.folder):
                 shutil.copyfile(file, partial / file.name)
             declared = {"method": METHOD, "winners": self._winners}
             (partial / DECLARATION).write_text(json.dumps(declared, indent=2) + "\n", "utf-8")
-            partial.rename(target)
-        except OSError as error:
-            raise EncoderError(f"{target} cannot be written: {error}") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
     def load_model(self) -> Batches[None, Row]:
         """The model, loaded when first asked for; raises `EncoderError` when it cannot be."""

@@ -18,9 +18,7 @@ from __future__ import annotations
 
 import heapq
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from lsr.encoders.checkpoints.checkpoint import ADAPTER, find
 from lsr.encoders.checkpoints.layouts import DECLARATION, check_model, check_tokenizer, read_layout
 from lsr.encoders.methods import METHODS
 from lsr.errors import EncoderError
+from lsr.storage.workspace import new_folder
 
 OF_A_DOCUMENT = 5
 WORDS = (2, 4)
@@ -141,23 +140,16 @@ def add_phrases(name: str, phrases: Sequence[str], folder: Path) -> list[str]:
     from lsr.encoders.models.torch_model import load_language_model, quiet
 
     model = load_language_model(source)
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    try:
+    with new_folder(folder, EncoderError) as partial:
         with quiet():
             tokenizer, added = _tokenizer(source, phrases)
             pieces = [tokenizer(phrase, add_special_tokens=False)["input_ids"] for phrase in added]
             _grow(model, tokenizer, added, pieces)
-            partial.mkdir(parents=True)
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
         sides = METHODS["casper"]
         declared = {"query": sides.query.to_json(), "document": sides.document.to_json()}
         (partial / DECLARATION).write_text(json.dumps(declared, indent=2) + "\n", "utf-8")
-        partial.rename(folder)
-    except OSError as error:
-        raise EncoderError(f"{folder} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return added
 
 

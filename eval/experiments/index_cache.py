@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lsr.data.collection import survey
+from lsr.data.collection import Collection
 from lsr.data.corpus import open_corpus
 from lsr.data.datasets import cache_folder
 from lsr.data.sources import IRDS
@@ -22,12 +22,12 @@ from lsr.encoders.dense.encoder import load_dense
 from lsr.errors import EncoderMismatch, LsrError, refusal
 from lsr.eval.dataset import Dataset
 from lsr.eval.experiments.run_cache import folder_of
-from lsr.index.format import MANIFEST
-from lsr.indexing.build import build
+from lsr.indexing.build import BuildOptions, Texts, build
 from lsr.indexing.dense import add_dense
 from lsr.progress import Progress
 from lsr.retrieval.index import Index
 from lsr.storage.files import checksum_bytes, write_atomically
+from lsr.storage.manifest import MANIFEST
 
 BUILT = "built.json"
 _LONGEST_LABEL = 120  # characters of a folder's name
@@ -106,19 +106,14 @@ def _build(
     """Weights are not part of the index, so that it serves whatever they are."""
     if options.weights is not None:  # wrong ones must not be found after an hour of encoding
         load_encoder(encoder, weights=options.weights, **options.settings)
-    documents = open_corpus(dataset.documents)
-    # What comes over a network is not read ahead.
-    read = None if dataset.documents.startswith(IRDS) else survey(documents, progress)
+    documents = Collection(open_corpus(dataset.documents))
+    if not dataset.documents.startswith(IRDS):  # what comes over a network is not read ahead
+        documents.scanned(progress)
     place.absolute().parent.mkdir(parents=True, exist_ok=True)
-    build(
-        place,
-        documents,
-        encoder,
-        survey=read,
-        progress=progress,
-        force=options.fresh,
-        **options.settings,
+    of_build, settings = BuildOptions.split(
+        {**options.settings, "progress": progress, "force": options.fresh}
     )
+    build(place, Texts(documents, encoder, settings), of_build)
     folder = folder_of(place)
     folder.mkdir(exist_ok=True)
     built = {"documents": dataset.collection, "settings": _of_vectors(options)}

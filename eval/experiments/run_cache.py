@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 import lsr
-from lsr.errors import CorpusError
+from lsr.errors import LsrError
 from lsr.eval.results import Run
 from lsr.eval.runs import read_run, write_run
-from lsr.storage.files import (
-    checksum_bytes,
-    checksum_file,
-    seal_holds,
-    sealed_json,
-    write_atomically,
-)
+from lsr.storage.files import checksum_bytes, checksum_file
+from lsr.storage.manifest import read_sealed, write_sealed
 
-_FORMAT = {"format": "lsr-kept-run", "format_version": 1}
+_FORMAT, _VERSION = "lsr-kept-run", 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +40,16 @@ class KeptRun:
 
     run: Run
     milliseconds: npt.NDArray[np.float64]
+    circumstances: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What stands beside a run: its file's checksum, and whether any query has hits."""
+
+    run: str
+    found: bool
+    milliseconds: list[float]
     circumstances: dict[str, Any]
 
 
@@ -66,30 +71,35 @@ def keep(index: Path, key: str, found: KeptRun) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{key}.jsonl.gz"
     write_run(file, ((q, list(row), row.values()) for q, row in found.run.items()), "lsr")
-    body = {
-        "run": checksum_file(file),
-        "found": any(found.run.values()),
-        "milliseconds": found.milliseconds.tolist(),
-        "circumstances": found.circumstances,
-    }
-    write_atomically(folder / f"{key}.json", sealed_json(_FORMAT, body))
+    about = _About(
+        checksum_file(file),
+        any(found.run.values()),
+        found.milliseconds.tolist(),
+        found.circumstances,
+    )
+    head = {"format": _FORMAT, "format_version": _VERSION}
+    write_sealed(folder / f"{key}.json", head, asdict(about))
 
 
 def kept(index: Path, key: str, queries: Sequence[str]) -> KeptRun | None:
     """The run of a key; None when there is none, or it is not as it was written."""
     folder = folder_of(index)
     try:
-        text = (folder / f"{key}.json").read_bytes()
-        if not seal_holds(text):
-            return None
-        body = json.loads(text)
+        about = read_sealed(
+            folder / f"{key}.json",
+            _FORMAT,
+            (_VERSION,),
+            _About,
+            lambda _, what: LsrError(what),
+            "format_version",
+        )
         file = folder / f"{key}.jsonl.gz"
-        if checksum_file(file) != body["run"]:
+        if checksum_file(file) != about.run:
             return None
-        found = read_run(file) if body["found"] else {}  # no lines are an error elsewhere
-        milliseconds = np.array(body["milliseconds"], np.float64)
+        found = read_run(file) if about.found else {}  # no lines are an error elsewhere
+        milliseconds = np.array(about.milliseconds, np.float64)
         if milliseconds.shape != (len(queries),) or not found.keys() <= set(queries):
             return None
-        return KeptRun(found, milliseconds, dict(body["circumstances"]))
-    except (OSError, CorpusError, ValueError, KeyError, TypeError):
+        return KeptRun(found, milliseconds, about.circumstances)
+    except (OSError, LsrError):
         return None

@@ -25,8 +25,6 @@ index by the checksums of the files that give documents their positions.
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Collection
 from contextlib import suppress
@@ -36,15 +34,10 @@ from typing import Any
 
 from lsr.errors import DenseCorrupt, IndexFormatError, LsrError
 from lsr.index.dense.faiss_files import KINDS
-from lsr.index.format import MANIFEST, PARTIAL, SEGMENTS, FileEntry, Manifest, edition_of
-from lsr.storage.files import (
-    checksum_bytes,
-    read_file,
-    remove_unlisted,
-    seal_holds,
-    sealed_json,
-    write_atomically,
-)
+from lsr.index.format import SEGMENTS, Manifest, edition_of
+from lsr.storage.files import checksum_bytes, remove_unlisted
+from lsr.storage.manifest import MANIFEST, FileEntry, Problem, read_sealed, write_sealed
+from lsr.storage.workspace import PARTIAL
 
 FORMAT = "lsr-dense"
 VERSION = 2
@@ -96,7 +89,7 @@ class DenseManifest:
 
     def write(self, folder: Path) -> None:
         """Write into `folder`, atomically: the commit of all it names."""
-        write_atomically(folder / MANIFEST, sealed_json({"format": FORMAT}, asdict(self)))
+        write_sealed(folder / MANIFEST, {"format": FORMAT}, asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> DenseManifest:
@@ -106,52 +99,35 @@ class DenseManifest:
         its version is another, and `SystemCallError`.
         """
         path = folder / MANIFEST
+
+        def refusal(problem: Problem, what: str) -> LsrError:
+            if problem == "version":
+                return IndexFormatError(
+                    f"{folder} has version {what}, and this lsr reads versions up to {VERSION}; "
+                    "update lsr, or remove the folder and make it again"
+                )
+            if problem in ("unreadable", "format"):
+                what = "it does not describe a dense side"
+            return DenseCorrupt(path, what)
+
         try:
-            text = read_file(path)
-            body = json.loads(text)
-            version = body["version"]
-            if body["format"] != FORMAT:
-                raise ValueError(body["format"])
-        except (FileNotFoundError, NotADirectoryError):
+            manifest = read_sealed(path, FORMAT, (*_OLD_VERSIONS, VERSION), cls, refusal)
+        except FileNotFoundError:
             raise DenseCorrupt(path, "the file is missing") from None
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise DenseCorrupt(path, "it does not describe a dense side") from None
-        if version not in (*_OLD_VERSIONS, VERSION) and isinstance(version, int):
-            raise IndexFormatError(
-                f"{folder} has version {version}, and this lsr reads versions up to {VERSION}; "
-                "update lsr, or remove the folder and make it again"
-            )
-        if not seal_holds(text):
-            raise DenseCorrupt(path, "its checksum does not match its contents")
-        try:
-            body = {key: body[key] for key in cls.__dataclass_fields__}
-            body["files"] = {name: FileEntry(**entry) for name, entry in body["files"].items()}
-            manifest = cls(**body)
-            # A checksum is no signature: nothing below it is believed either.
-            possible = _possible(manifest)
-        except (KeyError, TypeError, AttributeError):
-            possible = False
-        if not possible:
-            raise DenseCorrupt(path, "a field is missing or has an impossible value")
+        if not _possible(manifest):
+            raise DenseCorrupt(path, "a field has an impossible value")
         return manifest
 
 
-def _possible(manifest: Any) -> bool:
-    """Whether the fields have the kinds and ranges of a manifest."""
-    numbers = [manifest.documents, *(entry.size for entry in manifest.files.values())]
+def _possible(manifest: DenseManifest) -> bool:
+    """Whether the fields have the ranges of a manifest, and agree with each other."""
     return (
-        manifest.version in (*_OLD_VERSIONS, VERSION)
-        and all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
-        and all(isinstance(entry.checksum, str) for entry in manifest.files.values())
-        and type(manifest.dimensions) is int
-        and 0 < manifest.dimensions <= _MOST_DIMENSIONS
+        0 < manifest.dimensions <= _MOST_DIMENSIONS
         and manifest.kind in KINDS
         and all(_FILE.fullmatch(name) for name in manifest.files)  # none leaves the folder
         and sorted(Path(name).suffix for name in manifest.files)
         == [".arrow", *([".faiss"] if manifest.kind != "flat" else [])]
-        and isinstance(manifest.norm, float)
-        and 0 <= manifest.norm < math.inf
-        and isinstance(manifest.encoder, dict)
+        and manifest.norm >= 0
         and isinstance(manifest.encoder.get("name"), str)
     )
 

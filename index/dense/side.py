@@ -29,10 +29,11 @@ from lsr.index.dense.format import (
     has_dense,
     no_dense,
 )
-from lsr.index.format import MANIFEST, FileEntry, Manifest, edition_of, name_of_edition
+from lsr.index.format import Manifest, edition_of, name_of_edition
 from lsr.progress import Progress
-from lsr.storage.arrow import ArrowFile, ArrowWriter, map_file
+from lsr.storage.arrow import ArrowFile, arrow_writer, map_file
 from lsr.storage.files import checksum_bytes, steady, sync
+from lsr.storage.manifest import MANIFEST, FileEntry
 
 _VECTORS, _FAISS = "vectors.arrow", "vectors.faiss"  # until their edition is known
 _QUERIES = 64  # multiplied with a batch of vectors at once
@@ -64,10 +65,10 @@ def write_dense(
     folder.mkdir()
     documents, norm = 0, 0.0
     schema = pa.schema([("vector", pa.list_(pa.float32(), dimensions))])
-    with ArrowWriter(folder / _VECTORS, schema) as writer:
+    with arrow_writer(folder / _VECTORS, schema) as write:
         for batch in _batches(vectors):
             values = pa.array(batch.ravel())
-            writer.write({"vector": pa.FixedSizeListArray.from_arrays(values, dimensions)})
+            write({"vector": pa.FixedSizeListArray.from_arrays(values, dimensions)})
             documents += len(batch)
             norm = max(norm, float(np.sqrt((batch.astype(np.float64) ** 2).sum(axis=1)).max()))
     names = [_VECTORS]
@@ -151,7 +152,7 @@ class DenseSide:
         path, data = self._faiss_path, self._faiss_bytes
         if path is None or data is None:
             return None
-        # The digest first: faiss believes all it reads.
+        # The digest first: faiss trusts all it reads.
         if checksum_bytes(data) != self.manifest.files[path.name].checksum:
             raise DenseCorrupt(path, "it does not match its checksum")
         shape = (self.documents, self.dimensions)

@@ -11,55 +11,16 @@ import pyarrow as pa
 
 from lsr.errors import IndexCorrupt, first_line
 from lsr.index.format import (
-    MANIFEST,
     SEGMENTS,
     STORED_BATCH,
     WINDOW,
-    FileEntry,
     Manifest,
     SegmentEntry,
 )
-from lsr.index.postings.quantizer import weight_dtype
+from lsr.index.segments.schema import DOCUMENTS, STORED, window_files, window_types
 from lsr.storage.arrow import ArrowFile, Columns, SortedStrings
+from lsr.storage.manifest import MANIFEST, FileEntry
 from lsr.storage.vocabulary import read_vocabulary
-
-# File, column, the kernels' name of it and its type; None is the type of weights.
-WINDOW_FILES: dict[str, dict[str, tuple[str, Any]]] = {
-    "rare_terms": {
-        "term": ("rare_terms", np.uint32),
-        "start": ("rare_starts", np.uint32),
-        "maximum": ("rare_maxima", None),
-    },
-    "rare_postings": {"document": ("documents", np.uint16), "weight": ("weights", None)},
-    "frequent_terms": {
-        "term": ("frequent_terms", np.uint32),
-        "posting": ("first_postings", np.uint32),
-        "maxima": ("maxima_starts", np.uint32),
-        "payload": ("payload_starts", np.uint32),
-    },
-    "codebooks": {"maximum": ("codebooks", None)},
-    "bitmaps": {"blocks": ("bitmaps", np.uint64)},
-    "records": {"start": ("records", np.uint16)},
-    "maxima": {"codes": ("maxima", np.uint8)},
-    "payload": {"bytes": ("payload", np.uint8)},
-}
-FLOAT_FILES: dict[str, dict[str, tuple[str, Any]]] = {
-    "floats": {"weight": ("floats", np.float32)},
-    "ranks": {"first": ("ranks", np.uint16)},
-}
-
-# Of an index without weights.
-LIST_FILES: dict[str, dict[str, tuple[str, Any]]] = {
-    "list_terms": {"term": ("list_terms", np.uint32), "start": ("list_starts", np.uint32)},
-    "lists": {"bytes": ("lists", np.uint8)},
-}
-
-
-def window_files(manifest: Manifest) -> dict[str, dict[str, tuple[str, Any]]]:
-    """The files with a batch a window that an index has."""
-    if manifest.bits == 1:
-        return LIST_FILES
-    return WINDOW_FILES | (FLOAT_FILES if "floats" in manifest.kept else {})
 
 
 class Segment:
@@ -80,7 +41,9 @@ class Segment:
         if not all(0 < documents <= WINDOW for documents in entry.windows):
             raise IndexCorrupt(index, f"segment {entry.id} has a window of an impossible size")
         self._documents = documents = self._open("documents", 1)
-        columns = documents.numbers(0, by_id=np.uint32, position=np.uint32, terms=np.uint32)
+        columns = documents.numbers(
+            0, **{name: kind.to_pandas_dtype() for name, kind in DOCUMENTS.items() if name != "id"}
+        )
         self.positions: npt.NDArray[np.uint32] = columns["position"]
         self.active: npt.NDArray[np.uint32] = columns["terms"]
         self.ids = SortedStrings(documents.strings(0, "id"), columns["by_id"])
@@ -88,7 +51,8 @@ class Segment:
             raise IndexCorrupt(documents.path, "its length is not the segment's")
         self.alive: npt.NDArray[np.uint8] = self._open("alive", 1).numbers(0, bits=np.uint8)["bits"]
         windows = len(entry.windows)
-        self._columns = {name: self._open(name, windows) for name in window_files(manifest)}
+        self._files = window_files(manifest.bits, "floats" in manifest.kept)
+        self._columns = {name: self._open(name, windows) for name in self._files}
         self._stored = (
             self._open("stored", -(-entry.documents // STORED_BATCH))
             if "text" in manifest.kept
@@ -97,11 +61,9 @@ class Segment:
 
     def window(self, number: int) -> Columns:
         """The columns of a window, named as the kernels take them; "floats" when kept."""
-        weight = weight_dtype(self._manifest.bits)
         columns: Columns = {}
-        for file, names in window_files(self._manifest).items():
-            kinds = {name: kind or weight for name, (_, kind) in names.items()}
-            values = self._columns[file].numbers(number, **kinds)
+        for file, names in self._files.items():
+            values = self._columns[file].numbers(number, **window_types(self._manifest.bits, names))
             columns |= {names[name][0]: values[name] for name in names}
         return columns
 
@@ -130,7 +92,7 @@ class Segment:
         try:
             # Values decompressed from the file: offsets and UTF-8 are checked before use.
             record.validate(full=True)
-            titles, texts = (record.column(name)[rows].to_pylist() for name in ("title", "text"))
+            titles, texts = (record.column(name)[rows].to_pylist() for name in STORED)
         except (ValueError, KeyError) as error:
             raise IndexCorrupt(
                 self._stored.path, f"a batch of texts cannot be read ({error})"

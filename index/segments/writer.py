@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -23,8 +24,8 @@ from lsr.index.format import STORED_BATCH, WINDOW, SegmentEntry
 from lsr.index.postings.blocks import gathered, split_terms, window_columns
 from lsr.index.postings.inversion import Inverted
 from lsr.index.postings.lists import list_columns
-from lsr.index.postings.quantizer import weight_dtype
-from lsr.storage.arrow import ArrowWriter, Columns, write_arrow
+from lsr.index.segments.schema import ALIVE, DOCUMENTS, STORED, window_schemas
+from lsr.storage.arrow import Columns, arrow_writer
 from lsr.vectors import SparseVectors
 
 BYTES_PER_ENTRY = 40
@@ -60,38 +61,17 @@ class SegmentWriter:
         directory.mkdir(parents=True)
         self._directory = directory
         self._step, self._bits = step, bits
-        weight = pa.from_numpy_dtype(weight_dtype(bits))
-        fields: dict[str, dict[str, pa.DataType]] = {
-            "list_terms": {"term": pa.uint32(), "start": pa.uint32()},
-            "lists": {"bytes": pa.uint8()},
-        }
-        weighed: dict[str, dict[str, pa.DataType]] = {
-            "rare_terms": {"term": pa.uint32(), "start": pa.uint32(), "maximum": weight},
-            "rare_postings": {"document": pa.uint16(), "weight": weight},
-            "frequent_terms": {
-                name: pa.uint32() for name in ("term", "posting", "maxima", "payload")
-            },
-            "codebooks": {"maximum": weight},
-            "bitmaps": {"blocks": pa.uint64()},
-            "records": {"start": pa.uint16()},
-            "maxima": {"codes": pa.uint8()},
-            "payload": {"bytes": pa.uint8()},
-        }
-        if bits > 1:
-            fields = weighed
-        if keep_floats:
-            fields["floats"] = {"weight": pa.float32()}
-            fields["ranks"] = {"first": pa.uint16()}
-        if keep_text:
-            fields["stored"] = {"title": pa.large_string(), "text": pa.large_string()}
+        self._files = ExitStack()
+        schemas = window_schemas(bits, keep_floats)
         self._writers = {
-            name: ArrowWriter(
-                directory / f"{name}.arrow",
-                pa.schema(list(columns.items())),
-                compression="zstd" if name == "stored" else None,
-            )
-            for name, columns in fields.items()
+            name: self._files.enter_context(arrow_writer(directory / f"{name}.arrow", schema))
+            for name, schema in schemas.items()
         }
+        if keep_text:
+            stored = arrow_writer(
+                directory / "stored.arrow", pa.schema(list(STORED.items())), compression="zstd"
+            )
+            self._writers["stored"] = self._files.enter_context(stored)
         # The window being filled, and those being inverted.
         self._most_entries = max(_SMALLEST_WINDOW, max_memory // (BYTES_PER_ENTRY * (threads + 1)))
         self._threads = threads
@@ -116,7 +96,7 @@ class SegmentWriter:
         texts: Sequence[str] | None = None,
     ) -> None:
         """Append documents, one a row of `vectors`; `positions` break ties between them."""
-        vectors = _without_zeros(vectors)
+        vectors = vectors.where(vectors.weights > 0)  # a weight of 0 is no posting
         self._ids.append(pa.array(ids, pa.large_string()))
         self._positions.append(positions)
         self._counts.append(np.diff(vectors.indptr).astype(np.uint32))
@@ -146,21 +126,22 @@ class SegmentWriter:
         self._pool.shutdown()
         if self._stored[0]:
             self._write_stored(STORED_BATCH)
-        for writer in self._writers.values():
-            writer.__exit__(None, None, None)
+        self._files.close()
         ids = pa.concat_arrays(self._ids) if self._ids else pa.array([], pa.large_string())
         counts = np.concatenate([np.empty(0, np.uint32), *self._counts])
-        write_arrow(
-            self._directory / "documents.arrow",
-            {
-                "id": ids,
-                "by_id": pc.sort_indices(ids).cast(pa.uint32()),
-                "position": pa.array(np.concatenate([np.empty(0, np.uint32), *self._positions])),
-                "terms": pa.array(counts),
-            },
-        )
+        positions = np.concatenate([np.empty(0, np.uint32), *self._positions])
         alive = np.packbits(np.ones(counts.size, np.uint8), bitorder="little")
-        write_arrow(self._directory / "alive.arrow", {"bits": pa.array(alive)})
+        for name, columns, values in (
+            (
+                "documents",
+                DOCUMENTS,
+                [ids, pc.sort_indices(ids).cast(pa.uint32()), positions, counts],
+            ),
+            ("alive", ALIVE, [alive]),
+        ):
+            path = self._directory / f"{name}.arrow"
+            with arrow_writer(path, pa.schema(list(columns.items()))) as write:
+                write(dict(zip(columns, values, strict=True)))
         return SegmentEntry(self._directory.name, self._windows, self._postings)
 
     def __enter__(self) -> SegmentWriter:
@@ -174,8 +155,7 @@ class SegmentWriter:
     ) -> None:
         if kind is not None:
             self._pool.shutdown(cancel_futures=True)
-            for writer in self._writers.values():
-                writer.__exit__(kind, error, trace)
+            self._files.__exit__(kind, error, trace)
 
     def _fitting(self, vectors: SparseVectors, start: int) -> int:
         """The end of the rows from `start` on that the open window can still take."""
@@ -199,7 +179,7 @@ class SegmentWriter:
     def _invert(self, entries: SparseVectors) -> tuple[dict[str, Columns], float]:
         """The batches of a window, and its largest quantization error."""
         documents = len(entries)
-        owners = np.repeat(np.arange(documents, dtype=np.uint16), np.diff(entries.indptr))
+        owners = entries.row_of_entry().astype(np.uint16)
         inverted = Inverted(
             entries.terms, owners, entries.weights, step=self._step, bits=self._bits
         )
@@ -224,21 +204,10 @@ class SegmentWriter:
         files, error = self._inverting.popleft().result()
         for name, columns in files.items():
             if name in self._writers:  # ranks are for floats only
-                self._writers[name].write(columns)
+                self._writers[name](columns)
         self.error = max(self.error, error)
 
     def _write_stored(self, count: int) -> None:
         titles, texts = self._stored
-        self._writers["stored"].write({"title": titles[:count], "text": texts[:count]})
+        self._writers["stored"]({"title": titles[:count], "text": texts[:count]})
         del titles[:count], texts[:count]
-
-
-def _without_zeros(vectors: SparseVectors) -> SparseVectors:
-    """A weight of zero is no posting: such a document does not match the term."""
-    kept = vectors.weights > 0
-    if kept.all():
-        return vectors
-    before = np.concatenate([[0], np.cumsum(kept)])
-    return SparseVectors.trusted(
-        before[vectors.indptr].astype(np.int64), vectors.terms[kept], vectors.weights[kept]
-    )

@@ -82,12 +82,14 @@ def _run(arguments: Sequence[str] | None) -> None:
         for line in shown.getvalue().rstrip("\n").split("\n"):
             note(line)
         sys.exit(error.exit_code)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (click.exceptions.Abort, KeyboardInterrupt) as error:
+        _show_notes(error)
         note("Interrupted.")
         sys.exit(130)
     except LsrError as error:
         if debug:
             raise
+        _show_notes(error)
         note(f"Error: {error}")
         sys.exit(error.exit_code)
     except ReaderLeft:
@@ -108,6 +110,14 @@ def _run(arguments: Sequence[str] | None) -> None:
         where = getattr(error, "filename", None)
         note(f"Error: {what or error}{f': {where}' if where else ''}")
         sys.exit(1)
+
+
+def _show_notes(error: BaseException | None) -> None:
+    """Show the notes of an error, or of the one that it was made of."""
+    while error is not None:
+        for text in getattr(error, "__notes__", ()):
+            note(text)
+        error = error.__cause__
 
 
 def _interrupt(*_: object) -> None:

@@ -53,6 +53,32 @@ class Output(click.Path):
         return STANDARD_OUTPUT
 
 
+def number_option(
+    name: str, help: str, default: int | None = None, *, least: int = 1
+) -> Callable[[F], F]:
+    """A whole number of at least `least`, N; its default is shown."""
+    return click.option(
+        name,
+        type=click.IntRange(least),
+        default=default,
+        show_default=default is not None,
+        metavar="N",
+        help=help,
+    )
+
+
+def output_option(help: str, metavar: str | None = None, **settings: Any) -> Callable[[F], F]:
+    """-o, where the result goes."""
+    return click.option("-o", "--output", type=Output(), metavar=metavar, help=help, **settings)
+
+
+def flag(name: str, help: str, *names: str) -> Callable[[F], F]:
+    """An option that is there or not."""
+    return click.option(name, *names, is_flag=True, help=help)
+
+
+json_option = flag("--json", "Print JSON.", "as_json")
+max_length_option = number_option("--max-length", "Tokens read of a text.", 256)
 weights_option = click.option(
     "--weights", metavar="P=W,…", help="Weight of each part, e.g. bm25=.6,splade-tiny=.4."
 )
@@ -84,26 +110,9 @@ def encoder_option(multiple: bool = False) -> Callable[[F], F]:
 
 encoding_options = add_options(
     weights_option,
-    click.option(
-        "--max-length",
-        type=click.IntRange(1),
-        metavar="N",
-        default=256,
-        show_default=True,
-        help="Tokens read of a text.",
-    ),
-    click.option(
-        "--document-terms",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Keep the N strongest terms of a document.",
-    ),
-    click.option(
-        "--query-terms",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Keep the N strongest terms of a query.",
-    ),
+    max_length_option,
+    number_option("--document-terms", "Keep the N strongest terms of a document."),
+    number_option("--query-terms", "Keep the N strongest terms of a query."),
     click.option(
         "--prune-ratio",
         type=click.FloatRange(0, 1, max_open=True),
@@ -111,9 +120,7 @@ encoding_options = add_options(
         help="Drop weights up to R times a document's largest.",
     ),
     click.option("--device", metavar="D", help="Where a model runs, such as cpu or cuda:0."),
-    click.option(
-        "--batch-size", type=click.IntRange(1), metavar="N", help="Texts per batch of a model."
-    ),
+    number_option("--batch-size", "Texts per batch of a model."),
 )
 
 

@@ -8,7 +8,6 @@ The trees are LightGBM's, by LambdaMART; the paper has XGBoost's.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,16 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.arguments import whole
-from lsr.errors import FusionError, first_line
+from lsr.errors import FusionError, LsrError, first_line
 from lsr.fusion.lists import Fused, Positions, Ranked, best_first, union
-from lsr.storage.files import read_file, seal_holds, sealed_json, write_atomically
+from lsr.storage.manifest import Problem, read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from lightgbm import Booster
 
 FEATURES = ("score", "present", "max", "min")  # of each retriever
-_HEAD = {"format": "lsr learned fusion", "version": 1}
-_LARGEST_FILE = 1 << 26
+_FORMAT, _VERSION = "lsr learned fusion", 1
 _MOST_LEAVES = 1 << 16
 
 Matrix = npt.NDArray[np.float64]
@@ -127,7 +125,7 @@ class LearnedFusion:
     def save(self, path: str | PathLike[str]) -> None:
         """Write it as one file: JSON that holds LightGBM's text, with a checksum."""
         body = {"retrievers": list(self.retrievers), "features": FEATURES, "model": self.model}
-        write_atomically(Path(path), sealed_json(_HEAD, body))
+        write_sealed(Path(path), {"format": _FORMAT, "version": _VERSION}, body)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> LearnedFusion:
@@ -136,30 +134,25 @@ class LearnedFusion:
         Raises `FusionError` when there is no such file, or it is damaged, or of another kind, and
         `SystemCallError`.
         """
+
+        def refusal(problem: Problem, what: str) -> LsrError:
+            if problem == "version":
+                return FusionError(f"{path} is a learned fusion of another version; train it again")
+            if problem == "damaged":
+                return FusionError(f"the fusion {path} is damaged: {what}; train it again")
+            return FusionError(f"{path} is no learned fusion; train one")
+
         try:
-            size = Path(path).stat().st_size
-            text = read_file(Path(path)) if size <= _LARGEST_FILE else b""
+            fields = read_sealed(Path(path), _FORMAT, (_VERSION,), _Fields, refusal)
         except FileNotFoundError:
             raise FusionError(f"there is no learned fusion {path}; train one") from None
         try:
-            fields = json.loads(text)
-            kind = {key: fields[key] for key in _HEAD}
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise FusionError(f"{path} is no learned fusion; train one") from None
-        if kind != _HEAD:
-            raise FusionError(f"{path} is a learned fusion of another version; train it again")
-        try:
-            if not seal_holds(text):
-                raise ValueError("its checksum does not hold")
-            names, model = fields["retrievers"], fields["model"]
-            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise ValueError("the names of its retrievers are none")
-            if not names or fields["features"] != [*FEATURES] or not isinstance(model, str):
+            if not fields.retrievers or fields.features != [*FEATURES]:
                 raise ValueError("its features are not this version's")
-            check_model(model, len(names) * len(FEATURES))
+            check_model(fields.model, len(fields.retrievers) * len(FEATURES))
         except (ValueError, KeyError, OverflowError) as error:
-            raise FusionError(f"the fusion {path} is damaged: {error}; train it again") from None
-        return cls(tuple(names), model)
+            raise refusal("damaged", str(error)) from None
+        return cls(tuple(fields.retrievers), fields.model)
 
     @cached_property
     def _booster(self) -> Booster:
@@ -180,6 +173,15 @@ class LearnedFusion:
     def _predict(self, matrix: Matrix, **options: Any) -> Matrix:
         # One thread: a query's documents are too few to share.
         return np.asarray(self._booster.predict(matrix, num_threads=1, **options), np.float64)
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """What a file holds beside its head."""
+
+    retrievers: list[str]
+    features: list[str]
+    model: str
 
 
 def features(lists: Sequence[Ranked], retrievers: int) -> tuple[Positions, Matrix]:

@@ -13,9 +13,9 @@ published in one step; until then the index is the one before, or none.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -24,64 +24,37 @@ import numpy as np
 
 import lsr
 from lsr.arguments import listed, whole, whole_or_none
-from lsr.data.collection import Documents, Survey, distinct
+from lsr.data.collection import Collection, Documents, checked
 from lsr.data.vectors.folder import VectorFolder
 from lsr.data.vectors.locking import read_job
-from lsr.data.vectors.manifest import is_vector_folder
-from lsr.data.vectors.spool import Encoded, InMemory, Spool
+from lsr.data.vectors.rows import RowsInMemory, RowSource, RowStore
 from lsr.encoders import DEFAULT_ENCODER, Encoder, load_encoder
-from lsr.errors import IndexExists, LsrError, VectorError
+from lsr.errors import LsrError, VectorError
 from lsr.index.dense.format import remove_stale
-from lsr.index.format import (
-    MANIFEST,
-    SEGMENTS,
-    VOCABULARY,
-    FileEntry,
-    Manifest,
-    edition_of,
-    name_of_edition,
-    sweep,
-)
+from lsr.index.format import SEGMENTS, Manifest, edition_of, is_index, name_of_edition, sweep
 from lsr.index.postings.ordering import MOST_EQUAL, ORDERS, STRONGEST, bisection
 from lsr.index.postings.quantizer import step_for
 from lsr.index.segments.writer import SegmentWriter
-from lsr.indexing.encode import encode
+from lsr.indexing.encode import check_size, encode
 from lsr.machine import processors
 from lsr.progress import Progress, Silent
 from lsr.storage.files import sync, write_atomically
-from lsr.storage.workspace import is_vacant, publish, workplace
+from lsr.storage.manifest import FileEntry
+from lsr.storage.vocabulary import VOCABULARY
+from lsr.storage.workspace import Workspace, check_target, workspace
 from lsr.vectors import SparseVectors
 
 DEFAULT_MEMORY = 1 << 30
 VECTORS = "vectors"
-_SPOOL = "spool.arrow"
-_NEW = "new"
+_ROWS = "spool.arrow"
 _TAKEN = 4096  # documents brought together at once in the order of the index
 
 
-def build(
-    path: str | PathLike[str],
-    documents: Documents,
-    encoder: str | PathLike[str] | Encoder = DEFAULT_ENCODER,
-    *,
-    bits: int = 8,
-    keep_floats: bool = False,
-    order: str = "bisection",
-    threads: int | None = None,
-    max_memory: int = DEFAULT_MEMORY,
-    force: bool = False,
-    survey: Survey | None = None,
-    progress: type[Progress] = Silent,
-    **settings: Any,
-) -> None:
-    """Encode documents and write them as a new index.
+@dataclass(frozen=True)
+class BuildOptions:
+    """How an index is written.
 
-    Args:
-        path: the index directory; must not exist, or be an index and `force` given.
-        documents: mappings with "id", optional "title", and "text"; read once, in a stream.
-        encoder: an `Encoder`, or a name for `lsr.load_encoder`, which `settings` go to
-            (max_length, document_terms, query_terms, device, batch_size, pooling, precision,
-            weights).
+    Attributes:
         bits: of a stored weight, 8 or 16; or 1 to store none, where all are equal, as those of
             binary vectors are.
         keep_floats: also keep the weights as given, for `exact_floats` searches.
@@ -93,205 +66,179 @@ def build(
         max_memory: bytes for the vectors being worked on; the model, external ids and the
             ordering (about 120 bytes a document each, 500 with 1 bit) and the vocabulary come on
             top.
-        survey: of the documents, if they were read before, for the time left.
+        force: replace an index that is there.
         progress: how to report; silent by default.
-
-    Raises `CorpusError` for a bad document or a repeated id, `IndexExists` when the place is
-    taken or being written by another process, `LsrError` when it cannot be written.
     """
-    path = Path(path).absolute()
-    how = _Options.of(bits, keep_floats, order, threads, max_memory, progress)
-    with _workplace(path, force) as partial:
-        if not isinstance(encoder, Encoder):
-            encoder = load_encoder(encoder, threads=threads, **settings)
-        vectors = partial / VECTORS
-        if read_job(vectors) is None:  # nothing that could be used
-            shutil.rmtree(vectors, ignore_errors=True)
-        folder, _ = encode(
-            vectors, documents, encoder, progress=progress, alone=True, force=True, survey=survey
-        )
-        _write_index(partial, Spool(partial / _SPOOL, folder, progress), folder, how)
-        publish(partial / _NEW, path)
-        shutil.rmtree(partial / VECTORS, ignore_errors=True)
+
+    bits: int = 8
+    keep_floats: bool = False
+    order: str = "bisection"
+    threads: int | None = None
+    max_memory: int = DEFAULT_MEMORY
+    force: bool = False
+    progress: type[Progress] = Silent
+
+    def __post_init__(self) -> None:
+        if whole("bits", self.bits, error=LsrError) not in (1, 8, 16):
+            raise LsrError(f"weights are stored in 8, 16 or 1 bits, not {self.bits}")
+        if self.bits == 1 and self.keep_floats:
+            raise LsrError("with 1 bit weights are all equal and exact; leave out keep_floats")
+        if self.order not in ORDERS:
+            raise LsrError(f"there is no order {self.order!r}; use {' or '.join(ORDERS)}")
+        whole_or_none("threads", self.threads, error=LsrError)
+        whole("max_memory", self.max_memory, 1 << 26, error=LsrError)
+
+    @classmethod
+    def split(cls, options: Mapping[str, Any]) -> tuple[BuildOptions, dict[str, Any]]:
+        """These options of a mapping, and its other items."""
+        names = {field.name for field in fields(cls)} & options.keys()
+        return cls(**{name: options[name] for name in names}), {
+            name: value for name, value in options.items() if name not in names
+        }
 
 
-def build_folder(
-    path: str | PathLike[str],
-    folder: VectorFolder,
-    *,
-    bits: int = 8,
-    keep_floats: bool = False,
-    order: str = "bisection",
-    threads: int | None = None,
-    max_memory: int = DEFAULT_MEMORY,
-    force: bool = False,
-    progress: type[Progress] = Silent,
-) -> None:
-    """Write the documents of a folder of vectors as a new index.
+@dataclass(frozen=True)
+class Texts:
+    """Documents to be encoded: a source of an index.
 
-    The other arguments, and the index, are those of `build` with the encoder of the folder.
-    Raises `VectorFolderError` too, when the folder is damaged.
+    Attributes:
+        documents: mappings with "id", optional "title", and "text", read once, in a stream.
+        encoder: an `Encoder`, or a name for `lsr.load_encoder`.
+        settings: for `lsr.load_encoder` (max_length, document_terms, query_terms, device,
+            batch_size, pooling, precision, weights).
     """
-    path = Path(path).absolute()
-    how = _Options.of(bits, keep_floats, order, threads, max_memory, progress)
-    with _workplace(path, force) as partial:
-        _write_index(partial, Spool(partial / _SPOOL, folder, progress), folder, how)
-        publish(partial / _NEW, path)
-        shutil.rmtree(partial / VECTORS, ignore_errors=True)
+
+    documents: Documents | Collection
+    encoder: str | PathLike[str] | Encoder = DEFAULT_ENCODER
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def build_vectors(
-    path: str | PathLike[str],
-    ids: Iterable[Any],
-    vectors: Any,
-    *,
-    bits: int = 8,
-    keep_floats: bool = False,
-    order: str = "bisection",
-    threads: int | None = None,
-    max_memory: int = DEFAULT_MEMORY,
-    force: bool = False,
-    progress: type[Progress] = Silent,
-) -> None:
-    """Write encoded documents as a new index.
+class Vectors:
+    """Vectors in memory: a source of an index.
 
     Args:
         ids: one a row of `vectors`.
         vectors: what `SparseVectors.of` takes.
+    """
 
-    The other arguments are those of `build`.
+    def __init__(self, ids: Iterable[Any], vectors: Any) -> None:
+        self.rows = SparseVectors.of(vectors)
+        names = listed("ids", ids)
+        if len(names) != len(self.rows):
+            raise VectorError(
+                f"there are {len(names)} ids for {len(self.rows)} vectors; give one each"
+            )
+        check_size(len(names))
+        self.ids = [document.id for document in checked({"id": n, "text": ""} for n in names)]
+
+
+def build(
+    path: str | PathLike[str],
+    source: Texts | Vectors | VectorFolder,
+    options: BuildOptions | None = None,
+) -> None:
+    """Write a new index of documents that are encoded on the way, or are encoded already.
+
+    Args:
+        path: the index directory; must not exist, or be an index and `force` given.
+
+    Raises `CorpusError` for a bad document or a repeated id, `IndexExists` when the place is
+    taken or being written by another process, `VectorFolderError` when a folder of vectors is
+    damaged, and `LsrError` when the index cannot be written.
     """
     path = Path(path).absolute()
-    how = _Options.of(bits, keep_floats, order, threads, max_memory, progress)
-    rows = SparseVectors.of(vectors)
-    given = listed("ids", ids)
-    if len(given) != len(rows):
-        raise VectorError(f"there are {len(given)} ids for {len(rows)} vectors; give one each")
-    names = [document.id for document in distinct({"id": name, "text": ""} for name in given)]
+    options = options or BuildOptions()
+    with _workspace(path, options.force) as space:
+        if isinstance(source, Vectors):
+            _write_index(space.new, RowsInMemory(source.ids, source.rows), None, options)
+        else:
+            if isinstance(source, Texts):
+                source = _encoded(space.folder / VECTORS, source, options)
+            rows = RowStore(space.folder / _ROWS, source, options.progress)
+            _write_index(space.new, rows, source, options)
+        space.publish()
 
-    with _workplace(path, force) as partial:
-        _write_index(partial, InMemory(names, rows), None, how)
-        publish(partial / _NEW, path)
-        shutil.rmtree(partial / VECTORS, ignore_errors=True)
+
+def _encoded(vectors: Path, source: Texts, options: BuildOptions) -> VectorFolder:
+    """The documents of a source, encoded into a folder of vectors."""
+    encoder = source.encoder
+    if not isinstance(encoder, Encoder):
+        encoder = load_encoder(encoder, threads=options.threads, **source.settings)
+    if read_job(vectors) is None:  # nothing that could be used
+        shutil.rmtree(vectors, ignore_errors=True)
+    folder, _ = encode(
+        vectors,
+        source.documents,
+        encoder,
+        progress=options.progress,
+        alone=True,
+        force=True,
+    )
+    return folder
 
 
-def check_target(path: Path, force: bool) -> None:
+def check_place(path: Path, force: bool) -> None:
     """Raise `IndexExists` when an index must not be written at `path`."""
-    if is_vacant(path):
-        return
-    if not (path / MANIFEST).is_file() or is_vector_folder(path):
-        raise IndexExists(f"{path} exists and is not an index; choose another place")
-    if not force:
-        raise IndexExists(f"{path} is an index already; add --force (force=True) to replace it")
+    check_target(path, force, "an index", is_index)
 
 
 @contextmanager
-def _workplace(path: Path, force: bool) -> Iterator[Path]:
-    """The folder in an index where its next edition is made."""
+def _workspace(path: Path, force: bool) -> Iterator[Workspace]:
+    """Where the next edition of an index is made."""
 
     def sweep_all() -> None:
         sweep(path)
         remove_stale(path)
 
-    with workplace(
+    with workspace(
         path,
-        kept=[VECTORS],
-        scratch=[_SPOOL, _NEW],
-        check=lambda: check_target(path, force),
+        check=lambda: check_place(path, force),
         sweep=sweep_all,
-    ) as partial:
-        yield partial
-
-
-@dataclass(frozen=True)
-class _Options:
-    """How an index is written; see `build`."""
-
-    bits: int
-    keep_floats: bool
-    order: str
-    threads: int
-    max_memory: int
-    progress: type[Progress]
-
-    @classmethod
-    def of(
-        cls,
-        bits: int,
-        keep_floats: bool,
-        order: str,
-        threads: int | None,
-        max_memory: int,
-        progress: type[Progress],
-    ) -> _Options:
-        """Those that a caller gave; raises `LsrError` for what cannot be."""
-        if whole("bits", bits, error=LsrError) not in (1, 8, 16):
-            raise LsrError(f"weights are stored in 8, 16 or 1 bits, not {bits}")
-        if bits == 1 and keep_floats:
-            raise LsrError("with 1 bit weights are all equal and exact; leave out keep_floats")
-        if order not in ORDERS:
-            raise LsrError(f"there is no order {order!r}; use {' or '.join(ORDERS)}")
-        wanted = whole_or_none("threads", threads, error=LsrError)
-        return cls(
-            int(bits),
-            keep_floats,
-            order,
-            processors() if wanted is None else wanted,
-            whole("max_memory", max_memory, 1 << 26, error=LsrError),
-            progress,
-        )
-
-
-def _check_equal(documents: Encoded, weight: float) -> None:
-    """Raise `LsrError` unless every weight is this one."""
-    for vectors in documents.vectors():
-        others = vectors.weights[(vectors.weights != np.float32(weight)) & (vectors.weights > 0)]
-        if others.size:
-            raise LsrError(
-                f"weights of 1 bit must all be equal, and there are {others[0]:g} and {weight:g}; "
-                "give 8 or 16 bits"
-            )
+        kept=[VECTORS],
+        scratch=[_ROWS],
+    ) as space:
+        yield space
 
 
 def _write_index(
-    partial: Path, documents: Encoded, folder: VectorFolder | None, how: _Options
+    directory: Path, rows: RowSource, folder: VectorFolder | None, options: BuildOptions
 ) -> None:
-    """Write a complete edition of one segment into `partial`.
+    """Write a complete edition of one segment into a new `directory`.
 
-    `folder` is where the documents come from, if there is one: encoder, words, whether there is
+    `folder` is where the rows come from, if there is one: encoder, words, whether there is
     text.
     """
-    directory = partial / _NEW
     keep_text = folder is not None and folder.keeps_text
-    # The quantizer is global, so the largest weight comes first.
-    largest = max((float(v.weights.max(initial=0)) for v in documents.vectors()), default=0.0)
-    if how.bits == 1:
-        _check_equal(documents, largest)
-    step = step_for(largest, how.bits)
-    if how.order == "bisection":
-        rows = bisection(
-            documents.vectors(),
-            threads=how.threads,
-            progress=how.progress,
-            strongest=MOST_EQUAL if how.bits == 1 else STRONGEST,
+    if options.bits == 1 and rows.smallest != rows.largest:
+        raise LsrError(
+            f"weights of 1 bit must all be equal, and there are {rows.smallest:g} and "
+            f"{rows.largest:g}; give 8 or 16 bits"
         )
-    else:
-        rows = np.arange(len(documents), dtype=np.uint32)
+    step = step_for(rows.largest, options.bits)
+    threads = options.threads or processors()
+    order = np.arange(len(rows), dtype=np.uint32)
+    if options.order == "bisection":
+        order = bisection(
+            rows.vectors(),
+            threads=threads,
+            progress=options.progress,
+            strongest=MOST_EQUAL if options.bits == 1 else STRONGEST,
+        )
     with (
         SegmentWriter(
             directory / SEGMENTS / "0",
-            bits=how.bits,
+            bits=options.bits,
             step=step,
-            keep_floats=how.keep_floats,
+            keep_floats=options.keep_floats,
             keep_text=keep_text,
-            max_memory=how.max_memory,
-            threads=how.threads,
+            max_memory=options.max_memory,
+            threads=threads,
         ) as writer,
-        how.progress("Writing", "documents", len(documents)) as bar,
+        options.progress("Writing", "documents", len(rows)) as bar,
     ):
-        for start in range(0, rows.size, _TAKEN):
-            positions = rows[start : start + _TAKEN]
-            chunk = documents.take(positions)
+        for start in range(0, order.size, _TAKEN):
+            positions = order[start : start + _TAKEN]
+            chunk = rows.take(positions)
             writer.add(chunk.ids, chunk.vectors, positions, chunk.titles, chunk.texts)
             bar.advance(positions.size)
         segment = writer.finish()
@@ -303,9 +250,9 @@ def _write_index(
         for file in sorted(directory.rglob("*"))
         if file.is_file()
     }
-    kept = [name for name, keep in (("floats", how.keep_floats), ("text", keep_text)) if keep]
+    kept = [name for name, keep in (("floats", options.keep_floats), ("text", keep_text)) if keep]
     encoder = None if folder is None else folder.encoder
-    edition = edition_of(entries, how.bits, step, writer.error, encoder, kept)
+    edition = edition_of(entries, options.bits, step, writer.error, encoder, kept)
     # Files get their final names now, which no other edition has.
     name = name_of_edition(edition)
     (directory / SEGMENTS / "0").rename(directory / SEGMENTS / name)
@@ -314,7 +261,7 @@ def _write_index(
         (directory / VOCABULARY).rename(directory / vocabulary)
     Manifest(
         segments=[replace(segment, id=name)],
-        bits=how.bits,
+        bits=options.bits,
         step=step,
         error=writer.error,
         encoder=encoder,

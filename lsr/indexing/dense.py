@@ -14,10 +14,7 @@ so the finished folder has the same bytes.  It is published last, in one step.
 from __future__ import annotations
 
 import json
-import shutil
-from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
@@ -26,11 +23,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import lsr
-from lsr.data.collection import Documents, distinct, placed
+from lsr.data.collection import Collection, Documents, Shards, ShardSpan
 from lsr.data.corpus import Document
-from lsr.data.vectors.shards import Origin, digest_of, groups, shard_name, shard_origin
+from lsr.data.vectors.shards import Origin, digest_of, seal, shard_name, shard_origin
 from lsr.encoders.dense.encoder import DenseEncoder, load_dense
-from lsr.errors import CorpusError, IndexChanged, IndexExists, LsrError, first_line
+from lsr.errors import CorpusError, IndexChanged, IndexCorrupt, IndexExists, LsrError, first_line
 from lsr.index.dense.faiss_files import Vectors, check_kind
 from lsr.index.dense.format import (
     DENSE,
@@ -41,20 +38,24 @@ from lsr.index.dense.format import (
     sweep,
 )
 from lsr.index.dense.side import write_dense
-from lsr.index.format import MANIFEST, STORED_BATCH, Manifest
+from lsr.index.format import STORED_BATCH, Manifest
 from lsr.index.segments.reader import Segment
 from lsr.machine import processors
 from lsr.progress import Progress, Silent
-from lsr.storage.files import checksum_bytes, read_file, replacing, steady
-from lsr.storage.workspace import publish, workplace
+from lsr.storage.files import checksum_bytes, read_file, steady
+from lsr.storage.manifest import MANIFEST
+from lsr.storage.workspace import workspace
 
-_SHARDS = "shards"
-_NEW = "new"
+SHARDS = "shards"
+
+_REMEDY = "give the collection the index was built from, or build the index again"
+
+CheckShard = Callable[[ShardSpan, list[Document]], None]
 
 
 def add_dense(
     path: str | PathLike[str],
-    documents: Documents,
+    documents: Documents | Collection,
     encoder: str | PathLike[str] | DenseEncoder,
     kind: str = "flat",
     *,
@@ -66,7 +67,8 @@ def add_dense(
 
     Args:
         path: the index directory.
-        documents: those that the index was built from, in the same order; read twice.
+        documents: those that the index was built from, in the same order; read twice, and once
+            if they were scanned.
         encoder: a `DenseEncoder`, or a name for `load_dense`.
         kind: "flat" to search all vectors, or a faiss index of `lsr.index.dense.faiss_files`.
         threads: for the model and for faiss; None takes the processors there are.
@@ -87,7 +89,8 @@ def add_dense(
 
     manifest, segments = steady(path / MANIFEST, opened)
     check_kind(kind, manifest.documents)
-    if isinstance(documents, Iterator):
+    collection = Collection.of(documents)
+    if collection.once:
         raise LsrError("documents are read twice here; give a list or a corpus, not an iterator")
     if not isinstance(encoder, DenseEncoder):
         encoder = load_dense(encoder, threads=threads)
@@ -99,16 +102,25 @@ def add_dense(
                 f"{path} has a dense side already; add --force (force=True) to replace it"
             )
 
-    with (
-        workplace(
-            folder, kept=[_SHARDS], scratch=[_NEW], check=check, sweep=lambda: sweep(folder)
-        ) as partial,
-        shards_in(partial / _SHARDS) as shards,
-    ):
-        _compare(path, manifest, segments, documents, progress)
-        files = encode_shards(shards, documents, encoder, manifest.documents, progress)
+    with workspace(folder, check=check, sweep=lambda: sweep(folder), kept=[SHARDS]) as space:
+        total = manifest.documents
+        check_shard = _comparison(path, manifest, segments)
+        if collection.scan is None:  # what differs must not be found after hours of encoding
+            with progress("Comparing", "documents", total) as bar:
+                for span, group in collection.shards():
+                    check_shard(span, group)
+                    bar.advance(len(group))
+        assert collection.scan is not None
+        if collection.scan.documents != total:
+            raise CorpusError(
+                f"{path} has {total:,} documents, and the collection has "
+                f"{collection.scan.documents:,}; {_REMEDY}"
+            )
+        files = encode_shards(
+            space.folder / SHARDS, _compared(collection, check_shard), encoder, total, progress
+        )
         write_dense(
-            partial / _NEW,
+            space.new,
             (read_vectors(file, encoder.dimensions) for file in files),
             dimensions=encoder.dimensions,
             kind=kind,
@@ -122,60 +134,56 @@ def add_dense(
             raise IndexChanged(
                 f"{path} was built again while its dense vectors were made; run the command again"
             )
-        publish(partial / _NEW, folder)
-        shutil.rmtree(shards)
+        space.publish()
 
 
-@contextmanager
-def shards_in(folder: Path) -> Iterator[Path]:
-    """A folder for shards, which stays when it has any: the next run goes on from there."""
-    folder.mkdir(exist_ok=True)
-    try:
-        yield folder
-    finally:
-        if folder.exists() and not any(folder.glob("*.parquet")):
-            shutil.rmtree(folder, ignore_errors=True)
+def _comparison(path: Path, manifest: Manifest, segments: list[Segment]) -> CheckShard:
+    """A function that raises `CorpusError` for a shard whose documents are not those of the index.
 
-
-def _compare(
-    path: Path,
-    manifest: Manifest,
-    segments: list[Segment],
-    documents: Documents,
-    progress: type[Progress],
-) -> None:
-    """Raise `CorpusError` unless the documents are those of the index, in its order.
-
-    Both sides of a search must be of the same texts.  The index stores its documents in another
-    order, so they are compared by 8 bytes of digest at their places; ids alone where it keeps no
-    texts.
+    Both sides of a search must be of the same texts.  Documents are compared by 8 bytes of digest
+    at their positions; ids alone where the index keeps no texts.
     """
     keeps_text = "text" in manifest.kept
-    found = array("Q")
-    with progress("Comparing", "documents", manifest.documents) as bar:
-        for document in distinct(documents):
-            found.append(_digest(document, keeps_text))
-            bar.advance(1)
-    if len(found) != manifest.documents:
-        raise CorpusError(
-            f"{path} has {manifest.documents:,} documents, and the collection has {len(found):,}; "
-            "give the collection the index was built from, or build the index again"
-        )
+    digests = np.zeros(manifest.documents, np.uint64)
+    positions = np.concatenate([np.empty(0, np.uint32), *(s.positions for s in segments)])
+    if not np.array_equal(np.sort(positions), np.arange(manifest.documents)):
+        raise IndexCorrupt(path, "two documents have one position")
     for segment in segments:
         for start in range(0, segment.entry.documents, STORED_BATCH):
             rows = range(start, min(start + STORED_BATCH, segment.entry.documents))
             texts = [("", "")] * len(rows)
             if keeps_text:
                 texts = segment.stored_batch(start // STORED_BATCH)
-            for row, (title, text) in zip(rows, texts, strict=True):
-                place, id = int(segment.positions[row]), segment.ids[row]
-                if place >= len(found) or found[place] != _digest(
-                    Document(id, title, text), keeps_text
-                ):
-                    raise CorpusError(
-                        f"document {place + 1:,} of the collection is not {id!r} as {path} has it; "
-                        "give the collection the index was built from, or build the index again"
-                    )
+            values = [
+                _digest(Document(segment.ids[row], title, text), keeps_text)
+                for row, (title, text) in zip(rows, texts, strict=True)
+            ]
+            digests[segment.positions[rows.start : rows.stop]] = np.array(values, np.uint64)
+
+    def check(span: ShardSpan, group: list[Document]) -> None:
+        start = span.first - 1
+        if span.last > digests.size:
+            return  # that there are too many is said when all are counted
+        stored = digests[start : span.last].tolist()
+        for position, (document, digest) in enumerate(zip(group, stored, strict=True), start):
+            if _digest(document, keeps_text) != digest:
+                id = next(
+                    segment.ids[int(row)]
+                    for segment in segments
+                    for row in np.flatnonzero(segment.positions == position)
+                )
+                raise CorpusError(
+                    f"document {position + 1:,} of the collection is not {id!r} as {path} has it; "
+                    f"{_REMEDY}"
+                )
+
+    return check
+
+
+def _compared(collection: Collection, check_shard: CheckShard) -> Shards:
+    for span, group in collection.shards():
+        check_shard(span, group)
+        yield span, group
 
 
 def _digest(document: Document, keeps_text: bool) -> int:
@@ -187,18 +195,19 @@ def _digest(document: Document, keeps_text: bool) -> int:
 
 def encode_shards(
     folder: Path,
-    documents: Documents,
+    documents: Shards,
     encoder: DenseEncoder,
     total: int,
     progress: type[Progress],
 ) -> list[Path]:
-    """Encode what is not sealed yet; the shards in order."""
+    """Encode into `folder` what is not sealed there yet; the shards in order."""
+    folder.mkdir(exist_ok=True)
     job = checksum_bytes(json.dumps(encoder.identity, sort_keys=True).encode())
     files = []
     with progress("Encoding", "documents", total) as bar:
-        for place, group in placed(groups(distinct(documents))):
-            origin = Origin(place.digest, job)
-            file = folder / shard_name(place.number, origin)
+        for span, group in documents:
+            origin = Origin(span.digest, job)
+            file = folder / shard_name(span.number, origin)
             if shard_origin(file) == origin:
                 bar.advance(len(group), free=True)
             else:
@@ -214,18 +223,7 @@ def _write_shard(file: Path, vectors: Vectors, origin: Origin) -> None:
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), dimensions)
     metadata = {"documents": origin.documents, "job": origin.job}
     schema = pa.schema([("vector", column.type)], metadata)
-    # Through memory, so that a full disk is an error of this file and not of Arrow's.
-    buffer = pa.BufferOutputStream()
-    pq.write_table(
-        pa.table({"vector": column}, schema),
-        buffer,
-        compression="none",
-        use_dictionary=False,
-        write_statistics=False,
-        write_page_checksum=True,
-    )
-    with replacing(file) as out:
-        out.write(buffer.getvalue())
+    seal(file, pa.table({"vector": column}, schema), compression="none")
 
 
 def read_vectors(file: Path, dimensions: int) -> Vectors:

@@ -10,55 +10,57 @@ the way.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain as chained
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from lsr.data.collection import Documents, Place, Survey, distinct, placed
-from lsr.data.corpus import Corpus, Document
+from lsr.data.collection import Collection, CollectionScan, Documents, Shards, ShardSpan, spans_of
+from lsr.data.corpus import Chunk, Document
+from lsr.data.vectors import shards as limits
 from lsr.data.vectors.folder import SHARDS, VectorFolder, commit, read_sealed
-from lsr.data.vectors.locking import LOCKS, OBSERVED, at_work, job_hash, job_of, sealed
+from lsr.data.vectors.locking import LOCKS, OBSERVED, at_work, job_hash, sealed
+from lsr.data.vectors.manifest import FORMAT
 from lsr.data.vectors.shards import (
-    Chunk,
     Origin,
     chain,
-    groups,
     shard_name,
     shard_origin,
     write_shard,
 )
 from lsr.encoders import Encoder
-from lsr.errors import VectorFolderError
+from lsr.errors import CorpusError, VectorFolderError
+from lsr.index.search.searcher import MOST_DOCUMENTS
 from lsr.progress import Progress
 from lsr.storage.locks import Lock
 
+_JOB_VERSION = 1  # another one would make all unfinished work that of another job
 _POLL = 0.2  # seconds between two looks at what other processes do
 
 
 def encode(
     path: Path,
-    documents: Documents,
+    documents: Documents | Collection,
     encoder: Encoder,
     *,
     progress: type[Progress],
     alone: bool,
     force: bool = False,
-    survey: Survey | None = None,
 ) -> tuple[VectorFolder, int]:
     """Encode documents into a folder of vectors, or what is missing of it.
 
     Args:
         path: a folder of vectors by the same encoder, finished or not, or nothing yet.
-        documents: a `Corpus`, or mappings with "id", optional "title", and "text".
+        documents: of a collection that was scanned, a change is found before any work.
         encoder: a new one.
         alone: whether no other process may share the work, as where documents can be read once.
         force: start over where the folder is the work of another encoder, and encode again
             what has changed in the collection; both are errors otherwise.
-        survey: of the documents, so that a change is found before any work.
 
     Returns the finished folder, and how many documents this process encoded.
 
@@ -72,7 +74,7 @@ def encode(
     job = job_of(encoder)
     alone = alone or force or encoder.gathers_statistics
     with at_work(path, job, alone=alone, force=force):
-        run = _Run(path, documents, encoder, job_hash(job), progress, force, survey)
+        run = _Run(path, Collection.of(documents), encoder, job_hash(job), progress, force)
         return run.finished_folder(), run.encoded
 
 
@@ -81,41 +83,46 @@ class _Run:
     """One process at work in a folder; `encoded` counts its documents."""
 
     path: Path
-    documents: Documents
+    collection: Collection
     encoder: Encoder
     job: str
     progress: type[Progress]
     force: bool
-    survey: Survey | None
     encoded: int = field(default=0, init=False)
     # The digests of the documents encoded for this job before this run, by the shard.
     begun: dict[int, str] = field(default_factory=dict, init=False)
 
     def finished_folder(self) -> VectorFolder:
         self.begun = self._begun()
-        if self.survey is not None and not self.force:
-            self._compare(self.survey)
-        batches = groups(distinct(self.documents))
+        scan = self.collection.scan
+        if scan is not None:
+            check_size(scan.documents)
+            if not self.force:
+                self._compare(scan)
         folder = self._finished()
-        if folder is not None:
-            changed = self._unless_unchanged(folder, batches)
-            batches, folder = (batches, folder) if changed is None else (changed, None)
-        if folder is None:
+        shards = self._shards() if folder is None else self._unless_unchanged(folder)
+        if shards is not None:
             (self.path / SHARDS).mkdir(exist_ok=True)
             if self.encoder.gathers_statistics:
-                origins = self._with_statistics(batches)
+                origins = self._with_statistics(shards)
             else:
-                origins = self._independently(batches)
+                origins = self._independently(shards)
             folder = self._finish(origins)
+        assert folder is not None
         shutil.rmtree(self.path / OBSERVED, ignore_errors=True)
         return folder
 
-    def _compare(self, survey: Survey) -> None:
+    def _shards(self) -> Shards:
+        for span, group in self.collection.shards():
+            check_size(span.last)
+            yield span, group
+
+    def _compare(self, scan: CollectionScan) -> None:
         """Raise `VectorFolderError` when sealed shards are of other documents."""
         for number, digest in self.begun.items():
-            place = survey.places[number] if number < len(survey.places) else None
-            if place is None or digest != place.digest:
-                raise self._changed(number, place)
+            span = scan.spans[number] if number < len(scan.spans) else None
+            if span is None or digest != span.digest:
+                raise self._changed(number, span)
 
     def _begun(self) -> dict[int, str]:
         """The digests of the documents that were encoded for this job, by the shard."""
@@ -134,63 +141,69 @@ class _Run:
             return None
         return folder if folder.manifest.job == self.job else None
 
-    def _unless_unchanged(
-        self, folder: VectorFolder, batches: Iterator[list[Document]]
-    ) -> Iterator[list[Document]] | None:
-        """None when the documents are those of the finished folder, else all of them again."""
-        shards = folder.manifest.shards
+    def _unless_unchanged(self, folder: VectorFolder) -> Shards | None:
+        """None when the documents are those of the finished folder, else all of them."""
+        digests = [shard.digest for shard in folder.manifest.shards]
+        if self.collection.scan is not None:
+            spans = self.collection.scan.spans
+            if [span.digest for span in spans] == digests:
+                return None
+            if self.force:
+                return self._shards()
+            raise self._changed(len(digests), spans[len(digests)])  # the others are the same
+        shards = self._shards()
         same, differing = 0, None
         with self._bar("Comparing") as bar:
-            for place, group in placed(batches):
-                if same == len(shards) or place.digest != shards[same].digest:
-                    differing = (place, group)
+            for span, group in shards:
+                if same == len(digests) or span.digest != digests[same]:
+                    differing = (span, group)
                     break
                 same += 1
                 bar.advance(len(group), free=True)
-        if differing is None and same == len(shards):
+        if differing is None and same == len(digests):
             return None
         if not self.force:
             raise self._changed(same, differing[0] if differing else None)
         # What was read of the collection is read from its shards again.
-        read = (list(chunk.documents()) for chunk in islice(folder.chunks(), same))
-        return chained(read, [differing[1]] if differing else [], batches)
+        read = spans_of(list(chunk.documents()) for chunk in islice(folder.chunks(), same))
+        return chained(read, [differing] if differing else [], shards)
 
-    def _independently(self, batches: Iterator[list[Document]]) -> list[Origin]:
+    def _independently(self, shards: Shards) -> list[Origin]:
         """Seal every shard that no other process seals."""
-        places: list[Place] = []
-        elsewhere: dict[int, Place] = {}
+        spans: list[ShardSpan] = []
+        elsewhere: dict[int, ShardSpan] = {}
         with self._bar("Encoding") as bar:
-            for place, group in placed(batches):
-                places.append(place)
-                if not self._seal(place, group, bar):
-                    elsewhere[place.number] = place
+            for span, group in shards:
+                spans.append(span)
+                if not self._seal(span, group, bar):
+                    elsewhere[span.number] = span
                     bar.advance(len(group), free=True)
-        self._none_beyond(len(places))
+        self._none_beyond(len(spans))
         while elsewhere and (elsewhere := self._left_behind(elsewhere)):
             with self.progress("Encoding", "documents of a process that has ended") as bar:
-                for place, group in placed(groups(distinct(self.documents))):
-                    if place.number in elsewhere and self._seal(place, group, bar):
-                        del elsewhere[place.number]
+                for span, group in self._shards():
+                    if span.number in elsewhere and self._seal(span, group, bar):
+                        del elsewhere[span.number]
                     if not elsewhere:
                         break
-        return [self._origin(place) for place in places]
+        return [self._origin(span) for span in spans]
 
-    def _origin(self, place: Place) -> Origin:
-        return Origin(place.digest, self.job)
+    def _origin(self, span: ShardSpan) -> Origin:
+        return Origin(span.digest, self.job)
 
-    def _seal(self, place: Place, group: list[Document], bar: Progress) -> bool:
+    def _seal(self, span: ShardSpan, group: list[Document], bar: Progress) -> bool:
         """Encode a shard unless it is sealed; False when another process is at it."""
-        origin = self._origin(place)
-        file = self.path / SHARDS / shard_name(place.number, origin)
-        if self._is_kept(file, origin, place):
+        origin = self._origin(span)
+        file = self.path / SHARDS / shard_name(span.number, origin)
+        if self._is_kept(file, origin, span):
             bar.advance(len(group), free=True)
             return True
-        lock = Lock(self.path / LOCKS / str(place.number))
+        lock = Lock(self.path / LOCKS / str(span.number))
         if not lock.take():
             return False
         try:
             # Whoever had the lock before may have sealed it since.
-            if self._is_kept(file, origin, place):
+            if self._is_kept(file, origin, span):
                 bar.advance(len(group), free=True)
             else:
                 self._encode(file, group, origin, bar)
@@ -198,15 +211,15 @@ class _Run:
             lock.release()
         return True
 
-    def _left_behind(self, elsewhere: dict[int, Place]) -> dict[int, Place]:
+    def _left_behind(self, elsewhere: dict[int, ShardSpan]) -> dict[int, ShardSpan]:
         """Wait for other processes; the shards unsealed when one of them is free, if any are."""
         with self.progress("Waiting", "shards of other processes", len(elsewhere)) as bar:
             while elsewhere:
                 unsealed = {}
-                for number, place in elsewhere.items():
-                    origin = self._origin(place)
+                for number, span in elsewhere.items():
+                    origin = self._origin(span)
                     if shard_origin(self.path / SHARDS / shard_name(number, origin)) != origin:
-                        unsealed[number] = place
+                        unsealed[number] = span
                 bar.advance(len(elsewhere) - len(unsealed))
                 elsewhere = unsealed
                 for number in elsewhere:
@@ -217,38 +230,38 @@ class _Run:
                 time.sleep(_POLL if elsewhere else 0)
         return elsewhere
 
-    def _with_statistics(self, batches: Iterator[list[Document]]) -> list[Origin]:
+    def _with_statistics(self, shards: Shards) -> list[Origin]:
         """Observe all documents, then write the shards with their final weights."""
         observed = self.path / OBSERVED
         observed.mkdir(exist_ok=True)
-        places: list[Place] = []
+        spans: list[ShardSpan] = []
         files: list[Path] = []
         before = ""
         with self._bar("Encoding") as bar:
-            for place, group in placed(batches):
+            for span, group in shards:
                 # What is observed may depend on all documents so far.
-                origin = Origin(place.digest, chain(self.job, before))
-                file = observed / shard_name(place.number, origin)
-                if self._is_kept(file, origin, place):
+                origin = Origin(span.digest, chain(self.job, before))
+                file = observed / shard_name(span.number, origin)
+                if self._is_kept(file, origin, span):
                     self.encoder.recall([document.indexed_text for document in group])
                     bar.advance(len(group), free=True)
                 else:
                     self._encode(file, group, origin, bar)
-                before = chain(before, place.digest)
-                places.append(place)
+                before = chain(before, span.digest)
+                spans.append(span)
                 files.append(file)
-        self._none_beyond(len(places))
+        self._none_beyond(len(spans))
         self.encoder.settle(lambda: (read_sealed(file).vectors for file in files))
-        with self.progress("Weighing", "documents", places[-1].last if places else 0) as bar:
-            for place, file in zip(places, files, strict=True):
-                origin = Origin(place.digest, chain(self.job, before))
-                final = self.path / SHARDS / shard_name(place.number, origin)
+        with self.progress("Weighing", "documents", spans[-1].last if spans else 0) as bar:
+            for span, file in zip(spans, files, strict=True):
+                origin = Origin(span.digest, chain(self.job, before))
+                final = self.path / SHARDS / shard_name(span.number, origin)
                 if shard_origin(final) != origin:
                     chunk = read_sealed(file)
                     weighed = replace(chunk, vectors=self.encoder.weigh(chunk.vectors))
                     _write(final, weighed, origin)
-                bar.advance(place.last - place.first + 1)
-        return [Origin(place.digest, chain(self.job, before)) for place in places]
+                bar.advance(span.last - span.first + 1)
+        return [Origin(span.digest, chain(self.job, before)) for span in spans]
 
     def _encode(self, file: Path, group: Sequence[Document], origin: Origin, bar: Progress) -> None:
         vectors = self.encoder.observe([document.indexed_text for document in group], bar.advance)
@@ -261,15 +274,15 @@ class _Run:
         _write(file, chunk, origin)
         self.encoded += len(group)
 
-    def _is_kept(self, file: Path, origin: Origin, place: Place) -> bool:
+    def _is_kept(self, file: Path, origin: Origin, span: ShardSpan) -> bool:
         """Whether a shard is sealed and made of these very documents."""
         if shard_origin(file) == origin:
             return True
         if not self.force:
-            for other in file.parent.glob(f"{place.number:06}-*.parquet"):
+            for other in file.parent.glob(f"{span.number:06}-*.parquet"):
                 found = shard_origin(other)
-                if found is not None and found.documents != place.digest and self._is_own(found):
-                    raise self._changed(place.number, place)
+                if found is not None and found.documents != span.digest and self._is_own(found):
+                    raise self._changed(span.number, span)
         return False
 
     def _is_own(self, origin: Origin) -> bool:
@@ -307,24 +320,35 @@ class _Run:
             lock.release()
 
     def _bar(self, what: str) -> Progress:
-        documents = self.documents
-        return self.progress(
-            what,
-            "documents",
-            None if self.survey is None else self.survey.documents,
-            (lambda: documents.fraction) if isinstance(documents, Corpus) else None,
-        )
+        scan = self.collection.scan
+        total = None if scan is None else scan.documents
+        return self.progress(what, "documents", total, self.collection.fraction)
 
-    def _changed(self, number: int, place: Place | None) -> VectorFolderError:
+    def _changed(self, number: int, span: ShardSpan | None) -> VectorFolderError:
         what = (
-            f"{place} is not what was encoded"
-            if place
-            else f"the corpus ends before shard {number}"
+            f"{span} is not what was encoded" if span else f"the corpus ends before shard {number}"
         )
         return VectorFolderError(
             f"{self.path} holds vectors of other documents: {what}; add --force to encode again "
             "what has changed, or choose another place"
         )
+
+
+def job_of(encoder: Encoder) -> dict[str, Any]:
+    """What decides the vectors, before any text is seen, as JSON values."""
+    job = {
+        "format": FORMAT,
+        "version": _JOB_VERSION,
+        "shards": [limits.SHARD_DOCUMENTS, limits.SHARD_CHARACTERS],
+        "encoder": encoder.identity,
+    }
+    return json.loads(json.dumps(job))  # type: ignore[no-any-return]  # what will be read back
+
+
+def check_size(documents: int) -> None:
+    """Raise `CorpusError` for more documents than an index holds."""
+    if documents > MOST_DOCUMENTS:
+        raise CorpusError(f"an index holds at most {MOST_DOCUMENTS:,} documents")
 
 
 def _write(file: Path, chunk: Chunk, origin: Origin) -> None:

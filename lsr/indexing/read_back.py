@@ -1,4 +1,4 @@
-"""The vectors of an index as a folder of vectors gives its own: document by document, in order."""
+"""The vectors of an index read back: document by document, in the order given."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lsr.data.corpus import Chunk
-from lsr.data.vectors.spool import Spool
+from lsr.data.vectors.rows import RowStore
 from lsr.errors import IndexCorrupt, VectorError
 from lsr.index.format import STORED_BATCH
 from lsr.index.postings.decoding import decode
@@ -27,9 +27,8 @@ class IndexVectors:
     Weights are those the index stores, or those given to it where it keeps them.
 
     Args:
-        index: an open index.
         scratch: a file to be written, which the caller removes: an index is stored term by term and
-            in another order, so its documents are spooled there first, with 8 bytes a posting
+            in another order, so its documents are written there first, with 8 bytes a posting
             and their texts.
 
     Attributes:
@@ -44,12 +43,12 @@ class IndexVectors:
         self.words: SortedStrings | None = index.words
         stored = _Stored(index, None if self.words is None else len(self.words))
         self._order = np.argsort(stored.positions, kind="stable").astype(np.uint32)
-        self._spool = Spool(scratch, stored, progress)
+        self._rows = RowStore(scratch, stored, progress)
 
     def chunks(self) -> Iterator[Chunk]:
         """The documents, some thousand at a time."""
         for start in range(0, self.documents, _TAKEN):
-            yield self._spool.take(self._order[start : start + _TAKEN])
+            yield self._rows.take(self._order[start : start + _TAKEN])
 
 
 class _Stored:

@@ -144,7 +144,7 @@ def refine_rm3(
     """
     counts = counts[: feedback.documents]
     document_weights = np.maximum(scores[: feedback.documents], 0)
-    row = np.repeat(np.arange(len(counts)), np.diff(counts.indptr))
+    row = counts.row_of_entry()
     if not row.size:
         return query
     if not document_weights[row].any():

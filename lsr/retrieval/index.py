@@ -44,9 +44,11 @@ class Index(SearchContext):
         **options: Any,
     ) -> Index:
         """Encode documents and write them as a new index at `path`; see `lsr.indexing.build`."""
-        from lsr.indexing.build import build  # brings the compiler, which searching does without
+        # Brings the compiler, which searching does without.
+        from lsr.indexing.build import BuildOptions, Texts, build
 
-        build(path, documents, encoder, **options)
+        of_build, settings = BuildOptions.split(options)
+        build(path, Texts(documents, encoder, settings), of_build)
         return cls.open(path)
 
     @classmethod
@@ -57,9 +59,9 @@ class Index(SearchContext):
 
         `vectors` are what `SparseVectors.of` takes, such as a sparse matrix of SciPy.
         """
-        from lsr.indexing.build import build_vectors
+        from lsr.indexing.build import BuildOptions, Vectors, build
 
-        build_vectors(path, ids, vectors, **options)
+        build(path, Vectors(ids, vectors), BuildOptions(**options))
         return cls.open(path)
 
     def __len__(self) -> int:

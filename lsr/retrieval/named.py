@@ -12,7 +12,7 @@ from lsr.encoders.names import parse_weights
 from lsr.errors import FusionError, IndexCorrupt, QueryError
 from lsr.fusion import DEFAULT_FUSION, LEARNED, METHODS
 from lsr.fusion.learned import LearnedFusion
-from lsr.index.format import MANIFEST, Manifest
+from lsr.index.format import Manifest
 from lsr.index.search.options import SearchOptions
 from lsr.retrieval import FeedbackKind
 from lsr.retrieval.context import SearchContext
@@ -21,6 +21,7 @@ from lsr.retrieval.hybrid import Hybrid
 from lsr.retrieval.parts import parts_of
 from lsr.retrieval.retrievers import DenseRetriever, Retriever, SparseRetriever
 from lsr.storage.files import steady
+from lsr.storage.manifest import MANIFEST
 
 TERMS, DENSE = "terms", "dense"  # names of the retrievers of any index
 

@@ -1,6 +1,6 @@
 """Arrow IPC files as NumPy columns: written batch by batch, mapped without copying.
 
-Nothing read from a file is believed: lengths, types and addresses are compared with what
+Nothing read from a file is trusted: lengths, types and addresses are compared with what
 the file can hold before an array over it is made.
 """
 
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,45 +22,33 @@ from lsr.errors import IndexCorrupt, SystemCallError
 Columns = dict[str, npt.NDArray[Any]]
 
 
-class ArrowWriter:
-    """Writes record batches to a new Arrow IPC file and flushes it to the disk at the end."""
+Write: TypeAlias = Callable[[Mapping[str, Any]], None]
 
-    def __init__(self, path: Path, schema: pa.Schema, compression: str | None = None) -> None:
-        self._schema = schema
-        self._file = path.open("wb")
-        options = pa.ipc.IpcWriteOptions(compression=compression)
-        self._writer = pa.ipc.new_file(self._file, schema, options=options)
 
-    def write(self, columns: Mapping[str, Any]) -> None:
-        """Append a batch; one array a column of the schema, all of one length."""
-        arrays = [
-            pa.array(columns[name], self._schema.field(name).type) for name in self._schema.names
-        ]
-        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
+@contextmanager
+def arrow_writer(path: Path, schema: pa.Schema, compression: str | None = None) -> Iterator[Write]:
+    """Write a new Arrow IPC file and flush it to the disk at the end.
 
-    def __enter__(self) -> ArrowWriter:
-        return self
+    Gives a function that appends a batch: one array a column of the schema, all of one length.
+    """
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with path.open("wb") as file:
+        with pa.ipc.new_file(file, schema, options=options) as writer:
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self._writer.close()
-                self._file.flush()
-                os.fsync(self._file.fileno())
-        finally:
-            self._file.close()
+            def write(columns: Mapping[str, Any]) -> None:
+                arrays = [pa.array(columns[field.name], field.type) for field in schema]
+                writer.write_batch(pa.record_batch(arrays, schema=schema))
+
+            yield write
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_arrow(path: Path, columns: Mapping[str, pa.Array]) -> None:
     """Write one batch of Arrow arrays to a new file."""
     schema = pa.schema([(name, array.type) for name, array in columns.items()])
-    with ArrowWriter(path, schema) as writer:
-        writer.write(columns)
+    with arrow_writer(path, schema) as write:
+        write(columns)
 
 
 def map_file(path: Path) -> pa.Buffer:

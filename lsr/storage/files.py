@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
 from lsr.errors import LsrError, SystemCallError
-
-_CHECKSUM = re.compile(rb'"checksum": "([0-9a-f]{32})"')
-_NO_CHECKSUM = b'"checksum": "' + b"0" * 32 + b'"'
 
 T = TypeVar("T")
 
 
-def read_file(path: Path) -> bytes:
-    """The bytes of a file.
+def read_file(path: Path, largest: int | None = None) -> bytes:
+    """The bytes of a file; none of one that is larger than it can be.
 
     Raises `FileNotFoundError` or `NotADirectoryError` when there is none, and `SystemCallError`
     for every other refusal of the system, which says nothing about the file's contents.
     """
     with _reading(path):
+        if largest is not None and path.stat().st_size > largest:
+            return b""
         return path.read_bytes()
 
 
@@ -112,26 +110,6 @@ def checksum_file(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def sealed_json(head: Mapping[str, Any], body: Mapping[str, Any]) -> bytes:
-    """JSON of both, with a "checksum" in between that `seal_holds` compares.
-
-    It is the BLAKE2b-128 of the bytes with its own 32 digits replaced by zeros.
-    """
-    fields = {**head, "checksum": "0" * 32, **body}
-    text = json.dumps(fields, indent=1, ensure_ascii=False).encode(errors="backslashreplace")
-    digest = checksum_bytes(text).encode()
-    return text.replace(_NO_CHECKSUM, b'"checksum": "' + digest + b'"', 1)
-
-
-def seal_holds(text: bytes) -> bool:
-    """Whether the bytes are those that `sealed_json` made."""
-    found = _CHECKSUM.search(text)
-    if found is None:
-        return False
-    zeroed = text[: found.start()] + _NO_CHECKSUM + text[found.end() :]
-    return checksum_bytes(zeroed) == found.group(1).decode()
 
 
 @contextmanager

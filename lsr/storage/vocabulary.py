@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from lsr.errors import IndexCorrupt
 from lsr.storage.arrow import ArrowFile, Columns, SortedStrings, write_arrow
 
+VOCABULARY = "vocabulary"  # how the names of the files begin
+
 
 def write_vocabulary(path: Path, words: Sequence[str], term_columns: Columns) -> None:
     """Write the words, one a term, and columns of uint32 with one value each."""

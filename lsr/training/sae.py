@@ -2,7 +2,7 @@
 
 All happens in `FOLDER/partial` (`lsr.storage.workspace`):
 
-    FOLDER/partial = lock  shards/N-ORIGIN.parquet …  [new/]
+    FOLDER/partial = lock  shards/N-ORIGIN.parquet …  texts.arrow  [new/]
 
 The dense vectors of the documents are sealed a shard at a time, as those of a dense side are
 (`lsr.indexing.dense`), so a run that was stopped goes on with the shard that was open.  Fitting
@@ -11,32 +11,31 @@ takes minutes and starts again.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from lsr.arguments import whole
-from lsr.data.collection import Documents, distinct
-from lsr.data.corpus import Document
+from lsr.data.collection import Collection, Documents, Shards, spans_of
 from lsr.data.vectors.shards import groups
 from lsr.encoders.dense.encoder import DenseEncoder, load_dense
 from lsr.encoders.latent.csr import COMMIT, sweep, write_folder
 from lsr.encoders.latent.latent_names import LatentNames
 from lsr.encoders.names import kind_of_folder
 from lsr.encoders.rows import stack
-from lsr.errors import EncoderError, IndexExists, LsrError
-from lsr.indexing.dense import encode_shards, read_vectors, shards_in
+from lsr.errors import EncoderError, LsrError
+from lsr.indexing.dense import SHARDS, encode_shards, read_vectors
 from lsr.progress import Progress, Silent
-from lsr.storage.workspace import is_vacant, publish, workplace
+from lsr.storage.arrow import ArrowFile, arrow_writer
+from lsr.storage.workspace import check_target, workspace
 
 SAMPLE = 100_000
 
-_SHARDS = "shards"
-_NEW = "new"
+_TEXTS = "texts.arrow"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Fitted:
 
 def fit_sae(
     path: str | PathLike[str],
-    documents: Documents,
+    documents: Documents | Collection,
     dense: str | PathLike[str] | DenseEncoder,
     *,
     width: int = 4,
@@ -65,7 +64,7 @@ def fit_sae(
 
     Args:
         path: the folder to be, an encoder for `lsr.load_encoder`.
-        documents: read three times.
+        documents: read twice, and once if they were scanned.
         dense: a `DenseEncoder`, or a name for `lsr.encoders.dense.encoder.load_dense`.
         width: latents a dimension of the dense vectors.
         active: latents of a text.
@@ -82,7 +81,8 @@ def fit_sae(
     from lsr.encoders.training.autoencoder_fit import fit  # brings torch
 
     path = Path(path).absolute()
-    if isinstance(documents, Iterator):
+    collection = Collection.of(documents)
+    if collection.once:
         raise LsrError("documents are read again here; give a list or a corpus, not an iterator")
     width, active, sample, seed = (
         whole(name, number, least, error=EncoderError)
@@ -95,24 +95,20 @@ def fit_sae(
     )
     if not isinstance(dense, DenseEncoder):
         dense = load_dense(dense, threads=threads)
-    with (
-        workplace(
-            path,
-            kept=[_SHARDS],
-            scratch=[_NEW],
-            check=lambda: _check_target(path, force),
-            sweep=lambda: sweep(path),
-        ) as partial,
-        shards_in(partial / _SHARDS) as shards,
-    ):
-        with progress("Checking", "documents") as bar:
-            count = 0
-            for _ in distinct(documents):
-                count += 1
-                bar.advance(1)
-        taken = _Sample(documents, max(1, -(-count // sample)))
-        total = -(-count // taken.every)
-        files = encode_shards(shards, taken, dense, total, progress)
+    with workspace(
+        path,
+        check=lambda: check_target(path, force, "an autoencoder", _is_ours, commit=COMMIT),
+        sweep=lambda: sweep(path),
+        kept=[SHARDS],
+        scratch=[_TEXTS],
+        commit=COMMIT,
+    ) as space:
+        every = max(1, -(-collection.scanned(progress).documents // sample))
+        total = -(-collection.scanned(progress).documents // every)
+        texts = space.folder / _TEXTS
+        files = encode_shards(
+            space.folder / SHARDS, _sample(collection, every, texts), dense, total, progress
+        )
         vectors = np.concatenate(
             [
                 np.empty((0, dense.dimensions), np.float32),
@@ -124,34 +120,35 @@ def fit_sae(
         names = LatentNames(latents)
         done = 0
         with progress("Naming", "documents", total) as bar:
-            for group in groups(distinct(taken)):
-                own = stack(autoencoder.rows(vectors[done : done + len(group)], unit=True))
-                names.add([document.indexed_text for document in group], own)
-                done += len(group)
-                bar.advance(len(group))
-        write_folder(partial / _NEW, dense, autoencoder, names.names())
-        publish(partial / _NEW, path, COMMIT)
-        shutil.rmtree(shards)
+            for batch in _read(texts):
+                rows = stack(autoencoder.rows(vectors[done : done + len(batch)], unit=True))
+                names.add(batch, rows)
+                done += len(batch)
+                bar.advance(len(batch))
+        write_folder(space.new, dense, autoencoder, names.names())
+        space.publish()
     return Fitted(total, latents, names.unused)
 
 
-@dataclass
-class _Sample:
-    """Every n-th of documents, which can be read again."""
+def _sample(collection: Collection, every: int, texts: Path) -> Shards:
+    """Every n-th document, by the shard; what is encoded of them also goes into a file."""
+    documents = (
+        document
+        for span, group in collection.shards()
+        for document in group[(1 - span.first) % every :: every]
+    )
+    with arrow_writer(texts, pa.schema([("text", pa.large_string())]), "zstd") as write:
+        for span, group in spans_of(groups(documents)):
+            write({"text": [document.indexed_text for document in group]})
+            yield span, group
 
-    documents: Documents
-    every: int
 
-    def __iter__(self) -> Iterator[Document]:
-        for number, document in enumerate(distinct(self.documents)):
-            if number % self.every == 0:
-                yield document
+def _read(texts: Path) -> Iterator[list[str]]:
+    """What `_sample` wrote, a shard at a time."""
+    file = ArrowFile(texts, size=texts.stat().st_size)
+    for batch in range(file.batches):
+        yield file.read(batch).column("text").to_pylist()
 
 
-def _check_target(path: Path, force: bool) -> None:
-    if is_vacant(path, COMMIT):
-        return
-    if kind_of_folder(str(path)) != "csr":
-        raise IndexExists(f"{path} exists and has no autoencoder; choose another place")
-    if not force:
-        raise IndexExists(f"{path} is there already; add --force (force=True) to replace it")
+def _is_ours(path: Path) -> bool:
+    return kind_of_folder(str(path)) == "csr"

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lsr.data.builtin import COLLECTIONS, MODELS, collection_path, model_path
-from lsr.data.collection import distinct
+from lsr.data.collection import checked
 from lsr.data.corpus import Document, open_corpus
 from lsr.errors import CorpusError
 
@@ -274,4 +274,4 @@ def test_the_place_of_a_repeated_id(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     path.write_text('{"_id": 1, "text": ""}\n\n{"_id": 1, "text": ""}\n')
     with pytest.raises(CorpusError, match=r"c\.jsonl, line 3: the id '1' was there before"):
-        list(distinct(open_corpus(str(path))))
+        list(checked(open_corpus(str(path))))

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lsr.index.format import SEGMENTS, FileEntry, Manifest, edition_of
+from lsr.index.format import SEGMENTS, Manifest, edition_of
 from lsr.index.postings.quantizer import step_for
 from lsr.index.search.searcher import Searcher
-from lsr.index.segments.reader import FLOAT_FILES, WINDOW_FILES, Segment
+from lsr.index.segments.reader import Segment
+from lsr.index.segments.schema import FLOAT_FILES, WINDOW_FILES
 from lsr.index.segments.writer import SegmentWriter
 from lsr.storage.arrow import Columns
+from lsr.storage.manifest import FileEntry
 from lsr.vectors import SparseVectors
 
 # Thousands of small indexes are written; on a disk that takes most of the time.

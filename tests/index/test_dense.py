@@ -22,9 +22,8 @@ from lsr.index.dense import side as dense
 from lsr.index.dense.faiss_files import KINDS
 from lsr.index.dense.format import DenseManifest
 from lsr.index.dense.side import DenseSide, write_dense
-from lsr.index.format import FileEntry
 from lsr.progress import Silent
-from lsr.storage.files import sealed_json
+from lsr.storage.manifest import FileEntry, sealed_json
 
 Vectors = npt.NDArray[np.float32]
 APPROXIMATE = [kind for kind in KINDS if kind != "flat"]

@@ -20,18 +20,18 @@ from lsr.index import format
 from lsr.index.format import (
     FORMAT_VERSION,
     LISTS_PADDING,
-    MANIFEST,
     SEGMENTS,
-    FileEntry,
     Manifest,
 )
 from lsr.index.search.options import SearchOptions
 from lsr.index.search.searcher import ISA_VARIABLE, ISAS
-from lsr.index.segments.reader import FLOAT_FILES, LIST_FILES, WINDOW_FILES, Segment
+from lsr.index.segments import schema
+from lsr.index.segments.reader import Segment
+from lsr.index.segments.schema import FLOAT_FILES, LIST_FILES, WINDOW_FILES
 from lsr.index.verify import problems
 from lsr.retrieval.index import Index
 from lsr.storage.arrow import ArrowFile, write_arrow
-from lsr.storage.files import sealed_json
+from lsr.storage.manifest import MANIFEST, FileEntry, sealed_json
 from lsr.vectors import SparseVectors
 
 RELEASED = Path(__file__).parent / "released"
@@ -439,6 +439,22 @@ def test_the_documentation_shows_the_grammar_of_the_code() -> None:
     grammar = textwrap.dedent(docstring.split("::\n\n", 1)[1].split("\n\nFiles are", 1)[0])
     page = Path(__file__).parents[2] / "docs" / "format.md"
     assert f"```\n{grammar}\n```" in page.read_text()
+
+
+def test_the_grammar_has_the_columns_of_the_code() -> None:
+    grammar = inspect.getdoc(format) or ""
+    whole = {"documents": schema.DOCUMENTS, "alive": schema.ALIVE, "stored": schema.STORED}
+    for file, columns in (WINDOW_FILES | FLOAT_FILES | LIST_FILES | whole).items():
+        rule = grammar.split(f"\n    {file} ", 1)[1].lstrip("= ").split("= ", 1)[0]
+        shown = set(re.findall(r"^ {10,}(\w+):", rule, re.MULTILINE))
+        assert shown == columns.keys(), file
+    assert schema.CONTENTS.keys() == {
+        *WINDOW_FILES,
+        *FLOAT_FILES,
+        *LIST_FILES,
+        *whole,
+        "vocabulary",
+    }
 
 
 if __name__ == "__main__":

@@ -137,7 +137,9 @@ def test_hits_are_the_same_in_every_order(tmp_path: Path, count: int) -> None:
         assert found[0] == found[1]
     if count >= 300:
         assert any(len(set(scores)) < len(scores) for _, scores in found[0])  # there are ties
-        stored = [[index.reader.segments[0].ids[d] for d in range(count)] for index in indexes.values()]
+        stored = [
+            [index.reader.segments[0].ids[d] for d in range(count)] for index in indexes.values()
+        ]
         assert sorted(stored[0]) == sorted(stored[1])
         assert stored[0] != stored[1]
     for index in indexes.values():

@@ -147,13 +147,14 @@ def test_long_terms_are_broken(terminal: Callable[..., Any], columns: int) -> No
 def test_terms_and_texts_are_not_markup(
     run: Callable[..., Any], tmp_path: Path, terminal: Callable[..., Any]
 ) -> None:
-    from lsr.data.vectors.folder import Chunk, VectorFolder, write_vectors
-    from lsr.indexing.build import build_folder  # an index whose word looks like rich's markup
+    from lsr.data.corpus import Chunk
+    from lsr.data.vectors.folder import VectorFolder, write_vectors
+    from lsr.indexing.build import build  # an index whose word looks like rich's markup
 
     text = "[bold]loud[/bold] [/] [link=x]"
     chunk = Chunk(["[red]"], [text], [text], lsr.SparseVectors([0, 1], [0], [1]))
     write_vectors(tmp_path / "v", [chunk], words=["[/red]"])
-    build_folder(tmp_path / "i", VectorFolder.open(tmp_path / "v"))
+    build(tmp_path / "i", VectorFolder.open(tmp_path / "v"))
     index = lsr.open(tmp_path / "i")
     (hits,) = index.search_vectors(lsr.SparseVectors([0, 1], [0], [1]))
     screen = terminal(100)

@@ -17,7 +17,8 @@ import pytest
 from editions import only, shard
 
 import lsr
-from lsr.data.vectors.folder import Chunk, write_vectors
+from lsr.data.corpus import Chunk
+from lsr.data.vectors.folder import write_vectors
 from lsr.encoders.dense.encoder import DenseEncoder, load_dense
 from lsr.errors import CorpusError, DenseCorrupt, EncoderMismatch, IndexFormatError, LsrError
 from lsr.index.dense.faiss_files import KINDS

@@ -13,16 +13,18 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import lsr
-from lsr.data.vectors.folder import Chunk, VectorFolder, write_vectors
+from lsr.data.corpus import Chunk
+from lsr.data.vectors.folder import VectorFolder, write_vectors
 from lsr.encoders import load_encoder
 from lsr.errors import EncoderMismatch, IndexCorrupt, IndexFormatError, LsrError
 from lsr.eval.experiments.run_cache import key_of
-from lsr.index.format import MANIFEST, Manifest
+from lsr.index.format import Manifest
 from lsr.indexing.dense import add_dense
 from lsr.indexing.read_back import IndexVectors
 from lsr.progress import Silent
 from lsr.retrieval.named import learned_file
 from lsr.storage.files import steady
+from lsr.storage.manifest import MANIFEST
 from lsr.training.sae import fit_sae
 
 # As many documents and as many words, in another order and at other places.
@@ -140,7 +142,7 @@ def test_an_open_folder_of_vectors_stays_its_edition(tmp_path: Path) -> None:
     assert [c.ids for c in folder.chunks()] == [["old"]]
     assert folder.words is not None
     assert folder.words[0] == "apple"
-    lsr.indexing.build.build_folder(tmp_path / "i", folder)
+    lsr.indexing.build.build(tmp_path / "i", folder)
     index = lsr.open(tmp_path / "i")
     assert (index.get("old").text, index.reader.word(1)) == ("text of old", "pie")
 

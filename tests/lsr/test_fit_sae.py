@@ -197,7 +197,7 @@ def test_killed_and_repeated(
     arguments = ["fit-sae", str(corpus), "-o", str(tmp_path / "s"), "--dense", str(model)]
     script = (
         "import lsr.data.vectors.shards, os, signal; lsr.data.vectors.shards.SHARD_DOCUMENTS = 10; "
-        "from lsr.encoders import autoencoder_fit as f; "
+        "from lsr.encoders.training import autoencoder_fit as f; "
         f"f.fit = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL); "
         f"from lsr.cli import main; main({arguments!r})"
     )
@@ -222,7 +222,7 @@ def test_the_command_says_what_is_kept(
     monkeypatch.setattr(autoencoder_fit, "fit", stopped)
     answer = run("fit-sae", corpus, "-o", tmp_path / "s", "--dense", model)
     assert answer.code == 130
-    kept = f"Finished vectors are kept in {tmp_path / 's' / 'partial'}: the same command goes on"
+    kept = f"Finished work is kept in {tmp_path / 's' / 'partial'}: the same command goes on"
     assert kept in answer.err
     assert "Interrupted." in answer.err
 
@@ -237,7 +237,9 @@ def test_what_is_there_is_replaced_only_by_force(
     before = contents(out)
     answer = run("fit-sae", corpus, "-o", out, "--dense", model)
     assert answer.code == 1
-    assert answer.error == f"{out} is there already; add --force (force=True) to replace it"
+    assert (
+        answer.error == f"{out} is an autoencoder already; add --force (force=True) to replace it"
+    )
     assert contents(out) == before
     assert run("fit-sae", corpus, "-o", out, "--dense", model, "--force").code == 0
     assert set(contents(out)) & set(before) == {"modules.json", ABOUT}  # nothing else is left
@@ -273,7 +275,7 @@ def test_places_that_are_something_else(
 ) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "thesis.txt").touch()
-    with pytest.raises(IndexExists, match="has no autoencoder; choose another place"):
+    with pytest.raises(IndexExists, match="exists and is not an autoencoder; choose another place"):
         fit_sae(tmp_path / "s", documents, str(model), force=True)
     out = write_tiny_csr(tmp_path / "t")
     (out / "partial").mkdir()

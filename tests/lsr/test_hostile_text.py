@@ -19,8 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lsr
-from lsr.data.vectors.folder import Chunk, VectorFolder, write_vectors
-from lsr.indexing.build import build_folder
+from lsr.data.corpus import Chunk
+from lsr.data.vectors.folder import VectorFolder, write_vectors
+from lsr.indexing.build import build
 from lsr.terminal import one_line, printable
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -48,7 +49,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> lsr.Index:
     vectors = lsr.SparseVectors(np.arange(count + 1), np.arange(count), np.ones(count, np.float32))
     words = [f"{word(text)}-{number}" for number, text in enumerate(HOSTILE)]
     write_vectors(place / "v", [Chunk(ids, HOSTILE, HOSTILE, vectors)], words=words)
-    build_folder(place / "i", VectorFolder.open(place / "v"))
+    build(place / "i", VectorFolder.open(place / "v"))
     return lsr.open(place / "i")
 
 

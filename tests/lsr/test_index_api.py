@@ -309,7 +309,7 @@ def test_small_windows_and_shards_give_the_same_hits(
 
 
 def test_too_many_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.data.collection.MOST_DOCUMENTS", 2)
+    monkeypatch.setattr("lsr.indexing.encode.MOST_DOCUMENTS", 2)
     with pytest.raises(CorpusError, match="an index holds at most 2 documents"):
         lsr.Index.build(tmp_path / "i", [{"id": str(i), "text": ""} for i in range(3)], "bm25")
 

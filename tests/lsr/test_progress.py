@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 
 import pytest
@@ -44,21 +45,29 @@ def test_plain_lines_every_ten_seconds(clock: Clock) -> None:
     assert not set(stream.getvalue()) & {"\r", "\x1b", "█"}
 
 
+def screen(stream: io.StringIO) -> list[str]:
+    """The states of the line that a terminal showed, without colours."""
+    return re.split(r"[\r\n]+", re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", stream.getvalue()))
+
+
 def test_a_bar_on_a_terminal(clock: Clock) -> None:
     stream = Terminal()
     with Progress("Encoding", "documents", 400, stream=stream) as bar:
         bar.advance(1)  # too soon to be shown
+        assert stream.getvalue() == ""
         clock.now += 1
         bar.advance(99)
-        assert stream.getvalue() == (
-            "\r\x1b[2KEncoding  ██████░░░░░░░░░░░░░░░░░░  25%  "
-            "100 of 400 documents, 100 a second, 3.0 s left"
+        state = screen(stream)[-1]
+        assert re.fullmatch(
+            r"Encoding ━+\S*━+  25% 100 of 400 documents, 100 a second, 3.0 s left", state.strip()
         )
         clock.now += 3
         bar.advance(300)
-    last = stream.getvalue().split("\r\x1b[2K")[2:]
-    assert last[0].startswith("Encoding  " + "█" * 24 + " 100%  400 of 400 documents")
-    assert last[1] == "Encoding: 400 documents in 4.0 s (100 a second)\n"
+        assert re.match(r"Encoding ━+ 100% 400 of 400 documents", screen(stream)[-1])
+    # The bar is erased, and the cursor, which was hidden, is back.
+    erased, last = stream.getvalue().rsplit("\x1b[2K", 1)
+    assert "\x1b[?25h" in erased
+    assert last == "Encoding: 400 documents in 4.0 s (100 a second)\n"
 
 
 def test_the_share_of_a_file_stands_in_for_the_total(clock: Clock) -> None:
@@ -66,9 +75,7 @@ def test_the_share_of_a_file_stands_in_for_the_total(clock: Clock) -> None:
     with Progress("Checking", "documents", fraction=lambda: 0.5, stream=stream) as bar:
         clock.now += 2
         bar.advance(10)
-    assert (
-        "████████████░░░░░░░░░░░░  50%  10 documents, 5 a second, 2.0 s left" in stream.getvalue()
-    )
+        assert screen(stream)[-1].endswith("  50% 10 documents, 5 a second, 2.0 s left")
 
 
 def test_nothing_is_known_of_a_pipe(clock: Clock) -> None:
@@ -76,7 +83,19 @@ def test_nothing_is_known_of_a_pipe(clock: Clock) -> None:
     with Progress("Encoding", "documents", fraction=lambda: None, stream=stream) as bar:
         clock.now += 2
         bar.advance(10)
-    assert stream.getvalue().startswith("\r\x1b[2KEncoding  10 documents, 5 a second\r")
+        assert screen(stream)[-1] == "Encoding 10 documents, 5 a second"
+
+
+def test_a_bar_is_one_line_of_a_narrow_terminal(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = Terminal()
+    with Progress("Encoding", "documents", 400, stream=stream) as bar:
+        clock.now += 2
+        bar.advance(100)
+        assert max(map(len, screen(stream))) <= 40
+        assert "\x1b[1A" not in stream.getvalue()
 
 
 def test_work_found_done_does_not_enter_the_rate(clock: Clock) -> None:
@@ -91,11 +110,22 @@ def test_work_found_done_does_not_enter_the_rate(clock: Clock) -> None:
     )
 
 
-def test_a_failure_ends_the_line_of_a_bar_and_says_nothing_else(clock: Clock) -> None:
-    for stream, expected in ((Terminal(), "\n"), (io.StringIO(), "")):
-        with pytest.raises(ZeroDivisionError), Progress("E", "documents", stream=stream):
+def test_a_failure_leaves_how_far_the_work_came(clock: Clock) -> None:
+    def fail(stream: io.StringIO) -> None:
+        with Progress("Encoding", "documents", 8, stream=stream) as bar:
+            clock.now += 10
+            bar.advance(2)
             raise ZeroDivisionError
-        assert stream.getvalue() == expected
+
+    for stream in (Terminal(), io.StringIO()):
+        with pytest.raises(ZeroDivisionError):
+            fail(stream)
+        *_, state, end = screen(stream)
+        assert (state.endswith("2 of 8 documents, 0 a second, 30 s left"), end) == (True, "")
+    stream = Terminal()
+    with pytest.raises(ZeroDivisionError), Progress("Encoding", "documents", stream=stream):
+        raise ZeroDivisionError
+    assert stream.getvalue() == ""
 
 
 def test_quick_work_has_no_rate(clock: Clock) -> None:

@@ -8,17 +8,19 @@ from typing import Any
 
 import click
 
-from lsr.cli.corpora import open_surveyed
+from lsr.cli.corpora import open_documents, scanned
 from lsr.cli.options import (
     Bytes,
-    Output,
     as_text,
     encoder_options,
+    flag,
     given,
+    json_option,
+    number_option,
     on_error_option,
+    output_option,
     precision_option,
 )
-from lsr.errors import LsrError, VectorFolderError
 from lsr.terminal import (
     Styled,
     cell,
@@ -47,39 +49,27 @@ _OF_THE_INDEX = (
 
 @click.command()
 @click.argument("corpus", required=False)
-@click.option(
-    "-o",
-    "--output",
-    type=Output(),
-    metavar="VECTORS",
-    help="The folder for the vectors of CORPUS.",
-)
+@output_option("The folder for the vectors of CORPUS.", "VECTORS")
 @encoder_options
 @precision_option
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="For the model.")
+@number_option("--threads", "For the model.")
 @click.option("--max-memory", type=Bytes(), help="What the process may take, such as 2GB.")
 @on_error_option
-@click.option(
+@flag(
     "--force",
-    is_flag=True,
-    help="Start over where VECTORS is of another encoder; encode again what changed in CORPUS.",
+    "Start over where VECTORS is of another encoder; encode again what changed in CORPUS.",
 )
 @click.option("--text", metavar="TEXT", callback=as_text, help="A text to encode and show.")
-@click.option("--show", is_flag=True, help="Show its terms as bars: what --text does anyway.")
-@click.option("--query", is_flag=True, help="Encode it as a query, not as a document.")
+@flag("--show", "Show its terms as bars: what --text does anyway.")
+@flag("--query", "Encode it as a query, not as a document.")
 @click.option(
     "--index",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Take the encoder of this index, with its settings and statistics.",
 )
-@click.option(
-    "--top",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Show the N strongest terms.  [default: 30; with --json all]",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@number_option("--top", "Show the N strongest terms.  [default: 30; with --json all]")
+@json_option
 @click.pass_context
 def encode(
     context: click.Context,
@@ -138,30 +128,25 @@ def encode(
 def _encode_corpus(
     corpus: str, output: Path, on_error: str, force: bool, *, encoder: str | None, **settings: Any
 ) -> None:
-    from lsr.data.vectors.locking import check_place, read_job
+    from lsr.data.vectors.locking import check_place
     from lsr.encoders import DEFAULT_ENCODER, load_encoder
     from lsr.indexing.encode import encode as encode_corpus
     from lsr.progress import Progress
     from lsr.storage.files import writing
 
     check_place(output)
-    documents, survey = open_surveyed(corpus, on_error)
+    documents = open_documents(corpus, on_error)
+    collection = scanned(documents, corpus)
     loaded = load_encoder(encoder or DEFAULT_ENCODER, **settings)
-    try:
-        with writing(output):
-            folder, encoded = encode_corpus(
-                output,
-                documents,
-                loaded,
-                progress=Progress,
-                alone=documents.once,
-                force=force,
-                survey=survey,
-            )
-    except (LsrError, KeyboardInterrupt) as error:
-        if read_job(output) is not None and not isinstance(error, VectorFolderError):
-            note(f"Finished work is kept in {output}: the same command goes on from there.")
-        raise
+    with writing(output):
+        folder, encoded = encode_corpus(
+            output,
+            collection,
+            loaded,
+            progress=Progress,
+            alone=documents.once,
+            force=force,
+        )
     if documents.skipped:
         note(f"{documents.skipped:,} bad records were skipped.")
     megabytes = sum(shard.size for shard in folder.manifest.shards) / 1e6

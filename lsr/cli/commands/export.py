@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lsr.cli.options import Output, writable
+from lsr.cli.options import output_option, writable
 from lsr.data.interchange import FORMATS, is_compressed, load, named
 from lsr.terminal import note
 
@@ -27,14 +27,8 @@ format_option = click.option(
 
 @click.command()
 @click.argument("vectors", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=Output(),
-    callback=writable,
-    metavar="FILE",
-    help="The file to write; one that is there is replaced.",
+@output_option(
+    "The file to write; one that is there is replaced.", "FILE", required=True, callback=writable
 )
 @format_option
 @click.option(
@@ -108,17 +102,18 @@ def open_source(vectors: Path, output: Path, closing: ExitStack) -> Source:
     from lsr.data.vectors.folder import VectorFolder
     from lsr.data.vectors.manifest import is_vector_folder
     from lsr.errors import LsrError
+    from lsr.index.format import is_index
     from lsr.index.reader import IndexReader
     from lsr.indexing.read_back import IndexVectors
     from lsr.progress import Progress
 
     if is_vector_folder(vectors):
         return VectorFolder.open(vectors)
-    if not (vectors / "manifest.json").is_file():
+    if not is_index(vectors):
         raise LsrError(
             f"{vectors} is neither a folder of encoded vectors nor an index: it has no "
             "manifest.json; make one with `lsr encode` or `lsr index`"
         )
     scratch = tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.absolute().parent)
-    spool = Path(closing.enter_context(scratch)) / "spool"
-    return IndexVectors(IndexReader.open(vectors), spool, Progress)
+    rows = Path(closing.enter_context(scratch)) / "rows"
+    return IndexVectors(IndexReader.open(vectors), rows, Progress)

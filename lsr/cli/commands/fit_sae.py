@@ -7,10 +7,15 @@ from typing import Any
 
 import click
 
-from lsr.cli.corpora import read_again
-from lsr.cli.options import Output, on_error_option
-from lsr.errors import IndexExists, LsrError
-from lsr.terminal import conclude, note
+from lsr.cli.corpora import open_documents
+from lsr.cli.options import (
+    flag,
+    max_length_option,
+    number_option,
+    on_error_option,
+    output_option,
+)
+from lsr.terminal import conclude
 
 
 class _Width(click.ParamType[int]):
@@ -28,14 +33,7 @@ class _Width(click.ParamType[int]):
 
 @click.command(name="fit-sae")
 @click.argument("corpus")
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=Output(),
-    metavar="FOLDER",
-    help="The encoder to be.",
-)
+@output_option("The encoder to be.", "FOLDER", required=True)
 @click.option(
     "--dense",
     default="minilm",
@@ -51,55 +49,28 @@ class _Width(click.ParamType[int]):
     metavar="Nx",
     help="Latents a dimension of the dense vectors.",
 )
-@click.option(
-    "--active",
-    type=click.IntRange(1),
-    default=32,
-    show_default=True,
-    metavar="N",
-    help="Latents of a text.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Of all that is drawn.",
-)
-@click.option(
+@number_option("--active", "Latents of a text.", 32)
+@number_option("--seed", "Random seed.", 0, least=0)
+@number_option(
     "--sample",
-    type=click.IntRange(2),
-    default=100_000,
-    show_default=True,
-    metavar="N",
-    help="Of a larger collection, fit to about so many documents, evenly spread.",
+    "Of a larger collection, fit to about so many documents, evenly spread.",
+    100_000,
+    least=2,
 )
-@click.option(
-    "--max-length",
-    type=click.IntRange(1),
-    metavar="N",
-    default=256,
-    show_default=True,
-    help="Tokens read of a text.",
-)
+@max_length_option
 @click.option("--device", metavar="D", help="Where the dense model runs, such as cpu or cuda:0.")
-@click.option("--threads", type=click.IntRange(1), metavar="N", help="For the dense model.")
+@number_option("--threads", "For the dense model.")
 @on_error_option
-@click.option("--force", is_flag=True, help="Replace a folder of this kind that is there.")
+@flag("--force", "Replace a folder of this kind that is there.")
 def fit_sae(
     corpus: str,
     output: Path,
     dense: str,
-    width: int,
-    active: int,
-    seed: int,
-    sample: int,
     max_length: int,
     device: str | None,
     threads: int | None,
     on_error: str,
-    force: bool,
+    **options: Any,
 ) -> None:
     """Fit a sparse autoencoder to the dense vectors of CORPUS: an encoder with named latents.
 
@@ -112,36 +83,15 @@ def fit_sae(
     lsr index nfcorpus.zip -o nfcorpus --encoder latents
     lsr search nfcorpus "does vitamin D prevent falls" --explain
     """
-    from lsr.data.corpus import open_corpus
     from lsr.encoders.dense.encoder import load_dense
-    from lsr.index.format import PARTIAL
     from lsr.progress import Progress
     from lsr.training.sae import fit_sae as fit
 
-    documents = open_corpus(corpus, "skip" if on_error == "skip" else "stop")
-    read_again(documents, "lsr fit-sae")
+    documents = open_documents(corpus, on_error, "lsr fit-sae")
     encoder = load_dense(dense, threads=threads, device=device)
     if encoder.max_length is None or encoder.max_length > max_length:
         encoder = load_dense(dense, threads=threads, device=device, max_length=max_length)
-    try:
-        made = fit(
-            output,
-            documents,
-            encoder,
-            width=width,
-            active=active,
-            seed=seed,
-            sample=sample,
-            threads=threads,
-            force=force,
-            progress=Progress,
-        )
-    except (LsrError, KeyboardInterrupt) as error:
-        partial = output / PARTIAL
-        kept = any((partial / "shards").glob("*.parquet"))
-        if kept and not isinstance(error, IndexExists):
-            note(f"Finished vectors are kept in {partial}: the same command goes on from there.")
-        raise
+    made = fit(output, documents, encoder, threads=threads, progress=Progress, **options)
     conclude(
         f"{output}: {made.latents:,} latents, fitted to {made.documents:,} documents; "
         f"{made.unused:,} are active in none of them"

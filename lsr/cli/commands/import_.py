@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lsr.cli.commands.export import check_name, format_option
-from lsr.cli.options import Output
+from lsr.cli.options import flag, output_option
 from lsr.data.interchange import detect, load
 from lsr.data.streams import is_pipe
 from lsr.errors import CorpusError, LsrError
@@ -24,14 +24,7 @@ _MOST_UNUSED = 1 << 16  # terms of a model beyond those of its tokenizer: they p
 
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=Output(),
-    metavar="VECTORS",
-    help="The folder of encoded vectors to write.",
-)
+@output_option("The folder of encoded vectors to write.", "VECTORS", required=True)
 @format_option
 @click.option(
     "--vocabulary",
@@ -39,7 +32,7 @@ _MOST_UNUSED = 1 << 16  # terms of a model beyond those of its tokenizer: they p
     help="The words of the term ids: a file of one token a line, a folder with a tokenizer, or the "
     "name of a model.",
 )
-@click.option("--force", is_flag=True, help="Replace encoded vectors that are there.")
+@flag("--force", "Replace encoded vectors that are there.")
 def import_(
     file: Path, output: Path, format: str | None, vocabulary: str | None, force: bool
 ) -> None:
@@ -55,10 +48,10 @@ def import_(
     lsr import base_small.csr -o base_small
     lsr import index.ciff -o vectors
     """
-    from lsr.data.vectors.folder import VectorFolder, check_target, write_vectors
+    from lsr.data.vectors.folder import VectorFolder, check_place, write_vectors
     from lsr.progress import Progress
 
-    check_target(output.absolute(), force)
+    check_place(output.absolute(), force)
     name = _format_to_read(file, format)
     given = None if vocabulary is None else _vocabulary(vocabulary)
     reader = load(name).reader(file, given)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lsr.cli.corpora import open_surveyed, read_again
-from lsr.cli.options import Bytes, Output, encoder_options, given, on_error_option, precision_option
-from lsr.errors import IndexExists, LsrError, VectorFolderError
+from lsr.cli.corpora import open_documents, scanned
+from lsr.cli.options import (
+    Bytes,
+    encoder_options,
+    flag,
+    given,
+    number_option,
+    on_error_option,
+    output_option,
+    precision_option,
+)
+from lsr.errors import IndexExists
 from lsr.terminal import conclude, note
 
 if TYPE_CHECKING:
-    from lsr.data.corpus import Document
+    from lsr.data.collection import Collection
+    from lsr.data.corpus import Corpus
     from lsr.data.vectors.folder import VectorFolder
+    from lsr.indexing.build import Texts
 
 # What decides vectors, and so has no place where they are there already.
 _OF_ENCODING = (
@@ -34,7 +44,7 @@ _OF_ENCODING = (
 
 @click.command()
 @click.argument("corpus", metavar="CORPUS|VECTORS")
-@click.option("-o", "--output", required=True, type=Output(), help="The index directory.")
+@output_option("The index directory.", required=True)
 @encoder_options
 @precision_option
 @click.option(
@@ -44,7 +54,7 @@ _OF_ENCODING = (
     show_default=True,
     help="Bits of a stored weight; 1 stores none, where all are equal (binary vectors).",
 )
-@click.option("--keep-floats", is_flag=True, help="Also keep the weights as given.")
+@flag("--keep-floats", "Also keep the weights as given.")
 @click.option(
     "--order",
     type=click.Choice(["bisection", "none"]),
@@ -52,9 +62,7 @@ _OF_ENCODING = (
     show_default=True,
     help="Store similar documents side by side, for speed, or as they come.",
 )
-@click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="For the model, ordering and writing."
-)
+@number_option("--threads", "For the model, ordering and writing.")
 @click.option(
     "--max-memory",
     type=Bytes(),
@@ -75,7 +83,7 @@ _OF_ENCODING = (
     show_default=True,
     help="How dense vectors are searched: all of them, or candidates of an index by faiss.",
 )
-@click.option("--force", is_flag=True, help="Replace an index that is there.")
+@flag("--force", "Replace an index that is there.")
 @click.pass_context
 def index(
     context: click.Context,
@@ -85,14 +93,10 @@ def index(
     encoder: str | None,
     on_error: str,
     bits: str,
-    keep_floats: bool,
-    order: str,
-    threads: int | None,
-    max_memory: int,
     dense: str | None,
     faiss: str,
     force: bool,
-    **settings: Any,
+    **options: Any,
 ) -> None:
     """Encode the documents of CORPUS and write an index, or write one of VECTORS.
 
@@ -114,94 +118,74 @@ def index(
     """
     if dense is None and given(context, "faiss"):
         raise click.UsageError("--faiss says how dense vectors are searched; add --dense.")
-    if bits == "1" and keep_floats:
+    if bits == "1" and options["keep_floats"]:
         raise click.UsageError(
             "--bits 1 is for weights that are all equal, and keeps them; leave out --keep-floats."
         )
+    from lsr.data.collection import Collection
+    from lsr.data.vectors.folder import FolderDocuments, VectorFolder
+    from lsr.data.vectors.manifest import is_vector_folder
+    from lsr.progress import Progress
+
+    vectors = VectorFolder.open(corpus) if is_vector_folder(Path(corpus)) else None
+    options |= {"bits": int(bits), "force": force, "progress": Progress}
+    threads, device = options["threads"], options["device"]
     side = None
     if dense is not None:
-        documents = _documents(corpus, on_error)
         from lsr.encoders.dense.encoder import load_dense
 
-        # Before the work: what cannot be loaded must not be found after it.
-        side = load_dense(dense, threads=threads, device=settings["device"])
-    if side is None or force or not _has_place_for_dense(output):
-        how = {
-            "bits": int(bits),
-            "keep_floats": keep_floats,
-            "order": order,
-            "threads": threads,
-            "max_memory": max_memory,
-            "force": force,
-        }
-        _build(context, corpus, output, encoder, on_error, how, settings)
-    else:
-        note(f"{output} is an index already: only its dense vectors are made.")
-    if side is None:
-        return
-    from lsr.index.dense.format import DENSE
-    from lsr.index.dense.side import DenseSide
-    from lsr.indexing.dense import add_dense
-    from lsr.progress import Progress
-
-    try:
-        add_dense(
-            output,
-            documents,
-            side,
-            faiss,
-            threads=threads,
-            force=force,
-            progress=Progress,
+        collection = Collection(
+            FolderDocuments(vectors)
+            if vectors is not None
+            else open_documents(corpus, on_error, "--dense")
         )
-    except (LsrError, KeyboardInterrupt) as error:
-        _say_kept(output / DENSE, error)
-        raise
-    made = DenseSide.open(output)
-    megabytes = sum(entry.size for entry in made.manifest.files.values()) / 1e6
-    conclude(
-        f"{output}: {made.documents:,} dense vectors of {made.dimensions:,} dimensions, "
-        f"{made.kind}, {megabytes:,.1f} MB"
-    )
-
-
-def _build(
-    context: click.Context,
-    corpus: str,
-    output: Path,
-    encoder: str | None,
-    on_error: str,
-    how: dict[str, Any],
-    settings: dict[str, Any],
-) -> None:
-    """Build the index of sparse vectors."""
-    from lsr.data.vectors.folder import VectorFolder
-    from lsr.data.vectors.manifest import is_vector_folder
-    from lsr.encoders import DEFAULT_ENCODER
-    from lsr.indexing.build import build, build_folder, check_target
-    from lsr.progress import Progress
-    from lsr.retrieval.index import Index
-
-    check_target(output, how["force"])
-    how["progress"] = Progress
-    skipped = 0
-    if is_vector_folder(Path(corpus)):
-        option = given(context, *_OF_ENCODING)
-        if option is not None:
+        # Before the work: what cannot be loaded must not be found after it.
+        side = load_dense(dense, threads=threads, device=device)
+    if side is not None and not force and _has_place_for_dense(output):
+        note(f"{output} is an index already: only its dense vectors are made.")
+    elif vectors is not None:
+        if option := given(context, *_OF_ENCODING):
             raise click.UsageError(
                 f"{corpus} holds vectors, which are encoded already; leave out {option}."
             )
-        build_folder(output, VectorFolder.open(corpus), **how)
+        _build(output, vectors, options)
     else:
-        documents, survey = open_surveyed(corpus, on_error)
-        try:
-            build(output, documents, encoder or DEFAULT_ENCODER, survey=survey, **how, **settings)
-        except (LsrError, KeyboardInterrupt) as error:
-            _say_kept(output, error)
-            raise
-        skipped = documents.skipped
-    if skipped:
-        note(f"{skipped:,} bad records were skipped.")
+        collection = _build_of_texts(corpus, output, encoder, on_error, options)
+    if side is not None:
+        from lsr.indexing.dense import add_dense
+
+        add_dense(output, collection, side, faiss, threads=threads, force=force, progress=Progress)
+        _conclude_dense(output)
+
+
+def _build_of_texts(
+    corpus: str, output: Path, encoder: str | None, on_error: str, options: dict[str, Any]
+) -> Collection:
+    """Build an index of a collection, and return the collection, which was scanned."""
+    from lsr.encoders import DEFAULT_ENCODER
+    from lsr.indexing.build import BuildOptions, Texts, check_place
+
+    check_place(output, options["force"])
+    documents = open_documents(corpus, on_error)
+    collection = scanned(documents, corpus)
+    settings = BuildOptions.split(options)[1]
+    _build(output, Texts(collection, encoder or DEFAULT_ENCODER, settings), options, documents)
+    return collection
+
+
+def _build(
+    output: Path,
+    source: Texts | VectorFolder,
+    options: dict[str, Any],
+    documents: Corpus | None = None,
+) -> None:
+    """Build an index, and tell its size."""
+    from lsr.indexing.build import BuildOptions, build
+    from lsr.retrieval.index import Index
+
+    build(output, source, BuildOptions.split(options)[0])
+    if documents is not None and documents.skipped:
+        note(f"{documents.skipped:,} bad records were skipped.")
     built = Index.open(output)
     megabytes = sum(entry.size for entry in built.manifest.files.values()) / 1e6
     conclude(
@@ -210,54 +194,26 @@ def _build(
     )
 
 
+def _conclude_dense(output: Path) -> None:
+    from lsr.index.dense.side import DenseSide
+
+    made = DenseSide.open(output)
+    megabytes = sum(entry.size for entry in made.manifest.files.values()) / 1e6
+    conclude(
+        f"{output}: {made.documents:,} dense vectors of {made.dimensions:,} dimensions, "
+        f"{made.kind}, {megabytes:,.1f} MB"
+    )
+
+
 def _has_place_for_dense(output: Path) -> bool:
     """Whether there is an index that is to be given dense vectors."""
-    from lsr.data.vectors.manifest import is_vector_folder
     from lsr.index.dense.format import has_dense
-    from lsr.index.format import MANIFEST
+    from lsr.index.format import is_index
 
-    if not (output / MANIFEST).is_file() or is_vector_folder(output):
+    if not is_index(output):
         return False
     if has_dense(output):
         raise IndexExists(
             f"{output} is an index with dense vectors already; add --force to replace both"
         )
     return True
-
-
-def _documents(corpus: str, on_error: str) -> Any:
-    """The documents that the index was built from, to be read again."""
-    from lsr.data.corpus import open_corpus
-    from lsr.data.vectors.folder import VectorFolder
-    from lsr.data.vectors.manifest import is_vector_folder
-
-    if is_vector_folder(Path(corpus)):
-        return _FolderDocuments(VectorFolder.open(corpus))
-    documents = open_corpus(corpus, "skip" if on_error == "skip" else "stop")
-    read_again(documents, "--dense")
-    return documents
-
-
-class _FolderDocuments:
-    """The documents of a folder of vectors, which has their texts."""
-
-    def __init__(self, folder: VectorFolder) -> None:
-        if not folder.keeps_text:
-            raise VectorFolderError(
-                f"{folder.path} has no texts that dense vectors could be made of; give the "
-                "collection itself"
-            )
-        self._folder = folder
-
-    def __iter__(self) -> Iterator[Document]:
-        for chunk in self._folder.chunks():
-            yield from chunk.documents()
-
-
-def _say_kept(target: Path, error: BaseException) -> None:
-    """Name the folder of finished work that an error leaves, if it leaves any."""
-    from lsr.index.format import PARTIAL
-
-    partial = target / PARTIAL
-    if partial.exists() and not isinstance(error, IndexExists):
-        note(f"Finished work is kept in {partial}: the same command goes on from there.")

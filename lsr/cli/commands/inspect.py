@@ -8,31 +8,13 @@ from typing import Any
 
 import click
 
+from lsr.cli.options import json_option
 from lsr.terminal import cell, echo, note, write_json
-
-_PARTS = {
-    "payload": "frequent terms: which documents, and weights",
-    "maxima": "frequent terms: bounds of blocks",
-    "bitmaps": "frequent terms: blocks with postings",
-    "records": "frequent terms: places in the payload",
-    "codebooks": "frequent terms: what the bounds stand for",
-    "frequent_terms": "frequent terms: directory",
-    "rare_postings": "rare terms: documents and weights",
-    "rare_terms": "rare terms: directory",
-    "lists": "which documents have a term",
-    "list_terms": "terms: directory",
-    "documents": "ids, order, positions",
-    "alive": "which documents exist",
-    "floats": "weights as given",
-    "ranks": "places in the weights as given",
-    "stored": "titles and texts, compressed",
-    "vocabulary": "words of the terms",
-}
 
 
 @click.command()
 @click.argument("index", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def info(index: Path, as_json: bool) -> None:
     """Show what INDEX holds: counts, sizes by part, active terms, its encoder.
 
@@ -40,6 +22,7 @@ def info(index: Path, as_json: bool) -> None:
     lsr info nfcorpus
     lsr info nfcorpus --json
     """
+    from lsr.index.segments.schema import CONTENTS
     from lsr.retrieval.index import Index
 
     facts = Index.open(index).info()
@@ -65,7 +48,7 @@ def info(index: Path, as_json: bool) -> None:
     for part, size in sorted(facts["sizes"].items(), key=lambda item: -item[1]):
         echo(
             f"  {part:<16} {size / 1e6:10,.2f} MB {size / postings:7.2f} bytes a posting   "
-            f"{_PARTS.get(part, '')}".rstrip()
+            f"{CONTENTS.get(part, '')}".rstrip()
         )
     echo(f"  {'in all':<16} {total / 1e6:10,.2f} MB {total / postings:7.2f}")
     echo("\nencoder")

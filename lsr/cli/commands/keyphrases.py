@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lsr.cli.corpora import open_surveyed
-from lsr.cli.options import Output, on_error_option
+from lsr.cli.corpora import open_documents, scanned
+from lsr.cli.options import flag, number_option, on_error_option, output_option
 from lsr.terminal import conclude, write_json
 
 if TYPE_CHECKING:
@@ -20,14 +20,7 @@ _SHOWN = 8
 
 @click.command()
 @click.argument("corpus")
-@click.option(
-    "-o",
-    "--output",
-    type=Output(),
-    required=True,
-    metavar="FOLDER",
-    help="A new folder for the checkpoint.",
-)
+@output_option("A new folder for the checkpoint.", "FOLDER", required=True)
 @click.option(
     "--encoder",
     default="splade-tiny",
@@ -35,32 +28,11 @@ _SHOWN = 8
     metavar="E",
     help="The checkpoint: a built-in name, a folder or a hub id.",
 )
-@click.option(
-    "--count",
-    type=click.IntRange(1),
-    default=30_000,
-    show_default=True,
-    metavar="N",
-    help="Add at most N phrases.",
-)
-@click.option(
-    "--least",
-    type=click.IntRange(1),
-    default=20,
-    show_default=True,
-    metavar="N",
-    help="A phrase is a keyphrase of N documents or more.",
-)
-@click.option(
-    "--sample",
-    type=click.IntRange(1),
-    default=20_000,
-    show_default=True,
-    metavar="N",
-    help="Read the first N documents.",
-)
+@number_option("--count", "Add at most N phrases.", 30_000)
+@number_option("--least", "A phrase is a keyphrase of N documents or more.", 20)
+@number_option("--sample", "Read the first N documents.", 20_000)
 @on_error_option
-@click.option("--json", "as_json", is_flag=True, help="Print the phrases as JSON.")
+@flag("--json", "Print the phrases as JSON.", "as_json")
 def add_keyphrases(
     corpus: str,
     output: Path,
@@ -86,7 +58,8 @@ def add_keyphrases(
 
     if output.exists():
         raise EncoderError(f"{output} exists already; give a new folder")
-    documents, _ = open_surveyed(corpus, on_error)
+    documents = open_documents(corpus, on_error)
+    scanned(documents, corpus)
     with Progress("Reading", "documents") as progress:
 
         def texts() -> Iterator[str]:

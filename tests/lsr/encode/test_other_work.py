@@ -199,7 +199,8 @@ def test_the_work_of_another_encoder(
 def test_imported_vectors_are_not_encoded_over(
     run: Callable[..., Any], corpus: Path, out: Path, toy: Callable[[], list[str]]
 ) -> None:
-    from lsr.data.vectors.folder import Chunk, write_vectors
+    from lsr.data.corpus import Chunk
+    from lsr.data.vectors.folder import write_vectors
 
     write_vectors(out, [Chunk(["a"], None, None, SparseVectors([0, 0], [], []))], words=None)
     before = stamps(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lsr.data.vectors.shards import SHARD_DOCUMENTS, Chunk
+from lsr.data.corpus import Chunk
+from lsr.data.vectors.shards import SHARD_DOCUMENTS
 from lsr.errors import VectorFolderError
 from lsr.progress import Progress
 from lsr.storage.arrow import map_file
@@ -20,8 +22,15 @@ from lsr.vectors import SparseVectors
 _TEXTS = ["title", "text"]
 
 
-class Encoded(Protocol):
-    """Encoded documents by their place in the collection."""
+class RowSource(Protocol):
+    """Encoded documents by their position in the collection.
+
+    Attributes:
+        smallest, largest: of the positive weights; 0 where there is none.
+    """
+
+    smallest: float
+    largest: float
 
     def __len__(self) -> int: ...
 
@@ -34,11 +43,12 @@ class Encoded(Protocol):
         ...
 
 
-class InMemory:
+class RowsInMemory:
     """Encoded documents in memory, without texts."""
 
     def __init__(self, ids: Sequence[str], vectors: SparseVectors) -> None:
         self._ids, self._vectors = ids, vectors
+        self.smallest, self.largest = _extremes(vectors)
 
     def __len__(self) -> int:
         return len(self._vectors)
@@ -52,8 +62,8 @@ class InMemory:
         return Chunk(ids, None, None, self._vectors.take(rows))
 
 
-class Documents(Protocol):
-    """Encoded documents in a place where only all of them can be had, in order."""
+class ChunkSource(Protocol):
+    """Encoded documents that can be had only in order, all of them."""
 
     path: Path
     documents: int
@@ -62,7 +72,7 @@ class Documents(Protocol):
     def chunks(self) -> Iterator[Chunk]: ...
 
 
-class Spool:
+class RowStore:
     """The documents of a folder of vectors, unpacked into one mapped Arrow file.
 
     Rows of compressed shards cannot be taken one by one, and the order of an index takes them
@@ -71,8 +81,8 @@ class Spool:
     Raises `VectorFolderError` when a shard is damaged, or an id is there twice.
     """
 
-    def __init__(self, path: Path, folder: Documents, progress: type[Progress]) -> None:
-        self._columns = ["id", *(_TEXTS if folder.keeps_text else [])]
+    def __init__(self, path: Path, source: ChunkSource, progress: type[Progress]) -> None:
+        self._columns = ["id", *(_TEXTS if source.keeps_text else [])]
         fields = [(name, pa.large_string()) for name in self._columns]
         fields += [
             ("terms", pa.large_list(pa.uint32())),
@@ -80,19 +90,23 @@ class Spool:
         ]
         schema = pa.schema(fields)
         ids = []
+        smallest, largest = math.inf, 0.0
         with (
             path.open("wb") as file,
             pa.ipc.new_file(file, schema) as writer,
-            progress("Reading", "documents", folder.documents) as bar,
+            progress("Reading", "documents", source.documents) as bar,
         ):
-            for chunk in folder.chunks():
+            for chunk in source.chunks():
                 batch = _batch(chunk, schema)
                 writer.write_batch(batch)
+                least, most = _extremes(chunk.vectors)
+                smallest, largest = min(smallest, least or math.inf), max(largest, most)
                 ids.append(batch.column("id"))
                 bar.advance(batch.num_rows)
-        if pc.count_distinct(pa.chunked_array(ids, pa.large_string())).as_py() < folder.documents:
-            raise VectorFolderError(f"{folder.path} has an id twice; write it again with one each")
+        if pc.count_distinct(pa.chunked_array(ids, pa.large_string())).as_py() < source.documents:
+            raise VectorFolderError(f"{source.path} has an id twice; write it again with one each")
         del ids
+        self.smallest, self.largest = smallest if largest else 0.0, largest
         reader = pa.ipc.open_file(pa.BufferReader(map_file(path)))
         self._batches = [reader.get_batch(n) for n in range(reader.num_record_batches)]
         self._firsts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
@@ -122,6 +136,12 @@ class Spool:
             table.get("text"),
             SparseVectors.concatenate(vectors).take(back),
         )
+
+
+def _extremes(vectors: SparseVectors) -> tuple[float, float]:
+    """The smallest and the largest positive weight; 0 where there is none."""
+    positive = vectors.weights[vectors.weights > 0]
+    return (float(positive.min()), float(positive.max())) if positive.size else (0.0, 0.0)
 
 
 def _batch(chunk: Chunk, schema: pa.Schema) -> pa.RecordBatch:
