@@ -10,6 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lsr.arguments import listed, whole
 from lsr.data.queries import read_queries
 from lsr.data.streams import locate
@@ -19,7 +21,13 @@ from lsr.eval.published import published
 from lsr.eval.qrels import read_qrels
 from lsr.eval.results import Qrels, Run, Scores
 from lsr.eval.runs import read_run
-from lsr.eval.statistics import Comparison, Interval, bootstrap_interval, compare
+from lsr.eval.statistics import (
+    Comparison,
+    Interval,
+    bootstrap_interval,
+    compare,
+    paired_differences,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,13 @@ class RunComparison:
     measures: Sequence[str]
     runs: Mapping[str, JudgedRun]
     tests: Sequence[Comparison]
+
+    def changes(
+        self, measure: str, count: int
+    ) -> tuple[list[QueryDifference], list[QueryDifference]]:
+        """The queries that the second run wins and loses by most against the first."""
+        first, second = (run.scores.per_query[measure] for run in list(self.runs.values())[:2])
+        return largest_differences(first, second, self.texts, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,55 +169,45 @@ def run_names(files: Sequence[Path]) -> list[str]:
 
 
 def largest_differences(
-    comparison: RunComparison, measure: str, count: int
+    a: Mapping[str, float], b: Mapping[str, float], texts: Mapping[str, str], count: int
 ) -> tuple[list[QueryDifference], list[QueryDifference]]:
-    """The queries that the second run wins and loses by most against the first, largest first."""
-    first, second = list(comparison.runs.values())[:2]
-    a, b = first.scores.per_query[measure], second.scores.per_query[measure]
-    rows = [
-        QueryDifference(query, comparison.texts.get(query, ""), a[query], b[query]) for query in a
-    ]
-    rows.sort(key=lambda row: row.b - row.a)  # stable: equal ones in the order of the judgments
-    lost = [row for row in rows if row.b < row.a][:count]
-    rows.sort(key=lambda row: row.a - row.b)
-    return [row for row in rows if row.b > row.a][:count], lost
+    """The queries, with their texts, that b wins and loses by most against a, largest first."""
+    differences = paired_differences(a, b)
+    rows = [QueryDifference(query, texts.get(query, ""), a[query], b[query]) for query in a]
+    order = np.argsort(-differences, kind="stable")  # equal ones in the order of the judgments
+    won = [rows[place] for place in order if differences[place] > 0]
+    order = np.argsort(differences, kind="stable")
+    lost = [rows[place] for place in order if differences[place] < 0]
+    return won[:count], lost[:count]
 
 
 def as_json(comparison: RunComparison, count: int) -> dict[str, Any]:
     """The comparison as JSON values, with `count` queries won and lost most by each measure."""
-    measures = comparison.measures
+    runs, measures = comparison.runs, comparison.measures
     count = whole("count", count, 0)
-    differences = {measure: largest_differences(comparison, measure, count) for measure in measures}
+    changes = {measure: comparison.changes(measure, count) for measure in measures}
     return {
         "dataset": comparison.dataset,
         "queries": comparison.queries,
         "runs": [
             {"run": name, "file": str(run.file), "missing": run.missing, "unjudged": run.unjudged}
-            for name, run in comparison.runs.items()
+            for name, run in runs.items()
         ],
         "measures": {
             measure: [
-                {
-                    "run": name,
-                    "mean": run.means[measure],
-                    "ci": _pair(run.intervals[measure]),
-                }
-                for name, run in comparison.runs.items()
+                {"run": name, "mean": run.means[measure], "ci": run.intervals[measure].to_json()}
+                for name, run in runs.items()
             ]
             for measure in measures
         },
         "tests": [test.to_json() for test in comparison.tests],
-        "won": {m: [asdict(row) for row in won] for m, (won, _) in differences.items()},
-        "lost": {m: [asdict(row) for row in lost] for m, (_, lost) in differences.items()},
+        "won": {measure: [asdict(row) for row in won] for measure, (won, _) in changes.items()},
+        "lost": {measure: [asdict(row) for row in lost] for measure, (_, lost) in changes.items()},
         "published": {
             measure: [asdict(reference) for reference in published(comparison.dataset, measure)]
             for measure in measures
         },
     }
-
-
-def _pair(interval: Interval) -> list[float]:
-    return [interval.low, interval.high]
 
 
 def _stem(file: Path) -> str:

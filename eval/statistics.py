@@ -29,6 +29,7 @@ Values: TypeAlias = npt.NDArray[np.float64]
 
 DRAWS = 100_000  # of sign patterns; a p-value of .05 is then known to .0014 (two deviations)
 RESAMPLES = 10_000
+SIGNIFICANT = 0.05
 EXACT_QUERIES = 20  # with so many that differ, all 2**20 sign patterns take some milliseconds
 
 _DIGITS = 12  # of a difference; what comes after is rounding in the measure's own arithmetic
@@ -42,6 +43,10 @@ class Interval:
 
     low: float
     high: float
+
+    def to_json(self) -> list[float]:
+        """Both bounds."""
+        return [self.low, self.high]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +79,17 @@ class Comparison:
     ties: int
     losses: int
 
+    @property
+    def is_significant(self) -> bool:
+        """Whether `p_holm` is below `SIGNIFICANT`."""
+        return self.p_holm < SIGNIFICANT
+
     def to_json(self) -> dict[str, Any]:
         """The attributes as JSON values; the interval is "ci", an effect without a number None."""
         fields = asdict(self)
         del fields["interval"]
         effect = self.effect if math.isfinite(self.effect) else None
-        return {**fields, "effect": effect, "ci": [self.interval.low, self.interval.high]}
+        return {**fields, "effect": effect, "ci": self.interval.to_json()}
 
 
 def compare(scores: Mapping[str, Scores], measures: Sequence[str]) -> list[Comparison]:

@@ -24,6 +24,11 @@ class Card:
     holds_for: str
     entries: list[tuple[str, str]]
 
+    @property
+    def text(self) -> str:
+        """A line an entry."""
+        return "\n".join(f"{key}: {' '.join(text.split())}" for key, text in self.entries)
+
 
 def cards(results: Sequence[Result]) -> list[Card]:
     """The entries common to all results, then those of an encoder, a dataset, a single result.

@@ -11,8 +11,10 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from lsr.eval.report.figures import escape, figure, shortened, tick
-from lsr.eval.report.summary import Cell, Duel, Latency
+from lsr.eval.report.summary import Cell, Latency, PairedComparison
 
 COLOURS = 8  # beside the first encoder's; more encoders take them again
 _BAR = 264  # units of a plot's own, about a pixel each
@@ -24,7 +26,7 @@ def colour(place: int) -> str:
     return f"var(--c{(place - 1) % COLOURS + 1 if place else 0})"
 
 
-def bars(encoders: Sequence[str], cells: Sequence[Cell | None], top: float) -> str:
+def bars(encoders: Sequence[str], cells: Sequence[Cell | None], top: float) -> Markup:
     """Means of one dataset with their 95 % intervals, one bar an encoder, from 0 to `top`."""
     rows = [
         (place, name, cell)
@@ -52,15 +54,15 @@ def bars(encoders: Sequence[str], cells: Sequence[Cell | None], top: float) -> s
     return _svg(34 * len(rows), "".join(parts), "Means with 95 % intervals", _BAR)
 
 
-def scatter(duel: Duel, first: str, place: int, top: float) -> str:
+def scatter(pair: PairedComparison, first: str, place: int, top: float) -> Markup:
     """Each query's value of an encoder above its value of the first; dots grow with queries."""
     left, size = 26, 190
-    ahead, _, behind = duel.counts()
+    ahead, _, behind = pair.counts()
 
     def at(value: float) -> int:
         return round(min(max(value / top, 0), 1) * _DOTS) if top > 0 else 0
 
-    dots = Counter((at(first_value), at(value)) for first_value, value in duel.points)
+    dots = Counter((at(first_value), at(value)) for first_value, value in pair.points)
     sizes: dict[int, list[tuple[int, int]]] = {}
     for dot, count in dots.items():
         sizes.setdefault(min(int(math.log2(count)), 4), []).append(dot)
@@ -80,8 +82,8 @@ def scatter(duel: Duel, first: str, place: int, top: float) -> str:
         f'<text x="{left + 8}" y="16" class="count">{ahead} ▲</text>'
         f'<text x="{left + size - 8}" y="{size - 8}" class="count end">{behind} ▼</text>'
         f'<text x="{left}" y="{size + 15}">{_name(first, 26)} →</text>'
-        f'<text transform="translate(16 {size}) rotate(-90)">{_name(duel.encoder, 26)} →</text>',
-        f"{duel.encoder} against {first}, query by query",
+        f'<text transform="translate(16 {size}) rotate(-90)">{_name(pair.encoder, 26)} →</text>',
+        f"{pair.encoder} against {first}, query by query",
         left + size,
     )
 
@@ -91,7 +93,7 @@ def latency(
     points: Sequence[Latency | None],
     recall: str,
     limits: tuple[float, float],
-) -> str:
+) -> Markup:
     """Recall above milliseconds a query: a dot at the median, a line from there to the p99.
 
     `limits` are the shortest and longest time of all plots of a page, which share an axis.
@@ -190,8 +192,8 @@ def _name(name: str, length: int) -> str:
     return escape(short) if short == name else f"{escape(short)}<title>{escape(name)}</title>"
 
 
-def _svg(height: int, content: str, label: str, width: int) -> str:
-    return (
+def _svg(height: int, content: str, label: str, width: int) -> Markup:
+    return Markup(
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
         f"{content}</svg>"
     )

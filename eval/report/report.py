@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lsr.errors import LsrError
-from lsr.eval.report.markdown import markdown
-from lsr.eval.report.page import page
 from lsr.eval.report.per_query import per_query
+from lsr.eval.report.render import markdown, page
 from lsr.eval.report.summary import Summary, summarize
 from lsr.eval.results import Result
 from lsr.eval.runs import RunRow, file_name, suffix_for, write_run

@@ -17,11 +17,12 @@ import pytest
 from lsr.errors import LsrError, QueryError
 from lsr.eval.comparison import QueryDifference
 from lsr.eval.published import Reference
-from lsr.eval.report import references
 from lsr.eval.report.cards import cards
 from lsr.eval.report.figures import signed, span
+from lsr.eval.report.render import markdown as markdown_of
+from lsr.eval.report.render import page as page_of
 from lsr.eval.report.report import write_report
-from lsr.eval.report.summary import summarize
+from lsr.eval.report.summary import Summary, summarize
 from lsr.eval.results import Result, Scores
 from lsr.eval.runs import read_run
 from lsr.eval.statistics import bootstrap_interval, compare
@@ -271,11 +272,11 @@ def test_queries_won_and_lost(tmp_path: Path) -> None:
     values = [0.5] * 14
     other = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 0.55, 0.4, 0.3, 0.2, 0.1, 0.0, 0.45, 0.2]
     results = [result(values=values), result(encoder="b", values=other)]
-    (duel,) = summarize(results, "").duels
-    assert [change.query for change in duel.won] == ["q5", "q4", "q3", "q2", "q1"]
-    assert [change.query for change in duel.lost] == ["q11", "q10", "q9", "q13", "q8"]
-    assert duel.won[0] == QueryDifference("q5", "question 5", 0.5, 1.0)
-    assert duel.counts() == (6, 1, 7)
+    (pair,) = summarize(results, "").pairs
+    assert [change.query for change in pair.won] == ["q5", "q4", "q3", "q2", "q1"]
+    assert [change.query for change in pair.lost] == ["q11", "q10", "q9", "q13", "q8"]
+    assert pair.won[0] == QueryDifference("q5", "question 5", 0.5, 1.0)
+    assert pair.counts() == (6, 1, 7)
     page, markdown, _ = written(tmp_path, results)
     assert "question 5" in page.texts
     assert "question 6" not in page.texts
@@ -420,7 +421,7 @@ def test_latency_is_drawn_against_the_first_recall(tmp_path: Path) -> None:
         assert summarize([named], "").recall == name
 
 
-def test_published_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_figures() -> None:
     known = {
         ("one", "nDCG@10"): [
             Reference("S", 0.3, "a <paper>", 'https://example.org/?a=1&b%22">'),
@@ -428,8 +429,13 @@ def test_published_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ],
         ("two", "nDCG@10"): [Reference("S", 0.4, "a <paper>", 'https://example.org/?a=1&b%22">')],
     }
-    monkeypatch.setattr(references, "published", lambda *key: known.get(key, []))
-    page, markdown, _ = written(tmp_path, three())
+
+    def summary(results: Sequence[Result]) -> Summary:
+        return summarize(results, "", references=lambda *key: known.get(key, []))
+
+    html, markdown = page_of(summary(three())), markdown_of(summary(three()))
+    page = Page(html)
+    assert_self_contained(html, page)
     assert [row for row in page.rows if "Sa <paper>" in row] == [
         ["onenDCG@10", "Sa <paper>", ".300", "+.035", "+.135", signed(-0.065)],
         ["twonDCG@10", "Sa <paper>", ".400", signed(-0.025), signed(-0.025), "\u2013"],
@@ -438,9 +444,8 @@ def test_published_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert [row[0] for row in page.rows if row[1:] and row[1].startswith("Thearsay")] == [
         "onenDCG@10"
     ]
-    assert ["meannDCG@10"] not in [
-        row[:1] for row in written(tmp_path / "one", three()[:3])[0].rows
-    ]
+    alone = Page(page_of(summary(three()[:3])))
+    assert ["meannDCG@10"] not in [row[:1] for row in alone.rows]
     assert ("a", "href", 'https://example.org/?a=1&b%22">') in page.attributes
     assert f"| one, nDCG@10 | .300 | +.035 | +.135 | {signed(-0.065)} | S: a \\<paper\\> |" in (
         markdown
