@@ -29,7 +29,7 @@ from lsr.eval.results import Run
 from lsr.terminal import printable
 
 if TYPE_CHECKING:
-    from lsr.retrieval.index import Index
+    import pyarrow as pa
 
 # (query id, document ids best first, their scores)
 RunRow: TypeAlias = tuple[Any, Iterable[Any], Iterable[SupportsFloat]]
@@ -67,13 +67,12 @@ def check_ids(
         _check_word(path, "document", document)
 
 
-def check_ids_of(path: str | PathLike[str], index: Index) -> None:
-    """As `check_ids`, for all documents of an index, in one pass over their bytes."""
+def check_ids_of(path: str | PathLike[str], ids: pa.Array) -> None:
+    """As `check_ids`, for the ids of all documents of an index, in one pass over their bytes."""
     import pyarrow.compute as pc
 
     if is_json_lines(path):
         return
-    ids = index.ids
     spaced = pc.index(pc.match_substring_regex(ids, trec.NO_WORD), True).as_py()
     if spaced >= 0:
         check_ids(path, documents=[ids[spaced].as_py()])

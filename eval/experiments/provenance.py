@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -42,6 +43,12 @@ def of_index(index: Index) -> dict[str, Any]:
         "created_by": manifest.created_by,
         "encoder": manifest.encoder,
     }
+
+
+def circumstances() -> dict[str, Any]:
+    """When and where something is measured: the time, `versions` and `machine`."""
+    measured = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {"measured": measured, "versions": versions(), "machine": machine()}
 
 
 def versions() -> dict[str, str]:

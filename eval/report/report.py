@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from lsr.errors import LsrError
 from lsr.eval.report.per_query import per_query
 from lsr.eval.report.render import markdown, page
 from lsr.eval.report.summary import Summary, summarize
-from lsr.eval.results import Result
-from lsr.eval.runs import RunRow, file_name, suffix_for, write_run
+from lsr.eval.results import Result, rows
+from lsr.eval.runs import file_name, suffix_for, write_run
 from lsr.progress import Progress, Silent
 from lsr.storage.files import write_atomically
 
@@ -54,7 +54,8 @@ def write_report(
     try:
         (place / "runs").mkdir(parents=True, exist_ok=True)
         for result, name in zip(results, _run_names(results), strict=True):
-            write_run(place / "runs" / name, _rows(result), file_name(result.encoder))
+            run = {query: result.run.get(query, {}) for query in result.queries}
+            write_run(place / "runs" / name, rows(run), file_name(result.encoder))
         for name, data in files.items():
             write_atomically(place / name, data)
     except OSError as error:
@@ -102,13 +103,6 @@ def _json(summary: Summary, results: Sequence[Result]) -> bytes:
         "tests": tests,
     }
     return _utf8(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def _rows(result: Result) -> Iterator[RunRow]:
-    for query in result.queries:
-        # Stable: documents of one score keep the order in which they were found.
-        ranked = sorted(result.run.get(query, {}).items(), key=lambda hit: -hit[1])
-        yield query, [document for document, _ in ranked], [score for _, score in ranked]
 
 
 def _run_names(results: Sequence[Result]) -> list[str]:

@@ -282,13 +282,14 @@ class Index:
 
     def use_encoder(
         self,
-        source: str | PathLike[str] | None = None,
+        source: str | PathLike[str] | Encoder | None = None,
         *,
         device: str | None = None,
         weights: Mapping[str, float] | str | None = None,
     ) -> None:
         """Load the index's encoder, from another place than the recorded one if need be.
 
+        An `Encoder`, such as the one that the index was just built with, is used as it is.
         `weights` are for the parts of an encoder of several (see `lsr.load_encoder`); they act
         on queries alone, so the index stays as it is.
 
@@ -298,10 +299,20 @@ class Index:
             raise EncoderError(
                 f"{self.path} was built from vectors without an encoder; search it with vectors"
             )
-        words, columns = self.vocabulary
-        self._encoder = restore_encoder(
-            self.manifest.encoder, words, columns, source=source, device=device, weights=weights
-        )
+        if isinstance(source, Encoder):
+            if source.identity != self.manifest.encoder:
+                raise EncoderMismatch(
+                    f"{self.path} was not built with this encoder {source.name!r}; give the "
+                    "encoder it was built with"
+                )
+            if weights is not None:
+                source.reweigh(weights)
+            self._encoder, source = source, None
+        else:
+            words, columns = self.vocabulary
+            self._encoder = restore_encoder(
+                self.manifest.encoder, words, columns, source=source, device=device, weights=weights
+            )
         self._encoder_options = {
             "source": None if source is None else lasting_name(source),
             "device": device,
@@ -328,18 +339,28 @@ class Index:
         return self._dense_encoder
 
     def use_dense_encoder(
-        self, source: str | PathLike[str] | None = None, *, device: str | None = None
+        self, source: str | PathLike[str] | DenseEncoder | None = None, *, device: str | None = None
     ) -> None:
         """Load the dense side's encoder, from another place than the recorded one if need be.
+
+        A `DenseEncoder`, such as the one that the vectors were just made with, is used as it is.
 
         Raises `EncoderMismatch` when what is there is not the encoder of the dense vectors,
         `EncoderError` when it cannot be loaded, `IndexFormatError` without a dense side.
         """
-        from lsr.encoders.dense.encoder import restore_dense
+        from lsr.encoders.dense.encoder import DenseEncoder, restore_dense
 
         if self.dense is None:
             raise no_dense(self.path)
-        encoder = restore_dense(self.dense.encoder, source=source, device=device)
+        if isinstance(source, DenseEncoder):
+            if source.identity != self.dense.encoder:
+                raise EncoderMismatch(
+                    f"the dense vectors of {self.path} were not made with this encoder "
+                    f"{source.name!r}; give the encoder they were made with"
+                )
+            encoder, source = source, None
+        else:
+            encoder = restore_dense(self.dense.encoder, source=source, device=device)
         if encoder.dimensions != self.dense.dimensions:
             raise EncoderMismatch(
                 f"the dense encoder {encoder.name!r} makes vectors of {encoder.dimensions} "

@@ -195,7 +195,7 @@ def search_file(
         asked = file.texts()
         names = [query.id for query in asked]
     check_ids(run_file, names)
-    check_ids_of(run_file, index)
+    check_ids_of(run_file, index.ids)
     with Progress("Searching", "queries", len(names)) as bar:
 
         def rows() -> Iterator[RunRow]:
