@@ -22,6 +22,8 @@ from lsr.retrieval.hybrid import Candidates
 
 Lists = Mapping[str, Candidates]  # of each query by its id
 Weights = tuple[float, ...]
+STEPS = 10  # of a weight from 0 to 1
+
 Fuse = Callable[[Sequence[Ranked]], Ranked | Fused]
 
 
@@ -64,7 +66,7 @@ def tune(
     *,
     folds: int = 5,
     seed: int = 0,
-    steps: int = 10,
+    steps: int = STEPS,
     missing: Missing = "zero",
     k: int = 1000,
     advance: Callable[[int], None] | None = None,
@@ -92,7 +94,7 @@ def tune(
             found, minima = lists[query]
             return fuse(found, method, weights=weights, missing=missing, minima=minima, k=k)
 
-        found = _values(queries, qrels, ids, measure, weighted)
+        found = values_of(queries, qrels, ids, measure, weighted)
         values[number] = [found[query] for query in queries]
         if advance is not None:
             advance(1)
@@ -124,7 +126,7 @@ def cross_validate(
     *,
     folds: int = 5,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Mapping[str, float]:
     """The value of each judged query by a fusion trained on the other folds, as of `tune`.
 
     Args:
@@ -139,7 +141,7 @@ def cross_validate(
         def fused(query: str, trained: Fuse = trained) -> Ranked | Fused:
             return trained(lists[query].lists)
 
-        values.update(_values(held, qrels, ids, measure, fused))
+        values.update(values_of(held, qrels, ids, measure, fused))
     return {query: values[query] for query in queries}
 
 
@@ -159,7 +161,7 @@ def split(queries: Iterable[str], folds: int, seed: int) -> list[list[str]]:
     return [[ordered[place] for place in fold] for fold in np.array_split(order, folds)]
 
 
-def grid(retrievers: int, steps: int) -> list[Weights]:
+def grid(retrievers: int, steps: int = STEPS) -> list[Weights]:
     """Weights of multiples of 1/steps that add up to 1, those nearest to equal ones first.
 
     Equal weights are the first, also where they are no multiples.
@@ -196,13 +198,14 @@ def _checked(lists: Lists, qrels: Qrels) -> tuple[list[str], int]:
     return queries, max(counts, default=1)
 
 
-def _values(
+def values_of(
     queries: Sequence[str],
     qrels: Qrels,
     ids: Sequence[str],
     measure: str,
     fused: Callable[[str], Ranked | Fused],
 ) -> Mapping[str, float]:
+    """The value of each query by a measure, of the list that `fused` makes for it."""
     run = {}
     for query in queries:
         found = fused(query)
