@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -26,6 +25,7 @@ from lsr.data.streams import LineStream, compressed
 from lsr.errors import CorpusError, LsrError, QueryError
 from lsr.eval import trec
 from lsr.eval.results import Run
+from lsr.storage.files import replacing
 from lsr.terminal import printable
 
 if TYPE_CHECKING:
@@ -59,20 +59,17 @@ def check_ids(
 
     Raises `QueryError` naming the first id in the way, and the form that holds it.
     """
-    if is_json_lines(path):
-        return
-    for query in queries:
-        _check_word(path, "query", query)
-    for document in documents:
-        _check_word(path, "document", document)
+    if not is_json_lines(path):
+        for query in queries:
+            _check_word(path, "query", query)
+        for document in documents:
+            _check_word(path, "document", document)
 
 
 def check_ids_of(path: str | PathLike[str], ids: pa.Array) -> None:
     """As `check_ids`, for the ids of all documents of an index, in one pass over their bytes."""
     import pyarrow.compute as pc
 
-    if is_json_lines(path):
-        return
     spaced = pc.index(pc.match_substring_regex(ids, trec.NO_WORD), True).as_py()
     if spaced >= 0:
         check_ids(path, documents=[ids[spaced].as_py()])
@@ -80,12 +77,12 @@ def check_ids_of(path: str | PathLike[str], ids: pa.Array) -> None:
 
 def suffix_for(run: Run) -> str:
     """The end of a run's file name: `TREC` where that form holds all of its ids."""
-    held = all(
-        trec.problem(query, first=True) is None
-        and all(trec.problem(document, first=False) is None for document in hits)
-        for query, hits in run.items()
-    )
-    return TREC if held else JSON_LINES
+    try:
+        for query, hits in run.items():
+            check_ids("run", [query], hits)
+    except QueryError:
+        return JSON_LINES
+    return TREC
 
 
 def write_run(path: str | PathLike[str], rows: Iterable[RunRow], tag: str) -> None:
@@ -112,18 +109,10 @@ def write_run(path: str | PathLike[str], rows: Iterable[RunRow], tag: str) -> No
                 device.writelines(lines)
             return
         target = path.resolve()  # renaming over a link would replace the link
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        try:
-            with partial.open("wb") as file:
-                with ExitStack() as closing:
-                    stream = compressed(file, target.name, closing)
-                    out = TextIOWrapper(stream, "utf-8", newline="\n")
-                    closing.callback(out.detach)  # flushes; its end would close the file too
-                    out.writelines(lines)
-                os.fsync(file.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(target) as file, ExitStack() as closing:
+            out = TextIOWrapper(compressed(file, target.name, closing), "utf-8", newline="\n")
+            closing.callback(out.detach)  # flushes; its end would close the file too
+            out.writelines(lines)
     except OSError as error:
         raise LsrError(f"{path} cannot be written: {error.strerror or error}") from error
 
