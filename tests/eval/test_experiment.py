@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import lsr
-from lsr.data.datasets import CATALOGUE, Entry
+from lsr.data.datasets import CATALOGUE
 from lsr.errors import CorpusError, QueryError
 from lsr.eval.dataset import Dataset, load_dataset, parts_of
 from lsr.eval.experiments import provenance
@@ -233,14 +233,12 @@ def test_digests_of_models() -> None:
     assert provenance.model_digests(None, None) == {}
 
 
-def test_the_official_files(
-    dataset: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_official_files(dataset: Dataset) -> None:
     assert provenance.of_dataset(dataset)["official"] is False
-    monkeypatch.setitem(CATALOGUE, "words", Entry("0" * 32))
-    assert provenance.of_dataset(dataset)["official"] is False
-    monkeypatch.setitem(CATALOGUE, "words", Entry(dataset.checksums["corpus.jsonl"]))
-    assert provenance.of_dataset(dataset)["official"] is True
+    other = replace(dataset, name="scifact")
+    assert provenance.of_dataset(other)["official"] is False
+    published = replace(other, checksums={"scifact.zip": CATALOGUE["scifact"].md5 or ""})
+    assert provenance.of_dataset(published)["official"] is True
 
 
 def test_names_of_folders(
@@ -266,17 +264,17 @@ def test_names_of_folders(
 def test_datasets_by_source(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert parts_of(str(folder), None, Silent) == {"words": str(folder)}
     assert parts_of("irds:any/thing", None, Silent) == {"any/thing": "irds:any/thing"}
-    monkeypatch.setitem(CATALOGUE, "words", Entry(parts=("a", "b")))
-    assert parts_of("words", tmp_path, Silent) == {
-        "words/a": f"{folder}/a",
-        "words/b": f"{folder}/b",
-    }
+    several = folder.rename(tmp_path / "cqadupstack")
+    names = CATALOGUE["cqadupstack"].parts
+    expected = {f"cqadupstack/{name}": f"{several}/{name}" for name in names}
+    assert parts_of("cqadupstack", tmp_path, Silent) == expected
+    folder = several.rename(tmp_path / "cranfield")
     monkeypatch.chdir(tmp_path)  # a BEIR folder here is itself; an index of the name is not
-    assert parts_of("words", None, Silent)["words/a"] == "words/a"
+    assert parts_of("cranfield", None, Silent) == {"cranfield": "cranfield"}
     (folder / "qrels").rename(folder / "other")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(CorpusError, match="words cannot be downloaded, and it is not here"):
-        parts_of("words", None, Silent)
+    with pytest.raises(CorpusError, match="cranfield cannot be downloaded, and it is not here"):
+        parts_of("cranfield", None, Silent)
 
 
 def test_measures_are_checked_first(folder: Path) -> None:
