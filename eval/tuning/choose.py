@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,19 +13,21 @@ from lsr.arguments import whole
 from lsr.eval.dataset import Dataset
 from lsr.eval.measures import parse_measures
 from lsr.eval.results import Qrels, Scores
-from lsr.eval.statistics import SIGNIFICANT, Comparison, compare
+from lsr.eval.statistics import Comparison, compare
 from lsr.eval.tuning.tuning import (
     Fold,
     Lists,
+    Tuned,
     Weights,
     cross_validate,
+    fuse_candidates,
     grid,
     split,
     tune,
     values_of,
 )
 from lsr.fusion.learned import LearnedFusion
-from lsr.fusion.methods import DEFAULT_FUSION, Missing, Ranked, fuse
+from lsr.fusion.methods import DEFAULT_FUSION, Missing, Ranked
 from lsr.progress import Progress, Silent
 from lsr.retrieval.hybrid import Candidates, Hybrid
 from lsr.retrieval.index import Index
@@ -35,37 +37,46 @@ _BATCH = 64  # queries searched together
 _DEEPER = 10  # than its cutoff a measure sees a list, so that ties are cut as in a whole run
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FusionChoice:
     """How to fuse, and what it is worth on queries that had no part in the choice.
 
     Attributes:
         retrievers: their names.
         fusion: the method, or "learned".
-        measure: ir-measures' name.
         baseline: the method with equal weights that it is compared with.
-        weights: the best on all queries; none of a learned fusion.
+        tuned: the weights, and values of queries.
         learned: the fusion that was learned on all queries.
-        folds: of the cross-validation.
-        equal, held_out: the means of the baseline, and of what was chosen on the other folds.
-        comparison: of the two, query by query.
     """
 
     retrievers: list[str]
     fusion: str
-    measure: str
     baseline: str
-    weights: Weights
+    tuned: Tuned
     learned: LearnedFusion | None
-    folds: list[Fold]
-    equal: float
-    held_out: float
-    comparison: Comparison
+
+    @property
+    def equal(self) -> float:
+        """The mean of the baseline."""
+        return float(np.mean(list(self.tuned.equal.values())))
+
+    @property
+    def held_out(self) -> float:
+        """The mean of what was chosen on the other folds."""
+        return float(np.mean(list(self.tuned.held_out.values())))
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """`held_out` against `equal`, query by query."""
+        measure, names = self.tuned.measure, ("equal", "chosen")
+        values = (self.tuned.equal, self.tuned.held_out)
+        scores = {name: Scores({}, {measure: v}) for name, v in zip(names, values, strict=True)}
+        return compare(scores, [measure])[0]
 
     @property
     def is_better(self) -> bool:
         """Whether it is significantly better than equal weights."""
-        return self.comparison.p_randomization < SIGNIFICANT and self.comparison.difference > 0
+        return self.comparison.is_significant and self.comparison.difference > 0
 
     def by_name(self, weights: Weights) -> dict[str, float]:
         """The weight of each retriever; empty for a learned fusion."""
@@ -77,8 +88,8 @@ class FusionChoice:
         return {
             "retrievers": self.retrievers,
             "fusion": self.fusion,
-            "measure": self.measure,
-            "weights": self.by_name(self.weights),
+            "measure": self.tuned.measure,
+            "weights": self.by_name(self.tuned.weights),
             "held_out": self.held_out,
             "baseline": {"fusion": self.baseline, "mean": self.equal},
             "difference": {
@@ -89,7 +100,7 @@ class FusionChoice:
             },
             "folds": [
                 {"queries": f.queries, "weights": self.by_name(f.weights), "mean": f.mean}
-                for f in self.folds
+                for f in self.tuned.folds
             ],
         }
 
@@ -127,54 +138,37 @@ def choose(
     qrels = {query: dataset.qrels[query] for query in dataset.queries}
     lists = _search(hybrid, dataset, ids, progress)
     depth = _DEEPER * parsed.params.get("cutoff", 100)
-    weights: Weights = ()
-    learned = None
     if fusion == LEARNED:
+        learned, held_out = _learn(
+            hybrid.names, lists, qrels, ids, measure, depth, folds, seed, progress
+        )
         equal = values_of(
-            list(qrels),
+            list(held_out),
             qrels,
             ids,
             measure,
-            lambda query: fuse(
-                lists[query].lists, baseline, minima=lists[query].minima, missing=missing, k=depth
-            ),
-        )
-        learned, held_out = _learn(
-            hybrid.names, lists, qrels, ids, measure, depth, folds, seed, progress
+            lambda query: fuse_candidates(lists[query], baseline, None, missing, depth),
         )
         cut = [
             Fold(queries, (), float(np.mean([held_out[query] for query in queries])))
             for queries in split(qrels, folds, seed)
         ]
-    else:
-        with progress("Tuning", "weights", len(grid(len(hybrid.names)))) as bar:
-            tuned = tune(
-                lists,
-                qrels,
-                ids,
-                baseline,
-                measure,
-                folds=folds,
-                seed=seed,
-                missing=missing,
-                k=depth,
-                advance=bar.advance,
-            )
-        weights, equal, held_out, cut = tuned.weights, tuned.equal, tuned.held_out, tuned.folds
-    scores = {"equal": _scores(measure, equal), "chosen": _scores(measure, held_out)}
-    (comparison,) = compare(scores, [measure])
-    return FusionChoice(
-        hybrid.names,
-        fusion,
-        measure,
-        baseline,
-        weights,
-        learned,
-        cut,
-        scores["equal"].means[measure],
-        scores["chosen"].means[measure],
-        comparison,
-    )
+        tuned = Tuned(measure, (), held_out, equal, cut)
+        return FusionChoice(hybrid.names, fusion, baseline, tuned, learned)
+    with progress("Tuning", "weights", len(grid(len(hybrid.names)))) as bar:
+        tuned = tune(
+            lists,
+            qrels,
+            ids,
+            baseline,
+            measure,
+            folds=folds,
+            seed=seed,
+            missing=missing,
+            k=depth,
+            advance=bar.advance,
+        )
+    return FusionChoice(hybrid.names, fusion, baseline, tuned, None)
 
 
 def _learn(
@@ -234,7 +228,3 @@ def _search(
         query: Candidates([without(ranked, positions.get(query, -1)) for ranked in lists], minima)
         for query, (lists, minima) in candidates.items()
     }
-
-
-def _scores(measure: str, values: Mapping[str, float]) -> Scores:
-    return Scores({measure: float(np.mean(list(values.values())))}, {measure: dict(values)})

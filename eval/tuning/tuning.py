@@ -38,12 +38,11 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """Weights chosen on judged queries.
+    """Weights, or a fusion, chosen on judged queries.
 
     Attributes:
         measure: ir-measures' name.
-        weights: the best on all queries, adding up to 1.
-        mean: theirs on all queries, too good for having been chosen on them.
+        weights: the best on all queries, adding up to 1; none of a learned fusion.
         held_out: query id -> value with weights chosen without it.
         equal: query id -> value with equal weights.
         folds: of the cross-validation.
@@ -51,7 +50,6 @@ class Tuned:
 
     measure: str
     weights: Weights
-    mean: float
     held_out: Mapping[str, float]
     equal: Mapping[str, float]
     folds: list[Fold]
@@ -78,7 +76,7 @@ def tune(
 
     Args:
         lists: of every judged query, from the same retrievers in the same order.
-        ids: the external id of each place.
+        ids: the external id of each position.
         k: depth of the fused lists.
         advance: called with 1 as often as `len(grid(retrievers, steps))`.
 
@@ -91,29 +89,27 @@ def tune(
     for number, weights in enumerate(tried):
 
         def weighted(query: str, weights: Weights = weights) -> Fused:
-            found, minima = lists[query]
-            return fuse(found, method, weights=weights, missing=missing, minima=minima, k=k)
+            return fuse_candidates(lists[query], method, weights, missing, k)
 
-        found = values_of(queries, qrels, ids, measure, weighted)
-        values[number] = [found[query] for query in queries]
+        by_query = values_of(queries, qrels, ids, measure, weighted)
+        values[number] = [by_query[query] for query in queries]
         if advance is not None:
             advance(1)
     column = {query: number for number, query in enumerate(queries)}
-    chosen: list[Fold] = []
+    tuned: list[Fold] = []
     held_out: dict[str, float] = {}
     for held in cut:
         out = [column[query] for query in held]
         best = _best(np.delete(values, out, axis=1))
-        chosen.append(Fold(held, tried[best], float(values[best, out].mean())))
+        tuned.append(Fold(held, tried[best], float(values[best, out].mean())))
         held_out.update(zip(held, values[best, out].tolist(), strict=True))
     best = _best(values)
     return Tuned(
         measure=str(parse_measures([measure])[0]),
         weights=tried[best],
-        mean=float(values[best].mean()),
         held_out={query: held_out[query] for query in queries},
         equal=dict(zip(queries, values[0].tolist(), strict=True)),
-        folds=chosen,
+        folds=tuned,
     )
 
 
@@ -196,6 +192,14 @@ def _checked(lists: Lists, qrels: Qrels) -> tuple[list[str], int]:
             f"queries have {' and '.join(map(str, sorted(counts)))} lists; give one a retriever"
         )
     return queries, max(counts, default=1)
+
+
+def fuse_candidates(
+    candidates: Candidates, method: Method, weights: Weights | None, missing: Missing, k: int
+) -> Fused:
+    """The fused list of a query; None weighs its lists alike."""
+    lists, minima = candidates
+    return fuse(lists, method, weights=weights, missing=missing, minima=minima, k=k)
 
 
 def values_of(

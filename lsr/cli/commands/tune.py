@@ -157,7 +157,7 @@ def _print(dataset: Dataset, choice: FusionChoice) -> None:
     of = f" of {dataset.split}" if dataset.split else ""
     echo(
         f"{cell(dataset.name)}, {len(dataset.queries):,} queries{of}: "
-        f"{cell(', '.join(choice.retrievers))} by {choice.fusion}, {choice.measure}\n"
+        f"{cell(', '.join(choice.retrievers))} by {choice.fusion}, {choice.tuned.measure}\n"
     )
     test = choice.comparison
     kind = "learned" if choice.learned is not None else "chosen"
@@ -169,11 +169,11 @@ def _print(dataset: Dataset, choice: FusionChoice) -> None:
     ):
         echo(f"  {name:<28}  {value}")
     echo()
-    for number, fold in enumerate(choice.folds, 1):
+    for number, fold in enumerate(choice.tuned.folds, 1):
         line = f"  fold {number:<3} {fold.mean:.4f}  {len(fold.queries):,} queries"
         echo(f"{line}  {cell(named(fold.weights))}".rstrip())
     echo()
-    weights = f" --weight {cell(named(choice.weights))}" if choice.weights else ""
+    weights = f" --weight {cell(named(choice.tuned.weights))}" if choice.tuned.weights else ""
     echo(f"On all queries: --hybrid --fusion {choice.fusion}{weights}")
     if not choice.is_better:
         echo(
