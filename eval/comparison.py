@@ -19,8 +19,8 @@ from lsr.errors import CorpusError, QueryError
 from lsr.eval.measures import parse_measures, scores
 from lsr.eval.published import published
 from lsr.eval.qrels import read_qrels
-from lsr.eval.results import Qrels, Run, Scores
-from lsr.eval.runs import read_run
+from lsr.eval.results import Qrels, Scores
+from lsr.eval.runs import read_judged_run
 from lsr.eval.statistics import (
     Comparison,
     Interval,
@@ -116,15 +116,10 @@ def compare_runs(
     if not wanted:
         raise QueryError("no measure to compare by; name some, such as nDCG@10")
     qrels = read_qrels(judgments, split)
-    runs = dict(zip(run_names(paths), map(read_run, paths), strict=True))
-    for file, run in zip(paths, runs.values(), strict=True):
-        if qrels.keys().isdisjoint(run):
-            raise CorpusError(
-                f"{file} answers none of the {len(qrels):,} queries judged in {judgments}; "
-                "check that they belong together"
-            )
-    values = {name: scores(qrels, run, wanted) for name, run in runs.items()}
-    tests = compare(values, wanted)
+    runs = {
+        name: _judged(file, qrels, judgments, wanted)
+        for name, file in zip(run_names(paths), paths, strict=True)
+    }
     source = Path(judgments)
     whole = source.is_dir() or source.suffix.lower() == ".zip"
     return RunComparison(
@@ -132,15 +127,16 @@ def compare_runs(
         texts=_texts(source) if whole else {},
         queries=len(qrels),
         measures=wanted,
-        runs={
-            name: _judged(file, qrels, run, values[name])
-            for file, (name, run) in zip(paths, runs.items(), strict=True)
-        },
-        tests=tests,
+        runs=runs,
+        tests=compare({name: run.scores for name, run in runs.items()}, wanted),
     )
 
 
-def _judged(file: Path, qrels: Qrels, run: Run, values: Scores) -> JudgedRun:
+def _judged(
+    file: Path, qrels: Qrels, judgments: str | PathLike[str], measures: Sequence[str]
+) -> JudgedRun:
+    run, missing, unjudged = read_judged_run(file, qrels, judgments)
+    values = scores(qrels, run, measures)
     by_measure = {name: list(row.values()) for name, row in values.per_query.items()}
     return JudgedRun(
         file,
@@ -148,8 +144,8 @@ def _judged(file: Path, qrels: Qrels, run: Run, values: Scores) -> JudgedRun:
         # Not values.means: ir-measures adds up counts such as NumRet.
         means={name: math.fsum(row) / len(row) for name, row in by_measure.items()},
         intervals={name: bootstrap_interval(row) for name, row in by_measure.items()},
-        missing=sum(query not in run for query in qrels),
-        unjudged=sum(query not in qrels for query in run),
+        missing=len(missing),
+        unjudged=len(unjudged),
     )
 
 

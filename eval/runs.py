@@ -24,7 +24,7 @@ from lsr.data.records import BadRecord, as_id, parse_json, unique_fields
 from lsr.data.streams import LineStream, compressed
 from lsr.errors import CorpusError, LsrError, QueryError
 from lsr.eval import trec
-from lsr.eval.results import Run
+from lsr.eval.results import Qrels, Run
 from lsr.storage.files import replacing
 from lsr.terminal import printable
 
@@ -158,6 +158,23 @@ def read_run(path: str | PathLike[str]) -> dict[str, dict[str, float]]:
     if not run:
         raise CorpusError(f"{stream.where} holds no run; check that it is the right file")
     return run
+
+
+def read_judged_run(
+    path: str | PathLike[str], qrels: Qrels, judgments: str | PathLike[str]
+) -> tuple[dict[str, dict[str, float]], list[str], list[str]]:
+    """The run of a file, the judged queries that it lacks, and its queries without judgments.
+
+    Raises `CorpusError` when no query of it is among `qrels`, which `judgments` holds.
+    """
+    run = read_run(path)
+    missing = [query for query in qrels if query not in run]
+    if len(missing) == len(qrels):
+        raise CorpusError(
+            f"{path} answers none of the {len(qrels):,} queries judged in {judgments}; check that "
+            "they belong together"
+        )
+    return run, missing, [query for query in run if query not in qrels]
 
 
 def _parse_trec(number: int, line: bytes) -> Iterator[tuple[str, str, float]]:

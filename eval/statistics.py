@@ -9,9 +9,10 @@ every p-value, and Carterette (TOIS 2012) for a correction where several pairs a
 
 Nothing depends on the order of queries or on the time: random draws are seeded.
 
-The two resampling methods are not `scipy.stats`': its permutation test takes a hundred times as long
-(1 s for 323 queries and 100,000 draws, here 10 ms), and neither it nor its bootstrap gives b against
-a the mirrored result of a against b, or takes sums that differ by rounding for ties.
+The two resampling methods are not those of `scipy.stats`: its permutation test takes a hundred
+times as long (1 s for 323 queries and 100,000 draws, here 10 ms), and neither it nor its bootstrap
+gives b against a the mirrored result of a against b, or takes sums that differ by rounding for
+ties.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from lsr.eval.experiments import provenance
 from lsr.eval.experiments.run_cache import RunCache, TimedRun, can_write, run_key
 from lsr.eval.measures import parse_measures, scores
 from lsr.eval.results import Result
-from lsr.eval.runs import read_run
+from lsr.eval.runs import read_judged_run
 from lsr.progress import Progress, Silent
 from lsr.retrieval.hits import Hits
 from lsr.retrieval.index import Index
@@ -229,13 +229,7 @@ def evaluate_run(
     measures = list(measures) or list(entry.measures)
     parse_measures(measures)
     qrels = read_judgments(judgments, split or entry.split)
-    run = read_run(file)
-    unjudged = [query for query in run if query not in qrels]
-    missing = [query for query in qrels if query not in run]
-    if len(missing) == len(qrels):
-        raise CorpusError(
-            f"no query of {file} is judged in {judgments}; check that they belong together"
-        )
+    run, missing, unjudged = read_judged_run(file, qrels, judgments)
     remarks = []
     if unjudged:
         remarks.append(

@@ -69,38 +69,34 @@ def _utf8(text: str) -> bytes:
 
 
 def _json(summary: Summary, results: Sequence[Result]) -> bytes:
-    cells = {
-        (dataset, encoder, table.measure): cell
-        for table in summary.tables
-        for dataset, row in table.rows.items()
-        for encoder, cell in zip(summary.encoders, row, strict=True)
-    }
+    intervals: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for table in summary.tables:
+        for dataset, row in table.rows.items():
+            for encoder, cell in zip(summary.encoders, row, strict=True):
+                if cell is not None and cell.interval is not None:
+                    by_measure = intervals.setdefault((dataset, encoder), {})
+                    by_measure[table.measure] = cell.interval.to_json()
 
     def entry(result: Result) -> dict[str, Any]:
-        measures = dict(result.scores.means)
-        intervals = {m: cells[result.dataset, result.encoder, m] for m in measures}
         latency = summary.latencies[result.dataset][summary.encoders.index(result.encoder)]
         return {
             "dataset": result.dataset,
             "encoder": result.encoder,
             "queries": len(result.queries),
-            "measures": measures,
-            "ci": {
-                m: [cell.interval.low, cell.interval.high]
-                for m, cell in intervals.items()
-                if cell is not None and cell.interval is not None
-            },
+            "measures": dict(result.scores.means),
+            "ci": intervals.get((result.dataset, result.encoder), {}),
             "milliseconds": latency and {"median": latency.median, "p99": latency.p99},
             "provenance": result.provenance,
         }
 
-    tests: list[dict[str, Any]] = []
-    for dataset, found in summary.tests.items():
-        tests += [{"dataset": dataset, **test.to_json()} for test in found]
     content = {
         "command": summary.command,
         "results": [entry(result) for result in results],
-        "tests": tests,
+        "tests": [
+            {"dataset": dataset, **test.to_json()}
+            for dataset, tests in summary.tests.items()
+            for test in tests
+        ],
     }
     return _utf8(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 

@@ -28,16 +28,7 @@ if TYPE_CHECKING:
     from lsr.eval.experiments.experiment import Experiment
     from lsr.eval.results import Result
 
-_SETTINGS = (
-    "max_length",
-    "document_terms",
-    "query_terms",
-    "prune_ratio",
-    "device",
-    "batch_size",
-    "precision",
-    "threads",
-)
+# Options that say something of a run that is there already.
 _OF_RUN_FILES = ("datasets", "run_file", "qrels", "split", "measures", "per_query", "as_json")
 _FILE = Output()
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -163,7 +154,7 @@ def evaluate(
         if dense is not None and hybrid is None:
             raise click.UsageError("--dense is searched with --hybrid; add it.")
         sources = [*SUITES.get(suite or "", ()), *datasets]
-        settings = {name: options[name] for name in _SETTINGS if given(context, name)}
+        settings = {name: v for name, v in options.items() if given(context, name)}
         encoders: list[str | None] = [*dict.fromkeys(encoder)] or [None]
         experiments = [
             Experiment(name, dense, weights, settings, k, hybrid, fresh) for name in encoders
