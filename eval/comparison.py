@@ -157,10 +157,10 @@ def run_names(files: Sequence[Path]) -> list[str]:
         for stem, file in zip(stems, files, strict=True)
     ]
     repeated, seen = Counter(names), Counter[str]()
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         if repeated[name] > 1:
             seen[name] += 1
-            names[place] = f"{name} ({seen[name]})"
+            names[position] = f"{name} ({seen[name]})"
     return names
 
 
@@ -171,9 +171,9 @@ def largest_differences(
     differences = paired_differences(a, b)
     rows = [QueryDifference(query, texts.get(query, ""), a[query], b[query]) for query in a]
     order = np.argsort(-differences, kind="stable")  # equal ones in the order of the judgments
-    won = [rows[place] for place in order if differences[place] > 0]
+    won = [rows[position] for position in order if differences[position] > 0]
     order = np.argsort(differences, kind="stable")
-    lost = [rows[place] for place in order if differences[place] < 0]
+    lost = [rows[position] for position in order if differences[position] < 0]
     return won[:count], lost[:count]
 
 

@@ -1,4 +1,4 @@
-"""Runs: what a system retrieved for each query, in TREC's form or as JSON lines.
+"""Runs: the documents that a system retrieved for each query, in TREC's form or as JSON lines.
 
 TREC's form has six columns: query, Q0, document, rank from 1, score, tag.  Other programs read it,
 and it holds no ids with white space.  JSON lines hold any id; a file is one by its name, `.jsonl`:
@@ -147,12 +147,12 @@ def read_run(path: str | PathLike[str]) -> dict[str, dict[str, float]]:
     for number, line in stream.lines():
         try:
             for query, document, score in parse(number, line):
-                found = run.setdefault(query, {})
-                if document in found:
+                hits = run.setdefault(query, {})
+                if document in hits:
                     raise BadRecord(
                         f"repeats the document {document!r} for query {query!r}; keep it once"
                     )
-                found[document] = score
+                hits[document] = score
         except BadRecord as error:
             raise CorpusError(f"{stream.where}, line {number} {error}") from None
     if not run:
@@ -228,9 +228,9 @@ def _json_lines(rows: Iterable[RunRow]) -> Iterator[str]:
 
 def _checked(rows: Iterable[RunRow]) -> Iterator[tuple[str, dict[str, float]]]:
     """The id of each query, and its documents' ids and scores; raises `QueryError`."""
-    for given, documents, scores in rows:
+    for name, documents, scores in rows:
         try:
-            query = as_id(given)
+            query = as_id(name)
             ids = [as_id(document) for document in documents]
         except BadRecord as error:
             raise QueryError(f"a row of the run {error}") from None

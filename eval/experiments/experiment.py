@@ -204,7 +204,7 @@ def with_documents(dataset: Dataset, index: Index) -> Dataset:
         query, document = missing[0]
         remarks.append(
             f"{count:,} judged documents are not in the collection and count as not found, the "
-            f"first {document!r} ({dataset.place_of(query, document)})"
+            f"first {document!r} ({dataset.location_of(query, document)})"
         )
     return replace(
         dataset, counts={**dataset.counts, "judged_documents_missing": count}, remarks=remarks

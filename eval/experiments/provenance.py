@@ -53,13 +53,13 @@ def circumstances() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Python's version, and those of the packages that have a part in the figures."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def machine() -> dict[str, Any]:

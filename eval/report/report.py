@@ -19,13 +19,13 @@ from lsr.storage.files import write_atomically
 
 
 def write_report(
-    place: str | PathLike[str],
+    folder: str | PathLike[str],
     results: Iterable[Result],
     command: str,
     *,
     progress: type[Progress] = Silent,
 ) -> None:
-    """Write the report of any mix of datasets and encoders into the directory `place`.
+    """Write the report of any mix of datasets and encoders into the directory `folder`.
 
     `report.html` (one page that needs no other file), `report.md`, `results.json`,
     `per_query.parquet` (dataset, encoder, query, measure, value) and, for each result,
@@ -34,16 +34,16 @@ def write_report(
     the same bytes.
 
     Args:
-        place: made when it is not there.
+        folder: made where it does not exist.
         results: datasets, encoders and measures keep the order in which they first appear; others
             are compared with the first encoder, and queries by the first measure.
-        command: what to type to repeat it.
+        command: the command line that repeats it.
         progress: how to report; silent by default.
 
     Raises `LsrError` when there are no results, two of one encoder on one dataset, or a file
     cannot be written; `QueryError` when encoders were scored on different queries of a dataset.
     """
-    place, results = Path(place), list(results)
+    folder, results = Path(folder), list(results)
     summary = summarize(results, command, progress)
     files = {
         "per_query.parquet": per_query(results),
@@ -52,15 +52,15 @@ def write_report(
         "report.html": _utf8(page(summary)),
     }
     try:
-        (place / "runs").mkdir(parents=True, exist_ok=True)
+        (folder / "runs").mkdir(parents=True, exist_ok=True)
         for result, name in zip(results, _run_names(results), strict=True):
             run = {query: result.run.get(query, {}) for query in result.queries}
-            write_run(place / "runs" / name, rows(run), file_name(result.encoder))
+            write_run(folder / "runs" / name, rows(run), file_name(result.encoder))
         for name, data in files.items():
-            write_atomically(place / name, data)
+            write_atomically(folder / name, data)
     except OSError as error:
         raise LsrError(
-            f"the report cannot be written into {place}: {error.strerror or error}"
+            f"the report cannot be written into {folder}: {error.strerror or error}"
         ) from error
 
 

@@ -295,16 +295,16 @@ def _published(table: Table, references: References) -> list[PublishedDifference
         deltas = [None if cell is None else cell.value - reference.value for cell in cells]
         return PublishedDifference(dataset, table.measure, reference, deltas)
 
-    found = [
+    rows = [
         difference(dataset, reference, cells)
         for dataset, cells in table.rows.items()
         for reference in references(dataset, table.measure)
     ]
     systems: dict[str, list[Reference]] = {}
-    for one in found:
-        systems.setdefault(one.reference.system, []).append(one.reference)
+    for row in rows:
+        systems.setdefault(row.reference.system, []).append(row.reference)
     for figures in systems.values():
         if table.mean and len(figures) == len(table.rows):
             mean = sum(reference.value for reference in figures) / len(figures)
-            found.append(difference(MEAN, replace(figures[-1], value=mean), table.mean))
-    return found
+            rows.append(difference(MEAN, replace(figures[-1], value=mean), table.mean))
+    return rows

@@ -154,7 +154,7 @@ def split(queries: Iterable[str], folds: int, seed: int) -> list[list[str]]:
             f"{len(ordered)} folds and at least 2 queries"
         )
     order = np.random.default_rng(seed).permutation(len(ordered))
-    return [[ordered[place] for place in fold] for fold in np.array_split(order, folds)]
+    return [[ordered[position] for position in fold] for fold in np.array_split(order, folds)]
 
 
 def grid(retrievers: int, steps: int = STEPS) -> list[Weights]:
@@ -212,10 +212,10 @@ def values_of(
     """The value of each query by a measure, of the list that `fused` makes for it."""
     run = {}
     for query in queries:
-        found = fused(query)
+        ranked = fused(query)
         run[query] = {
-            ids[place]: score
-            for place, score in zip(found.places.tolist(), found.scores.tolist(), strict=True)
+            ids[position]: score
+            for position, score in zip(ranked.places.tolist(), ranked.scores.tolist(), strict=True)
         }
     judged = {query: qrels[query] for query in queries}
     (values,) = scores(judged, run, [measure]).per_query.values()

@@ -283,8 +283,8 @@ def test_measures_are_checked_first(folder: Path) -> None:
     assert load_dataset(str(folder), measures=["ndcg_cut_3"]).measures == ["nDCG@3"]
 
 
-def test_places_of_judgments(dataset: Dataset, folder: Path) -> None:
+def test_locations_of_judgments(dataset: Dataset, folder: Path) -> None:
     file = folder / "qrels" / "test.tsv"
-    assert dataset.place_of("q3") == f"{file}, line 3"
-    assert dataset.place_of("q0", "d12") == f"{file}, line 6"
-    assert dataset.place_of("q0", "none") == str(file)
+    assert dataset.location_of("q3") == f"{file}, line 3"
+    assert dataset.location_of("q0", "d12") == f"{file}, line 6"
+    assert dataset.location_of("q0", "none") == str(file)

@@ -165,7 +165,7 @@ def test_datasets_do_not_depend_on_the_current_folder(
     elsewhere()
     for found in (dataset, apart):
         assert len(list(open_corpus(found.documents))) == 9
-        assert found.place_of("q", "d000").endswith("test.tsv, line 2")
+        assert found.location_of("q", "d000").endswith("test.tsv, line 2")
 
 
 def test_dense_sides_by_paths(folders: Path, documents: list[dict[str, str]]) -> None:
