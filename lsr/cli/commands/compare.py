@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="ir-measures names.",
 )
-@click.option("--split", metavar="NAME", default="test", show_default=True, help="Which judgments.")
+@click.option("--split", metavar="NAME", default="test", show_default=True, help="Judgments.")
 @click.option(
     "--dataset",
     metavar="NAME",

@@ -39,16 +39,14 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option(
     "--suite", type=click.Choice(["small", "beir13"]), help="Several datasets, by one name."
 )
-@click.option(
-    "--data", type=_FOLDER, metavar="DIR", help="Where the zips of named datasets are looked up."
-)
+@click.option("--data", type=_FOLDER, metavar="DIR", help="Folder with the zips of named datasets.")
 @encoder_option(multiple=True)
 @click.option(
     "--index",
     "index_path",
     type=_FILE,
     metavar="DIR",
-    help="Use this index, or build it here and keep it; of several, in DIR/DATASET/ENCODER.",
+    help="Use this index, or build it here and keep it; for several, in DIR/DATASET/ENCODER.",
 )
 @encoding_options
 @precision_option
@@ -56,9 +54,9 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     "--dense", metavar="D", help="Dense vectors for --hybrid: minilm, a folder, or a HUB-ID."
 )
 @hybrid_options
-@click.option("--split", metavar="NAME", help="Which judgments (default: the usual ones).")
-@click.option("--queries", metavar="FILE", help="Queries, where DATASET holds documents alone.")
-@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, where they are not in DATASET.")
+@click.option("--split", metavar="NAME", help="Split of judgments (default: the usual one).")
+@click.option("--queries", metavar="FILE", help="Queries, if DATASET holds documents alone.")
+@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, if they are not in DATASET.")
 @click.option(
     "--measures",
     metavar="NAMES",
@@ -73,14 +71,14 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     "run_out",
     type=Output(run=True),
     metavar="OUT.trec|.jsonl",
-    help="Also write the run, as TREC's columns or JSON lines, - for standard output; of several, "
+    help="Also write the run, as TREC's columns or JSON lines, - for standard output; for several, "
     "the folder OUT/DATASET.",
 )
 @click.option(
     "--run-file",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Measure this run (--qrels).",
+    help="Measure this run against --qrels.",
 )
 @click.option(
     "--per-query",
@@ -90,9 +88,9 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     help="Also write the value of each query.",
 )
 @click.option("--report", type=_FILE, metavar="DIR", help="Also write a report, with its indexes.")
-@click.option("--fresh", is_flag=True, help="Do again what is there already.")
+@click.option("--fresh", is_flag=True, help="Rebuild indexes and search again.")
 @click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="For building; queries are run on one."
+    "--threads", type=click.IntRange(1), metavar="N", help="For building; queries run on one."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context

@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     "--data",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Where the zips of named datasets are looked up.",
+    help="Folder with the zips of named datasets.",
 )
-@click.option("--split", metavar="NAME", help="Which judgments (default: dev, else train).")
-@click.option("--queries", metavar="FILE", help="Queries, where DATASET holds documents alone.")
-@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, where they are not in DATASET.")
+@click.option("--split", metavar="NAME", help="Split of judgments (default: dev, else train).")
+@click.option("--queries", metavar="FILE", help="Queries, if DATASET holds documents alone.")
+@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, if they are not in DATASET.")
 @fusion_option
 @retrievers_option
 @missing_option
 @click.option(
-    "--measure", default="nDCG@10", show_default=True, metavar="NAME", help="What to make large."
+    "--measure", default="nDCG@10", show_default=True, metavar="NAME", help="Measure to maximize."
 )
 @click.option(
     "--folds",
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
     show_default=True,
     type=click.IntRange(2),
     metavar="N",
-    help="Of the cross-validation.",
+    help="Folds of the cross-validation.",
 )
-@click.option("--seed", default=0, show_default=True, metavar="N", help="Of cutting the folds.")
-@click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
-@click.option("--dense", metavar="D", help="Where that of its dense vectors is now.")
-@click.option("--device", metavar="D", help="Where models run, such as cpu or cuda:0.")
-@click.option("--force", is_flag=True, help="Replace a learned fusion that is there.")
+@click.option("--seed", default=0, show_default=True, metavar="N", help="Seed for the folds.")
+@click.option("--encoder", metavar="E", help="New location of the index's encoder, if it moved.")
+@click.option("--dense", metavar="D", help="New location of its dense encoder.")
+@click.option("--device", metavar="D", help="Device for models, such as cpu or cuda:0.")
+@click.option("--force", is_flag=True, help="Replace an existing learned fusion.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def tune(
@@ -78,8 +78,8 @@ def tune(
     """Choose how to fuse the lists of an index, on the judged queries of DATASET.
 
     DATASET is what `lsr eval` takes.  Weights are the best of all multiples of .1; "--fusion
-    learned" trains trees instead and leaves them in the index.  Cross-validation says what that
-    is worth on queries that had no part in it, against equal weights.
+    learned" trains trees instead and leaves them in the index.  Cross-validation measures
+    the choice on queries that had no part in it, against equal weights.
 
     \b
     lsr tune nfcorpus.zip --index nfcorpus
