@@ -39,7 +39,7 @@ test: .venv/.dev
 	.venv/bin/pytest $(PARALLEL) $(ARGS)
 
 interop: .venv/.interop
-	.venv/bin/pytest tests/eval/test_mteb_search.py tests/eval/test_pyterrier.py
+	.venv/bin/pytest tests/integrations
 
 soak: .venv/.dev
 	LSR_SOAK=1 .venv/bin/pytest tests/soak $(ARGS)

@@ -10,6 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lsr.arguments import listed, whole
 from lsr.data.queries import read_queries
 from lsr.data.streams import locate
@@ -17,9 +19,15 @@ from lsr.errors import CorpusError, QueryError
 from lsr.eval.measures import parse_measures, scores
 from lsr.eval.published import published
 from lsr.eval.qrels import read_qrels
-from lsr.eval.results import Qrels, Run, Scores
-from lsr.eval.runs import read_run
-from lsr.eval.statistics import Comparison, Interval, bootstrap_interval, compare
+from lsr.eval.results import Qrels, Scores
+from lsr.eval.runs import read_judged_run
+from lsr.eval.statistics import (
+    Comparison,
+    Interval,
+    bootstrap_interval,
+    compare,
+    paired_differences,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,13 @@ class RunComparison:
     runs: Mapping[str, JudgedRun]
     tests: Sequence[Comparison]
 
+    def changes(
+        self, measure: str, count: int
+    ) -> tuple[list[QueryDifference], list[QueryDifference]]:
+        """The queries that the second run wins and loses by most against the first."""
+        first, second = (run.scores.per_query[measure] for run in list(self.runs.values())[:2])
+        return largest_differences(first, second, self.texts, count)
+
 
 @dataclass(frozen=True, slots=True)
 class QueryDifference:
@@ -101,15 +116,10 @@ def compare_runs(
     if not wanted:
         raise QueryError("no measure to compare by; name some, such as nDCG@10")
     qrels = read_qrels(judgments, split)
-    runs = dict(zip(run_names(paths), map(read_run, paths), strict=True))
-    for file, run in zip(paths, runs.values(), strict=True):
-        if qrels.keys().isdisjoint(run):
-            raise CorpusError(
-                f"{file} answers none of the {len(qrels):,} queries judged in {judgments}; "
-                "check that they belong together"
-            )
-    values = {name: scores(qrels, run, wanted) for name, run in runs.items()}
-    tests = compare(values, wanted)
+    runs = {
+        name: _judged(file, qrels, judgments, wanted)
+        for name, file in zip(run_names(paths), paths, strict=True)
+    }
     source = Path(judgments)
     whole = source.is_dir() or source.suffix.lower() == ".zip"
     return RunComparison(
@@ -117,15 +127,16 @@ def compare_runs(
         texts=_texts(source) if whole else {},
         queries=len(qrels),
         measures=wanted,
-        runs={
-            name: _judged(file, qrels, run, values[name])
-            for file, (name, run) in zip(paths, runs.items(), strict=True)
-        },
-        tests=tests,
+        runs=runs,
+        tests=compare({name: run.scores for name, run in runs.items()}, wanted),
     )
 
 
-def _judged(file: Path, qrels: Qrels, run: Run, values: Scores) -> JudgedRun:
+def _judged(
+    file: Path, qrels: Qrels, judgments: str | PathLike[str], measures: Sequence[str]
+) -> JudgedRun:
+    run, missing, unjudged = read_judged_run(file, qrels, judgments)
+    values = scores(qrels, run, measures)
     by_measure = {name: list(row.values()) for name, row in values.per_query.items()}
     return JudgedRun(
         file,
@@ -133,8 +144,8 @@ def _judged(file: Path, qrels: Qrels, run: Run, values: Scores) -> JudgedRun:
         # Not values.means: ir-measures adds up counts such as NumRet.
         means={name: math.fsum(row) / len(row) for name, row in by_measure.items()},
         intervals={name: bootstrap_interval(row) for name, row in by_measure.items()},
-        missing=sum(query not in run for query in qrels),
-        unjudged=sum(query not in qrels for query in run),
+        missing=len(missing),
+        unjudged=len(unjudged),
     )
 
 
@@ -146,63 +157,53 @@ def run_names(files: Sequence[Path]) -> list[str]:
         for stem, file in zip(stems, files, strict=True)
     ]
     repeated, seen = Counter(names), Counter[str]()
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         if repeated[name] > 1:
             seen[name] += 1
-            names[place] = f"{name} ({seen[name]})"
+            names[position] = f"{name} ({seen[name]})"
     return names
 
 
 def largest_differences(
-    comparison: RunComparison, measure: str, count: int
+    a: Mapping[str, float], b: Mapping[str, float], texts: Mapping[str, str], count: int
 ) -> tuple[list[QueryDifference], list[QueryDifference]]:
-    """The queries that the second run wins and loses by most against the first, largest first."""
-    first, second = list(comparison.runs.values())[:2]
-    a, b = first.scores.per_query[measure], second.scores.per_query[measure]
-    rows = [
-        QueryDifference(query, comparison.texts.get(query, ""), a[query], b[query]) for query in a
-    ]
-    rows.sort(key=lambda row: row.b - row.a)  # stable: equal ones in the order of the judgments
-    lost = [row for row in rows if row.b < row.a][:count]
-    rows.sort(key=lambda row: row.a - row.b)
-    return [row for row in rows if row.b > row.a][:count], lost
+    """The queries, with their texts, that b wins and loses by most against a, largest first."""
+    differences = paired_differences(a, b)
+    rows = [QueryDifference(query, texts.get(query, ""), a[query], b[query]) for query in a]
+    order = np.argsort(-differences, kind="stable")  # equal ones in the order of the judgments
+    won = [rows[position] for position in order if differences[position] > 0]
+    order = np.argsort(differences, kind="stable")
+    lost = [rows[position] for position in order if differences[position] < 0]
+    return won[:count], lost[:count]
 
 
 def as_json(comparison: RunComparison, count: int) -> dict[str, Any]:
     """The comparison as JSON values, with `count` queries won and lost most by each measure."""
-    measures = comparison.measures
+    runs, measures = comparison.runs, comparison.measures
     count = whole("count", count, 0)
-    differences = {measure: largest_differences(comparison, measure, count) for measure in measures}
+    changes = {measure: comparison.changes(measure, count) for measure in measures}
     return {
         "dataset": comparison.dataset,
         "queries": comparison.queries,
         "runs": [
             {"run": name, "file": str(run.file), "missing": run.missing, "unjudged": run.unjudged}
-            for name, run in comparison.runs.items()
+            for name, run in runs.items()
         ],
         "measures": {
             measure: [
-                {
-                    "run": name,
-                    "mean": run.means[measure],
-                    "ci": _pair(run.intervals[measure]),
-                }
-                for name, run in comparison.runs.items()
+                {"run": name, "mean": run.means[measure], "ci": run.intervals[measure].to_json()}
+                for name, run in runs.items()
             ]
             for measure in measures
         },
         "tests": [test.to_json() for test in comparison.tests],
-        "won": {m: [asdict(row) for row in won] for m, (won, _) in differences.items()},
-        "lost": {m: [asdict(row) for row in lost] for m, (_, lost) in differences.items()},
+        "won": {measure: [asdict(row) for row in won] for measure, (won, _) in changes.items()},
+        "lost": {measure: [asdict(row) for row in lost] for measure, (_, lost) in changes.items()},
         "published": {
             measure: [asdict(reference) for reference in published(comparison.dataset, measure)]
             for measure in measures
         },
     }
-
-
-def _pair(interval: Interval) -> list[float]:
-    return [interval.low, interval.high]
 
 
 def _stem(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""A judged dataset: queries, judgments, and where its documents are."""
+"""A judged dataset: queries, judgments, and the location of its documents."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from lsr.data.sources import IRDS, irds_dataset, reading_irds
 from lsr.data.streams import in_zip, is_pipe, locate
 from lsr.errors import CorpusError
 from lsr.eval.measures import parse_measures
-from lsr.eval.qrels import place_of, read_qrels
+from lsr.eval.qrels import location_of, read_qrels
 from lsr.eval.results import Qrels
 from lsr.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The judged queries of a collection and what to measure on them.
+    """The judged queries of a collection, and the measures for them.
 
     Attributes:
         name: such as "nfcorpus".
-        documents: where they are, for `open_corpus`.
-        queries: id -> text of those that are judged.
-        qrels: of these queries.
+        documents: their location, for `open_corpus`.
+        queries: id -> text, of the judged queries.
+        qrels: their judgments.
         measures: ir-measures names.
         split: of the judgments; "" where they come without.
         leaves_out_own: whether the document with a query's own id is left out (BEIR's protocol
             for ArguAna and Quora).
-        judgments: where they are, for messages.
-        checksums: file name -> MD5 of what was read; none for ir_datasets, which checks itself.
-        counts: what there is and what does not fit together.
-        remarks: the latter, a sentence each.
+        judgments: their location, for messages.
+        checksums: file name -> MD5 of each file read; none for ir_datasets, which checks itself.
+        counts: of queries, judgments and mismatches between them.
+        remarks: a sentence for each kind of mismatch.
     """
 
     name: str
@@ -57,14 +57,14 @@ class Dataset:
 
     @property
     def collection(self) -> str:
-        """What tells its documents from others: the MD5 of their file, or their id."""
+        """The identity of its documents: the MD5 of their file, or their id."""
         return next(iter(self.checksums.values())) if self.checksums else self.documents
 
-    def place_of(self, query: str, document: str | None = None) -> str:
+    def location_of(self, query: str, document: str | None = None) -> str:
         """Where a judgment stands, as "FILE, line 7"."""
         if self.judgments.startswith(IRDS):
             return self.judgments
-        return place_of(self.judgments, query, document, self.split)
+        return location_of(self.judgments, query, document, self.split)
 
 
 def parts_of(
@@ -133,11 +133,11 @@ def load_dataset(
             f"{source} can be read once, and an evaluation reads its collection several times; "
             "save it to a file first"
         )
-    asked: dict[str, str]
+    texts: dict[str, str]
     if queries is None and source.startswith(IRDS):
-        asked = _irds_queries(source)
+        texts = _irds_queries(source)
     else:
-        asked = {query.id: query.text for query in read_queries(queries or source)}
+        texts = {query.id: query.text for query in read_queries(queries or source)}
     judgments = qrels or source
     if judgments.startswith(IRDS):
         split = ""
@@ -145,8 +145,8 @@ def load_dataset(
     dataset = Dataset(
         name,
         source,
-        {query: text for query, text in asked.items() if query in judged},
-        {query: judged[query] for query in asked if query in judged},
+        {query: text for query, text in texts.items() if query in judged},
+        {query: judged[query] for query in texts if query in judged},
         [str(measure) for measure in parse_measures(measures)],
         split,
         entry.leaves_out_own,
@@ -156,7 +156,7 @@ def load_dataset(
     if not dataset.queries:
         where = qrels or (f"qrels/{split}.tsv" if split else "its judgments")
         raise CorpusError(f"{source}: no query of it is judged in {where}")
-    return _compared(dataset, asked, judged)
+    return _with_remarks(dataset, texts, judged)
 
 
 def split_for_tuning(source: str | PathLike[str]) -> str | None:
@@ -175,7 +175,7 @@ def split_for_tuning(source: str | PathLike[str]) -> str | None:
 
 
 def read_judgments(source: str | PathLike[str], split: str) -> dict[str, dict[str, int]]:
-    """The judgments of an ir_datasets id, or of what `read_qrels` reads."""
+    """The judgments of an ir_datasets id, or of a source for `read_qrels`."""
     source = named("a dataset", source, error=CorpusError)
     return _irds_qrels(source) if source.startswith(IRDS) else read_qrels(source, split)
 
@@ -187,10 +187,10 @@ def _lasting(source: str | PathLike[str]) -> str:
     return str(path.absolute()) if path.exists() or in_zip(path) else name
 
 
-def _compared(dataset: Dataset, asked: Mapping[str, str], judged: Qrels) -> Dataset:
-    """The dataset with what of its queries and judgments does not fit together."""
-    unjudged = len(asked) - len(dataset.queries)
-    unknown = [query for query in judged if query not in asked]
+def _with_remarks(dataset: Dataset, texts: Mapping[str, str], judged: Qrels) -> Dataset:
+    """The dataset with counts of its queries and judgments, and a remark on each mismatch."""
+    unjudged = len(texts) - len(dataset.queries)
+    unknown = [query for query in judged if query not in texts]
     counts = {
         "queries": len(dataset.queries),
         "judgments": sum(map(len, dataset.qrels.values())),
@@ -199,11 +199,11 @@ def _compared(dataset: Dataset, asked: Mapping[str, str], judged: Qrels) -> Data
     }
     remarks = []
     if unjudged:
-        remarks.append(f"{unjudged:,} of {len(asked):,} queries have no judgments and are left out")
+        remarks.append(f"{unjudged:,} of {len(texts):,} queries have no judgments and are left out")
     if unknown:
         remarks.append(
             f"{len(unknown):,} of {len(judged):,} judged queries are not among the queries and "
-            f"are left out, the first {unknown[0]!r} ({dataset.place_of(unknown[0])})"
+            f"are left out, the first {unknown[0]!r} ({dataset.location_of(unknown[0])})"
         )
     return replace(dataset, counts=counts, remarks=remarks)
 
@@ -224,13 +224,13 @@ def _checksums(source: str, queries: str | None, qrels: str | None, split: str) 
             files = [*(locate(zipped, member).where for member in members), *files]
         else:
             files = [str(zipped), *files]
-    found = {}
+    checksums = {}
     for file in map(Path, filter(None, files)):
         if not file.is_file():  # a pipe, which was read already
             continue
         status = file.stat()
-        found[file.name] = _md5(file, status.st_size, status.st_mtime_ns)
-    return found
+        checksums[file.name] = _md5(file, status.st_size, status.st_mtime_ns)
+    return checksums
 
 
 @cache
@@ -255,8 +255,8 @@ def _irds_qrels(source: str) -> dict[str, dict[str, int]]:
     dataset = irds_dataset(source)
     if not dataset.has_qrels():
         raise CorpusError(f"{source} has no judgments; name one of its subsets, or give --qrels")
-    found: dict[str, dict[str, int]] = {}
+    qrels: dict[str, dict[str, int]] = {}
     with reading_irds(source):
         for judgment in dataset.qrels_iter():
-            found.setdefault(judgment.query_id, {})[judgment.doc_id] = int(judgment.relevance)
-    return found
+            qrels.setdefault(judgment.query_id, {})[judgment.doc_id] = int(judgment.relevance)
+    return qrels

@@ -69,14 +69,14 @@ def scores(qrels: Qrels, run: Run, measures: Sequence[str]) -> Scores:
     answers = {query: answered[query] for query in judged if answered.get(query)}
     _check_finite(answers)
     try:
-        found = ir_measures.calc(parsed, judged, answers)
+        calculated = ir_measures.calc(parsed, judged, answers)
     except (ValueError, RuntimeError) as error:
         # Measures whose implementation is a package of its own.
         raise QueryError(f"ir_measures cannot compute {', '.join(measures)}: {error}") from error
     per_query: dict[str, dict[str, float]] = {str(m): dict.fromkeys(judged, 0.0) for m in parsed}
-    for metric in found.per_query:
+    for metric in calculated.per_query:
         per_query[str(metric.measure)][metric.query_id] = float(metric.value)
-    return Scores({str(m): float(found.aggregated[m]) for m in parsed}, per_query)
+    return Scores({str(m): float(calculated.aggregated[m]) for m in parsed}, per_query)
 
 
 def _by_id(rows: Mapping[Any, Mapping[Any, T]]) -> dict[str, dict[str, T]]:

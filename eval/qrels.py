@@ -53,7 +53,7 @@ def read_qrels(path: str | PathLike[str], split: str = "test") -> dict[str, dict
     return qrels
 
 
-def place_of(
+def location_of(
     path: str | PathLike[str], query: str, document: str | None = None, split: str = "test"
 ) -> str:
     """Where the first judgment of a query, or of a document for it, stands: "FILE, line 7"."""

@@ -1,4 +1,4 @@
-"""Runs: what a system retrieved for each query, in TREC's form or as JSON lines.
+"""Runs: the documents that a system retrieved for each query, in TREC's form or as JSON lines.
 
 TREC's form has six columns: query, Q0, document, rank from 1, score, tag.  Other programs read it,
 and it holds no ids with white space.  JSON lines hold any id; a file is one by its name, `.jsonl`:
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -25,11 +24,12 @@ from lsr.data.records import BadRecord, as_id, parse_json, unique_fields
 from lsr.data.streams import LineStream, compressed
 from lsr.errors import CorpusError, LsrError, QueryError
 from lsr.eval import trec
-from lsr.eval.results import Run
+from lsr.eval.results import Qrels, Run
+from lsr.storage.files import replacing
 from lsr.terminal import printable
 
 if TYPE_CHECKING:
-    from lsr.retrieval.index import Index
+    import pyarrow as pa
 
 # (query id, document ids best first, their scores)
 RunRow: TypeAlias = tuple[Any, Iterable[Any], Iterable[SupportsFloat]]
@@ -59,21 +59,19 @@ def check_ids(
 
     Raises `QueryError` naming the first id in the way, and the form that holds it.
     """
-    if is_json_lines(path):
-        return
-    for query in queries:
-        _check_word(path, "query", query)
-    for document in documents:
-        _check_word(path, "document", document)
+    if not is_json_lines(path):
+        for query in queries:
+            _check_word(path, "query", query)
+        for document in documents:
+            _check_word(path, "document", document)
 
 
-def check_ids_of(path: str | PathLike[str], index: Index) -> None:
-    """As `check_ids`, for all documents of an index, in one pass over their bytes."""
+def check_ids_of(path: str | PathLike[str], ids: pa.Array) -> None:
+    """As `check_ids`, for the ids of all documents of an index, in one pass over their bytes."""
     import pyarrow.compute as pc
 
     if is_json_lines(path):
         return
-    ids = index.reader.ids
     spaced = pc.index(pc.match_substring_regex(ids, trec.NO_WORD), True).as_py()
     if spaced >= 0:
         check_ids(path, documents=[ids[spaced].as_py()])
@@ -81,12 +79,12 @@ def check_ids_of(path: str | PathLike[str], index: Index) -> None:
 
 def suffix_for(run: Run) -> str:
     """The end of a run's file name: `TREC` where that form holds all of its ids."""
-    held = all(
-        trec.problem(query, first=True) is None
-        and all(trec.problem(document, first=False) is None for document in hits)
-        for query, hits in run.items()
-    )
-    return TREC if held else JSON_LINES
+    try:
+        for query, hits in run.items():
+            check_ids("run", [query], hits)
+    except QueryError:
+        return JSON_LINES
+    return TREC
 
 
 def write_run(path: str | PathLike[str], rows: Iterable[RunRow], tag: str) -> None:
@@ -113,18 +111,10 @@ def write_run(path: str | PathLike[str], rows: Iterable[RunRow], tag: str) -> No
                 device.writelines(lines)
             return
         target = path.resolve()  # renaming over a link would replace the link
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        try:
-            with partial.open("wb") as file:
-                with ExitStack() as closing:
-                    stream = compressed(file, target.name, closing)
-                    out = TextIOWrapper(stream, "utf-8", newline="\n")
-                    closing.callback(out.detach)  # flushes; its end would close the file too
-                    out.writelines(lines)
-                os.fsync(file.fileno())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(target) as file, ExitStack() as closing:
+            out = TextIOWrapper(compressed(file, target.name, closing), "utf-8", newline="\n")
+            closing.callback(out.detach)  # flushes; its end would close the file too
+            out.writelines(lines)
     except OSError as error:
         raise LsrError(f"{path} cannot be written: {error.strerror or error}") from error
 
@@ -159,17 +149,34 @@ def read_run(path: str | PathLike[str]) -> dict[str, dict[str, float]]:
     for number, line in stream.lines():
         try:
             for query, document, score in parse(number, line):
-                found = run.setdefault(query, {})
-                if document in found:
+                hits = run.setdefault(query, {})
+                if document in hits:
                     raise BadRecord(
                         f"repeats the document {document!r} for query {query!r}; keep it once"
                     )
-                found[document] = score
+                hits[document] = score
         except BadRecord as error:
             raise CorpusError(f"{stream.where}, line {number} {error}") from None
     if not run:
         raise CorpusError(f"{stream.where} holds no run; check that it is the right file")
     return run
+
+
+def read_judged_run(
+    path: str | PathLike[str], qrels: Qrels, judgments: str | PathLike[str]
+) -> tuple[dict[str, dict[str, float]], list[str], list[str]]:
+    """The run of a file, the judged queries that it lacks, and its queries without judgments.
+
+    Raises `CorpusError` when no query of it is among `qrels`, which `judgments` holds.
+    """
+    run = read_run(path)
+    missing = [query for query in qrels if query not in run]
+    if len(missing) == len(qrels):
+        raise CorpusError(
+            f"{path} answers none of the {len(qrels):,} queries judged in {judgments}; check that "
+            "they belong together"
+        )
+    return run, missing, [query for query in run if query not in qrels]
 
 
 def _parse_trec(number: int, line: bytes) -> Iterator[tuple[str, str, float]]:
@@ -223,9 +230,9 @@ def _json_lines(rows: Iterable[RunRow]) -> Iterator[str]:
 
 def _checked(rows: Iterable[RunRow]) -> Iterator[tuple[str, dict[str, float]]]:
     """The id of each query, and its documents' ids and scores; raises `QueryError`."""
-    for given, documents, scores in rows:
+    for name, documents, scores in rows:
         try:
-            query = as_id(given)
+            query = as_id(name)
             ids = [as_id(document) for document in documents]
         except BadRecord as error:
             raise QueryError(f"a row of the run {error}") from None

@@ -8,6 +8,11 @@ promised rate of false alarms.  Sakai (SIGIR Forum 2014) asks for effect sizes a
 every p-value, and Carterette (TOIS 2012) for a correction where several pairs are tested.
 
 Nothing depends on the order of queries or on the time: random draws are seeded.
+
+The two resampling methods are not those of `scipy.stats`: its permutation test takes a hundred
+times as long (1 s for 323 queries and 100,000 draws, here 10 ms), and neither it nor its bootstrap
+gives b against a the mirrored result of a against b, or takes sums that differ by rounding for
+ties.
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ Values: TypeAlias = npt.NDArray[np.float64]
 
 DRAWS = 100_000  # of sign patterns; a p-value of .05 is then known to .0014 (two deviations)
 RESAMPLES = 10_000
+SIGNIFICANT = 0.05
 EXACT_QUERIES = 20  # with so many that differ, all 2**20 sign patterns take some milliseconds
 
 _DIGITS = 12  # of a difference; what comes after is rounding in the measure's own arithmetic
@@ -42,6 +48,10 @@ class Interval:
 
     low: float
     high: float
+
+    def to_json(self) -> list[float]:
+        """Both bounds."""
+        return [self.low, self.high]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +84,17 @@ class Comparison:
     ties: int
     losses: int
 
+    @property
+    def is_significant(self) -> bool:
+        """Whether `p_holm` is below `SIGNIFICANT`."""
+        return self.p_holm < SIGNIFICANT
+
     def to_json(self) -> dict[str, Any]:
         """The attributes as JSON values; the interval is "ci", an effect without a number None."""
         fields = asdict(self)
         del fields["interval"]
         effect = self.effect if math.isfinite(self.effect) else None
-        return {**fields, "effect": effect, "ci": [self.interval.low, self.interval.high]}
+        return {**fields, "effect": effect, "ci": self.interval.to_json()}
 
 
 def compare(scores: Mapping[str, Scores], measures: Sequence[str]) -> list[Comparison]:
@@ -91,7 +106,7 @@ def compare(scores: Mapping[str, Scores], measures: Sequence[str]) -> list[Compa
 
     Raises `QueryError` when two systems were scored on different queries.
     """
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     for measure in measures:
         pairs = list(combinations(scores, 2))
         all_differences = [
@@ -103,7 +118,7 @@ def compare(scores: Mapping[str, Scores], measures: Sequence[str]) -> list[Compa
             pairs, all_differences, p_values, holm(p_values), strict=True
         ):
             wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
-            found.append(
+            comparisons.append(
                 Comparison(
                     measure,
                     a,
@@ -119,7 +134,7 @@ def compare(scores: Mapping[str, Scores], measures: Sequence[str]) -> list[Compa
                     losses=losses,
                 )
             )
-    return found
+    return comparisons
 
 
 def paired_differences(a: Mapping[str, float], b: Mapping[str, float]) -> Values:
@@ -149,12 +164,8 @@ def t_test(differences: Values) -> float:
     from scipy.special import stdtr
 
     n = len(differences)
-    if n < 2 or not differences.any():
-        return 1.0
-    if np.ptp(differences) == 0:  # a deviation computed from equal values need not be 0
-        return _SMALLEST_P
-    t = math.fsum(differences) / n / (_deviation(differences) / math.sqrt(n))
-    return max(2 * float(stdtr(n - 1, -abs(t))), _SMALLEST_P)
+    t = cohens_d(differences) * math.sqrt(n)
+    return 1.0 if math.isnan(t) or t == 0 else max(2 * float(stdtr(n - 1, -abs(t))), _SMALLEST_P)
 
 
 def randomization_test(differences: Values, *, draws: int = DRAWS, seed: int = 0) -> float:
@@ -197,12 +208,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     The i-th smallest of m, from 0, is multiplied by m - i; none is below a smaller one's, none
     above 1.  Rejecting those up to .05 has at most a chance of .05 of any false alarm.
     """
-    corrected = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, p_values[place] * (len(p_values) - rank)))
-        corrected[place] = highest
-    return corrected
+    values = np.array(p_values, np.float64)
+    order = np.argsort(values, kind="stable")
+    factors = np.arange(len(values), 0, -1)
+    values[order] = np.maximum.accumulate(np.minimum(1.0, values[order] * factors))
+    return list(values.tolist())
 
 
 def cohens_d(differences: Values) -> float:
@@ -217,7 +227,7 @@ def cohens_d(differences: Values) -> float:
         return math.nan
     if np.ptp(differences) == 0:  # a deviation computed from equal values need not be 0
         return math.copysign(math.inf, differences[0])
-    return math.fsum(differences) / len(differences) / _deviation(differences)
+    return math.fsum(differences) / len(differences) / float(np.std(differences, ddof=1))
 
 
 def bootstrap_interval(
@@ -261,10 +271,6 @@ def bootstrap_interval(
     z = bias + ndtri([(1 - level) / 2, (1 + level) / 2])
     low, high = np.quantile(means, ndtr(bias + z / (1 - acceleration * z)))
     return Interval(float(low), float(high))
-
-
-def _deviation(values: Values) -> float:
-    return float(np.std(values, ddof=1))
 
 
 def _chunks(rows: int, columns: int) -> list[int]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryFile
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +17,12 @@ from lsr.data.sources import IRDS
 from lsr.errors import CorpusError, LsrError
 from lsr.eval.dataset import Dataset, read_judgments
 from lsr.eval.experiments import provenance
-from lsr.eval.experiments.index_cache import Options
-from lsr.eval.experiments.run_cache import KeptRun, folder_of, keep, kept, key_of
+from lsr.eval.experiments.run_cache import RunCache, TimedRun, can_write, run_key
 from lsr.eval.measures import parse_measures, scores
-from lsr.eval.results import Result, Scores
-from lsr.eval.runs import read_run
+from lsr.eval.results import Result
+from lsr.eval.runs import read_judged_run
 from lsr.progress import Progress, Silent
+from lsr.retrieval.hits import Hits
 from lsr.retrieval.index import Index
 from lsr.retrieval.named import learned_file
 from lsr.retrieval.retrievers import SparseRetriever
@@ -31,103 +31,75 @@ from lsr.terminal import utf8
 
 _WARM_UP = 5  # queries
 _NAMED = ("weights", "prf")  # of the arguments for a hybrid, those in the name of a result
+_NOT_OF_VECTORS = ("batch_size", "device", "threads")  # settings that decide no vector
 
 
-def run_queries(
-    index: Index, dataset: Dataset, options: Options, progress: type[Progress]
-) -> KeptRun:
-    """The run of an index for a dataset: a kept one, or each query encoded and searched alone.
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """What is measured: an encoder, and how its index is searched.
 
-    That is timed: on one thread, after some queries to warm up.
+    Attributes:
+        encoder: its name; None is the encoder of the index, or the usual one for a new index.
+        dense: the name of the encoder of dense vectors; None leaves the index as it is.
+        weights: of the parts of an encoder of several, for queries.
+        settings: those for `lsr.load_encoder`, and `threads`, that differ from the usual.
+        k: hits of a query.
+        hybrid: arguments for `Index.hybrid`, JSON values; None searches the terms alone.
+        fresh: whether to do again what is there.
     """
-    queries = list(dataset.queries.items())
-    key = key_of(
-        index.manifest.edition,
-        queries,
-        options.k,
-        options.weights,
-        dataset.leaves_out_own,
-        options.settings.get("device"),
-        *([] if options.hybrid is None else [options.hybrid, *_further_editions(index)]),
-    )
-    if not options.fresh:
-        found = kept(index.path, key, list(dataset.queries))
-        if found is not None:
-            return found
-    folder = folder_of(index.path)
-    keeps = can_write(folder)
-    if not keeps:
-        progress.note(f"The run will not be kept: {folder} cannot be written.")
-    searcher = index if options.hybrid is None else index.hybrid(**options.hybrid)
-    depth = options.k + dataset.leaves_out_own
-    milliseconds = np.empty(len(queries))
-    run: dict[str, dict[str, float]] = {}
-    for _, text in queries[:_WARM_UP]:
-        searcher.search(text, depth)
-    with progress("Searching", "queries", len(queries)) as bar:
-        for number, (query, text) in enumerate(queries):
-            began = time.perf_counter()
-            hits = searcher.search(text, depth)
-            milliseconds[number] = 1e3 * (time.perf_counter() - began)
-            found_ids = dict(zip(hits.ids.tolist(), hits.scores.tolist(), strict=True))
-            if dataset.leaves_out_own:
-                found_ids.pop(query, None)
-            if found_ids:
-                run[query] = dict(list(found_ids.items())[: options.k])
-            bar.advance(1)
-    circumstances = {
-        "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "versions": provenance.versions(),
-        "machine": provenance.machine(),
-    }
-    result = KeptRun(run, milliseconds, circumstances)
-    if keeps:
-        try:
-            keep(index.path, key, result)
-        except (OSError, LsrError) as error:  # a full disk is no reason to lose the results
-            progress.note(f"The run is not kept: {error}.")
-    return result
 
+    encoder: str | None = None
+    dense: str | None = None
+    weights: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    k: int = 1000
+    hybrid: Mapping[str, Any] | None = None
+    fresh: bool = False
 
-def can_write(folder: Path) -> bool:
-    """Make a folder; whether a file can be made in it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
+    @property
+    def device(self) -> str | None:
+        """Where models run; None for the usual."""
+        return self.settings.get("device")
 
-
-def _further_editions(index: Index) -> list[str | None]:
-    """What tells apart that which a hybrid may search with beside the terms: dense vectors, and a
-    learned fusion."""
-    fusion = learned_file(index)
-    return [
-        None if index.dense is None else index.dense.manifest.edition,
-        checksum_file(fusion) if fusion.exists() else None,
-    ]
+    @property
+    def vector_settings(self) -> dict[str, Any]:
+        """The settings that decide vectors."""
+        return {name: v for name, v in self.settings.items() if name not in _NOT_OF_VECTORS}
 
 
 def evaluate(
     index: Index,
     dataset: Dataset,
-    options: Options,
+    experiment: Experiment,
     *,
     command: str = "",
     progress: type[Progress] = Silent,
 ) -> Result:
-    """Measure an index on a dataset; `command` is how to repeat it."""
+    """Measure an index on a dataset; `command` is how to repeat it.
+
+    The run is a cached one where there is one.
+    """
     dataset = with_documents(dataset, index)
-    found = run_queries(index, dataset, options, progress)
-    dense = index.info()["dense"] if options.hybrid is not None else None
+    dense = None
+    if experiment.hybrid is None:
+        search: Callable[[str, int], Hits] = index.search
+        name, details = SparseRetriever(index).name, [experiment.weights]
+    else:
+        hybrid = index.hybrid(**experiment.hybrid)
+        search, name = hybrid.search, ", ".join(hybrid.names)
+        details = [experiment.weights, experiment.hybrid["fusion"]]
+        details += [value for key, value in experiment.hybrid.items() if key in _NAMED]
+        details += ["rescored"] if experiment.hybrid.get("rescore") else []
+        dense = index.info()["dense"]
+    in_brackets = ", ".join(str(detail) for detail in details if detail is not None)
+    timed = _cached_run(index, search, dataset, experiment, progress)
     return Result(
         dataset.name,
-        _called(index, options),
+        f"{name} ({in_brackets})" if in_brackets else name,
         dataset.queries,
-        found.run,
-        scores(dataset.qrels, found.run, dataset.measures),
-        found.milliseconds,
+        timed.run,
+        scores(dataset.qrels, timed.run, dataset.measures),
+        timed.milliseconds,
         {
             "command": command,
             "dataset": provenance.of_dataset(dataset),
@@ -136,29 +108,86 @@ def evaluate(
             ),
             "index": {**provenance.of_index(index), **({"dense": dense} if dense else {})},
             "search": {
-                "k": options.k,
-                "weights": options.weights,
-                "hybrid": options.hybrid,
+                "k": experiment.k,
+                "weights": experiment.weights,
+                "hybrid": experiment.hybrid,
                 "leaves_out_own": dataset.leaves_out_own,
                 "threads": 1,
             },
             "remarks": list(dataset.remarks),
-            **found.circumstances,
+            **timed.circumstances,
         },
     )
 
 
-def _called(index: Index, options: Options) -> str:
-    """The name of what was measured: encoders, and how they were searched."""
-    hybrid = options.hybrid
-    if hybrid is None:
-        name = SparseRetriever(index).name
-        return f"{name} ({options.weights})" if options.weights else name
-    how = [options.weights, hybrid["fusion"], *(v for n, v in hybrid.items() if n in _NAMED)]
-    if hybrid.get("rescore"):
-        how.append("rescored")
-    names = index.hybrid(**hybrid).names
-    return f"{', '.join(names)} ({', '.join(str(part) for part in how if part is not None)})"
+def run_queries(
+    search: Callable[[str, int], Hits],
+    dataset: Dataset,
+    k: int,
+    progress: type[Progress] = Silent,
+) -> TimedRun:
+    """Encode and search each query alone, and time that: on one thread, after some to warm up.
+
+    `search(text, k)` returns the k best documents.
+    """
+    depth = k + dataset.leaves_out_own
+    milliseconds = np.empty(len(dataset.queries))
+    run: dict[str, dict[str, float]] = {}
+    for text in list(dataset.queries.values())[:_WARM_UP]:
+        search(text, depth)
+    with progress("Searching", "queries", len(dataset.queries)) as bar:
+        for number, (query, text) in enumerate(dataset.queries.items()):
+            began = time.perf_counter()
+            hits = search(text, depth)
+            milliseconds[number] = 1e3 * (time.perf_counter() - began)
+            row = dict(zip(hits.ids.tolist(), hits.scores.tolist(), strict=True))
+            if dataset.leaves_out_own:
+                row.pop(query, None)
+            if row:
+                run[query] = dict(list(row.items())[:k])
+            bar.advance(1)
+    return TimedRun(run, milliseconds, provenance.circumstances())
+
+
+def _cached_run(
+    index: Index,
+    search: Callable[[str, int], Hits],
+    dataset: Dataset,
+    experiment: Experiment,
+    progress: type[Progress],
+) -> TimedRun:
+    key = run_key(
+        index.manifest.edition,
+        list(dataset.queries.items()),
+        experiment.k,
+        experiment.weights,
+        dataset.leaves_out_own,
+        experiment.device,
+        *([] if experiment.hybrid is None else [experiment.hybrid, *_further_editions(index)]),
+    )
+    cache = RunCache(index.path)
+    if not experiment.fresh and (cached := cache.load(key, dataset.queries)) is not None:
+        return cached
+    writable = can_write(cache.folder)
+    if not writable:
+        progress.note(f"The run will not be kept: {cache.folder} cannot be written.")
+    timed = run_queries(search, dataset, experiment.k, progress)
+    if writable:
+        try:
+            cache.store(key, timed)
+        except (OSError, LsrError) as error:  # a full disk is no reason to lose the results
+            progress.note(f"The run is not kept: {error}.")
+    return timed
+
+
+def _further_editions(index: Index) -> list[str | None]:
+    """Identifies what a hybrid may search with beside the terms: dense vectors and a learned
+    fusion."""
+    fusion = learned_file(index)
+    return [
+        None if index.dense is None else index.dense.manifest.edition,
+        checksum_file(fusion) if fusion.exists() else None,
+    ]
 
 
 def with_documents(dataset: Dataset, index: Index) -> Dataset:
@@ -175,48 +204,10 @@ def with_documents(dataset: Dataset, index: Index) -> Dataset:
         query, document = missing[0]
         remarks.append(
             f"{count:,} judged documents are not in the collection and count as not found, the "
-            f"first {document!r} ({dataset.place_of(query, document)})"
+            f"first {document!r} ({dataset.location_of(query, document)})"
         )
     return replace(
         dataset, counts={**dataset.counts, "judged_documents_missing": count}, remarks=remarks
-    )
-
-
-def joined(name: str, results: Sequence[Result]) -> Result:
-    """The result on a dataset of several parts: the mean over them; queries as PART/ID."""
-    first = results[0]
-    parts = [result.dataset.rpartition("/")[2] for result in results]
-    both = list(zip(parts, results, strict=True))
-    means = {
-        measure: float(np.mean([result.scores.means[measure] for result in results]))
-        for measure in first.scores.means
-    }
-    per_query = {
-        measure: {
-            f"{part}/{query}": value
-            for part, result in both
-            for query, value in result.scores.per_query[measure].items()
-        }
-        for measure in means
-    }
-    counts: dict[str, int] = {}
-    for result in results:
-        for count, value in result.provenance["dataset"]["counts"].items():
-            counts[count] = counts.get(count, 0) + value
-    return Result(
-        name,
-        first.encoder,
-        {f"{part}/{query}": text for part, r in both for query, text in r.queries.items()},
-        {f"{part}/{query}": row for part, r in both for query, row in r.run.items()},
-        Scores(means, per_query),
-        np.concatenate([result.milliseconds for result in results]),
-        {
-            **first.provenance,
-            "dataset": {**first.provenance["dataset"], "name": name, "counts": counts},
-            "index": {part: result.provenance["index"] for part, result in both},
-            "parts": {part: dict(result.scores.means) for part, result in both},
-            "remarks": [f"{p}: {remark}" for p, r in both for remark in r.provenance["remarks"]],
-        },
     )
 
 
@@ -238,13 +229,7 @@ def evaluate_run(
     measures = list(measures) or list(entry.measures)
     parse_measures(measures)
     qrels = read_judgments(judgments, split or entry.split)
-    run = read_run(file)
-    unjudged = [query for query in run if query not in qrels]
-    missing = [query for query in qrels if query not in run]
-    if len(missing) == len(qrels):
-        raise CorpusError(
-            f"no query of {file} is judged in {judgments}; check that they belong together"
-        )
+    run, missing, unjudged = read_judged_run(file, qrels, judgments)
     remarks = []
     if unjudged:
         remarks.append(

@@ -1,4 +1,4 @@
-"""The indexes of experiments, kept and used again.
+"""The indexes of experiments, cached and used again.
 
 ROOT/DATASET/ENCODER        an index
 ROOT/DATASET/ENCODER.runs   what it was built of (built.json), and its runs
@@ -8,125 +8,193 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 from lsr.data.collection import Collection
 from lsr.data.corpus import open_corpus
 from lsr.data.datasets import cache_folder
 from lsr.data.sources import IRDS
-from lsr.encoders import DEFAULT_ENCODER, load_encoder
-from lsr.encoders.dense.encoder import load_dense
-from lsr.errors import EncoderMismatch, LsrError, refusal
+from lsr.encoders import DEFAULT_ENCODER, Encoder, load_encoder
+from lsr.encoders.dense.encoder import DenseEncoder, load_dense
+from lsr.encoders.names import parse_weights
+from lsr.errors import CorpusError, EncoderMismatch, LsrError, refusal
 from lsr.eval.dataset import Dataset
-from lsr.eval.experiments.run_cache import folder_of
+from lsr.eval.experiments.experiment import Experiment
+from lsr.eval.experiments.run_cache import RunCache, can_write
 from lsr.indexing.build import BuildOptions, Texts, build
 from lsr.indexing.dense import add_dense
-from lsr.progress import Progress
+from lsr.progress import Progress, Silent
 from lsr.retrieval.index import Index
+from lsr.retrieval.named import Names
 from lsr.storage.files import checksum_bytes, write_atomically
 from lsr.storage.manifest import MANIFEST
 
 BUILT = "built.json"
 _LONGEST_LABEL = 120  # characters of a folder's name
-_NOT_OF_VECTORS = ("batch_size", "device", "threads")  # settings that decide no vector
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How an experiment is made.
+class IndexCache:
+    """The indexes of experiments: those that are there, and those that it builds.
+
+    An encoder that is loaded to build an index also searches it, and builds other indexes; but
+    for one whose statistics are of its collection, such as bm25, which is loaded for each.
+
+    Args:
+        root: the folder of indexes.  None is the user's cache, and a temporary folder where that
+            cannot be written.
+        progress: how to report; silent by default.
 
     Attributes:
-        k: hits of a query.
-        weights: of the parts of an encoder of several, for queries.
-        settings: those for `lsr.load_encoder`, and `threads`, that differ from the usual.
-        fresh: whether to do again what is there.
-        dense: the encoder of dense vectors; None leaves the index as it is.
-        hybrid: arguments for `Index.hybrid`, JSON values; None searches the terms alone.
+        is_temporary: whether the indexes are gone when the `with` block ends.
     """
 
-    k: int = 1000
-    weights: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    fresh: bool = False
-    dense: str | None = None
-    hybrid: Mapping[str, Any] | None = None
+    def __init__(self, root: Path | None = None, progress: type[Progress] = Silent) -> None:
+        self._root, self._progress = root, progress
+        self.is_temporary = False
+        self._encoders: dict[tuple[str, ...], Encoder] = {}
+        self._dense: dict[str, DenseEncoder] = {}
+        self._closing = ExitStack()
 
+    def __enter__(self) -> IndexCache:
+        return self
 
-def place_of_index(root: Path | None, dataset: Dataset, encoder: str, options: Options) -> Path:
-    """Where the index of an encoder for a dataset is kept; None is the user's cache.
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
 
-    The cache is of all datasets that ever were, so what its folders are of is in their names.
-    """
-    label = ",".join([encoder, *(f"{k}={v}" for k, v in sorted(_of_vectors(options).items()))])
-    label = re.sub(r"[^\w.+,=@:-]+", "_", label)
-    if len(label) > _LONGEST_LABEL:
-        label = f"{label[:_LONGEST_LABEL]}-{checksum_bytes(label.encode())[:8]}"
-    if root is not None:
-        return root / dataset.name / label
-    name = f"{dataset.name}-{checksum_bytes(dataset.collection.encode())[:8]}"
-    return cache_folder() / "indexes" / name / label
+    def path(self, dataset: Dataset, experiment: Experiment) -> Path:
+        """Where the index of an experiment on a dataset is.
 
-
-def open_index(
-    place: Path, dataset: Dataset, encoder: str | None, options: Options, progress: type[Progress]
-) -> Index:
-    """The index at `place`, built where there is none yet; its encoders are ready.
-
-    Raises `LsrError` when what is there is of other documents or settings, `EncoderMismatch`
-    when it is of another encoder.
-    """
-    side = None
-    if options.dense is not None:  # what cannot be loaded must not be found after the work
-        threads = options.settings.get("threads")
-        side = load_dense(options.dense, threads=threads, device=options.settings.get("device"))
-    if (place / MANIFEST).exists() and not options.fresh:
-        _check_built(place, dataset, options)
-    else:
-        _build(place, dataset, encoder or DEFAULT_ENCODER, options, progress)
-    if side is not None and Index.open(place).dense is None:
-        add_dense(place, open_corpus(dataset.documents), side, progress=progress)
-    index = Index.open(place)
-    device = options.settings.get("device")
-    if encoder is not None or options.weights is not None or device is not None:
+        The user's cache holds all datasets that ever were, so folders there are named by the
+        checksum of the collection too.
+        """
+        settings = sorted(experiment.vector_settings.items())
+        label = ",".join([_encoder_name(experiment), *(f"{k}={v}" for k, v in settings)])
+        label = re.sub(r"[^\w.+,=@:-]+", "_", label)
+        if len(label) > _LONGEST_LABEL:
+            label = f"{label[:_LONGEST_LABEL]}-{checksum_bytes(label.encode())[:8]}"
+        if self._root is not None:
+            return self._root / dataset.name / label
         try:
-            index.use_encoder(encoder, device=device, weights=options.weights)
-        except EncoderMismatch as error:
-            raise EncoderMismatch(f"{error}, or build it again with --fresh") from None
-    if options.dense is not None:
-        index.use_dense_encoder(options.dense, device=device)
-    return index
+            name = f"{dataset.name}-{checksum_bytes(dataset.collection.encode())[:8]}"
+            path = cache_folder() / "indexes" / name / label
+            if (path.exists() and not experiment.fresh) or can_write(path.parent):
+                return path
+            reason = f"{path.parent} cannot be written"
+        except CorpusError as error:  # no home
+            reason = str(error)
+        self._progress.note(f"The index will not be kept: {reason}; --index DIR keeps it.")
+        folder = TemporaryDirectory(prefix="lsr-", ignore_cleanup_errors=True)
+        self._root, self.is_temporary = Path(self._closing.enter_context(folder)), True
+        return self.path(dataset, experiment)
+
+    def check(self, path: Path, experiment: Experiment) -> None:
+        """Load the encoders of an index that is to be built, and check the names given with them.
+
+        Whatever is wrong with them is raised here, before any work.
+        """
+        there = _is_there(path, experiment)
+        dense = None
+        if experiment.dense is not None and not (there and Index.open(path).dense is not None):
+            dense = self._dense_encoder(experiment.dense, experiment).name
+        if there:
+            return
+        encoder = self._encoder(experiment)
+        if experiment.weights is not None:
+            parts = encoder.identity.get("parts")
+            if parts is None:
+                encoder.reweigh(experiment.weights)  # says that there are none
+            else:
+                parse_weights(experiment.weights, [part["name"] for part in parts])
+        if experiment.hybrid is not None:
+            names = Names.of_encoders(encoder, dense)
+            retrievers = names.select(experiment.hybrid["retrievers"])
+            names.weights(retrievers, experiment.hybrid.get("weights"))
+
+    def open(self, path: Path, dataset: Dataset, experiment: Experiment) -> Index:
+        """The index at `path`, built where there is none yet; its encoders are ready.
+
+        Raises `LsrError` when the index there is of other documents or settings,
+        `EncoderMismatch` when it is of another encoder.
+        """
+        self.check(path, experiment)
+        encoder = None
+        if _is_there(path, experiment):
+            _check_built(path, dataset, experiment)
+        else:
+            encoder = self._build(path, dataset, experiment)
+        index = Index.open(path)
+        if experiment.dense is not None and index.dense is None:
+            dense = self._dense_encoder(experiment.dense, experiment)
+            add_dense(path, open_corpus(dataset.documents), dense, progress=self._progress)
+            index = Index.open(path)
+            index.use_dense_encoder(dense, device=experiment.device)
+        elif experiment.dense is not None:
+            index.use_dense_encoder(experiment.dense, device=experiment.device)
+        self._use_encoder(index, encoder, experiment)
+        return index
+
+    def _use_encoder(self, index: Index, built: Encoder | None, experiment: Experiment) -> None:
+        device, weights = experiment.device, experiment.weights
+        encoder = built or self._encoders.get(_key(experiment))
+        # Another one: of the index's statistics, or of a build whose vectors were there already.
+        if encoder is not None and encoder.identity == index.manifest.encoder:
+            index.use_encoder(encoder, device=device, weights=weights)
+        elif experiment.encoder is not None or weights is not None or device is not None:
+            try:
+                index.use_encoder(experiment.encoder, device=device, weights=weights)
+            except EncoderMismatch as error:
+                raise EncoderMismatch(f"{error}, or build it again with --fresh") from None
+
+    def _build(self, path: Path, dataset: Dataset, experiment: Experiment) -> Encoder:
+        """Weights are not part of the index, so that it serves whatever they are."""
+        encoder = self._encoder(experiment)
+        documents = Collection(open_corpus(dataset.documents))
+        if not dataset.documents.startswith(IRDS):  # a network is not read ahead
+            documents.scanned(self._progress)
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+        before = encoder.identity
+        del self._encoders[_key(experiment)]
+        threads = experiment.settings.get("threads")
+        options = BuildOptions(threads=threads, progress=self._progress, force=experiment.fresh)
+        build(path, Texts(documents, encoder), options)
+        if encoder.identity == before:  # it has no statistics, and serves other collections too
+            self._encoders[_key(experiment)] = encoder
+        folder = RunCache(path).folder
+        folder.mkdir(exist_ok=True)
+        built = {"documents": dataset.collection, "settings": experiment.vector_settings}
+        write_atomically(folder / BUILT, json.dumps(built, indent=1).encode())
+        return encoder
+
+    def _encoder(self, experiment: Experiment) -> Encoder:
+        key = _key(experiment)
+        if key not in self._encoders:
+            self._encoders[key] = load_encoder(_encoder_name(experiment), **experiment.settings)
+        return self._encoders[key]
+
+    def _dense_encoder(self, name: str, experiment: Experiment) -> DenseEncoder:
+        if name not in self._dense:
+            threads, device = experiment.settings.get("threads"), experiment.device
+            self._dense[name] = load_dense(name, threads=threads, device=device)
+        return self._dense[name]
 
 
-def _build(
-    place: Path, dataset: Dataset, encoder: str, options: Options, progress: type[Progress]
-) -> None:
-    """Weights are not part of the index, so that it serves whatever they are."""
-    if options.weights is not None:  # wrong ones must not be found after an hour of encoding
-        load_encoder(encoder, weights=options.weights, **options.settings)
-    documents = Collection(open_corpus(dataset.documents))
-    if not dataset.documents.startswith(IRDS):  # what comes over a network is not read ahead
-        documents.scanned(progress)
-    place.absolute().parent.mkdir(parents=True, exist_ok=True)
-    of_build, settings = BuildOptions.split(
-        {**options.settings, "progress": progress, "force": options.fresh}
-    )
-    build(place, Texts(documents, encoder, settings), of_build)
-    folder = folder_of(place)
-    folder.mkdir(exist_ok=True)
-    built = {"documents": dataset.collection, "settings": _of_vectors(options)}
-    write_atomically(folder / BUILT, json.dumps(built, indent=1).encode())
+def _encoder_name(experiment: Experiment) -> str:
+    return experiment.encoder or DEFAULT_ENCODER
 
 
-def _of_vectors(options: Options) -> dict[str, Any]:
-    return {k: v for k, v in options.settings.items() if k not in _NOT_OF_VECTORS}
+def _key(experiment: Experiment) -> tuple[str, ...]:
+    return (_encoder_name(experiment), *map(str, experiment.settings.items()))
 
 
-def _check_built(place: Path, dataset: Dataset, options: Options) -> None:
-    """Compare what an index was built of, as far as that is known, with what is asked for."""
-    file = folder_of(place) / BUILT
+def _is_there(path: Path, experiment: Experiment) -> bool:
+    return (path / MANIFEST).exists() and not experiment.fresh
+
+
+def _check_built(path: Path, dataset: Dataset, experiment: Experiment) -> None:
+    """Compare what an index was built of, as far as that is known, with what is wanted."""
+    file = RunCache(path).folder / BUILT
     try:
         built = json.loads(file.read_bytes())
         documents, settings = built["documents"], dict(built["settings"])
@@ -138,12 +206,12 @@ def _check_built(place: Path, dataset: Dataset, options: Options) -> None:
         ) from None
     if documents != dataset.collection:
         raise LsrError(
-            f"{place} was built of other documents than those of {dataset.documents} now; give "
+            f"{path} was built of other documents than those of {dataset.documents} now; give "
             "another place, or build it again with --fresh"
         )
-    for name, value in _of_vectors(options).items():
+    for name, value in experiment.vector_settings.items():
         if settings.get(name) != value:
             raise LsrError(
-                f"--{name.replace('_', '-')} {value} cannot change {place}, which is there "
+                f"--{name.replace('_', '-')} {value} cannot change {path}, which is there "
                 "already; leave it out, give another place, or build it again with --fresh"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -44,15 +45,21 @@ def of_index(index: Index) -> dict[str, Any]:
     }
 
 
+def circumstances() -> dict[str, Any]:
+    """When and where something is measured: the time, `versions` and `machine`."""
+    measured = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {"measured": measured, "versions": versions(), "machine": machine()}
+
+
 def versions() -> dict[str, str]:
     """Python's version, and those of the packages that have a part in the figures."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def machine() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The provenance card: what decided the figures of several results, each entry said once."""
+"""The provenance card: everything that decided the figures of several results, each entry once."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ _SCOPES: list[Callable[[Result], str]] = [
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Part of the provenance: what it holds for, and (key, value) as text."""
+    """Part of the provenance: the results it holds for, and (key, value) as text."""
 
     holds_for: str
     entries: list[tuple[str, str]]
+
+    @property
+    def text(self) -> str:
+        """A line an entry."""
+        return "\n".join(f"{key}: {' '.join(text.split())}" for key, text in self.entries)
 
 
 def cards(results: Sequence[Result]) -> list[Card]:
@@ -33,7 +38,7 @@ def cards(results: Sequence[Result]) -> list[Card]:
     An entry missing from a result is a value of its own: it is not common to all.
     """
     left = [dict(_flat(result.provenance)) for result in results]
-    found: list[Card] = []
+    common: list[Card] = []
     for scope in _SCOPES:
         groups: dict[str, list[dict[str, str]]] = {}
         for result, entries in zip(results, left, strict=True):
@@ -47,11 +52,11 @@ def cards(results: Sequence[Result]) -> list[Card]:
         for name, group in groups.items():
             shared = [(path, group[0][path]) for path in agreed if path in group[0]]
             if shared:
-                found.append(Card(name, shared))
+                common.append(Card(name, shared))
         left = [
             {path: text for path, text in entries.items() if path not in agreed} for entries in left
         ]
-    return found
+    return common
 
 
 def _flat(value: object, path: str = "") -> list[tuple[str, str]]:

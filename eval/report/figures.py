@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Callable
 
-from lsr.eval.statistics import Interval
+from lsr.eval.statistics import Comparison, Interval
 from lsr.terminal import printable
 
 
@@ -46,6 +46,11 @@ def tick(value: float) -> str:
 def span(interval: Interval, write: Callable[[float], str] = figure) -> str:
     """The bounds of an interval: [.301, .368]."""
     return f"[{write(interval.low)}, {write(interval.high)}]"
+
+
+def tally(test: Comparison) -> str:
+    """Queries won, tied and lost: 12 / 3 / 1,005."""
+    return f"{test.wins:,} / {test.ties:,} / {test.losses:,}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -35,7 +35,7 @@ def per_query(results: Sequence[Result]) -> bytes:
     ]
     names = ["dataset", "encoder", "query", "measure", "value"]
     types = [pa.string()] * 4 + [pa.float64()]
-    columns = [pa.array([row[place] for row in rows], kind) for place, kind in enumerate(types)]
+    columns = [pa.array([row[column] for row in rows], kind) for column, kind in enumerate(types)]
     buffer = pa.BufferOutputStream()
     pq.write_table(pa.table(columns, names), buffer, compression="zstd")
     return bytes(buffer.getvalue())

@@ -11,28 +11,30 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from lsr.eval.report.figures import escape, figure, shortened, tick
-from lsr.eval.report.summary import Cell, Duel, Latency
+from lsr.eval.report.summary import Cell, Latency, PairedComparison
 
 COLOURS = 8  # beside the first encoder's; more encoders take them again
 _BAR = 264  # units of a plot's own, about a pixel each
 _DOTS = 100  # a scatter plot's points are drawn on a raster of so many a side
 
 
-def colour(place: int) -> str:
-    """The colour of the encoder at this place."""
-    return f"var(--c{(place - 1) % COLOURS + 1 if place else 0})"
+def colour(position: int) -> str:
+    """The colour of the encoder at this position."""
+    return f"var(--c{(position - 1) % COLOURS + 1 if position else 0})"
 
 
-def bars(encoders: Sequence[str], cells: Sequence[Cell | None], top: float) -> str:
+def bars(encoders: Sequence[str], cells: Sequence[Cell | None], top: float) -> Markup:
     """Means of one dataset with their 95 % intervals, one bar an encoder, from 0 to `top`."""
     rows = [
-        (place, name, cell)
-        for place, (name, cell) in enumerate(zip(encoders, cells, strict=True))
+        (position, name, cell)
+        for position, (name, cell) in enumerate(zip(encoders, cells, strict=True))
         if cell is not None
     ]
     parts = []
-    for row, (place, name, cell) in enumerate(rows):
+    for row, (position, name, cell) in enumerate(rows):
         y = 34 * row
         mark = {1: "▲ ", -1: "▼ ", 0: ""}[cell.sign]
         parts.append(
@@ -41,7 +43,7 @@ def bars(encoders: Sequence[str], cells: Sequence[Cell | None], top: float) -> s
             f"{mark}{figure(cell.value)}</text>"
             f'<rect x="0" y="{y + 18}" width="{_BAR}" height="8" rx="2" class="track"/>'
             f'<rect x="0" y="{y + 18}" width="{_n(_share(cell.value, top))}" height="8" rx="2" '
-            f'fill="{colour(place)}"/>'
+            f'fill="{colour(position)}"/>'
         )
         if cell.interval is not None:
             low, high = (_share(v, top) for v in (cell.interval.low, cell.interval.high))
@@ -52,15 +54,15 @@ def bars(encoders: Sequence[str], cells: Sequence[Cell | None], top: float) -> s
     return _svg(34 * len(rows), "".join(parts), "Means with 95 % intervals", _BAR)
 
 
-def scatter(duel: Duel, first: str, place: int, top: float) -> str:
+def scatter(pair: PairedComparison, first: str, position: int, top: float) -> Markup:
     """Each query's value of an encoder above its value of the first; dots grow with queries."""
     left, size = 26, 190
-    ahead, _, behind = duel.counts()
+    ahead, _, behind = pair.counts()
 
     def at(value: float) -> int:
         return round(min(max(value / top, 0), 1) * _DOTS) if top > 0 else 0
 
-    dots = Counter((at(first_value), at(value)) for first_value, value in duel.points)
+    dots = Counter((at(first_value), at(value)) for first_value, value in pair.points)
     sizes: dict[int, list[tuple[int, int]]] = {}
     for dot, count in dots.items():
         sizes.setdefault(min(int(math.log2(count)), 4), []).append(dot)
@@ -71,7 +73,9 @@ def scatter(duel: Duel, first: str, place: int, top: float) -> str:
             f"M{_n(left + 6 + x / _DOTS * (size - 12))} {_n(size - 6 - y / _DOTS * (size - 12))}h0"
             for x, y in of_one_size
         )
-        paths.append(f'<path d="{line}" stroke="{colour(place)}" stroke-width="{4 + 2 * step}"/>')
+        paths.append(
+            f'<path d="{line}" stroke="{colour(position)}" stroke-width="{4 + 2 * step}"/>'
+        )
     return _svg(
         size + 22,
         f'<rect x="{left}" y="0" width="{size}" height="{size}" rx="3" class="track"/>'
@@ -80,8 +84,8 @@ def scatter(duel: Duel, first: str, place: int, top: float) -> str:
         f'<text x="{left + 8}" y="16" class="count">{ahead} ▲</text>'
         f'<text x="{left + size - 8}" y="{size - 8}" class="count end">{behind} ▼</text>'
         f'<text x="{left}" y="{size + 15}">{_name(first, 26)} →</text>'
-        f'<text transform="translate(16 {size}) rotate(-90)">{_name(duel.encoder, 26)} →</text>',
-        f"{duel.encoder} against {first}, query by query",
+        f'<text transform="translate(16 {size}) rotate(-90)">{_name(pair.encoder, 26)} →</text>',
+        f"{pair.encoder} against {first}, query by query",
         left + size,
     )
 
@@ -91,12 +95,12 @@ def latency(
     points: Sequence[Latency | None],
     recall: str,
     limits: tuple[float, float],
-) -> str:
+) -> Markup:
     """Recall above milliseconds a query: a dot at the median, a line from there to the p99.
 
     `limits` are the shortest and longest time of all plots of a page, which share an axis.
     """
-    known = [(place, point) for place, point in enumerate(points) if point is not None]
+    known = [(position, point) for position, point in enumerate(points) if point is not None]
     left, right, bottom = 36, 258, max(150, 18 * len(known) + 10)
     ticks_x = decades(*limits)
     start, stop = math.log(ticks_x[0]), math.log(ticks_x[-1])
@@ -120,15 +124,15 @@ def latency(
         for t in ticks_x
     ]
     rows = spread([y(point.recall) for _, point in known], 15, 8, bottom)
-    for (place, point), row in zip(known, rows, strict=True):
+    for (position, point), row in zip(known, rows, strict=True):
         height, median, p99 = _n(y(point.recall)), x(point.median), x(point.p99)
         parts.append(
             f'<path class="leader" d="M{_n(p99 + 3)} {height}L{right + 8} {_n(row)}" '
-            f'stroke="{colour(place)}"/>'
+            f'stroke="{colour(position)}"/>'
             f'<path d="M{_n(median)} {height}H{_n(p99)}m0 -3v6" class="tail" '
-            f'stroke="{colour(place)}"/>'
-            f'<circle cx="{_n(median)}" cy="{height}" r="5" fill="{colour(place)}"/>'
-            f'<text x="{right + 12}" y="{_n(row + 4)}">{_name(encoders[place], 18)}</text>'
+            f'stroke="{colour(position)}"/>'
+            f'<circle cx="{_n(median)}" cy="{height}" r="5" fill="{colour(position)}"/>'
+            f'<text x="{right + 12}" y="{_n(row + 4)}">{_name(encoders[position], 18)}</text>'
         )
     return _svg(
         bottom + 34,
@@ -147,8 +151,12 @@ def decades(low: float, high: float) -> list[float]:
     if last - first > 2:
         return [10.0**power for power in range(first, last + 1)]
     ticks = [digit * 10.0**power for power in range(first, last + 1) for digit in (1, 3)]
-    start = max(place for place, tick in enumerate(ticks) if tick <= low * 1.0001)
-    stop = min(place for place, tick in enumerate(ticks) if tick >= high * 0.9999 and place > start)
+    start = max(position for position, tick in enumerate(ticks) if tick <= low * 1.0001)
+    stop = min(
+        position
+        for position, tick in enumerate(ticks)
+        if tick >= high * 0.9999 and position > start
+    )
     return ticks[start : stop + 1]
 
 
@@ -166,12 +174,12 @@ def spread(wanted: Sequence[float], gap: float, top: float, bottom: float) -> li
     order = sorted(range(len(wanted)), key=wanted.__getitem__)
     placed = [0.0] * len(wanted)
     lowest = top
-    for place in order:
-        placed[place] = lowest = max(wanted[place], lowest)
+    for position in order:
+        placed[position] = lowest = max(wanted[position], lowest)
         lowest += gap
     highest = bottom
-    for place in reversed(order):
-        placed[place] = highest = min(placed[place], highest)
+    for position in reversed(order):
+        placed[position] = highest = min(placed[position], highest)
         highest -= gap
     return placed
 
@@ -190,8 +198,8 @@ def _name(name: str, length: int) -> str:
     return escape(short) if short == name else f"{escape(short)}<title>{escape(name)}</title>"
 
 
-def _svg(height: int, content: str, label: str, width: int) -> str:
-    return (
+def _svg(height: int, content: str, label: str, width: int) -> Markup:
+    return Markup(
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">'
         f"{content}</svg>"
     )

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from lsr.errors import LsrError
-from lsr.eval.report.markdown import markdown
-from lsr.eval.report.page import page
 from lsr.eval.report.per_query import per_query
+from lsr.eval.report.render import markdown, page
 from lsr.eval.report.summary import Summary, summarize
-from lsr.eval.results import Result
-from lsr.eval.runs import RunRow, file_name, suffix_for, write_run
+from lsr.eval.results import Result, rows
+from lsr.eval.runs import file_name, suffix_for, write_run
 from lsr.progress import Progress, Silent
 from lsr.storage.files import write_atomically
 
 
 def write_report(
-    place: str | PathLike[str],
+    folder: str | PathLike[str],
     results: Iterable[Result],
     command: str,
     *,
     progress: type[Progress] = Silent,
 ) -> None:
-    """Write the report of any mix of datasets and encoders into the directory `place`.
+    """Write the report of any mix of datasets and encoders into the directory `folder`.
 
     `report.html` (one page that needs no other file), `report.md`, `results.json`,
     `per_query.parquet` (dataset, encoder, query, measure, value) and, for each result,
@@ -35,16 +34,16 @@ def write_report(
     the same bytes.
 
     Args:
-        place: made when it is not there.
+        folder: made where it does not exist.
         results: datasets, encoders and measures keep the order in which they first appear; others
             are compared with the first encoder, and queries by the first measure.
-        command: what to type to repeat it.
+        command: the command line that repeats it.
         progress: how to report; silent by default.
 
     Raises `LsrError` when there are no results, two of one encoder on one dataset, or a file
     cannot be written; `QueryError` when encoders were scored on different queries of a dataset.
     """
-    place, results = Path(place), list(results)
+    folder, results = Path(folder), list(results)
     summary = summarize(results, command, progress)
     files = {
         "per_query.parquet": per_query(results),
@@ -53,14 +52,15 @@ def write_report(
         "report.html": _utf8(page(summary)),
     }
     try:
-        (place / "runs").mkdir(parents=True, exist_ok=True)
+        (folder / "runs").mkdir(parents=True, exist_ok=True)
         for result, name in zip(results, _run_names(results), strict=True):
-            write_run(place / "runs" / name, _rows(result), file_name(result.encoder))
+            run = {query: result.run.get(query, {}) for query in result.queries}
+            write_run(folder / "runs" / name, rows(run), file_name(result.encoder))
         for name, data in files.items():
-            write_atomically(place / name, data)
+            write_atomically(folder / name, data)
     except OSError as error:
         raise LsrError(
-            f"the report cannot be written into {place}: {error.strerror or error}"
+            f"the report cannot be written into {folder}: {error.strerror or error}"
         ) from error
 
 
@@ -69,47 +69,36 @@ def _utf8(text: str) -> bytes:
 
 
 def _json(summary: Summary, results: Sequence[Result]) -> bytes:
-    cells = {
-        (dataset, encoder, table.measure): cell
-        for table in summary.tables
-        for dataset, row in table.rows.items()
-        for encoder, cell in zip(summary.encoders, row, strict=True)
-    }
+    intervals: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for table in summary.tables:
+        for dataset, row in table.rows.items():
+            for encoder, cell in zip(summary.encoders, row, strict=True):
+                if cell is not None and cell.interval is not None:
+                    by_measure = intervals.setdefault((dataset, encoder), {})
+                    by_measure[table.measure] = cell.interval.to_json()
 
     def entry(result: Result) -> dict[str, Any]:
-        measures = dict(result.scores.means)
-        intervals = {m: cells[result.dataset, result.encoder, m] for m in measures}
         latency = summary.latencies[result.dataset][summary.encoders.index(result.encoder)]
         return {
             "dataset": result.dataset,
             "encoder": result.encoder,
             "queries": len(result.queries),
-            "measures": measures,
-            "ci": {
-                m: [cell.interval.low, cell.interval.high]
-                for m, cell in intervals.items()
-                if cell is not None and cell.interval is not None
-            },
+            "measures": dict(result.scores.means),
+            "ci": intervals.get((result.dataset, result.encoder), {}),
             "milliseconds": latency and {"median": latency.median, "p99": latency.p99},
             "provenance": result.provenance,
         }
 
-    tests: list[dict[str, Any]] = []
-    for dataset, found in summary.tests.items():
-        tests += [{"dataset": dataset, **test.to_json()} for test in found]
     content = {
         "command": summary.command,
         "results": [entry(result) for result in results],
-        "tests": tests,
+        "tests": [
+            {"dataset": dataset, **test.to_json()}
+            for dataset, tests in summary.tests.items()
+            for test in tests
+        ],
     }
     return _utf8(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def _rows(result: Result) -> Iterator[RunRow]:
-    for query in result.queries:
-        # Stable: documents of one score keep the order in which they were found.
-        ranked = sorted(result.run.get(query, {}).items(), key=lambda hit: -hit[1])
-        yield query, [document for document, _ in ranked], [score for _, score in ranked]
 
 
 def _run_names(results: Sequence[Result]) -> list[str]:

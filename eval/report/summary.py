@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 
 from lsr.errors import LsrError
-from lsr.eval.comparison import QueryDifference
+from lsr.eval.comparison import QueryDifference, largest_differences
+from lsr.eval.published import Reference, published
 from lsr.eval.report.cards import Card, cards
 from lsr.eval.report.figures import figure
-from lsr.eval.report.references import Difference, differences
 from lsr.eval.results import Result
-from lsr.eval.statistics import (
-    Comparison,
-    Interval,
-    bootstrap_interval,
-    compare,
-    paired_differences,
-)
+from lsr.eval.statistics import Comparison, Interval, bootstrap_interval, compare
 from lsr.progress import Progress, Silent
 
-SIGNIFICANT = 0.05
 CHANGES = 5  # queries shown that won most, and that lost most
+MEAN = "mean"  # the dataset of a published figure that is the mean of all
+
+References = Callable[[str, str], list[Reference]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +53,13 @@ class Table:
     rows: dict[str, list[Cell | None]]
     mean: list[Cell | None]
 
+    @property
+    def top(self) -> float:
+        """The highest value, with its interval, of any dataset; at least 0."""
+        cells = [cell for row in self.rows.values() for cell in row if cell is not None]
+        highest = [cell.interval.high if cell.interval else cell.value for cell in cells]
+        return max([0.0, *highest]) if cells else 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Latency:
@@ -67,7 +71,7 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class Duel:
+class PairedComparison:
     """One encoder against the first on one dataset, query by query, by the first measure.
 
     Attributes:
@@ -89,6 +93,23 @@ class Duel:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedDifference:
+    """A published figure, and each encoder's difference to it.
+
+    Attributes:
+        dataset: its name; for `MEAN`, the figure is the mean of what is published for each.
+        measure: ir-measures' name.
+        reference: the figure.
+        deltas: for each encoder its value minus the published one, None where it has none.
+    """
+
+    dataset: str
+    measure: str
+    reference: Reference
+    deltas: list[float | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """All that a report says."""
 
@@ -100,8 +121,8 @@ class Summary:
     tests: dict[str, list[Comparison]]  # dataset -> every pair, measure by measure
     recall: str  # the measure that latency is drawn against
     latencies: dict[str, list[Latency | None]]  # dataset -> one an encoder
-    duels: list[Duel]
-    published: list[Difference]
+    pairs: list[PairedComparison]
+    published: list[PublishedDifference]
     cards: list[Card]
 
     @property
@@ -109,24 +130,59 @@ class Summary:
         """The encoder that others are compared with."""
         return self.encoders[0]
 
+    @property
+    def changed(self) -> list[PairedComparison]:
+        """The pairs in which any query changed."""
+        return [pair for pair in self.pairs if pair.won or pair.lost]
+
+    @property
+    def title(self) -> str:
+        """The names of the datasets, as many as fit a title."""
+        names = list(self.datasets)
+        if len(names) > 5:
+            return f"{names[0]}, {names[1]} and {len(names) - 2} more"
+        return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+
+    @property
+    def legend(self) -> str:
+        """What the tables of measures show."""
+        words = ["Means over the judged queries, in brackets their 95 % bootstrap intervals."]
+        if len(self.encoders) > 1:
+            words.append(
+                "The best of a row is bold. ▲ and ▼: significantly above and below "
+                f"{self.first}, the first encoder, by the randomisation test with Holm's "
+                "correction over all pairs of encoders, p < .05."
+            )
+        if len(self.datasets) > 1:
+            words.append(
+                "The last row is the mean of all datasets, for encoders that have them all."
+            )
+        return " ".join(words)
+
 
 def summarize(
-    results: Sequence[Result], command: str, progress: type[Progress] = Silent
+    results: Sequence[Result],
+    command: str,
+    progress: type[Progress] = Silent,
+    references: References = published,
 ) -> Summary:
     """Compute everything; datasets, encoders and measures keep the order they first appear in.
+
+    Args:
+        references: the published figures of a dataset by a measure.
 
     Raises `LsrError` when there are no results, or two of one encoder on one dataset;
     `QueryError` when encoders were scored on different queries of a dataset.
     """
-    grid = {(result.dataset, result.encoder): result for result in results}
-    if not results or len(grid) != len(results):
-        pairs = [(result.dataset, result.encoder) for result in results]
-        twice = next((pair for pair in pairs if pairs.count(pair) > 1), None)
-        raise LsrError(
-            f"a report has two results of encoder {twice[1]!r} on {twice[0]!r}; keep one"
-            if twice
-            else "a report needs results; evaluate at least one encoder"
-        )
+    if not results:
+        raise LsrError("a report needs results; evaluate at least one encoder")
+    grid: dict[tuple[str, str], Result] = {}
+    for result in results:
+        if grid.setdefault((result.dataset, result.encoder), result) is not result:
+            raise LsrError(
+                f"a report has two results of encoder {result.encoder!r} on {result.dataset!r}; "
+                "keep one"
+            )
     datasets = {result.dataset: len(result.queries) for result in results}
     encoders = list(dict.fromkeys(result.encoder for result in results))
     measures = list(dict.fromkeys(name for result in results for name in result.scores.means))
@@ -135,7 +191,7 @@ def summarize(
     tests = {}
     with progress("Comparing", "datasets", len(rows)) as bar:
         for name, row in rows.items():
-            tests[name] = _tests(row, measures)
+            tests[name] = [test for measure in measures for test in _tests(row, measure)]
             bar.advance(1)
     tables = [_table(measure, rows, tests, encoders[0]) for measure in measures]
     return Summary(
@@ -148,40 +204,22 @@ def summarize(
         recall,
         {name: [_latency(result, recall) for result in row] for name, row in rows.items()},
         [
-            _duel(row[0], other, measures[0])
+            _paired(row[0], other, measures[0])
             for row in rows.values()
             for other in row[1:]
-            if row[0] and other and _has(row[0], measures[0]) and _has(other, measures[0])
+            if _has(row[0], measures[0]) and _has(other, measures[0])
         ],
-        [difference for table in tables for difference in _published(table)],
+        [difference for table in tables for difference in _published(table, references)],
         cards(results),
     )
 
 
-def legend(summary: Summary) -> str:
-    """What the tables of measures show."""
-    words = ["Means over the judged queries, in brackets their 95 % bootstrap intervals."]
-    if len(summary.encoders) > 1:
-        words.append(
-            "The best of a row is bold. ▲ and ▼: significantly above and below "
-            f"{summary.first}, the first encoder, by the randomisation test with Holm's "
-            "correction over all pairs of encoders, p < .05."
-        )
-    if len(summary.datasets) > 1:
-        words.append("The last row is the mean of all datasets, for encoders that have them all.")
-    return " ".join(words)
+def _has(result: Result | None, measure: str) -> TypeGuard[Result]:
+    return result is not None and bool(result.scores.per_query.get(measure))
 
 
-def _has(result: Result, measure: str) -> bool:
-    return bool(result.scores.per_query.get(measure))
-
-
-def _tests(row: Sequence[Result | None], measures: Sequence[str]) -> list[Comparison]:
-    found = []
-    for measure in measures:
-        scores = {r.encoder: r.scores for r in row if r is not None and _has(r, measure)}
-        found += compare(scores, [measure])
-    return found
+def _tests(row: Sequence[Result | None], measure: str) -> list[Comparison]:
+    return compare({r.encoder: r.scores for r in row if _has(r, measure)}, [measure])
 
 
 def _table(
@@ -195,17 +233,17 @@ def _table(
         signs = {
             test.b: int(np.sign(test.difference))
             for test in tests[dataset]
-            if test.measure == measure and test.a == first and test.p_holm < SIGNIFICANT
+            if test.measure == measure and test.a == first and test.is_significant
         }
-        values = [r.scores.means.get(measure) if r is not None else None for r in row]
-        intervals = [
-            bootstrap_interval(list(r.scores.per_query[measure].values()))
-            if r is not None and _has(r, measure)
-            else None
-            for r in row
-        ]
         cells[dataset] = _cells(
-            values, intervals, [signs.get(r.encoder, 0) if r is not None else 0 for r in row]
+            [None if r is None else r.scores.means.get(measure) for r in row],
+            [
+                bootstrap_interval(list(r.scores.per_query[measure].values()))
+                if _has(r, measure)
+                else None
+                for r in row
+            ],
+            [signs.get(r.encoder, 0) if r is not None else 0 for r in row],
         )
     if len(rows) < 2:
         return Table(measure, cells, [])
@@ -241,27 +279,32 @@ def _latency(result: Result | None, recall: str) -> Latency | None:
     return Latency(float(median), float(p99), result.scores.means[recall])
 
 
-def _duel(first: Result, other: Result, measure: str) -> Duel:
+def _paired(first: Result, other: Result, measure: str) -> PairedComparison:
     a, b = first.scores.per_query[measure], other.scores.per_query[measure]
-    differences = dict(zip(a, paired_differences(a, b).tolist(), strict=True))
-    order = sorted(differences, key=lambda query: -abs(differences[query]))  # stable
-
-    def most(queries: Iterable[str]) -> list[QueryDifference]:
-        texts = other.queries
-        return [QueryDifference(q, texts.get(q, ""), a[q], b[q]) for q in list(queries)[:CHANGES]]
-
-    return Duel(
-        other.dataset,
-        other.encoder,
-        [(a[query], b[query]) for query in a],
-        most(query for query in order if differences[query] > 0),
-        most(query for query in order if differences[query] < 0),
-    )
+    won, lost = largest_differences(a, b, other.queries, CHANGES)
+    points = [(a[query], b[query]) for query in a]
+    return PairedComparison(other.dataset, other.encoder, points, won, lost)
 
 
-def _published(table: Table) -> list[Difference]:
-    def values(row: Sequence[Cell | None]) -> list[float | None]:
-        return [None if cell is None else cell.value for cell in row]
+def _published(table: Table, references: References) -> list[PublishedDifference]:
+    """Every figure published for the datasets, and the mean of the systems that have them all."""
 
-    rows = {dataset: values(row) for dataset, row in table.rows.items()}
-    return differences(table.measure, rows, values(table.mean))
+    def difference(
+        dataset: str, reference: Reference, cells: Sequence[Cell | None]
+    ) -> PublishedDifference:
+        deltas = [None if cell is None else cell.value - reference.value for cell in cells]
+        return PublishedDifference(dataset, table.measure, reference, deltas)
+
+    rows = [
+        difference(dataset, reference, cells)
+        for dataset, cells in table.rows.items()
+        for reference in references(dataset, table.measure)
+    ]
+    systems: dict[str, list[Reference]] = {}
+    for row in rows:
+        systems.setdefault(row.reference.system, []).append(row.reference)
+    for figures in systems.values():
+        if table.mean and len(figures) == len(table.rows):
+            mean = sum(reference.value for reference in figures) / len(figures)
+            rows.append(difference(MEAN, replace(figures[-1], value=mean), table.mean))
+    return rows

@@ -1,9 +1,10 @@
-"""Choosing how to fuse the lists of an index, on a judged dataset; see `lsr.eval.tuning.tuning`."""
+"""How to fuse the lists of an index, chosen on a judged dataset; see `lsr.eval.tuning.tuning`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -11,58 +12,75 @@ import numpy as np
 from lsr.arguments import whole
 from lsr.eval.dataset import Dataset
 from lsr.eval.measures import parse_measures
-from lsr.eval.results import Scores
+from lsr.eval.results import Qrels, Scores
 from lsr.eval.statistics import Comparison, compare
-from lsr.eval.tuning.tuning import Fold, Weights, cross_validate, grid, split, tune
+from lsr.eval.tuning.tuning import (
+    Fold,
+    Lists,
+    Tuned,
+    Weights,
+    cross_validate,
+    fuse_candidates,
+    grid,
+    split,
+    tune,
+    values_of,
+)
 from lsr.fusion import DEFAULT_FUSION, LEARNED, Missing
 from lsr.fusion.learned import LearnedFusion
 from lsr.fusion.lists import Ranked
 from lsr.progress import Progress, Silent
-from lsr.retrieval.hybrid import Candidates
+from lsr.retrieval.hybrid import Candidates, Hybrid
 from lsr.retrieval.index import Index
-from lsr.retrieval.named import build_hybrid
 
-_STEPS = 10
 _BATCH = 64  # queries searched together
 _DEEPER = 10  # than its cutoff a measure sees a list, so that ties are cut as in a whole run
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """How to fuse, and what it is worth on queries that had no part in choosing it.
+@dataclass(frozen=True)
+class FusionChoice:
+    """How to fuse, and what it is worth on queries that had no part in the choice.
 
     Attributes:
         retrievers: their names.
         fusion: the method, or "learned".
-        measure: ir-measures' name.
-        weights: the best on all queries; none of a learned fusion.
-        learned: the fusion that was learned on all queries.
         baseline: the method with equal weights that it is compared with.
-        equal, held_out: the means of that, and of what was chosen on the other folds.
-        comparison: of the two, query by query.
-        folds: of the cross-validation.
+        tuned: the weights, and values of queries.
+        learned: the fusion that was learned on all queries.
     """
 
     retrievers: list[str]
     fusion: str
-    measure: str
-    weights: Weights
-    learned: LearnedFusion | None
     baseline: str
-    equal: float
-    held_out: float
-    comparison: Comparison
-    folds: list[Fold]
+    tuned: Tuned
+    learned: LearnedFusion | None
+
+    @property
+    def equal(self) -> float:
+        """The mean of the baseline."""
+        return float(np.mean(list(self.tuned.equal.values())))
+
+    @property
+    def held_out(self) -> float:
+        """The mean of what was chosen on the other folds."""
+        return float(np.mean(list(self.tuned.held_out.values())))
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """`held_out` against `equal`, query by query."""
+        measure, names = self.tuned.measure, ("equal", "chosen")
+        values = (self.tuned.equal, self.tuned.held_out)
+        scores = {name: Scores({}, {measure: v}) for name, v in zip(names, values, strict=True)}
+        return compare(scores, [measure])[0]
 
     @property
     def is_better(self) -> bool:
-        """Whether it is significantly better than equal weights, at .05."""
-        return self.comparison.p_randomization < 0.05 and self.comparison.difference > 0
+        """Whether it is significantly better than equal weights."""
+        return self.comparison.is_significant and self.comparison.difference > 0
 
-    def named(self, weights: Weights) -> str:
-        """Weights as the command line takes them."""
-        pairs = zip(self.retrievers, weights, strict=bool(weights))
-        return ",".join(f"{name}={weight:.3g}" for name, weight in pairs)
+    def by_name(self, weights: Weights) -> dict[str, float]:
+        """The weight of each retriever; empty for a learned fusion."""
+        return dict(zip(self.retrievers, weights, strict=bool(weights)))
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -70,23 +88,19 @@ class Chosen:
         return {
             "retrievers": self.retrievers,
             "fusion": self.fusion,
-            "measure": self.measure,
-            "weights": dict(zip(self.retrievers, self.weights, strict=bool(self.weights))),
+            "measure": self.tuned.measure,
+            "weights": self.by_name(self.tuned.weights),
             "held_out": self.held_out,
             "baseline": {"fusion": self.baseline, "mean": self.equal},
             "difference": {
                 "mean": test.difference,
-                "interval": [test.interval.low, test.interval.high],
+                "interval": test.interval.to_json(),
                 "p_randomization": test.p_randomization,
                 "p_t": test.p_t,
             },
             "folds": [
-                {
-                    "queries": fold.queries,
-                    "weights": dict(zip(self.retrievers, fold.weights, strict=bool(fold.weights))),
-                    "mean": fold.mean,
-                }
-                for fold in self.folds
+                {"queries": f.queries, "weights": self.by_name(f.weights), "mean": f.mean}
+                for f in self.tuned.folds
             ],
         }
 
@@ -102,7 +116,7 @@ def choose(
     folds: int = 5,
     seed: int = 0,
     progress: type[Progress] = Silent,
-) -> Chosen:
+) -> FusionChoice:
     """Weights for a fusion, or a learned fusion, by the judged queries of a dataset.
 
     Args:
@@ -116,18 +130,33 @@ def choose(
     """
     baseline: Any = DEFAULT_FUSION if fusion == LEARNED else fusion
     (parsed,) = parse_measures([measure])
-    depth = _DEEPER * parsed.params.get("cutoff", 100)
+    measure = str(parsed)
     folds = whole("folds", folds)
     split(dataset.queries, folds, seed)  # what cannot be cut must not be found after searching
-    names = build_hybrid(index, baseline, retrievers=retrievers).names
-    ids = [
-        index.reader.id_of(number)
-        for number in index.reader.docids_of(np.arange(len(index))).tolist()
-    ]
-    lists = _search(index, dataset, retrievers, ids, progress)
+    hybrid = index.hybrid(baseline, retrievers=retrievers)
+    docids = index.reader.docids_of(np.arange(len(index))).tolist()
+    ids = [index.reader.id_of(docid) for docid in docids]
     qrels = {query: dataset.qrels[query] for query in dataset.queries}
-    steps = 1 if fusion == LEARNED else _STEPS
-    with progress("Tuning", "weights", len(grid(len(names), steps))) as bar:
+    lists = _search(hybrid, dataset, ids, progress)
+    depth = _DEEPER * parsed.params.get("cutoff", 100)
+    if fusion == LEARNED:
+        learned, held_out = _learn(
+            hybrid.names, lists, qrels, ids, measure, depth, folds, seed, progress
+        )
+        equal = values_of(
+            list(held_out),
+            qrels,
+            ids,
+            measure,
+            lambda query: fuse_candidates(lists[query], baseline, None, missing, depth),
+        )
+        cut = [
+            Fold(queries, (), float(np.mean([held_out[query] for query in queries])))
+            for queries in split(qrels, folds, seed)
+        ]
+        tuned = Tuned(measure, (), held_out, equal, cut)
+        return FusionChoice(hybrid.names, fusion, baseline, tuned, learned)
+    with progress("Tuning", "weights", len(grid(len(hybrid.names)))) as bar:
         tuned = tune(
             lists,
             qrels,
@@ -136,83 +165,67 @@ def choose(
             measure,
             folds=folds,
             seed=seed,
-            steps=steps,
             missing=missing,
             k=depth,
             advance=bar.advance,
         )
-    weights, held_out, cut = tuned.weights, tuned.held_out, tuned.folds
-    learned = None
-    if fusion == LEARNED:
-        places = {id: place for place, id in enumerate(ids)}
+    return FusionChoice(hybrid.names, fusion, baseline, tuned, None)
+
+
+def _learn(
+    retrievers: Sequence[str],
+    lists: Lists,
+    qrels: Qrels,
+    ids: Sequence[str],
+    measure: str,
+    depth: int,
+    folds: int,
+    seed: int,
+    progress: type[Progress],
+) -> tuple[LearnedFusion, Mapping[str, float]]:
+    """A fusion learned on all queries, and each query's value by one learned on other folds."""
+    positions = {id: position for position, id in enumerate(ids)}
+
+    def grades(query: str) -> dict[int, int]:
+        """By position; documents that are judged but not in the index are left out."""
+        return {positions[id]: grade for id, grade in qrels[query].items() if id in positions}
+
+    with progress("Learning", "fusions", folds + 1) as bar:
 
         def train(queries: Sequence[str]) -> LearnedFusion:
-            examples = ((lists[query].lists, _grades(qrels[query], places)) for query in queries)
-            return LearnedFusion.train(names, examples)
-
-        with progress("Learning", "fusions", folds + 1) as bar:
-
-            def ranker(queries: list[str]) -> Callable[[Sequence[Ranked]], Ranked]:
-                trained = train(queries)
-                bar.advance(1)
-                return lambda found: trained.rank(found, depth)
-
-            held_out = cross_validate(lists, qrels, ids, ranker, measure, folds=folds, seed=seed)
-            learned = train(list(qrels))
+            examples = ((lists[query].lists, grades(query)) for query in queries)
+            trained = LearnedFusion.train(retrievers, examples)
             bar.advance(1)
-        weights = ()
-        cut = [
-            Fold(queries, (), float(np.mean([held_out[query] for query in queries])))
-            for queries in split(qrels, folds, seed)
-        ]
-    (comparison,) = compare(
-        {"equal": _scores(tuned.measure, tuned.equal), "chosen": _scores(tuned.measure, held_out)},
-        [tuned.measure],
-    )
-    return Chosen(
-        names,
-        fusion,
-        tuned.measure,
-        weights,
-        learned,
-        baseline,
-        float(np.mean(list(tuned.equal.values()))),
-        float(np.mean(list(held_out.values()))),
-        comparison,
-        cut,
-    )
+            return trained
+
+        def ranker(queries: Sequence[str]) -> Callable[[Sequence[Ranked]], Ranked]:
+            return partial(train(queries).rank, k=depth)
+
+        held_out = cross_validate(lists, qrels, ids, ranker, measure, folds=folds, seed=seed)
+        return train(list(qrels)), held_out
 
 
 def _search(
-    index: Index, dataset: Dataset, retrievers: str, ids: Sequence[str], progress: type[Progress]
+    hybrid: Hybrid, dataset: Dataset, ids: Sequence[str], progress: type[Progress]
 ) -> dict[str, Candidates]:
-    """What would be fused for each query, without its own document where that is left out."""
-    hybrid = build_hybrid(index, "none", retrievers=retrievers)
+    """The lists to fuse for each query, without its own document where that is left out."""
     queries = list(dataset.queries)
-    found: dict[str, Candidates] = {}
+    candidates: dict[str, Candidates] = {}
     with progress("Searching", "queries", len(queries)) as bar:
         for start in range(0, len(queries), _BATCH):
             batch = queries[start : start + _BATCH]
-            candidates = hybrid.candidates([dataset.queries[query] for query in batch])
-            found.update(zip(batch, candidates, strict=True))
+            texts = [dataset.queries[query] for query in batch]
+            candidates.update(zip(batch, hybrid.candidates(texts), strict=True))
             bar.advance(len(batch))
-    if dataset.leaves_out_own:
-        places = {id: place for place, id in enumerate(ids)}
-        for query, (lists, minima) in found.items():
-            own = places.get(query, -1)
-            others = [ranked.positions != own for ranked in lists]
-            kept = [
-                Ranked(ranked.positions[other], ranked.scores[other])
-                for ranked, other in zip(lists, others, strict=True)
-            ]
-            found[query] = Candidates(kept, minima)
-    return found
+    if not dataset.leaves_out_own:
+        return candidates
+    positions = {id: position for position, id in enumerate(ids)}
 
+    def without(ranked: Ranked, position: int) -> Ranked:
+        others = ranked.positions != position
+        return Ranked(ranked.positions[others], ranked.scores[others])
 
-def _grades(judged: Mapping[str, int], places: Mapping[str, int]) -> dict[int, int]:
-    """Grades by place; documents that are judged but not in the index are left out."""
-    return {places[id]: grade for id, grade in judged.items() if id in places}
-
-
-def _scores(measure: str, values: Mapping[str, float]) -> Scores:
-    return Scores({measure: float(np.mean(list(values.values())))}, {measure: dict(values)})
+    return {
+        query: Candidates([without(ranked, positions.get(query, -1)) for ranked in lists], minima)
+        for query, (lists, minima) in candidates.items()
+    }

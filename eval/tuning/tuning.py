@@ -24,6 +24,8 @@ from lsr.retrieval.hybrid import Candidates
 
 Lists = Mapping[str, Candidates]  # of each query by its id
 Weights = tuple[float, ...]
+STEPS = 10  # of a weight from 0 to 1
+
 Fuse = Callable[[Sequence[Ranked]], Ranked | Fused]
 
 
@@ -38,12 +40,11 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """Weights chosen on judged queries.
+    """Weights, or a fusion, chosen on judged queries.
 
     Attributes:
         measure: ir-measures' name.
-        weights: the best on all queries, adding up to 1.
-        mean: theirs on all queries, too good for having been chosen on them.
+        weights: the best on all queries, adding up to 1; none of a learned fusion.
         held_out: query id -> value with weights chosen without it.
         equal: query id -> value with equal weights.
         folds: of the cross-validation.
@@ -51,7 +52,6 @@ class Tuned:
 
     measure: str
     weights: Weights
-    mean: float
     held_out: Mapping[str, float]
     equal: Mapping[str, float]
     folds: list[Fold]
@@ -66,7 +66,7 @@ def tune(
     *,
     folds: int = 5,
     seed: int = 0,
-    steps: int = 10,
+    steps: int = STEPS,
     missing: Missing = "zero",
     k: int = 1000,
     advance: Callable[[int], None] | None = None,
@@ -78,7 +78,7 @@ def tune(
 
     Args:
         lists: of every judged query, from the same retrievers in the same order.
-        ids: the external id of each place.
+        ids: the external id of each position.
         k: depth of the fused lists.
         advance: called with 1 as often as `len(grid(retrievers, steps))`.
 
@@ -91,29 +91,27 @@ def tune(
     for number, weights in enumerate(tried):
 
         def weighted(query: str, weights: Weights = weights) -> Fused:
-            found, minima = lists[query]
-            return fuse(found, method, weights=weights, missing=missing, minima=minima, k=k)
+            return fuse_candidates(lists[query], method, weights, missing, k)
 
-        found = _values(queries, qrels, ids, measure, weighted)
-        values[number] = [found[query] for query in queries]
+        by_query = values_of(queries, qrels, ids, measure, weighted)
+        values[number] = [by_query[query] for query in queries]
         if advance is not None:
             advance(1)
     column = {query: number for number, query in enumerate(queries)}
-    chosen: list[Fold] = []
+    tuned: list[Fold] = []
     held_out: dict[str, float] = {}
     for held in cut:
         out = [column[query] for query in held]
         best = _best(np.delete(values, out, axis=1))
-        chosen.append(Fold(held, tried[best], float(values[best, out].mean())))
+        tuned.append(Fold(held, tried[best], float(values[best, out].mean())))
         held_out.update(zip(held, values[best, out].tolist(), strict=True))
     best = _best(values)
     return Tuned(
         measure=str(parse_measures([measure])[0]),
         weights=tried[best],
-        mean=float(values[best].mean()),
         held_out={query: held_out[query] for query in queries},
         equal=dict(zip(queries, values[0].tolist(), strict=True)),
-        folds=chosen,
+        folds=tuned,
     )
 
 
@@ -126,7 +124,7 @@ def cross_validate(
     *,
     folds: int = 5,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Mapping[str, float]:
     """The value of each judged query by a fusion trained on the other folds, as of `tune`.
 
     Args:
@@ -141,7 +139,7 @@ def cross_validate(
         def fused(query: str, trained: Fuse = trained) -> Ranked | Fused:
             return trained(lists[query].lists)
 
-        values.update(_values(held, qrels, ids, measure, fused))
+        values.update(values_of(held, qrels, ids, measure, fused))
     return {query: values[query] for query in queries}
 
 
@@ -158,10 +156,10 @@ def split(queries: Iterable[str], folds: int, seed: int) -> list[list[str]]:
             f"{len(ordered)} folds and at least 2 queries"
         )
     order = np.random.default_rng(seed).permutation(len(ordered))
-    return [[ordered[place] for place in fold] for fold in np.array_split(order, folds)]
+    return [[ordered[position] for position in fold] for fold in np.array_split(order, folds)]
 
 
-def grid(retrievers: int, steps: int) -> list[Weights]:
+def grid(retrievers: int, steps: int = STEPS) -> list[Weights]:
     """Weights of multiples of 1/steps that add up to 1, those nearest to equal ones first.
 
     Equal weights are the first, also where they are no multiples.
@@ -198,19 +196,30 @@ def _checked(lists: Lists, qrels: Qrels) -> tuple[list[str], int]:
     return queries, max(counts, default=1)
 
 
-def _values(
+def fuse_candidates(
+    candidates: Candidates, method: Method, weights: Weights | None, missing: Missing, k: int
+) -> Fused:
+    """The fused list of a query; None weighs its lists alike."""
+    lists, minima = candidates
+    return fuse(lists, method, weights=weights, missing=missing, minima=minima, k=k)
+
+
+def values_of(
     queries: Sequence[str],
     qrels: Qrels,
     ids: Sequence[str],
     measure: str,
     fused: Callable[[str], Ranked | Fused],
 ) -> Mapping[str, float]:
+    """The value of each query by a measure, of the list that `fused` makes for it."""
     run = {}
     for query in queries:
-        found = fused(query)
+        ranked = fused(query)
         run[query] = {
-            ids[place]: score
-            for place, score in zip(found.positions.tolist(), found.scores.tolist(), strict=True)
+            ids[position]: score
+            for position, score in zip(
+                ranked.positions.tolist(), ranked.scores.tolist(), strict=True
+            )
         }
     judged = {query: qrels[query] for query in queries}
     (values,) = scores(judged, run, [measure]).per_query.values()

@@ -40,6 +40,9 @@ class LsrSearch:
         folder: where the index of each task is kept, as TASK-SUBSET-SPLIT; one that is there is
             replaced.  None keeps one index at a time, in a temporary folder.
 
+    Attributes:
+        folder: where the indexes are.
+
     Raises `LsrError` when mteb is not installed, `EncoderError` as `lsr.load_encoder` does.
     """
 
@@ -61,11 +64,10 @@ class LsrSearch:
         self._index: Index | None = None
         self.mteb_model_meta = _meta(self._encoder)
         self._keeps = folder is not None
-        self._folder = Path(
-            tempfile.mkdtemp(prefix="lsr-mteb-") if folder is None else folder
-        ).absolute()
+        self.folder = Path(tempfile.mkdtemp(prefix="lsr-mteb-") if folder is None else folder)
+        self.folder = self.folder.absolute()
         if not self._keeps:
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def index(
         self,
@@ -84,10 +86,12 @@ class LsrSearch:
         if self._spent:
             self._encoder = self._load()
         name = f"{task_metadata.name}-{hf_subset}-{hf_split}" if self._keeps else "index"
-        place = self._folder / _file_name(name)
+        path = self.folder / _file_name(name)
         before, self._spent = self._encoder.identity, True  # also by a build that fails
-        self._index = Index.build(place, corpus, self._encoder, force=True)
+        self._index = Index.build(path, corpus, self._encoder, force=True)
         self._spent = self._encoder.identity != before
+        if self._encoder.identity == self._index.manifest.encoder:  # else the build was resumed
+            self._index.use_encoder(self._encoder)
 
     def search(
         self,
@@ -112,14 +116,14 @@ class LsrSearch:
             raise QueryError("there is nothing to search yet; call index() first")
         ids, texts = list(queries["id"]), _texts(queries)
         if top_ranked is None:
-            found = self._index.search(texts, top_k)
-            return {q: _scores(hits) for q, hits in zip(ids, found, strict=True)}
+            all_hits = self._index.search(texts, top_k)
+            return {query: _scores(hits) for query, hits in zip(ids, all_hits, strict=True)}
         results = {}
         for query, text in zip(ids, texts, strict=True):  # one by one: any document may be a hit
             if query not in top_ranked:
                 raise QueryError(f"the task names no documents to rank for its query {query!r}")
-            found_scores = _scores(self._index.search(text, max(1, len(self._index))))
-            scores = {document: found_scores.get(document, 0.0) for document in top_ranked[query]}
+            hits = _scores(self._index.search(text, max(1, len(self._index))))
+            scores = {document: hits.get(document, 0.0) for document in top_ranked[query]}
             best = sorted(scores.items(), key=lambda item: item[1], reverse=True)
             results[query] = dict(best[:top_k])
         return results

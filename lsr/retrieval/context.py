@@ -74,13 +74,14 @@ class SearchContext:
 
     def use_encoder(
         self,
-        source: str | PathLike[str] | None = None,
+        source: str | PathLike[str] | Encoder | None = None,
         *,
         device: str | None = None,
         weights: Mapping[str, float] | str | None = None,
     ) -> None:
         """Load the index's encoder, from another folder than the recorded one if need be.
 
+        An `Encoder`, such as the one that the index was just built with, is used as it is.
         `weights` are for the parts of an encoder of several (see `lsr.load_encoder`); they act
         on queries alone, so the index stays as it is.
 
@@ -91,19 +92,25 @@ class SearchContext:
             raise EncoderError(
                 f"{self.path} was built from vectors without an encoder; search it with vectors"
             )
-        self._encoder = restore_encoder(
-            reader.manifest.encoder,
-            reader.words,
-            reader.word_columns,
-            source=source,
-            device=device,
-            weights=weights,
-        )
-        self._encoder_options = {
-            "source": None if source is None else lasting_name(source),
-            "device": device,
-            "weights": weights,
-        }
+        if isinstance(source, Encoder):
+            if source.identity != reader.manifest.encoder:
+                raise EncoderMismatch(
+                    f"{self.path} was not built with this encoder {source.name!r}; give the "
+                    "encoder it was built with"
+                )
+            if weights is not None:
+                source.reweigh(weights)
+            self._encoder, source = source, None
+        else:
+            self._encoder = restore_encoder(
+                reader.manifest.encoder,
+                reader.words,
+                reader.word_columns,
+                source=source,
+                device=device,
+                weights=weights,
+            )
+        self._encoder_options = {"source": _lasting(source), "device": device, "weights": weights}
 
     @property
     def dense_encoder(self) -> DenseEncoder:
@@ -114,18 +121,28 @@ class SearchContext:
         return self._dense_encoder
 
     def use_dense_encoder(
-        self, source: str | PathLike[str] | None = None, *, device: str | None = None
+        self, source: str | PathLike[str] | DenseEncoder | None = None, *, device: str | None = None
     ) -> None:
         """Load the dense side's encoder, from another folder than the recorded one if need be.
+
+        A `DenseEncoder`, such as the one that the vectors were just made with, is used as it is.
 
         Raises `EncoderMismatch` when the encoder there is not that of the dense vectors,
         `EncoderError` when it cannot be loaded, `IndexFormatError` without a dense side.
         """
-        from lsr.encoders.dense.encoder import restore_dense
+        from lsr.encoders.dense.encoder import DenseEncoder, restore_dense
 
         if self.dense is None:
             raise no_dense(self.path)
-        encoder = restore_dense(self.dense.encoder, source=source, device=device)
+        if isinstance(source, DenseEncoder):
+            if source.identity != self.dense.encoder:
+                raise EncoderMismatch(
+                    f"the dense vectors of {self.path} were not made with this encoder "
+                    f"{source.name!r}; give the encoder they were made with"
+                )
+            encoder, source = source, None
+        else:
+            encoder = restore_dense(self.dense.encoder, source=source, device=device)
         if encoder.dimensions != self.dense.dimensions:
             raise EncoderMismatch(
                 f"the dense encoder {encoder.name!r} makes vectors of {encoder.dimensions} "
@@ -133,10 +150,7 @@ class SearchContext:
                 f"{self.path / DENSE} and make it again"
             )
         self._dense_encoder = encoder
-        self._dense_encoder_options = {
-            "source": None if source is None else lasting_name(source),
-            "device": device,
-        }
+        self._dense_encoder_options = {"source": _lasting(source), "device": device}
 
     @cached_property
     def part_terms(self) -> list[tuple[str, int, int]]:
@@ -166,6 +180,10 @@ class SearchContext:
             name: word_reader(lambda word, name=name: find(f"{name}:{word}"))  # type: ignore[misc]  # mypy cannot infer a lambda's default
             for name, _, _ in self.part_terms
         }
+
+
+def _lasting(source: str | PathLike[str] | None) -> str | None:
+    return None if source is None else lasting_name(source)
 
 
 def _restore(

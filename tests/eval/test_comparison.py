@@ -15,7 +15,6 @@ from lsr.eval.comparison import (
     RunComparison,
     as_json,
     compare_runs,
-    largest_differences,
     run_names,
 )
 from lsr.eval.runs import write_run
@@ -106,11 +105,11 @@ def test_the_json(runs: list[Path], qrels: Path) -> None:
 
 
 def test_won_and_lost(runs: list[Path], qrels: Path) -> None:
-    won, lost = largest_differences(compared(runs, qrels), "RR", 10)
+    won, lost = compared(runs, qrels).changes("RR", 10)
     assert [row.query for row in won] == ["q2", "q1", "q4"]
     assert [row.query for row in lost] == ["q6", "q3", "q7"]
     assert (lost[0].a, lost[0].b, lost[0].text) == (1.0, 0.0, "text of q6")
-    assert largest_differences(compared([runs[0]] * 2, qrels), "RR", 10) == ([], [])
+    assert compared([runs[0]] * 2, qrels).changes("RR", 10) == ([], [])
 
 
 def test_missing_and_unjudged_queries(runs: list[Path], qrels: Path, tmp_path: Path) -> None:

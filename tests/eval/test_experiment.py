@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import lsr
-from lsr.data.datasets import CATALOGUE, Entry
+from lsr.data.datasets import CATALOGUE
 from lsr.errors import CorpusError, QueryError
 from lsr.eval.dataset import Dataset, load_dataset, parts_of
 from lsr.eval.experiments import provenance
-from lsr.eval.experiments.experiment import evaluate, joined, run_queries, with_documents
-from lsr.eval.experiments.index_cache import Options, place_of_index
-from lsr.eval.experiments.run_cache import KeptRun, folder_of, keep, kept, key_of
+from lsr.eval.experiments.experiment import Experiment, evaluate, run_queries, with_documents
+from lsr.eval.experiments.index_cache import IndexCache
+from lsr.eval.experiments.run_cache import RunCache, TimedRun, run_key
+from lsr.eval.results import joined
 from lsr.eval.runs import write_run
 from lsr.progress import Silent
 
@@ -28,7 +29,7 @@ NAMES = ["nDCG@10", "R@100", "RR@10", "RR", "AP"]
 def test_figures_are_those_of_ir_measures(
     index: lsr.Index, dataset: Dataset, folder: Path, tmp_path: Path
 ) -> None:
-    found = evaluate(index, replace(dataset, measures=NAMES), Options())
+    found = evaluate(index, replace(dataset, measures=NAMES), Experiment())
     measures = [ir_measures.parse_measure(name) for name in NAMES]
     qrels = [
         ir_measures.Qrel(query, document, int(grade))
@@ -48,7 +49,7 @@ def test_figures_are_those_of_ir_measures(
 
 
 def test_depth(index: lsr.Index, dataset: Dataset) -> None:
-    found = evaluate(index, dataset, Options(k=3))
+    found = evaluate(index, dataset, Experiment(k=3))
     assert {query: len(row) for query, row in found.run.items()} == {"q0": 3, "q1": 3, "q2": 3}
     assert "q3" not in found.run  # no document has its word
     for query, row in found.run.items():
@@ -61,28 +62,24 @@ def test_the_own_document_is_left_out(index: lsr.Index, dataset: Dataset) -> Non
     text = "salt iron moss"
     own = index.search(text, 1).ids[0]
     asked = replace(dataset, queries={own: text}, qrels={own: {own: 1}}, leaves_out_own=True)
-    run = run_queries(index, asked, Options(k=5), Silent).run
+    run = run_queries(index.search, asked, 5).run
     assert set(run[own]) == set(index.search(text, 6).ids.tolist()[1:])
     other = replace(asked, queries={"q": text}, qrels={"q": {own: 1}})
-    assert len(run_queries(index, other, Options(k=5), Silent).run["q"]) == 5
-    kept_in = run_queries(index, replace(asked, leaves_out_own=False), Options(k=5), Silent).run
+    assert len(run_queries(index.search, other, 5).run["q"]) == 5
+    kept_in = run_queries(index.search, replace(asked, leaves_out_own=False), 5).run
     assert set(kept_in[own]) == set(index.search(text, 5).ids.tolist())
 
 
-def test_every_query_is_timed_alone_after_a_warm_up(
-    index: lsr.Index, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-    search = index.search
+def test_every_query_is_timed_alone_after_a_warm_up(index: lsr.Index, dataset: Dataset) -> None:
+    searched: list[str] = []
 
     def noted(text: str, depth: int) -> lsr.Hits:
-        asked.append(text)
-        return search(text, depth)
+        searched.append(text)
+        return index.search(text, depth)
 
-    monkeypatch.setattr(index, "search", noted)
-    evaluate(index, dataset, Options())
+    run_queries(noted, dataset, 10)
     texts = list(dataset.queries.values())
-    assert asked == texts[:5] + texts
+    assert searched == texts[:5] + texts
 
 
 def change_run(file: Path) -> None:
@@ -117,48 +114,63 @@ def no_json(file: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [change_run, other_run, cut_run, no_run, change_value, cut_json, no_json]
 )
-def test_a_damaged_kept_run_is_made_again(
+def test_a_damaged_run_is_made_again(
     index: lsr.Index, dataset: Dataset, damage: Callable[[Path], None]
 ) -> None:
-    first = run_queries(index, dataset, Options(), Silent)
-    (file,) = folder_of(index.path).glob("*.json")
+    first = evaluate(index, dataset, Experiment())
+    (file,) = RunCache(index.path).folder.glob("*.json")
     whole = sorted(path.name for path in file.parent.iterdir())
-    again = run_queries(index, dataset, Options(), Silent)
+    again = evaluate(index, dataset, Experiment())
     assert again.milliseconds.tolist() == first.milliseconds.tolist()
-    assert again.circumstances == first.circumstances
+    assert again.provenance == first.provenance
     assert again.run == first.run
     damage(file)
-    made = run_queries(index, dataset, Options(), Silent)
+    made = evaluate(index, dataset, Experiment())
     assert made.run == first.run
     assert made.milliseconds.tolist() != first.milliseconds.tolist()
     assert sorted(path.name for path in file.parent.iterdir()) == whole
 
 
 def test_what_decides_a_run_is_in_its_key(index: lsr.Index, dataset: Dataset) -> None:
-    run_queries(index, dataset, Options(), Silent)
-    folder = folder_of(index.path)
+    evaluate(index, dataset, Experiment())
+    folder = RunCache(index.path).folder
     queries = {**dataset.queries, "q1": "lamp moss"}
     others = [
-        (dataset, Options(k=999)),
-        (replace(dataset, queries=queries), Options()),
-        (replace(dataset, leaves_out_own=True), Options()),
-        (dataset, Options(settings={"device": "cpu"})),
+        (dataset, Experiment(k=999)),
+        (replace(dataset, queries=queries), Experiment()),
+        (replace(dataset, leaves_out_own=True), Experiment()),
+        (dataset, Experiment(settings={"device": "cpu"})),
     ]
-    for number, (asked, options) in enumerate(others, 2):
-        run_queries(index, asked, options, Silent)
+    for number, (other, experiment) in enumerate(others, 2):
+        evaluate(index, other, experiment)
         assert len(list(folder.glob("*.json"))) == number
-    run_queries(index, replace(dataset, measures=["AP"]), Options(settings={"threads": 2}), Silent)
+    evaluate(index, replace(dataset, measures=["AP"]), Experiment(settings={"threads": 2}))
     assert len(list(folder.glob("*.json"))) == len(others) + 1
-    assert key_of(index.manifest.edition, 1) != key_of(index.manifest.edition, 2)
+    assert run_key(index.manifest.edition, 1) != run_key(index.manifest.edition, 2)
 
 
-def test_a_run_that_found_nothing_is_kept_too(index: lsr.Index) -> None:
-    key = key_of(index.manifest.edition, "nothing")
-    keep(index.path, key, KeptRun({}, np.array([1.5]), {"machine": {}}))
-    found = kept(index.path, key, ["q"])
-    assert found is not None
-    assert (found.run, found.milliseconds.tolist()) == ({}, [1.5])
-    assert kept(index.path, key, ["q", "r"]) is None
+def test_a_run_that_found_nothing_is_cached_too(index: lsr.Index) -> None:
+    cache, key = RunCache(index.path), run_key(index.manifest.edition, "nothing")
+    cache.store(key, TimedRun({}, np.array([1.5]), {"machine": {}}))
+    timed = cache.load(key, ["q"])
+    assert timed is not None
+    assert (timed.run, timed.milliseconds.tolist()) == ({}, [1.5])
+    assert cache.load(key, ["q", "r"]) is None
+
+
+def test_an_encoder_is_loaded_once(folder: Path, tmp_path: Path) -> None:
+    """What is loaded to build an index searches it, and builds others; but for statistics."""
+    dataset = load_dataset(str(folder))
+    other = replace(dataset, name="other")
+    for name, shared in (("splade-tiny", True), ("bm25", False)):
+        experiment = Experiment(name, settings={"max_length": 16})
+        with IndexCache(tmp_path / name) as cache:
+            one, two = (cache.open(cache.path(d, experiment), d, experiment)
+                        for d in (dataset, other))  # fmt: skip
+        assert (one.encoder is two.encoder) == shared
+        with IndexCache(tmp_path / name) as cache:
+            again = cache.open(cache.path(other, experiment), other, experiment)
+        assert again.search("salt moss").ids.tolist() == two.search("salt moss").ids.tolist()
 
 
 def test_judged_documents_that_are_missing(index: lsr.Index, dataset: Dataset) -> None:
@@ -176,7 +188,7 @@ def test_judged_documents_that_are_missing(index: lsr.Index, dataset: Dataset) -
 
 def test_joined_results(index: lsr.Index, dataset: Dataset) -> None:
     results = [
-        evaluate(index, replace(dataset, name=f"all/{part}"), Options(k=k))
+        evaluate(index, replace(dataset, name=f"all/{part}"), Experiment(k=k))
         for part, k in (("a", 1), ("b", 64))
     ]
     both = joined("all", results)
@@ -192,7 +204,7 @@ def test_joined_results(index: lsr.Index, dataset: Dataset) -> None:
 
 
 def test_the_card_of_provenance(index: lsr.Index, dataset: Dataset) -> None:
-    card = evaluate(index, dataset, Options(), command="lsr eval words").provenance
+    card = evaluate(index, dataset, Experiment(), command="lsr eval words").provenance
     assert json.loads(json.dumps(card)) == card
     assert card["command"] == "lsr eval words"
     assert card["versions"].keys() >= {"python", "lsr-engine", "numpy", "pyarrow", "ir-measures"}
@@ -221,19 +233,20 @@ def test_digests_of_models() -> None:
     assert provenance.model_digests(None, None) == {}
 
 
-def test_the_official_files(
-    dataset: Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_official_files(dataset: Dataset) -> None:
+    assert provenance.of_dataset(dataset)["official"] is False
+    other = replace(dataset, name="scifact")
+    assert provenance.of_dataset(other)["official"] is False
+    published = replace(other, checksums={"scifact.zip": CATALOGUE["scifact"].md5 or ""})
+    assert provenance.of_dataset(published)["official"] is True
+
+
+def test_names_of_folders(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert provenance.of_dataset(dataset)["official"] is False
-    monkeypatch.setitem(CATALOGUE, "words", Entry("0" * 32))
-    assert provenance.of_dataset(dataset)["official"] is False
-    monkeypatch.setitem(CATALOGUE, "words", Entry(dataset.checksums["corpus.jsonl"]))
-    assert provenance.of_dataset(dataset)["official"] is True
-
-
-def test_names_of_folders(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     def label(encoder: str, **settings: object) -> str:
-        return place_of_index(Path("r"), dataset, encoder, Options(settings=settings)).name
+        experiment = Experiment(encoder, settings=settings)
+        return IndexCache(Path("r")).path(dataset, experiment).name
 
     assert label("bm25+splade-tiny") == "bm25+splade-tiny"
     assert label("org/model@main", precision="int8") == "org_model@main,precision=int8"
@@ -241,27 +254,27 @@ def test_names_of_folders(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> 
     long = [label("x" * 300 + end) for end in "ab"]
     assert max(map(len, long)) < 200
     assert long[0] != long[1]
-    monkeypatch.setenv("XDG_CACHE_HOME", "/c")
-    place = place_of_index(None, dataset, "bm25", Options())
-    assert place.parts[:4] == ("/", "c", "lsr", "indexes")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    place = IndexCache().path(dataset, Experiment("bm25"))
+    assert place.relative_to(tmp_path).parts[:2] == ("lsr", "indexes")
     other = replace(dataset, checksums={"corpus.jsonl": "0"})
-    assert place_of_index(None, other, "bm25", Options()).parent != place.parent
+    assert IndexCache().path(other, Experiment("bm25")).parent != place.parent
 
 
 def test_datasets_by_source(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert parts_of(str(folder), None, Silent) == {"words": str(folder)}
     assert parts_of("irds:any/thing", None, Silent) == {"any/thing": "irds:any/thing"}
-    monkeypatch.setitem(CATALOGUE, "words", Entry(parts=("a", "b")))
-    assert parts_of("words", tmp_path, Silent) == {
-        "words/a": f"{folder}/a",
-        "words/b": f"{folder}/b",
-    }
+    several = folder.rename(tmp_path / "cqadupstack")
+    names = CATALOGUE["cqadupstack"].parts
+    expected = {f"cqadupstack/{name}": f"{several}/{name}" for name in names}
+    assert parts_of("cqadupstack", tmp_path, Silent) == expected
+    folder = several.rename(tmp_path / "cranfield")
     monkeypatch.chdir(tmp_path)  # a BEIR folder here is itself; an index of the name is not
-    assert parts_of("words", None, Silent)["words/a"] == "words/a"
+    assert parts_of("cranfield", None, Silent) == {"cranfield": "cranfield"}
     (folder / "qrels").rename(folder / "other")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(CorpusError, match="words cannot be downloaded, and it is not here"):
-        parts_of("words", None, Silent)
+    with pytest.raises(CorpusError, match="cranfield cannot be downloaded, and it is not here"):
+        parts_of("cranfield", None, Silent)
 
 
 def test_measures_are_checked_first(folder: Path) -> None:
@@ -270,8 +283,8 @@ def test_measures_are_checked_first(folder: Path) -> None:
     assert load_dataset(str(folder), measures=["ndcg_cut_3"]).measures == ["nDCG@3"]
 
 
-def test_places_of_judgments(dataset: Dataset, folder: Path) -> None:
+def test_locations_of_judgments(dataset: Dataset, folder: Path) -> None:
     file = folder / "qrels" / "test.tsv"
-    assert dataset.place_of("q3") == f"{file}, line 3"
-    assert dataset.place_of("q0", "d12") == f"{file}, line 6"
-    assert dataset.place_of("q0", "none") == str(file)
+    assert dataset.location_of("q3") == f"{file}, line 3"
+    assert dataset.location_of("q0", "d12") == f"{file}, line 6"
+    assert dataset.location_of("q0", "none") == str(file)

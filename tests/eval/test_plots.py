@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.eval.report import plots
-from lsr.eval.report.summary import Cell, Duel, Latency
+from lsr.eval.report.summary import Cell, Latency, PairedComparison
 from lsr.eval.statistics import Interval
 
 
@@ -60,7 +60,7 @@ def test_values_off_the_scale_stay_inside() -> None:
 
 def test_scatter_puts_queries_together() -> None:
     points = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (0.5, 0.25), (0.501, 0.251), (0.499, 0.25)]
-    svg = parsed(plots.scatter(Duel("one", "b", points, [], []), "a", 1, 1.0))
+    svg = parsed(plots.scatter(PairedComparison("one", "b", points, [], []), "a", 1, 1.0))
     paths = [path for path in svg.iter("path") if path.get("stroke")]
     assert [path.attrib["stroke-width"] for path in paths] == ["4", "6"]
     # x from 32 to 210, y from 184 up to 6
@@ -71,7 +71,7 @@ def test_scatter_puts_queries_together() -> None:
 
 def test_scatter_stays_small() -> None:
     points = [(math.sin(n) ** 2, math.cos(n * n) ** 2) for n in range(50_000)]
-    svg = plots.scatter(Duel("one", "b", points, [], []), "a", 1, 1.0)
+    svg = plots.scatter(PairedComparison("one", "b", points, [], []), "a", 1, 1.0)
     assert len(svg) < 250_000
 
 

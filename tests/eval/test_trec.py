@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.errors import CorpusError
-from lsr.eval.qrels import place_of, read_qrels
+from lsr.eval.qrels import location_of, read_qrels
 from lsr.eval.runs import read_run
 
 Rows = dict[tuple[str, str], str]  # (query, document) -> what the file says of them
@@ -87,7 +87,7 @@ def test_judgments(rows: Rows, data: st.DataObject, plain: bool) -> None:
         assert read_qrels(path) == wanted
         lines = file.decode().removeprefix("\ufeff").split("\n")
         for query, document in rows:
-            where = place_of(path, query, document)
+            where = location_of(path, query, document)
             cells = lines[int(where.removeprefix(f"{path}, line ")) - 1].split()
             assert (cells[0], cells[2]) == (query, document)
     if plain and not any("." in grade for grade in rows.values()):
@@ -121,8 +121,8 @@ def test_headers_of_beir(tmp_path: Path, header: str) -> None:
     path = tmp_path / "t.tsv"
     path.write_text(f"{header}\nq 1\td1\t 2 \r\n\n#2\td\u00a0x\t1.0\n", "utf-8", newline="")
     assert read_qrels(path) == {"q 1": {"d1": 2}, "#2": {"d\u00a0x": 1}}
-    assert place_of(path, "#2") == f"{path}, line {4 + header.count(chr(10))}"
-    assert place_of(path, "q 1", "d1") == f"{path}, line {2 + header.count(chr(10))}"
+    assert location_of(path, "#2") == f"{path}, line {4 + header.count(chr(10))}"
+    assert location_of(path, "q 1", "d1") == f"{path}, line {2 + header.count(chr(10))}"
 
 
 @pytest.mark.parametrize(

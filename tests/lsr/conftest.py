@@ -194,6 +194,14 @@ TOY = Path(__file__).parent
 
 
 @pytest.fixture
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache, of the test alone."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder / "lsr"
+
+
+@pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
     """The encoder "toy" is known; toy() gives the texts it has encoded since it was last asked."""
     from lsr.encoders import _MODULES

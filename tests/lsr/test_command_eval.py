@@ -17,12 +17,7 @@ QRELS = [("1", "d103", 2), ("1", "d110", 0), ("2", "d222", 1), ("4", "d000", 1)]
 UNJUDGED = "small: 1 of 4 queries have no judgments and are left out.\n"
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's cache, of the test alone."""
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    return folder / "lsr"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture

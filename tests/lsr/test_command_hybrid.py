@@ -370,7 +370,8 @@ def test_learning_a_fusion(
     answer = run(*command, "--json", "--split", "test")
     assert answer.code == 0, answer.err
     assert grades == {1, 2}
-    assert "Tuning: 3 weights" in answer.err  # of which only equal ones are compared with
+    assert "Tuning" not in answer.err
+    assert "Learning: 3 fusions" in answer.err
     assert (answer.json["fusion"], answer.json["weights"]) == ("learned", {})
     assert answer.json["baseline"]["fusion"] == "minmax"
     made = LearnedFusion.load(learned_file(index))

@@ -17,7 +17,7 @@ from lsr.data.corpus import Chunk
 from lsr.data.vectors.folder import VectorFolder, write_vectors
 from lsr.encoders import load_encoder
 from lsr.errors import EncoderMismatch, IndexCorrupt, IndexFormatError, LsrError
-from lsr.eval.experiments.run_cache import key_of
+from lsr.eval.experiments.run_cache import run_key
 from lsr.index.format import Manifest
 from lsr.indexing.dense import add_dense
 from lsr.indexing.read_back import IndexVectors
@@ -104,10 +104,10 @@ def test_a_learned_fusion_is_of_one_edition(tmp_path: Path) -> None:
 
 def test_a_kept_run_is_of_the_edition_that_was_searched(tmp_path: Path) -> None:
     index = lsr.Index.build(tmp_path / "i", records(OLD, "old"), "bm25")
-    key = key_of(index.manifest.edition, "queries")
+    key = run_key(index.manifest.edition, "queries")
     lsr.Index.build(tmp_path / "i", records(NEW, "new"), "bm25", force=True)
-    assert key_of(index.manifest.edition, "queries") == key
-    assert key_of(lsr.open(tmp_path / "i").manifest.edition, "queries") != key
+    assert run_key(index.manifest.edition, "queries") == key
+    assert run_key(lsr.open(tmp_path / "i").manifest.edition, "queries") != key
 
 
 def test_the_same_documents_make_the_same_edition(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import lsr
 from lsr.data.records import BadRecord, as_id
 from lsr.errors import CorpusError, LsrError, QueryError
-from lsr.eval.experiments.run_cache import KeptRun, keep, kept
+from lsr.eval.experiments.run_cache import RunCache, TimedRun
 from lsr.eval.measures import scores
 from lsr.eval.qrels import read_qrels
 from lsr.eval.runs import check_ids, check_ids_of, read_run, suffix_for, write_run
@@ -138,12 +138,12 @@ def test_json_lines_hold_any_run_and_trec_lines_what_they_can(
 def test_the_ids_of_an_index_are_checked_at_once(names: list[str]) -> None:
     with TemporaryDirectory() as folder:
         index = lsr.Index.from_vectors(Path(folder) / "index", names, vectors(len(names)))
-        check_ids_of("run.jsonl", index)
+        check_ids_of("run.jsonl", index.ids)
         if any(name.split() != [name] for name in names):
             with pytest.raises(QueryError, match="has white space, which a TREC run cannot hold"):
-                check_ids_of("run.trec.gz", index)
+                check_ids_of("run.trec.gz", index.ids)
         else:
-            check_ids_of("run.trec.gz", index)
+            check_ids_of("run.trec.gz", index.ids)
 
 
 @given(judgments=st.dictionaries(ids, st.dictionaries(ids, st.integers(-2, 9), min_size=1)))
@@ -167,8 +167,8 @@ def test_judgments_of_beir_hold_all_but_tabs_and_line_ends(
 def test_kept_runs_hold_any_id(tmp_path: Path) -> None:
     index = lsr.Index.from_vectors(tmp_path / "i", SPACED, vectors(len(SPACED)))
     run = {"a query": dict.fromkeys(SPACED, 1.5)}
-    keep(index.path, "key", KeptRun(run, np.array([2.0]), {}))
-    found = kept(index.path, "key", ["a query"])
+    RunCache(index.path).store("key", TimedRun(run, np.array([2.0]), {}))
+    found = RunCache(index.path).load("key", ["a query"])
     assert found is not None
     assert found.run == run
 

@@ -164,8 +164,8 @@ def test_datasets_do_not_depend_on_the_current_folder(
     assert not QueryFile(Path("set")).encoded
     elsewhere()
     for found in (dataset, apart):
-        assert len(list(open_corpus(found.docids))) == 9
-        assert found.place_of("q", "d000").endswith("test.tsv, line 2")
+        assert len(list(open_corpus(found.documents))) == 9
+        assert found.location_of("q", "d000").endswith("test.tsv, line 2")
 
 
 def test_dense_sides_by_paths(folders: Path, documents: list[dict[str, str]]) -> None:

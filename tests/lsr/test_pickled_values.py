@@ -16,7 +16,7 @@ import lsr
 from lsr.data.corpus import Chunk, Document
 from lsr.data.queries import Query
 from lsr.encoders.base import Settings
-from lsr.eval.experiments.run_cache import KeptRun
+from lsr.eval.experiments.run_cache import TimedRun
 from lsr.eval.results import Scores
 from lsr.fusion.lists import Fused, Ranked
 from lsr.retrieval.feedback import Feedback
@@ -96,7 +96,7 @@ def test_values_with_arrays() -> None:
     for value in (
         ranked,
         Fused(*ranked, np.ones((1, 2))),
-        KeptRun({"q": {"d": 1.0}}, np.ones(1), {}),
+        TimedRun({"q": {"d": 1.0}}, np.ones(1), {}),
     ):
         for how in HOW:
             assert repr(how(value)) == repr(value)

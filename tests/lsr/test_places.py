@@ -139,7 +139,7 @@ def test_a_disk_that_fills_up_loses_no_results(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lsr.eval.experiments.experiment.keep", full)
+    monkeypatch.setattr("lsr.eval.experiments.run_cache.write_run", full)
     answer = run("eval", dataset, "--index", index)
     assert answer.code == 0
     assert "RR@10        1.0000" in answer.out

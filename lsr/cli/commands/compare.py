@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="ir-measures names.",
 )
-@click.option("--split", metavar="NAME", default="test", show_default=True, help="Which judgments.")
+@click.option("--split", metavar="NAME", default="test", show_default=True, help="Judgments.")
 @click.option(
     "--dataset",
     metavar="NAME",
@@ -81,7 +81,7 @@ def compare(
         _print_measure(found, measure)
     if count:
         first = found.measures[0]
-        won, lost = comparison.largest_differences(found, first, count)
+        won, lost = found.changes(first, count)
         _print_queries(f"{first}: queries that [2] wins most over [1]", won)
         _print_queries(f"{first}: queries that [2] loses most to [1]", lost)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from lsr.cli.hybrid import hybrid_of, hybrid_options
 from lsr.cli.options import (
@@ -26,37 +25,11 @@ from lsr.terminal import echo, emit, note, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.dataset import Dataset
-    from lsr.eval.experiments.index_cache import Options
+    from lsr.eval.experiments.experiment import Experiment
     from lsr.eval.results import Result
-    from lsr.eval.runs import RunRow
 
-_SETTINGS = (
-    "max_length",
-    "document_terms",
-    "query_terms",
-    "prune_ratio",
-    "device",
-    "batch_size",
-    "precision",
-    "threads",
-)
-# What decides a run, and so has no place where there is one already.
-_OF_SEARCHING = (
-    "suite",
-    "data",
-    "encoder",
-    "weights",
-    *_SETTINGS,
-    "index_path",
-    "queries",
-    "k",
-    "run_out",
-    "report",
-    "fresh",
-    "dense",
-    "hybrid",
-    "prf",
-)
+# Options that say something of a run that is there already.
+_OF_RUN_FILES = ("datasets", "run_file", "qrels", "split", "measures", "per_query", "as_json")
 _FILE = Output()
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
@@ -66,16 +39,14 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option(
     "--suite", type=click.Choice(["small", "beir13"]), help="Several datasets, by one name."
 )
-@click.option(
-    "--data", type=_FOLDER, metavar="DIR", help="Where the zips of named datasets are looked up."
-)
+@click.option("--data", type=_FOLDER, metavar="DIR", help="Folder with the zips of named datasets.")
 @encoder_option(multiple=True)
 @click.option(
     "--index",
     "index_path",
     type=_FILE,
     metavar="DIR",
-    help="Use this index, or build it here and keep it; of several, in DIR/DATASET/ENCODER.",
+    help="Use this index, or build it here and keep it; for several, in DIR/DATASET/ENCODER.",
 )
 @encoding_options
 @precision_option
@@ -83,9 +54,9 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     "--dense", metavar="D", help="Dense vectors for --hybrid: minilm, a folder, or a HUB-ID."
 )
 @hybrid_options
-@click.option("--split", metavar="NAME", help="Which judgments (default: the usual ones).")
-@click.option("--queries", metavar="FILE", help="Queries, where DATASET holds documents alone.")
-@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, where they are not in DATASET.")
+@click.option("--split", metavar="NAME", help="Split of judgments (default: the usual one).")
+@click.option("--queries", metavar="FILE", help="Queries, if DATASET holds documents alone.")
+@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, if they are not in DATASET.")
 @click.option(
     "--measures",
     metavar="NAMES",
@@ -100,14 +71,14 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     "run_out",
     type=Output(run=True),
     metavar="OUT.trec|.jsonl",
-    help="Also write the run, as TREC's columns or JSON lines, - for standard output; of several, "
+    help="Also write the run, as TREC's columns or JSON lines, - for standard output; for several, "
     "the folder OUT/DATASET.",
 )
 @click.option(
     "--run-file",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Measure this run (--qrels).",
+    help="Measure this run against --qrels.",
 )
 @click.option(
     "--per-query",
@@ -117,20 +88,34 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     help="Also write the value of each query.",
 )
 @click.option("--report", type=_FILE, metavar="DIR", help="Also write a report, with its indexes.")
-@click.option("--fresh", is_flag=True, help="Do again what is there already.")
+@click.option("--fresh", is_flag=True, help="Rebuild indexes and search again.")
 @click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="For building; queries are run on one."
+    "--threads", type=click.IntRange(1), metavar="N", help="For building; queries run on one."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def evaluate(
     context: click.Context,
     /,
+    datasets: tuple[str, ...],
+    suite: str | None,
+    data: Path | None,
+    split: str | None,
+    queries: str | None,
+    qrels: str | None,
+    measures: str,
+    encoder: tuple[str, ...],
+    dense: str | None,
+    weights: str | None,
+    k: int,
+    fresh: bool,
+    index_path: Path | None,
+    run_out: Path | None,
     run_file: Path | None,
     per_query: Path | None,
     report: Path | None,
     as_json: bool,
-    **asked: Any,
+    **options: Any,
 ) -> None:
     """Measure encoders on judged datasets.
 
@@ -146,29 +131,40 @@ def evaluate(
     lsr eval nfcorpus.zip --dense minilm --hybrid
     lsr eval --run-file nfcorpus.trec --qrels nfcorpus.zip --json
     """
-    to_stdout = asked["run_out"] is STANDARD_OUTPUT
+    from lsr.data.datasets import SUITES
+    from lsr.eval.experiments.experiment import Experiment
+
+    to_stdout = run_out is STANDARD_OUTPUT
     if to_stdout and as_json:
         raise click.UsageError("Standard output takes --run - or --json, not both.")
     command = shlex.join(["lsr", *map(str, context.obj or ["eval"])])
+    names = measures.replace(",", " ").split()
     if run_file is not None:
-        option = "DATASET" if asked["datasets"] else given(context, *_OF_SEARCHING)
+        others = (p.name for p in context.command.params if p.name not in _OF_RUN_FILES)
+        option = "DATASET" if datasets else given(context, *map(str, others))
         if option is not None:
             raise click.UsageError(f"--run-file is measured as it is; leave out {option}.")
-        if asked["qrels"] is None:
+        if qrels is None:
             raise click.UsageError("--run-file needs --qrels FILE|ZIP.")
-        results = [_measure_run(run_file, asked["qrels"], asked["split"], asked["measures"])]
+        results = [_measure_run(run_file, qrels, split, names)]
     else:
-        asked["how"] = hybrid_of(context, asked)
-        if asked["dense"] is not None and asked["how"] is None:
+        hybrid = hybrid_of(context, options)
+        if dense is not None and hybrid is None:
             raise click.UsageError("--dense is searched with --hybrid; add it.")
-        settings = {
-            name: asked[name]
-            for name in _SETTINGS
-            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        }
-        if report is not None:
-            report.mkdir(parents=True, exist_ok=True)
-        results = _Experiments(asked, settings, report, command).results()
+        sources = [*SUITES.get(suite or "", ()), *datasets]
+        settings = {name: v for name, v in options.items() if given(context, name)}
+        encoders: list[str | None] = [*dict.fromkeys(encoder)] or [None]
+        experiments = [
+            Experiment(name, dense, weights, settings, k, hybrid, fresh) for name in encoders
+        ]
+        results = _results(
+            _datasets(sources, data, split, names, queries, qrels),
+            experiments,
+            index_path,
+            report,
+            run_out,
+            command,
+        )
     if report is not None:
         from lsr.eval.report.report import write_report
         from lsr.progress import Progress
@@ -179,9 +175,10 @@ def evaluate(
 
         write_per_query(per_query, results)
     if to_stdout:
+        from lsr.eval.results import rows
         from lsr.eval.runs import run_lines
 
-        emit(run_lines(STANDARD_OUTPUT, _rows(results[0]), "lsr"))
+        emit(run_lines(STANDARD_OUTPUT, rows(results[0].run), "lsr"))
     if as_json:
         from lsr.cli.results import as_json as json_of
 
@@ -196,150 +193,98 @@ def evaluate(
             print_table(results)
 
 
-@dataclass
-class _Experiments:
-    """All datasets with all encoders; `settings` are those given on the command line."""
+def _datasets(
+    sources: Sequence[str],
+    data: Path | None,
+    split: str | None,
+    measures: Sequence[str],
+    queries: str | None,
+    qrels: str | None,
+) -> dict[str, list[Dataset]]:
+    """Name and parts of each dataset."""
+    from lsr.eval.dataset import load_dataset, parts_of
+    from lsr.progress import Progress
 
-    asked: dict[str, Any]
-    settings: dict[str, Any]
-    report: Path | None
-    command: str
-    _temporary: Path | None = None
+    if not sources:
+        raise click.UsageError("Give a DATASET, --suite NAME, or --run-file FILE with --qrels.")
+    if len(sources) > 1 and (queries or qrels):
+        raise click.UsageError("--queries and --qrels are for one DATASET.")
+    datasets: dict[str, list[Dataset]] = {}
+    for source in sources:
+        parts = parts_of(source, data, Progress)
+        name = source if len(parts) > 1 else next(iter(parts))
+        if name in datasets:
+            raise click.UsageError(f"{name} is there twice; give each dataset once.")
+        datasets[name] = [
+            load_dataset(place, split, measures, name=part, queries=queries, qrels=qrels)
+            for part, place in parts.items()
+        ]
+    return datasets
 
-    def results(self) -> list[Result]:
-        """One for each dataset and encoder, in this order."""
-        from lsr.eval.experiments.index_cache import Options
 
-        asked = self.asked
-        datasets = self._datasets()
-        encoders: Sequence[str | None] = list(dict.fromkeys(asked["encoder"])) or [None]
-        if asked["weights"] is not None and len(encoders) > 1:
-            raise click.UsageError("--weights are for one --encoder.")
-        self.several = len(encoders) > 1 or len(datasets) > 1 or len(datasets[0][1]) > 1
-        if self.several and asked["run_out"] is STANDARD_OUTPUT:
-            raise click.UsageError("--run - is for one DATASET and one --encoder; name a folder.")
-        if self.several or asked["how"] is not None:
-            self._check_encoders(encoders)
-        elif asked["run_out"] is not None:
-            writable(click.get_current_context(), click.Option(["--run"]), asked["run_out"])
-        options = Options(
-            asked["k"],
-            asked["weights"],
-            self.settings,
-            asked["fresh"],
-            asked["dense"],
-            asked["how"],
-        )
-        results = []
-        for name, parts in datasets:
-            for encoder in encoders:
-                results.append(self._result(name, parts, encoder, options))
-                remarks = results[-1].provenance["remarks"]
-                if remarks and encoder == encoders[0]:
-                    note(f"{name}: {'; '.join(remarks)}.")
-        return results
+def _results(
+    datasets: Mapping[str, Sequence[Dataset]],
+    experiments: Sequence[Experiment],
+    index_path: Path | None,
+    report: Path | None,
+    run_out: Path | None,
+    command: str,
+) -> list[Result]:
+    """One for each dataset and experiment, in this order."""
+    from lsr.encoders import DEFAULT_ENCODER
+    from lsr.eval.experiments.experiment import evaluate as evaluate_index
+    from lsr.eval.experiments.index_cache import IndexCache
+    from lsr.eval.results import joined
+    from lsr.progress import Progress
 
-    def _datasets(self) -> list[tuple[str, list[Dataset]]]:
-        """Name and parts of each dataset."""
-        from lsr.data.datasets import SUITES
-        from lsr.eval.dataset import load_dataset, parts_of
-        from lsr.progress import Progress
+    if len(experiments) > 1 and experiments[0].weights is not None:
+        raise click.UsageError("--weights are for one --encoder.")
+    several = len(experiments) > 1 or len(datasets) > 1 or len(next(iter(datasets.values()))) > 1
+    if several and run_out is STANDARD_OUTPUT:
+        raise click.UsageError("--run - is for one DATASET and one --encoder; name a folder.")
+    if not several and run_out is not None:
+        writable(click.get_current_context(), click.Option(["--run"]), run_out)
+    if several or index_path is None:
+        experiments = [replace(e, encoder=e.encoder or DEFAULT_ENCODER) for e in experiments]
+    if report is not None:
+        report.mkdir(parents=True, exist_ok=True)
+    root = report / "indexes" if index_path is None and report is not None else index_path
+    results = []
+    with IndexCache(root, Progress) as indexes:
 
-        asked = self.asked
-        sources = [*SUITES.get(asked["suite"], ()), *asked["datasets"]]
-        if not sources:
-            raise click.UsageError("Give a DATASET, --suite NAME, or --run-file FILE with --qrels.")
-        if len(sources) > 1 and (asked["queries"] or asked["qrels"]):
-            raise click.UsageError("--queries and --qrels are for one DATASET.")
-        measures = asked["measures"].replace(",", " ").split()
-        found: dict[str, list[Dataset]] = {}
-        for source in sources:
-            parts = parts_of(source, asked["data"], Progress)
-            name = source if len(parts) > 1 else next(iter(parts))
-            if name in found:
-                raise click.UsageError(f"{name} is there twice; give each dataset once.")
-            found[name] = [
-                load_dataset(
-                    place,
-                    asked["split"],
-                    measures,
-                    name=part,
-                    queries=asked["queries"],
-                    qrels=asked["qrels"],
-                )
-                for part, place in parts.items()
-            ]
-        return list(found.items())
+        def path_of(part: Dataset, experiment: Experiment) -> Path:
+            if index_path is None or several:
+                return indexes.path(part, experiment)
+            return index_path
 
-    def _check_encoders(self, encoders: Sequence[str | None]) -> None:
-        """What a later encoder is called, or a retriever, must not be found wrong after work."""
-        from lsr.encoders import DEFAULT_ENCODER, load_encoder
-        from lsr.encoders.dense.encoder import load_dense
-        from lsr.retrieval.named import Names
+        def measured(part: Dataset, experiment: Experiment) -> Result:
+            path = path_of(part, experiment)
+            if path != index_path:
+                note(f"{part.name}, {experiment.encoder}: {path}")
+            if run_out is not None and not several:
+                _check_run(run_out, part, None if experiment.fresh else path)
+            index = indexes.open(path, part, experiment)
+            return evaluate_index(index, part, experiment, command=command, progress=Progress)
 
-        asked = self.asked
-        dense = load_dense(asked["dense"]).name if asked["dense"] is not None else None
-        for encoder in encoders:
-            loaded = load_encoder(encoder or DEFAULT_ENCODER, **self.settings)
-            if asked["how"] is not None and asked["index_path"] is None:
-                names = Names.of_encoders(loaded, dense)
-                chosen = names.select(asked["how"]["retrievers"])
-                names.weights(chosen, asked["how"].get("weights"))
-
-    def _result(
-        self, name: str, parts: Sequence[Dataset], encoder: str | None, options: Options
-    ) -> Result:
-        from lsr.eval.experiments.experiment import joined
-
-        results = [self._result_of_part(part, encoder, options) for part in parts]
-        result = results[0] if len(results) == 1 else joined(name, results)
-        if self.asked["run_out"] is not None and self.asked["run_out"] is not STANDARD_OUTPUT:
-            _write_run(self.asked["run_out"], result, self.several)
-        return result
-
-    def _result_of_part(self, dataset: Dataset, encoder: str | None, options: Options) -> Result:
-        from lsr.encoders import DEFAULT_ENCODER
-        from lsr.eval.experiments.experiment import evaluate as evaluate_index
-        from lsr.eval.experiments.index_cache import open_index, place_of_index
-        from lsr.progress import Progress
-
-        place = self.asked["index_path"]
-        if place is None or self.several:
-            root = place or (self.report / "indexes" if self.report is not None else None)
-            encoder = encoder or DEFAULT_ENCODER
-            if root is None:
-                place = self._cached_place(dataset, encoder, options)
-            else:
-                place = place_of_index(root, dataset, encoder, options)
-            note(f"{dataset.name}, {encoder}: {place}")
-        if self.asked["run_out"] is not None and not self.several:
-            _check_run(self.asked["run_out"], dataset, None if options.fresh else place)
         try:
-            index = open_index(place, dataset, encoder, options, Progress)
-            return evaluate_index(index, dataset, options, command=self.command, progress=Progress)
+            # Names of encoders and retrievers are checked before hours of work, not after.
+            for experiment, parts in product(experiments, datasets.values()) if several else ():
+                for part in parts:
+                    indexes.check(path_of(part, experiment), experiment)
+            for (name, parts), experiment in product(datasets.items(), experiments):
+                found = [measured(part, experiment) for part in parts]
+                result = found[0] if len(found) == 1 else joined(name, found)
+                if run_out is not None and run_out is not STANDARD_OUTPUT:
+                    _write_run(run_out, result, several)
+                results.append(result)
+                remarks = result.provenance["remarks"]
+                if remarks and experiment is experiments[0]:
+                    note(f"{name}: {'; '.join(remarks)}.")
         except KeyboardInterrupt:
-            if self._temporary is None:
+            if not indexes.is_temporary:
                 note("Finished work is kept: the same command goes on from there.")
             raise
-
-    def _cached_place(self, dataset: Dataset, encoder: str, options: Options) -> Path:
-        """The index's place in the user's cache; in a temporary folder where that is no use."""
-        from lsr.errors import CorpusError
-        from lsr.eval.experiments.experiment import can_write
-        from lsr.eval.experiments.index_cache import place_of_index
-
-        try:
-            place = place_of_index(None, dataset, encoder, options)
-            if (place.exists() and not options.fresh) or can_write(place.parent):
-                return place
-            reason = f"{place.parent} cannot be written"
-        except CorpusError as error:  # no home
-            reason = str(error)
-        if self._temporary is None:
-            note(f"The index will not be kept: {reason}; --index DIR keeps it.")
-            folder = tempfile.TemporaryDirectory(prefix="lsr-", ignore_cleanup_errors=True)
-            self._temporary = Path(click.get_current_context().with_resource(folder))
-        return place_of_index(self._temporary, dataset, encoder, options)
+    return results
 
 
 def _check_run(file: Path, dataset: Dataset, index: Path | None) -> None:
@@ -351,29 +296,26 @@ def _check_run(file: Path, dataset: Dataset, index: Path | None) -> None:
 
     check_ids(file, dataset.queries)
     if index is not None and index.exists():
-        check_ids_of(file, Index.open(index))
+        check_ids_of(file, Index.open(index).reader.ids)
     # What comes over a network is not read ahead.
     elif not is_json_lines(file) and not dataset.documents.startswith(IRDS):
         check_ids(file, documents=(document.id for document in open_corpus(dataset.documents)))
 
 
-def _write_run(place: Path, result: Result, several: bool) -> None:
+def _write_run(path: Path, result: Result, several: bool) -> None:
+    from lsr.eval.results import rows
     from lsr.eval.runs import file_name, suffix_for, write_run
 
     if several:
-        place = place / result.dataset / f"{file_name(result.encoder)}{suffix_for(result.run)}"
-        place.parent.mkdir(parents=True, exist_ok=True)
-    write_run(place, _rows(result), "lsr")
+        path = path / result.dataset / f"{file_name(result.encoder)}{suffix_for(result.run)}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_run(path, rows(result.run), "lsr")
 
 
-def _rows(result: Result) -> Iterator[RunRow]:
-    return ((query, list(row), row.values()) for query, row in result.run.items())
-
-
-def _measure_run(file: Path, qrels: str, split: str | None, measures: str) -> Result:
+def _measure_run(file: Path, qrels: str, split: str | None, measures: Sequence[str]) -> Result:
     from lsr.eval.experiments.experiment import evaluate_run
 
-    result = evaluate_run(file, qrels, split, measures.replace(",", " ").split())
+    result = evaluate_run(file, qrels, split, measures)
     for remark in result.provenance["remarks"]:
         note(f"{file}: {remark}.")
     return result

@@ -207,7 +207,7 @@ def _search_file(
             return hybrid.search(questions, k) if hybrid else index.search(questions, k, **options)
 
     check_ids(run_file, names)
-    check_ids_of(run_file, index)
+    check_ids_of(run_file, index.reader.ids)
     with Progress("Searching", "queries", len(names)) as bar:
 
         def rows() -> Iterator[RunRow]:

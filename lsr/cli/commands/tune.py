@@ -14,7 +14,8 @@ from lsr.terminal import cell, echo, note, write_json
 
 if TYPE_CHECKING:
     from lsr.eval.dataset import Dataset
-    from lsr.eval.tuning.choose import Chosen
+    from lsr.eval.tuning.choose import FusionChoice
+    from lsr.eval.tuning.tuning import Weights
     from lsr.retrieval.index import Index
 
 
@@ -32,16 +33,16 @@ if TYPE_CHECKING:
     "--data",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Where the zips of named datasets are looked up.",
+    help="Folder with the zips of named datasets.",
 )
-@click.option("--split", metavar="NAME", help="Which judgments (default: dev, else train).")
-@click.option("--queries", metavar="FILE", help="Queries, where DATASET holds documents alone.")
-@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, where they are not in DATASET.")
+@click.option("--split", metavar="NAME", help="Split of judgments (default: dev, else train).")
+@click.option("--queries", metavar="FILE", help="Queries, if DATASET holds documents alone.")
+@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, if they are not in DATASET.")
 @fusion_option
 @retrievers_option
 @missing_option
 @click.option(
-    "--measure", default="nDCG@10", show_default=True, metavar="NAME", help="What to make large."
+    "--measure", default="nDCG@10", show_default=True, metavar="NAME", help="Measure to maximize."
 )
 @click.option(
     "--folds",
@@ -49,13 +50,13 @@ if TYPE_CHECKING:
     show_default=True,
     type=click.IntRange(2),
     metavar="N",
-    help="Of the cross-validation.",
+    help="Folds of the cross-validation.",
 )
-@click.option("--seed", default=0, show_default=True, metavar="N", help="Of cutting the folds.")
-@click.option("--encoder", metavar="E", help="Where the index's encoder is now, if it moved.")
-@click.option("--dense", metavar="D", help="Where that of its dense vectors is now.")
-@click.option("--device", metavar="D", help="Where models run, such as cpu or cuda:0.")
-@click.option("--force", is_flag=True, help="Replace a learned fusion that is there.")
+@click.option("--seed", default=0, show_default=True, metavar="N", help="Seed for the folds.")
+@click.option("--encoder", metavar="E", help="New location of the index's encoder, if it moved.")
+@click.option("--dense", metavar="D", help="New location of its dense encoder.")
+@click.option("--device", metavar="D", help="Device for models, such as cpu or cuda:0.")
+@click.option("--force", is_flag=True, help="Replace an existing learned fusion.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def tune(
@@ -77,8 +78,8 @@ def tune(
     """Choose how to fuse the lists of an index, on the judged queries of DATASET.
 
     DATASET is what `lsr eval` takes.  Weights are the best of all multiples of .1; "--fusion
-    learned" trains trees instead and leaves them in the index.  Cross-validation says what that
-    is worth on queries that had no part in it, against equal weights.
+    learned" trains trees instead and leaves them in the index.  Cross-validation measures
+    the choice on queries that had no part in it, against equal weights.
 
     \b
     lsr tune nfcorpus.zip --index nfcorpus
@@ -103,13 +104,13 @@ def tune(
     if dense is not None or device is not None:
         index.use_dense_encoder(dense, device=device)
     dataset = _dataset(corpus, data, split, queries, qrels, how["measure"], index)
-    chosen = choose(index, dataset, **how, progress=Progress)
-    if chosen.learned is not None:
-        chosen.learned.save(learned_file(index))
+    choice = choose(index, dataset, **how, progress=Progress)
+    if choice.learned is not None:
+        choice.learned.save(learned_file(index))
     if as_json:
-        write_json({"dataset": dataset.name, "split": dataset.split, **chosen.to_json()})
+        write_json({"dataset": dataset.name, "split": dataset.split, **choice.to_json()})
     else:
-        _print(dataset, path, chosen)
+        _print(dataset, choice)
 
 
 def _dataset(
@@ -147,38 +148,36 @@ def _dataset(
     return dataset
 
 
-def _print(dataset: Dataset, path: Path, chosen: Chosen) -> None:
+def _print(dataset: Dataset, choice: FusionChoice) -> None:
     from lsr.eval.report.figures import figure, probability, signed, span
+
+    def named(weights: Weights) -> str:
+        """Weights as the command line takes them."""
+        return ",".join(f"{name}={w:.3g}" for name, w in choice.by_name(weights).items())
 
     of = f" of {dataset.split}" if dataset.split else ""
     echo(
         f"{cell(dataset.name)}, {len(dataset.queries):,} queries{of}: "
-        f"{cell(', '.join(chosen.retrievers))} by "
-        f"{chosen.fusion}, {chosen.measure}"
+        f"{cell(', '.join(choice.retrievers))} by {choice.fusion}, {choice.tuned.measure}\n"
     )
-    test = chosen.comparison
-    what = "learned" if chosen.learned is not None else "chosen"
-    rows = [
-        (f"{chosen.baseline}, equal weights", figure(chosen.equal)),
-        (f"{what} on the other folds", figure(chosen.held_out)),
+    test = choice.comparison
+    kind = "learned" if choice.learned is not None else "chosen"
+    for name, value in (
+        (f"{choice.baseline}, equal weights", figure(choice.equal)),
+        (f"{kind} on the other folds", figure(choice.held_out)),
         ("difference", f"{signed(test.difference)} {span(test.interval, signed)}"),
         ("p, by randomization", probability(test.p_randomization)),
-    ]
-    echo()
-    for name, value in rows:
+    ):
         echo(f"  {name:<28}  {value}")
     echo()
-    for number, fold in enumerate(chosen.folds, 1):
-        weights = chosen.named(fold.weights)
-        echo(
-            f"  fold {number:<3} {fold.mean:.4f}  {len(fold.queries):,} queries"
-            f"{f'  {cell(weights)}' if weights else ''}"
-        )
+    for number, fold in enumerate(choice.tuned.folds, 1):
+        line = f"  fold {number:<3} {fold.mean:.4f}  {len(fold.queries):,} queries"
+        echo(f"{line}  {cell(named(fold.weights))}".rstrip())
     echo()
-    weights = f" --weight {cell(str(chosen.named(chosen.weights)))}" if chosen.weights else ""
-    echo(f"On all queries: --hybrid --fusion {chosen.fusion}{weights}")
-    if not chosen.is_better:
+    weights = f" --weight {cell(named(choice.tuned.weights))}" if choice.tuned.weights else ""
+    echo(f"On all queries: --hybrid --fusion {choice.fusion}{weights}")
+    if not choice.is_better:
         echo(
             "Not significantly better than equal weights on queries that had no part in it, so "
-            f"these will do: --hybrid --fusion {chosen.baseline}"
+            f"these will do: --hybrid --fusion {choice.baseline}"
         )

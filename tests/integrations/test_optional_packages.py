@@ -1,4 +1,4 @@
-"""Packages that only some of `lsr.eval` is for: not imported unasked, and named when missing."""
+"""The packages of `lsr.integrations`: not imported unasked, and named when missing."""
 
 from __future__ import annotations
 
