@@ -44,8 +44,7 @@ class Index(SearchContext):
         **options: Any,
     ) -> Index:
         """Encode documents and write them as a new index at `path`; see `lsr.indexing.build`."""
-        # Brings the compiler, which searching does without.
-        from lsr.indexing.build import BuildOptions, Texts, build
+        from lsr.indexing.build import BuildOptions, Texts, build  # with the compiler, so late
 
         of_build, settings = BuildOptions.split(options)
         build(path, Texts(documents, encoder, settings), of_build)
@@ -55,10 +54,7 @@ class Index(SearchContext):
     def from_vectors(
         cls, path: str | PathLike[str], ids: Iterable[Any], vectors: Any, **options: Any
     ) -> Index:
-        """Write encoded documents as a new index at `path`; see `lsr.indexing.build`.
-
-        `vectors` are what `SparseVectors.of` takes, such as a sparse matrix of SciPy.
-        """
+        """Write `vectors`, as `SparseVectors.of` takes them, as a new index at `path`."""
         from lsr.indexing.build import BuildOptions, Vectors, build
 
         build(path, Vectors(ids, vectors), BuildOptions(**options))
