@@ -260,6 +260,15 @@ def test_names_of_folders(
     place = IndexCache().path(dataset, Experiment("bm25"))
     assert place.relative_to(tmp_path).parts[:2] == ("lsr", "indexes")
     other = replace(dataset, checksums={"corpus.jsonl": "0"})
+    with IndexCache() as cache:
+        (tmp_path / "lsr").rename(tmp_path / "moved")
+        (tmp_path / "lsr").touch()  # no folder, so nothing can be cached
+        gone = cache.path(dataset, Experiment("bm25"))
+        assert cache.temporary is not None
+        assert gone == cache.temporary / "words" / "bm25"
+        (tmp_path / "lsr").unlink()
+        (tmp_path / "moved").rename(tmp_path / "lsr")
+        assert cache.path(dataset, Experiment("bm25")) == place  # it is there again
     assert IndexCache().path(other, Experiment("bm25")).parent != place.parent
 
 
