@@ -23,8 +23,7 @@ from lsr.data.corpus import open_corpus
 from lsr.encoders.models.heads import isa
 from lsr.errors import EncoderError
 from lsr.eval.dataset import load_dataset
-from lsr.eval.experiments.experiment import evaluate
-from lsr.eval.experiments.index_cache import Options
+from lsr.eval.experiments.experiment import Experiment, evaluate
 
 Row = dict[str, Any]
 
@@ -152,7 +151,7 @@ def qualities(
             try:
                 encoder = load_encoder(name, threads=threads, precision=precision)
                 index = Index.build(scratch / "index", open_corpus(source), encoder, force=True)
-                row["value"] = evaluate(index, dataset, Options(100)).scores.means["nDCG@10"]
+                row["value"] = evaluate(index, dataset, Experiment(k=100)).scores.means["nDCG@10"]
             except EncoderError as error:
                 row["failed"] = str(error)
             rows.append(row)

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, TypeAlias
 
 from lsr.data.records import BadRecord, as_id, parse_json, unique_fields
 from lsr.data.streams import LineStream, compressed
-from lsr.errors import CorpusError, LsrError, QueryError
+from lsr.errors import CorpusError, QueryError
 from lsr.eval import trec
 from lsr.eval.results import Qrels, Run
-from lsr.storage.files import replacing
+from lsr.storage.files import replacing, writing
 from lsr.terminal import printable
 
 if TYPE_CHECKING:
@@ -100,12 +100,12 @@ def write_run(path: str | PathLike[str], rows: Iterable[RunRow], tag: str) -> No
         tag: the last column of TREC's form.
 
     Raises `QueryError` for what is no id, for an id or a tag with white space in TREC's form, for
-    a document that a query has twice and for scores that are not finite; `LsrError` when the file
-    cannot be written.
+    a document that a query has twice and for scores that are not finite; `SystemCallError` when
+    the file cannot be written.
     """
     path = Path(path)
     lines = run_lines(path, rows, tag)
-    try:
+    with writing(path):
         if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing to replace
             with path.open("w", encoding="utf-8", newline="\n") as device:
                 device.writelines(lines)
@@ -115,8 +115,6 @@ def write_run(path: str | PathLike[str], rows: Iterable[RunRow], tag: str) -> No
             out = TextIOWrapper(compressed(file, target.name, closing), "utf-8", newline="\n")
             closing.callback(out.detach)  # flushes; its end would close the file too
             out.writelines(lines)
-    except OSError as error:
-        raise LsrError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def run_lines(path: str | PathLike[str], rows: Iterable[RunRow], tag: str) -> Iterator[str]:

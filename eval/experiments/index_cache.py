@@ -47,12 +47,12 @@ class IndexCache:
         progress: how to report; silent by default.
 
     Attributes:
-        is_temporary: whether the indexes are gone when the `with` block ends.
+        temporary: the folder of indexes that are gone when the `with` block ends; None without.
     """
 
     def __init__(self, root: Path | None = None, progress: type[Progress] = Silent) -> None:
         self._root, self._progress = root, progress
-        self.is_temporary = False
+        self.temporary: Path | None = None
         self._encoders: dict[tuple[str, ...], Encoder] = {}
         self._dense: dict[str, DenseEncoder] = {}
         self._closing = ExitStack()
@@ -84,10 +84,11 @@ class IndexCache:
             reason = f"{path.parent} cannot be written"
         except CorpusError as error:  # no home
             reason = str(error)
-        self._progress.note(f"The index will not be kept: {reason}; --index DIR keeps it.")
-        folder = TemporaryDirectory(prefix="lsr-", ignore_cleanup_errors=True)
-        self._root, self.is_temporary = Path(self._closing.enter_context(folder)), True
-        return self.path(dataset, experiment)
+        if self.temporary is None:
+            self._progress.note(f"The index will not be kept: {reason}; --index DIR keeps it.")
+            folder = TemporaryDirectory(prefix="lsr-", ignore_cleanup_errors=True)
+            self.temporary = Path(self._closing.enter_context(folder))
+        return self.temporary / dataset.name / label
 
     def check(self, path: Path, experiment: Experiment) -> None:
         """Load the encoders of an index that is to be built, and check the names given with them.

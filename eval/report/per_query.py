@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from lsr.errors import LsrError
 from lsr.eval.results import Result
-from lsr.storage.files import write_atomically
+from lsr.storage.files import write_atomically, writing
 
 
 def write_per_query(path: str | PathLike[str], results: Sequence[Result]) -> None:
-    """Write `per_query`, all or nothing; raises `LsrError` when the file cannot be written."""
-    try:
+    """Write `per_query`, all or nothing; raises `SystemCallError` when it cannot be written."""
+    with writing(Path(path)):
         write_atomically(Path(path), per_query(results))
-    except OSError as error:
-        raise LsrError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def per_query(results: Sequence[Result]) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 
 import lsr
 from lsr.data.datasets import CATALOGUE
-from lsr.errors import CorpusError, QueryError
+from lsr.errors import CorpusError, EncoderMismatch, QueryError
 from lsr.eval.dataset import Dataset, load_dataset, parts_of
 from lsr.eval.experiments import provenance
 from lsr.eval.experiments.experiment import Experiment, evaluate, run_queries, with_documents
@@ -168,6 +168,8 @@ def test_an_encoder_is_loaded_once(folder: Path, tmp_path: Path) -> None:
             one, two = (cache.open(cache.path(d, experiment), d, experiment)
                         for d in (dataset, other))  # fmt: skip
         assert (one.encoder is two.encoder) == shared
+        with pytest.raises(EncoderMismatch, match="was not built with this encoder 'bm25:atire'"):
+            one.use_encoder(lsr.load_encoder("bm25:atire"))
         with IndexCache(tmp_path / name) as cache:
             again = cache.open(cache.path(other, experiment), other, experiment)
         assert again.search("salt moss").ids.tolist() == two.search("salt moss").ids.tolist()
@@ -258,6 +260,15 @@ def test_names_of_folders(
     place = IndexCache().path(dataset, Experiment("bm25"))
     assert place.relative_to(tmp_path).parts[:2] == ("lsr", "indexes")
     other = replace(dataset, checksums={"corpus.jsonl": "0"})
+    with IndexCache() as cache:
+        (tmp_path / "lsr").rename(tmp_path / "moved")
+        (tmp_path / "lsr").touch()  # no folder, so nothing can be cached
+        gone = cache.path(dataset, Experiment("bm25"))
+        assert cache.temporary is not None
+        assert gone == cache.temporary / "words" / "bm25"
+        (tmp_path / "lsr").unlink()
+        (tmp_path / "moved").rename(tmp_path / "lsr")
+        assert cache.path(dataset, Experiment("bm25")) == place  # it is there again
     assert IndexCache().path(other, Experiment("bm25")).parent != place.parent
 
 

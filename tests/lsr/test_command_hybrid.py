@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import lsr
+from lsr.encoders.dense.encoder import load_dense
+from lsr.errors import EncoderMismatch
 from lsr.eval.measures import scores
 from lsr.eval.runs import read_run
 from lsr.fusion.learned import LearnedFusion
@@ -289,6 +291,8 @@ def test_what_an_evaluation_refuses(
     shutil.copytree(dense_model, other)
     (other / "config_sentence_transformers.json").write_text('{"prompts": {"query": "find: "}}')
     assert "(query_prompt find: )" in run(*command, "--hybrid", "--dense", other).error
+    with pytest.raises(EncoderMismatch, match="were not made with this encoder 'other'"):
+        lsr.open(place).use_dense_encoder(load_dense(other))
 
 
 def test_tuning(run: Run, judged: Path, index: lsr.Index) -> None:

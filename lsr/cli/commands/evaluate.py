@@ -281,7 +281,7 @@ def _results(
                 if remarks and experiment is experiments[0]:
                     note(f"{name}: {'; '.join(remarks)}.")
         except KeyboardInterrupt:
-            if not indexes.is_temporary:
+            if indexes.temporary is None:
                 note("Finished work is kept: the same command goes on from there.")
             raise
     return results
