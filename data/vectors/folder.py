@@ -28,8 +28,8 @@ job, or of documents that have changed, puts its shards beside those of the publ
 replacing the manifest publishes them in one step; then what it does not list is removed.  A folder
 that was opened before stays what it was: its files are mapped.
 
-Nothing read from disk is trusted: sizes are compared when a folder is opened, checksums and structures when
-a shard is read.  Version 1, whose files have no ID in their names, is read, too.
+Nothing read from disk is trusted: sizes are compared when a folder is opened, checksums and
+structures when a shard is read.  Version 1, whose files have no ID in their names, is read, too.
 """
 
 from __future__ import annotations

@@ -289,11 +289,12 @@ def test_sixteen_bits_are_finer(tmp_path: Path, documents: list[dict[str, str]])
 def test_small_windows_and_shards_give_the_same_hits(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    shards_of: Callable[[int], None],
     bm25_index: lsr.Index,
     documents: list[dict[str, str]],
     files_of: Callable[[Path], dict[str, bytes]],
 ) -> None:
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", 10)
+    shards_of(10)
     monkeypatch.setattr("lsr.encoders.base.OBSERVE_TEXTS", 3)
     lsr.Index.build(tmp_path / "i", documents, "bm25", keep_floats=True)
     assert files_of(tmp_path / "i") == files_of(bm25_index.path)
