@@ -177,7 +177,7 @@ def _encoded(vectors: Path, source: Texts, options: BuildOptions) -> VectorFolde
     return folder
 
 
-def check_place(path: Path, force: bool) -> None:
+def check_output(path: Path, force: bool) -> None:
     """Raise `IndexExists` when an index must not be written at `path`."""
     check_target(path, force, "an index", is_index)
 
@@ -192,7 +192,7 @@ def _workspace(path: Path, force: bool) -> Iterator[Workspace]:
 
     with workspace(
         path,
-        check=lambda: check_place(path, force),
+        check=lambda: check_output(path, force),
         sweep=sweep_all,
         kept=[VECTORS],
         scratch=[_ROWS],
