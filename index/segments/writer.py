@@ -186,7 +186,7 @@ class SegmentWriter:
     def _invert(self, entries: SparseVectors) -> tuple[dict[str, Columns], float]:
         """The batches of a window, and its largest quantization error."""
         documents = len(entries)
-        owners = entries.row_of_entry().astype(np.uint16)
+        owners = entries.row_of_entry(np.uint16)
         inverted = Inverted(
             entries.terms, owners, entries.weights, step=self._step, bits=self._bits
         )
