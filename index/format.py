@@ -18,7 +18,7 @@ record batches, and every column of a batch has the batch's length)::
     documents   = batch                  one row a document, in stored order
                   id:large_string        external id
                   by_id:u32              documents in the byte order of their ids
-                  position:u32           place in the collection as given: breaks ties
+                  position:u32           position in the collection as given: breaks ties
                   terms:u32              postings of the document
     alive       = batch                  bit d % 8 of byte d / 8 tells whether document d
                   bits:u8                is alive; ceil(documents / 8) bytes
@@ -39,7 +39,7 @@ record batches, and every column of a batch has the batch's length)::
     bitmaps         = batch*             a batch a WINDOW; a row a FREQUENT term and GROUP
                       blocks:u64         bit b: block b of the group has postings
     records         = batch*             a batch a WINDOW; two rows a FREQUENT term and GROUP
-                      start:u16          place of the RECORD in the term's payload, in weights
+                      start:u16          offset of the RECORD in the term's payload, in weights
     maxima          = batch*             a batch a WINDOW; a CODES a FREQUENT term and GROUP,
                       codes:u8           then zeros: 32 bytes a GROUP and 64 more
     payload         = batch*             a batch a WINDOW; a RECORD for every half of a GROUP of
@@ -62,7 +62,7 @@ record batches, and every column of a batch has the batch's length)::
     GROUP       = 64 blocks of 8 consecutive documents; a window has ceil(documents / 512)
     WEIGHT      = u8 | u16               (manifest: bits, 8 or 16)
     FREQUENT    = in at least one of 96 documents of the window; other terms are RARE
-    CODES       = a 4-bit place in the codebook for every block with postings, low half first:
+    CODES       = a 4-bit index of the codebook for every block with postings, low half first:
                   the least entry that the block's largest weight does not exceed
     RECORD      = mask* low* high* zero  for the blocks of 256 documents
                   mask:u8                a block with postings: bit d: document d has one
@@ -124,7 +124,7 @@ BLOCK = 8
 GROUP = 64  # blocks
 GROUP_DOCUMENTS = GROUP * BLOCK
 CODEBOOK = 16
-# A frequent term has blocks, whose bitmaps and places take 12 bytes for 512 documents; below this
+# A frequent term has blocks, whose bitmaps and offsets take 12 bytes for 512 documents; below this
 # density a list of postings is smaller, and short enough to be walked by every query.
 FREQUENT = 96
 MAXIMA_PADDING = 64

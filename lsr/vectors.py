@@ -138,7 +138,7 @@ class SparseVectors:
             _floats("weights", weights),
         )
         vectors._check_shape()
-        places = vectors.row_of_entry().astype(np.uint64) << np.uint64(32) | vectors.terms
+        places = vectors.row_of_entry(np.uint64) << np.uint64(32) | vectors.terms
         if (places[1:] < places[:-1]).any():
             order = np.argsort(places, kind="stable")
             vectors.terms, vectors.weights = vectors.terms[order], vectors.weights[order]
@@ -208,9 +208,9 @@ class SparseVectors:
     def __repr__(self) -> str:
         return f"SparseVectors({len(self)} rows, {self.terms.size} entries)"
 
-    def row_of_entry(self) -> npt.NDArray[np.int64]:
+    def row_of_entry(self, dtype: npt.DTypeLike = np.int64) -> npt.NDArray[Any]:
         """The row that each term and weight belongs to."""
-        return np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        return np.repeat(np.arange(len(self), dtype=dtype), np.diff(self.indptr))
 
     def where(self, mask: npt.NDArray[np.bool_]) -> SparseVectors:
         """The entries where the mask, one value an entry, is true."""

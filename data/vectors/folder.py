@@ -289,7 +289,7 @@ def write_vectors(
     with (
         workspace(
             path,
-            check=lambda: check_place(path, force),
+            check=lambda: check_output(path, force),
             sweep=lambda: _sweep_published(path),
         ) as space,
         _alone(path),
@@ -348,7 +348,7 @@ def read_sealed(file: Path) -> Chunk:
         raise damaged(file, "it is missing") from None
 
 
-def check_place(path: Path, force: bool) -> None:
+def check_output(path: Path, force: bool) -> None:
     """Raise `VectorFolderError` when vectors must not be written at `path`."""
     what = "a folder of encoded vectors"
     check_target(path, force, what, is_vector_folder, error=VectorFolderError)

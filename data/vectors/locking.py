@@ -81,7 +81,7 @@ def at_work(path: Path, job: dict[str, Any], *, alone: bool, force: bool) -> Ite
             note_kept(error, path)
 
 
-def check_place(path: Path) -> None:
+def check_folder(path: Path) -> None:
     """Raise `VectorFolderError` when `path` is there and no folder of vectors."""
     if not path.exists():
         return
@@ -98,7 +98,7 @@ def _join(path: Path, job: dict[str, Any], alone: bool, force: bool, made: bool)
     lock = Lock(path / LOCK)
     deadline = time.monotonic() + _PATIENCE
     while True:
-        check_place(path)
+        check_folder(path)
         path.mkdir(parents=True, exist_ok=True)
         if _taken(lock, shared=False):  # nobody else is at work
             try:

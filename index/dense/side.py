@@ -1,7 +1,7 @@
 """The dense side of an index, written and searched; `lsr.index.dense.format` has its files.
 
 Whatever finds candidates, a product with all vectors or an index by faiss, a score is a sum over
-the vectors themselves, and equal scores go by the documents' places.
+the vectors themselves, and equal scores go by the documents' positions.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _VECTORS, _FAISS = "vectors.arrow", "vectors.faiss"  # until their edition is kn
 _QUERIES = 64  # multiplied with a batch of vectors at once
 _UNIT = 2.0**-23  # twice the largest relative error of a float32 operation
 
-Places = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.int64]
 
 
 def write_dense(
@@ -57,7 +57,7 @@ def write_dense(
     """Write a complete dense side into a new folder.
 
     Args:
-        vectors: of all documents in the order of their places, in pieces of any size.
+        vectors: of all documents in the order of their positions, in pieces of any size.
         kind: of the faiss index.
         collection: `collection_of` the index.
         encoder: the identity of what made the vectors.
@@ -124,7 +124,7 @@ def _map(path: Path, documents: int, dimensions: int, size: int | None) -> list[
 class DenseSide:
     """The vectors of an index, open for searching; safe to use from several threads.
 
-    A document is named by its place in the collection as given, int64.
+    A document is named by its position in the collection as given, int64.
 
     Attributes:
         path: its folder.
@@ -190,15 +190,15 @@ class DenseSide:
 
     def search(
         self, queries: Vectors, k: int, *, threads: int = 1
-    ) -> list[tuple[Places, npt.NDArray[np.float32]]]:
+    ) -> list[tuple[Positions, npt.NDArray[np.float32]]]:
         """The k documents of the largest inner product with each query.
 
         Args:
             queries: float32, (queries, dimensions).
             threads: that faiss takes; products of "flat" go by those of NumPy.
 
-        Returns for each query places, and scores as `score` gives them, best first, equal scores
-        by ascending place.  "flat" gives exactly the k best of all documents; other kinds those
+        Returns for each query positions, and scores as `score` gives them, best first, equal scores
+        by ascending position.  "flat" gives exactly the k best of all documents; other kinds those
         of their candidates, which may be fewer than k.
 
         Raises `QueryError` for queries of another shape or not finite, and `DenseCorrupt` for
@@ -211,15 +211,17 @@ class DenseSide:
         k = min(k, self.documents)
         if self._faiss is None:
             found = [
-                places
+                positions
                 for start in range(0, len(queries), _QUERIES)
-                for places in self._all(queries[start : start + _QUERIES], k)
+                for positions in self._all(queries[start : start + _QUERIES], k)
             ]
         else:
             found = faiss_files.candidates(self._faiss, self.kind, queries, k, threads)
-        return [self._best(query, places, k) for query, places in zip(queries, found, strict=True)]
+        return [
+            self._best(query, positions, k) for query, positions in zip(queries, found, strict=True)
+        ]
 
-    def score(self, query: Vectors, places: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    def score(self, query: Vectors, positions: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """The inner products of a query (dimensions,) with some documents, float32.
 
         Products and sums are in float64 and each sum is rounded once, so that a document's score
@@ -228,17 +230,19 @@ class DenseSide:
         (row,) = self._checked(np.asarray(query)[None])
         with np.errstate(over="ignore", invalid="ignore"):
             # By the row, as a product of matrices need not be; and without its temporary arrays.
-            exact = np.einsum("ij,j->i", self.vectors(places).astype(np.float64), row.astype("f8"))
+            exact = np.einsum(
+                "ij,j->i", self.vectors(positions).astype(np.float64), row.astype("f8")
+            )
             scores = exact.astype(np.float32)
         if not np.isfinite(scores).all():
             raise self._not_finite()
         return np.asarray(scores)
 
-    def vectors(self, places: npt.ArrayLike) -> Vectors:
-        """The vectors of some documents, float32, (places, dimensions)."""
-        wanted = np.asarray(places, np.int64)
+    def vectors(self, positions: npt.ArrayLike) -> Vectors:
+        """The vectors of some documents, float32, (positions, dimensions)."""
+        wanted = np.asarray(positions, np.int64)
         if wanted.size and not 0 <= wanted.min() <= wanted.max() < self.documents:
-            raise QueryError(f"{self.path} has places 0 to {self.documents - 1:,} only")
+            raise QueryError(f"{self.path} has positions 0 to {self.documents - 1:,} only")
         if len(self._batches) == 1:
             return self._batches[0][wanted]
         rows = np.empty((wanted.size, self.dimensions), np.float32)
@@ -247,7 +251,7 @@ class DenseSide:
             rows[own] = self._batches[number][wanted[own] % BATCH]
         return rows
 
-    def _all(self, queries: Vectors, k: int) -> list[Places]:
+    def _all(self, queries: Vectors, k: int) -> list[Positions]:
         """The documents that may be the k best of each query, by the products of all.
 
         A product in float32 differs from `score` by its rounding, which depends on how it was
@@ -265,21 +269,21 @@ class DenseSide:
             for row, own in enumerate(products):
                 # The k-th of some is no better than the k-th of all.
                 chosen = np.flatnonzero(own >= _kth(own, k) - bounds[row])
-                places = np.concatenate([kept[row][0], chosen + number * BATCH])
+                positions = np.concatenate([kept[row][0], chosen + number * BATCH])
                 values = np.concatenate([kept[row][1], own[chosen]])
                 wanted = values >= _kth(values, k) - bounds[row]
-                kept[row] = (places[wanted], values[wanted])
-        return [places for places, _ in kept]
+                kept[row] = (positions[wanted], values[wanted])
+        return [positions for positions, _ in kept]
 
     def _best(
-        self, query: Vectors, places: Places, k: int
-    ) -> tuple[Places, npt.NDArray[np.float32]]:
-        if places.size and not 0 <= places.min() <= places.max() < self.documents:
+        self, query: Vectors, positions: Positions, k: int
+    ) -> tuple[Positions, npt.NDArray[np.float32]]:
+        if positions.size and not 0 <= positions.min() <= positions.max() < self.documents:
             path = self._faiss_path or self._vectors_path
             raise DenseCorrupt(path, "it names documents that do not exist")
-        scores = self.score(query, places)
-        order = np.lexsort((places, -scores))[:k]
-        return places[order], scores[order]
+        scores = self.score(query, positions)
+        order = np.lexsort((positions, -scores))[:k]
+        return positions[order], scores[order]
 
     def _checked(self, queries: Vectors) -> Vectors:
         queries = np.asarray(queries)

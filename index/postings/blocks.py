@@ -174,10 +174,13 @@ def copy_runs(runs: Any, starts: Any, source: Any, target: Any) -> None:
 
 
 def split_terms(
-    starts: npt.NDArray[np.int64], count: int
+    starts: npt.NDArray[np.int64], count: int, density: int = FREQUENT
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The rare and the frequent ones among the terms of a window of `count` documents."""
-    frequent = np.diff(starts) * FREQUENT >= count
+    """The rare and the frequent ones among the terms of a window of `count` documents.
+
+    Frequent are those in at least one of `density` documents.
+    """
+    frequent = np.diff(starts) * density >= count
     return np.flatnonzero(~frequent), np.flatnonzero(frequent)
 
 
@@ -202,6 +205,7 @@ def window_columns(
     weights: npt.NDArray[Any],
     count: int,
     codebooks: npt.NDArray[Any] | None = None,
+    density: int = FREQUENT,
 ) -> dict[str, Columns]:
     """The batches of a window, by file and column.
 
@@ -209,8 +213,9 @@ def window_columns(
         terms, starts, maxima, documents, weights: its postings (see `Inverted`).
         count: its documents.
         codebooks: 16 values a frequent term, to be used instead of the best.
+        density: see `split_terms`.
     """
-    rare, frequent = split_terms(starts, count)
+    rare, frequent = split_terms(starts, count, density)
     lengths, dtype = np.diff(starts), weights.dtype
     planes, groups = dtype.itemsize, groups_of(count)
     postings = int(lengths[frequent].sum())

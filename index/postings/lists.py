@@ -25,12 +25,12 @@ _MOST_ZEROS = 15
 
 @compiled
 def _digits(value: int) -> int:
-    """The place of the highest one of a number of at least 1."""
-    place = 0
+    """The position of the highest one of a number of at least 1."""
+    digit = 0
     while value > 1:
         value >>= 1
-        place += 1
-    return place
+        digit += 1
+    return digit
 
 
 @compiled
@@ -113,8 +113,8 @@ def read_list(data: Any, documents: Any) -> int:
         if digits - order > _MOST_ZEROS or at + digits + 1 > end or found == documents.size:
             return -1
         value: Any = 0
-        for place in range(at, at + digits + 1):
-            value = 2 * value + np.int64(data[place >> 3] >> (7 - (place & 7)) & 1)
+        for bit in range(at, at + digits + 1):
+            value = 2 * value + np.int64(data[bit >> 3] >> (7 - (bit & 7)) & 1)
         at += digits + 1
         document += value - (1 << order) + 1
         documents[found] = document
@@ -122,7 +122,7 @@ def read_list(data: Any, documents: Any) -> int:
 
 
 @compiled
-def write_lists(starts: Any, documents: Any, count: int, out: Any, places: Any) -> int:
+def write_lists(starts: Any, documents: Any, count: int, out: Any, offsets: Any) -> int:
     """Write the lists of all terms one after another; return their bytes.
 
     Only counts when `out` is empty.
@@ -134,7 +134,7 @@ def write_lists(starts: Any, documents: Any, count: int, out: Any, places: Any) 
         order, bits = (0, 8 + count) if dense else best_order(run)
         size = (bits + 7) // 8
         if out.size:
-            places[term] = at
+            offsets[term] = at
             if dense:
                 write_bitmap(run, out[at : at + size])
             else:
@@ -155,11 +155,11 @@ def list_columns(
         terms, starts, documents: its postings (see `lsr.index.postings.inversion.Inverted`).
     """
     wide = documents.astype(np.int64)
-    places = np.zeros(terms.size, np.uint32)
-    size = write_lists(starts, wide, count, np.empty(0, np.uint8), places)
+    offsets = np.zeros(terms.size, np.uint32)
+    size = write_lists(starts, wide, count, np.empty(0, np.uint8), offsets)
     out = np.zeros(size + LISTS_PADDING, np.uint8)
-    write_lists(starts, wide, count, out, places)
-    return {"list_terms": {"term": terms, "start": places}, "lists": {"bytes": out}}
+    write_lists(starts, wide, count, out, offsets)
+    return {"list_terms": {"term": terms, "start": offsets}, "lists": {"bytes": out}}
 
 
 def read_lists(columns: Columns, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -167,10 +167,10 @@ def read_lists(columns: Columns, count: int) -> tuple[npt.NDArray[np.int64], npt
 
     Raises `ValueError` when the columns of a window of `count` documents do not fit each other.
     """
-    data, places = columns["lists"], columns["list_starts"].astype(np.int64)
-    if data.size < LISTS_PADDING or places[:1].any():
+    data, offsets = columns["lists"], columns["list_starts"].astype(np.int64)
+    if data.size < LISTS_PADDING or offsets[:1].any():
         raise ValueError("the lists do not cover their bytes")
-    ends = np.append(places, data.size - LISTS_PADDING)
+    ends = np.append(offsets, data.size - LISTS_PADDING)
     room = np.empty(count, np.int64)
     parts = []
     for term, begin, end in zip(columns["list_terms"].tolist(), ends, ends[1:], strict=False):

@@ -29,7 +29,7 @@ class Segment:
     Attributes:
         entry: its line in the manifest.
         ids: external ids, both ways.
-        positions: uint32, a document's place in the collection as given.
+        positions: uint32, a document's position in the collection as given.
         active: uint32, postings of each document.
         alive: uint8, the bitmap of documents that exist.
     """

@@ -59,7 +59,7 @@ CONTENTS = {
     "payload": "frequent terms: which documents, and weights",
     "maxima": "frequent terms: bounds of blocks",
     "bitmaps": "frequent terms: blocks with postings",
-    "records": "frequent terms: places in the payload",
+    "records": "frequent terms: offsets in the payload",
     "codebooks": "frequent terms: what the bounds stand for",
     "frequent_terms": "frequent terms: directory",
     "rare_postings": "rare terms: documents and weights",
@@ -69,7 +69,7 @@ CONTENTS = {
     "documents": "ids, order, positions",
     "alive": "which documents exist",
     "floats": "weights as given",
-    "ranks": "places in the weights as given",
+    "ranks": "offsets in the weights as given",
     "stored": "titles and texts, compressed",
     "vocabulary": "words of the terms",
 }

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lsr.index.format import STORED_BATCH, WINDOW, SegmentEntry
+from lsr.index.format import FREQUENT, STORED_BATCH, WINDOW, SegmentEntry
 from lsr.index.postings.blocks import gathered, split_terms, window_columns
 from lsr.index.postings.inversion import Inverted
 from lsr.index.postings.lists import list_columns
@@ -42,6 +42,9 @@ class SegmentWriter:
         keep_text: also write titles and texts.
         max_memory: bytes the windows being worked on may take.
         threads: windows inverted at once.
+        window, density: documents of a window at the most, and one in how many of them makes a
+            term frequent; readers take no larger window.
+        smallest: entries that a window may have whatever `max_memory` is.
 
     `error` is the largest quantization error so far.  Use as a context manager; `finish`
     completes the files.
@@ -57,10 +60,14 @@ class SegmentWriter:
         keep_text: bool,
         max_memory: int,
         threads: int = 1,
+        window: int = WINDOW,
+        density: int = FREQUENT,
+        smallest: int = _SMALLEST_WINDOW,
     ) -> None:
         directory.mkdir(parents=True)
         self._directory = directory
         self._step, self._bits = step, bits
+        self._window, self._density = window, density
         self._files = ExitStack()
         schemas = window_schemas(bits, keep_floats)
         self._writers = {
@@ -73,7 +80,7 @@ class SegmentWriter:
             )
             self._writers["stored"] = self._files.enter_context(stored)
         # The window being filled, and those being inverted.
-        self._most_entries = max(_SMALLEST_WINDOW, max_memory // (BYTES_PER_ENTRY * (threads + 1)))
+        self._most_entries = max(smallest, max_memory // (BYTES_PER_ENTRY * (threads + 1)))
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads)
         self._inverting: deque[Future[tuple[dict[str, Columns], float]]] = deque()
@@ -161,7 +168,7 @@ class SegmentWriter:
         """The end of the rows from `start` on that the open window can still take."""
         room = max(0, self._most_entries - self._open_entries)  # one long document may exceed it
         by_entries = np.searchsorted(vectors.indptr, vectors.indptr[start] + room, "right") - 1
-        stop = min(int(by_entries), start + WINDOW - self._open_documents, len(vectors))
+        stop = min(int(by_entries), start + self._window - self._open_documents, len(vectors))
         if stop == start and not self._open_documents:
             return start + 1  # a window takes at least one document, however long
         return stop
@@ -179,7 +186,7 @@ class SegmentWriter:
     def _invert(self, entries: SparseVectors) -> tuple[dict[str, Columns], float]:
         """The batches of a window, and its largest quantization error."""
         documents = len(entries)
-        owners = entries.row_of_entry().astype(np.uint16)
+        owners = entries.row_of_entry(np.uint16)
         inverted = Inverted(
             entries.terms, owners, entries.weights, step=self._step, bits=self._bits
         )
@@ -193,9 +200,10 @@ class SegmentWriter:
             inverted.documents,
             inverted.weights,
             documents,
+            density=self._density,
         )
         if "floats" in self._writers:
-            runs = np.concatenate(split_terms(inverted.starts, documents))
+            runs = np.concatenate(split_terms(inverted.starts, documents, self._density))
             given = entries.weights[inverted.order]
             files["floats"] = {"weight": gathered(runs, inverted.starts, given)}
         return files, inverted.error

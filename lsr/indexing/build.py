@@ -79,14 +79,19 @@ class BuildOptions:
     progress: type[Progress] = Silent
 
     def __post_init__(self) -> None:
-        if whole("bits", self.bits, error=LsrError) not in (1, 8, 16):
+        # Numbers of NumPy become Python's.
+        for name, number in (
+            ("bits", whole("bits", self.bits, error=LsrError)),
+            ("threads", whole_or_none("threads", self.threads, error=LsrError)),
+            ("max_memory", whole("max_memory", self.max_memory, 1 << 26, error=LsrError)),
+        ):
+            object.__setattr__(self, name, number)
+        if self.bits not in (1, 8, 16):
             raise LsrError(f"weights are stored in 8, 16 or 1 bits, not {self.bits}")
         if self.bits == 1 and self.keep_floats:
             raise LsrError("with 1 bit weights are all equal and exact; leave out keep_floats")
         if self.order not in ORDERS:
             raise LsrError(f"there is no order {self.order!r}; use {' or '.join(ORDERS)}")
-        whole_or_none("threads", self.threads, error=LsrError)
-        whole("max_memory", self.max_memory, 1 << 26, error=LsrError)
 
     @classmethod
     def split(cls, options: Mapping[str, Any]) -> tuple[BuildOptions, dict[str, Any]]:
@@ -177,7 +182,7 @@ def _encoded(vectors: Path, source: Texts, options: BuildOptions) -> VectorFolde
     return folder
 
 
-def check_place(path: Path, force: bool) -> None:
+def check_output(path: Path, force: bool) -> None:
     """Raise `IndexExists` when an index must not be written at `path`."""
     check_target(path, force, "an index", is_index)
 
@@ -192,7 +197,7 @@ def _workspace(path: Path, force: bool) -> Iterator[Workspace]:
 
     with workspace(
         path,
-        check=lambda: check_place(path, force),
+        check=lambda: check_output(path, force),
         sweep=sweep_all,
         kept=[VECTORS],
         scratch=[_ROWS],

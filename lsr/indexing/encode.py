@@ -129,8 +129,8 @@ class _Run:
         folder = self._finished()
         if folder is not None:
             return {n: shard.digest for n, shard in enumerate(folder.manifest.shards)}
-        place = OBSERVED if self.encoder.gathers_statistics else SHARDS
-        found = [(number, shard_origin(file)) for number, file in sealed(self.path / place)]
+        shards = OBSERVED if self.encoder.gathers_statistics else SHARDS
+        found = [(number, shard_origin(file)) for number, file in sealed(self.path / shards)]
         return {n: origin.documents for n, origin in found if origin and self._is_own(origin)}
 
     def _finished(self) -> VectorFolder | None:

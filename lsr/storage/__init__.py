@@ -1,1 +1,1 @@
-"""Bytes on disk: files, locks, manifests, Arrow columns, the place where a build works."""
+"""Bytes on disk: files, locks, manifests, Arrow columns, workspaces of builds."""

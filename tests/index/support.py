@@ -32,8 +32,9 @@ def write_index(
     positions: np.ndarray | None = None,
     cuts: tuple[int, ...] = (),
     max_memory: int = 1 << 30,
+    **limits: int,
 ) -> tuple[Path, Manifest]:
-    """Write an index of bare vectors, split into segments at `cuts`."""
+    """Write an index of bare vectors, split into segments at `cuts`; `limits` are the writer's."""
     index = root / f"index-{next(_numbers)}"
     step = step_for(float(vectors.weights.max(initial=0)), bits)
     if positions is None:
@@ -48,6 +49,7 @@ def write_index(
             keep_floats=keep_floats,
             keep_text=False,
             max_memory=max_memory,
+            **limits,
         ) as writer:
             ids = [f"d{d}" for d in range(start, stop)]
             writer.add(ids, vectors[start:stop], positions[start:stop])

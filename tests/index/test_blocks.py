@@ -6,13 +6,11 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support import as_mapped
 
 from lsr.index.format import BLOCK, CODEBOOK, GROUP, groups_of
-from lsr.index.postings import blocks
 from lsr.index.postings.blocks import codebook, gathered, split_terms, window_columns
 from lsr.index.postings.decoding import Postings, decode
 from lsr.storage.arrow import Columns
@@ -42,24 +40,23 @@ def windows(draw: st.DrawFn) -> tuple[int, Postings]:
 
 def written(count: int, postings: Postings, frequent: int) -> Columns:
     """The columns of a window, with floats; `frequent` stands for FREQUENT."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "FREQUENT", frequent)
-        maxima = np.zeros(postings.terms.size, postings.weights.dtype)
-        if maxima.size:
-            maxima = np.maximum.reduceat(postings.weights, postings.starts[:-1])
-        columns = as_mapped(
-            window_columns(
-                postings.terms,
-                postings.starts,
-                maxima,
-                postings.documents,
-                postings.weights,
-                count,
-            )
+    maxima = np.zeros(postings.terms.size, postings.weights.dtype)
+    if maxima.size:
+        maxima = np.maximum.reduceat(postings.weights, postings.starts[:-1])
+    columns = as_mapped(
+        window_columns(
+            postings.terms,
+            postings.starts,
+            maxima,
+            postings.documents,
+            postings.weights,
+            count,
+            density=frequent,
         )
-        runs = np.concatenate(split_terms(postings.starts, count))
-        assert postings.floats is not None
-        return columns | {"floats": gathered(runs, postings.starts, postings.floats)}
+    )
+    runs = np.concatenate(split_terms(postings.starts, count, frequent))
+    assert postings.floats is not None
+    return columns | {"floats": gathered(runs, postings.starts, postings.floats)}
 
 
 def run_of(postings: Postings, term: int) -> tuple[Array, Array]:

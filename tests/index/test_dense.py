@@ -230,7 +230,7 @@ def test_rows_and_scores(made: dict[str, Path], clustered: Vectors) -> None:
     assert side.vectors([]).shape == (0, 32)
     assert side.score(clustered[7], []).shape == (0,)
     for wrong in ([-1], [2000]):
-        with pytest.raises(QueryError, match="places 0 to 1,999 only"):
+        with pytest.raises(QueryError, match="positions 0 to 1,999 only"):
             side.vectors(wrong)
 
 

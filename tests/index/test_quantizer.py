@@ -15,12 +15,10 @@ from support import as_mapped, open_searcher, write_index
 from lsr.errors import QueryError
 from lsr.index import _kernels
 from lsr.index.format import FREQUENT
-from lsr.index.postings import blocks
 from lsr.index.postings.blocks import window_columns
 from lsr.index.postings.inversion import quantize
 from lsr.index.postings.quantizer import IntegerQueries, step_for
 from lsr.index.search.options import SearchOptions
-from lsr.index.segments import writer
 from lsr.vectors import SparseVectors
 
 QUERY_LEVELS = 2**14 - 1
@@ -108,16 +106,12 @@ def test_empty_queries_among_others() -> None:
 
 
 @pytest.mark.parametrize("frequent", [0, 96])  # 0: all terms are rare
-def test_the_largest_weight_of_any_window_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frequent: int
-) -> None:
+def test_the_largest_weight_of_any_window_counts(tmp_path: Path, frequent: int) -> None:
     # As many terms as it takes for the sum of their largest weights to decide the scale.
     terms = list(range(20))
     rows = [(terms, [weight] * 20) for weight in (0.5, 1.0, 0.25)]
-    with monkeypatch.context() as patch:
-        patch.setattr(writer, "WINDOW", 1)
-        patch.setattr(blocks, "FREQUENT", frequent)
-        index, manifest = write_index(tmp_path, SparseVectors.from_rows(rows), bits=16)
+    vectors = SparseVectors.from_rows(rows)
+    index, manifest = write_index(tmp_path, vectors, bits=16, window=1, density=frequent)
     assert manifest.segments[0].windows == [1, 1, 1]
     found = open_searcher(index).quantize(one([5.0] * 20))
     alone = scaled(one([5.0] * 20), [65_535] * 20, manifest.step)

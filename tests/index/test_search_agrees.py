@@ -15,10 +15,8 @@ from support import IN_MEMORY, brute_force, open_searcher, stored_integers, writ
 from lsr.errors import QueryError
 from lsr.index import _kernels
 from lsr.index.format import WINDOW, Manifest
-from lsr.index.postings import blocks
 from lsr.index.search.options import SearchOptions
 from lsr.index.search.searcher import ISA_VARIABLE, Searcher
-from lsr.index.segments import writer
 from lsr.index.verify import problems
 from lsr.vectors import SparseVectors
 
@@ -72,16 +70,15 @@ def cases(draw: st.DrawFn) -> dict[str, object]:
 
 def opened(folder: str, case: dict[str, object], **options: Any) -> tuple[Searcher, Manifest]:
     """An index of the case."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer, "WINDOW", case["window"])
-        patch.setattr(blocks, "FREQUENT", case["frequent"])
-        index, manifest = write_index(
-            Path(folder),
-            case["vectors"],
-            bits=case["bits"],
-            positions=case["positions"],
-            **options,
-        )
+    index, manifest = write_index(
+        Path(folder),
+        case["vectors"],
+        bits=case["bits"],
+        positions=case["positions"],
+        window=case["window"],
+        density=case["frequent"],
+        **options,
+    )
     return open_searcher(index, case["alive"]), manifest
 
 

@@ -12,10 +12,9 @@ from support import open_searcher, stored_integers, write_index
 
 from lsr import jit
 from lsr.index.format import SEGMENTS, Manifest
-from lsr.index.postings import blocks
 from lsr.index.postings.inversion import sort_by_term
-from lsr.index.segments import writer
 from lsr.index.segments.reader import Segment
+from lsr.index.segments.writer import SegmentWriter
 from lsr.index.verify import problems
 from lsr.vectors import SparseVectors
 
@@ -30,24 +29,17 @@ def test_entries_are_sorted_stably_by_32_bit_terms(terms: list[int]) -> None:
     assert order.tolist() == np.argsort(values, kind="stable").tolist()
 
 
-def test_a_window_is_closed_when_memory_runs_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "_SMALLEST_WINDOW", 100)
+def test_a_window_is_closed_when_memory_runs_out(tmp_path: Path) -> None:
     sizes = [40, 50, 20, 300, 1, 99, 1, 0, 0]  # entries; 100 fit
     vectors = SparseVectors.from_rows((np.arange(n), np.ones(n)) for n in sizes)
-    index, manifest = write_index(tmp_path, vectors, max_memory=0)
+    index, manifest = write_index(tmp_path, vectors, max_memory=0, smallest=100)
     assert manifest.segments[0].windows == [2, 1, 1, 2, 3]
     assert list(problems(index)) == []
 
 
 @pytest.mark.parametrize("bits", [1, 8, 16])
 @pytest.mark.parametrize("frequent", [0, 3, 96])
-def test_vectors_come_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: int, frequent: int
-) -> None:
-    monkeypatch.setattr(writer, "WINDOW", 7)
-    monkeypatch.setattr(blocks, "FREQUENT", frequent)
+def test_vectors_come_back(tmp_path: Path, bits: int, frequent: int) -> None:
     rng = np.random.default_rng(3)
     pairs = []
     for _ in range(40):
@@ -55,7 +47,8 @@ def test_vectors_come_back(
         pairs.append((terms.astype(np.uint32), (rng.random(terms.size) + 0.01).astype(np.float32)))
     vectors = SparseVectors.from_rows(pairs)
     for keep_floats in (False,) if bits == 1 else (False, True):
-        index, manifest = write_index(tmp_path, vectors, keep_floats=keep_floats, bits=bits)
+        kept = {"keep_floats": keep_floats, "bits": bits}
+        index, manifest = write_index(tmp_path, vectors, **kept, window=7, density=frequent)
         searcher = open_searcher(index)
         integers = stored_integers(vectors, manifest)
         for document in range(len(vectors)):
@@ -112,7 +105,7 @@ def test_frequent_terms_get_blocks_and_rare_ones_a_list(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_files_closed(tmp_path: Path) -> None:
-    segment = writer.SegmentWriter(
+    segment = SegmentWriter(
         tmp_path / "s", bits=8, step=1.0, keep_floats=False, keep_text=False, max_memory=1 << 26
     )
     with pytest.raises(RuntimeError, match="stop"), segment:

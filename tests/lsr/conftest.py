@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,16 +48,22 @@ class Result(NamedTuple):
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Result]]:
-    """run("search", index, "text") -> Result; no exception but SystemExit may come out."""
+    """run("search", index, "text") -> Result; no exception but SystemExit may come out.
+
+    `stdin` is a file for standard input.
+    """
     handler = signal.getsignal(signal.SIGTERM)
 
-    def call(*arguments: str | Path | int) -> Result:
+    def call(*arguments: str | Path | int, stdin: Path | None = None) -> Result:
         capsys.readouterr()
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
+        code, before = 0, sys.stdin
+        with nullcontext(before) if stdin is None else stdin.open() as sys.stdin:
+            try:
+                main([str(argument) for argument in arguments])
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else 1
+            finally:
+                sys.stdin = before
         captured = capsys.readouterr()
         assert "Traceback" not in captured.err
         return Result(code, captured.out, captured.err)
@@ -188,6 +195,37 @@ def files_of() -> Callable[[Path], dict[str, bytes]]:
 def python() -> list[str]:
     """The start of a command that runs Python code in a process of its own."""
     return [sys.executable, "-W", "error", "-c"]
+
+
+@pytest.fixture
+def shards_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """shards_of(10): a shard holds so many documents from now on; 2,048 would make tests slow."""
+    return lambda count: monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", count)
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """watch(Encoder, "observe") gives the texts that the method is given from now on, as they come.
+
+    watch(Encoder, "observe", "item 7 ", act) also calls `act`, once, before such a text is encoded.
+    """
+
+    def start(
+        kind: type, method: str, text: str = "", act: Callable[[], object] | None = None
+    ) -> list[str]:
+        texts: list[str] = []
+        call, pending = getattr(kind, method), [act] if act is not None else []
+
+        def watched(self: Any, batch: list[str], *arguments: Any) -> Any:
+            texts.extend(batch)
+            if pending and any(text in one for one in batch):
+                pending.pop()()
+            return call(self, batch, *arguments)
+
+        monkeypatch.setattr(kind, method, watched)
+        return texts
+
+    return start
 
 
 TOY = Path(__file__).parent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import lsr
 from lsr.data.corpus import Chunk
 from lsr.data.vectors.folder import write_vectors
 from lsr.errors import LsrError
-from lsr.index.segments import writer
+from lsr.index.segments.writer import SegmentWriter
 
 DOCUMENTS = 300
 WORDS = [f"w{n}" for n in range(50)]
@@ -44,7 +45,8 @@ def test_scores_are_counts(
     order: str,
     weight: float,
 ) -> None:
-    monkeypatch.setattr(writer, "WINDOW", 90)
+    small = partial(SegmentWriter, window=90)
+    monkeypatch.setattr("lsr.indexing.build.SegmentWriter", small)
     vectors = binary(weight)
     folder = folder_of(tmp_path / "vectors", vectors)
     made = run("index", folder, "-o", tmp_path / "index", "--bits", 1, "--order", order)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from editions import segment, shard
 import lsr
 from lsr.data.corpus import Chunk
 from lsr.data.vectors.folder import VectorFolder, write_vectors
+from lsr.index.segments.writer import SegmentWriter
 from lsr.indexing.read_back import IndexVectors
 from lsr.progress import Silent
 
@@ -108,7 +110,8 @@ def test_eight_bits_survive_ciff(
 def test_an_index_of_several_windows_without_words_and_texts(
     run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lsr.index.segments.writer.WINDOW", 300)
+    small = partial(SegmentWriter, window=300)
+    monkeypatch.setattr("lsr.indexing.build.SegmentWriter", small)
     monkeypatch.setattr("lsr.indexing.read_back._TAKEN", 77)
     generator = np.random.default_rng(5)
     rows = [

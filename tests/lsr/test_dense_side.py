@@ -37,8 +37,8 @@ sys.path.pop(0)
 
 
 @pytest.fixture(autouse=True)
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", SHARD)
+def small_shards(shards_of: Callable[[int], None]) -> None:
+    shards_of(SHARD)
 
 
 @pytest.fixture(scope="session")
@@ -61,17 +61,9 @@ def with_dense(
 
 
 @pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def encoded(watch: Callable[..., list[str]]) -> list[str]:
     """The texts that a dense encoder encodes, as they come."""
-    texts: list[str] = []
-    encode = DenseEncoder.encode_documents
-
-    def watched(self: DenseEncoder, batch: list[str], *told: Any) -> Any:
-        texts.extend(batch)
-        return encode(self, batch, *told)
-
-    monkeypatch.setattr(DenseEncoder, "encode_documents", watched)
-    return texts
+    return watch(DenseEncoder, "encode_documents")
 
 
 def texts_of(documents: list[dict[str, str]]) -> list[str]:
@@ -280,25 +272,18 @@ def test_an_interrupted_run_says_where_its_work_is(
     corpus: Path,
     tmp_path: Path,
     model: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    encoded: list[str],
+    documents: list[dict[str, str]],
+    watch: Callable[..., list[str]],
     number: int,
     undisturbed: dict[str, bytes],
     files_of: Callable[..., Any],
 ) -> None:
     out = tmp_path / "i"
-    encode = DenseEncoder.encode_documents
-
-    def stopping(self: DenseEncoder, batch: list[str], *told: Any) -> Any:
-        if len(encoded) == 30:
-            os.kill(os.getpid(), number)
-        return encode(self, batch, *told)
-
+    at = documents[30]["text"]
+    encoded = watch(DenseEncoder, "encode_documents", at, lambda: os.kill(os.getpid(), number))
     command = ["index", corpus, "-o", out, "--encoder", "bm25", "--keep-floats"]
     command += ["--dense", model, "--faiss", "sq8"]
-    with monkeypatch.context() as patch:
-        patch.setattr(DenseEncoder, "encode_documents", stopping)
-        answer = run(*command)
+    answer = run(*command)
     partial = out / "dense" / "partial"
     assert answer.code == 130
     assert [line for line in answer.err.splitlines() if line][-2:] == [

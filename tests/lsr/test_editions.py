@@ -148,10 +148,10 @@ def test_an_open_folder_of_vectors_stays_its_edition(tmp_path: Path) -> None:
 
 
 def test_a_folder_too_large_to_be_mapped_is_read_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards_of: Callable[[int], None]
 ) -> None:
     monkeypatch.setattr("lsr.data.vectors.folder._MOST_MAPPED", 1)
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", 1)
+    shards_of(1)
     rows = lsr.SparseVectors.from_rows([([0], [1.0])] * 3)
     write_vectors(tmp_path / "v", [Chunk(["a", "b", "c"], None, None, rows)], words=None)
     folder = VectorFolder.open(tmp_path / "v")

@@ -35,8 +35,8 @@ sys.path.pop(0)
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", SHARD)
+def small(monkeypatch: pytest.MonkeyPatch, shards_of: Callable[[int], None]) -> None:
+    shards_of(SHARD)
     monkeypatch.setattr(autoencoder_fit, "LEAST_STEPS", 40)
     monkeypatch.setattr(autoencoder_fit, "PASSES", 1)
 
@@ -50,17 +50,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def encoded(watch: Callable[..., list[str]]) -> list[str]:
     """The texts that a dense encoder encodes, as they come."""
-    texts: list[str] = []
-    encode = DenseEncoder.encode_documents
-
-    def watched(self: DenseEncoder, batch: list[str], *told: Any) -> Any:
-        texts.extend(batch)
-        return encode(self, batch, *told)
-
-    monkeypatch.setattr(DenseEncoder, "encode_documents", watched)
-    return texts
+    return watch(DenseEncoder, "encode_documents")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from lsr.errors import (
     QueryError,
     VectorError,
 )
+from lsr.index.segments.writer import SegmentWriter
 
 QUESTIONS = ["who repairs tidal mills", "winter wheat near a bridge", "zyzzyva", "", "copper 😀"]
 
@@ -289,16 +291,18 @@ def test_sixteen_bits_are_finer(tmp_path: Path, documents: list[dict[str, str]])
 def test_small_windows_and_shards_give_the_same_hits(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    shards_of: Callable[[int], None],
     bm25_index: lsr.Index,
     documents: list[dict[str, str]],
     files_of: Callable[[Path], dict[str, bytes]],
 ) -> None:
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", 10)
+    shards_of(10)
     monkeypatch.setattr("lsr.encoders.base.OBSERVE_TEXTS", 3)
     lsr.Index.build(tmp_path / "i", documents, "bm25", keep_floats=True)
     assert files_of(tmp_path / "i") == files_of(bm25_index.path)
     monkeypatch.setattr("lsr.data.vectors.shards.SHARD_CHARACTERS", 200)
-    monkeypatch.setattr("lsr.index.segments.writer._SMALLEST_WINDOW", 100)
+    small = partial(SegmentWriter, smallest=100)
+    monkeypatch.setattr("lsr.indexing.build.SegmentWriter", small)
     monkeypatch.setattr("lsr.index.segments.writer.BYTES_PER_ENTRY", 1 << 26)
     cut = lsr.Index.build(tmp_path / "j", documents, "bm25", keep_floats=True, max_memory=1 << 26)
     assert len(cut.manifest.segments[0].windows) > 5

@@ -15,9 +15,12 @@ import pytest
 from editions import shard, shards_in
 
 import lsr
+from lsr.data.corpus import open_corpus
+from lsr.data.vectors.folder import VectorFolder
 from lsr.encoders.learned import LearnedEncoder
 from lsr.encoders.lexical.bm25 import BM25Encoder
 from lsr.errors import LsrError
+from lsr.progress import Silent
 
 DOCUMENTS, SHARD, BATCH = 600, 100, 30
 STOP = 300 + 45  # the document at which a build is stopped: in the second batch of shard 3
@@ -29,8 +32,8 @@ SIZES = (
 
 
 @pytest.fixture(autouse=True)
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", SHARD)
+def small_shards(monkeypatch: pytest.MonkeyPatch, shards_of: Callable[[int], None]) -> None:
+    shards_of(SHARD)
     monkeypatch.setattr("lsr.encoders.base.OBSERVE_TEXTS", BATCH)
 
 
@@ -45,17 +48,9 @@ def many(tmp_path_factory: pytest.TempPathFactory, write_jsonl: Callable[..., Pa
 
 
 @pytest.fixture
-def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def encoded(watch: Callable[..., list[str]]) -> list[str]:
     """The texts that the model encodes, as they come."""
-    texts: list[str] = []
-    encode = LearnedEncoder.observe
-
-    def watched(self: LearnedEncoder, batch: list[str], *told: Any) -> lsr.SparseVectors:
-        texts.extend(batch)
-        return encode(self, batch, *told)
-
-    monkeypatch.setattr(LearnedEncoder, "observe", watched)
-    return texts
+    return watch(LearnedEncoder, "observe")
 
 
 @pytest.fixture(scope="session")
@@ -72,17 +67,12 @@ def undisturbed(
     return found
 
 
-def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, signal_number: int) -> None:
+Watch = Callable[..., list[str]]
+
+
+def stop_at(watch: Watch, number: int, signal_number: int) -> None:
     """Send this process a signal when a document is encoded, once."""
-    encode = LearnedEncoder.observe
-    pending = [signal_number]
-
-    def stopping(self: LearnedEncoder, batch: list[str], *told: Any) -> lsr.SparseVectors:
-        if pending and any(text.startswith(f"item {number} ") for text in batch):
-            os.kill(os.getpid(), pending.pop())
-        return encode(self, batch, *told)
-
-    monkeypatch.setattr(LearnedEncoder, "observe", stopping)
+    watch(LearnedEncoder, "observe", f"item {number} ", lambda: os.kill(os.getpid(), signal_number))
 
 
 def shards(out: Path) -> list[int]:
@@ -104,13 +94,13 @@ def test_an_interrupted_build_goes_on_from_its_sealed_shards(
     many: Path,
     tmp_path: Path,
     undisturbed: dict[str, bytes],
-    monkeypatch: pytest.MonkeyPatch,
+    watch: Watch,
     encoded: list[str],
     files_of: Callable[..., Any],
     number: int,
 ) -> None:
     out = tmp_path / "i"
-    stop_at(monkeypatch, STOP, number)
+    stop_at(watch, STOP, number)
     answer = run("index", many, "-o", out)
     assert (answer.code, answer.out) == (130, "")
     assert [line for line in answer.err.splitlines() if line][-2:] == [
@@ -166,11 +156,11 @@ def interrupted(
     run: Callable[..., Any],
     many: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    watch: Watch,
     encoded: list[str],
 ) -> Path:
     """The place of a build that was interrupted; `encoded` starts from there."""
-    stop_at(monkeypatch, STOP, signal.SIGINT)
+    stop_at(watch, STOP, signal.SIGINT)
     assert run("index", many, "-o", tmp_path / "i").code == 130
     encoded.clear()
     return tmp_path / "i"
@@ -198,14 +188,14 @@ def test_a_changed_collection_is_encoded_from_the_change_on(
     run: Callable[..., Any],
     many: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    watch: Watch,
     encoded: list[str],
     encoder: str,
     numbers: list[int],
 ) -> None:
     out = tmp_path / "i"
     command = ["-o", out, "--encoder", encoder]
-    stop_at(monkeypatch, STOP, signal.SIGINT)
+    stop_at(watch, STOP, signal.SIGINT)
     assert run("index", many, *command).code == 130
     encoded.clear()
     assert run("index", changed(many), *command).code == 0
@@ -214,38 +204,20 @@ def test_a_changed_collection_is_encoded_from_the_change_on(
     assert (len(index), index.get("d150").text.split()[-1]) == (DOCUMENTS, "drawer")
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that BM25 observes, as they come; the interruption is at one of them."""
-    texts: list[str] = []
-    observe = BM25Encoder.observe
-
-    def watched(self: BM25Encoder, batch: list[str], advance: Any = None) -> Any:
-        texts.extend(batch)
-        if os.environ.get("STOP_AT") in {text.split()[1] for text in batch}:
-            raise KeyboardInterrupt
-        return observe(self, batch, advance)
-
-    monkeypatch.setattr(BM25Encoder, "observe", watched)
-    return texts
-
-
 def test_statistics_are_gathered_again(
     run: Callable[..., Any],
     many: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    counted: list[str],
+    watch: Watch,
     files_of: Callable[..., Any],
 ) -> None:
     """Stopped in shard 3, then, with a word changed in shard 1, in shard 2; then left alone."""
     command = ["--encoder", "bm25"]
     assert run("index", changed(many), "-o", tmp_path / "whole", *command).code == 0
     for corpus, stop in ((many, STOP), (changed(many), 250)):
-        monkeypatch.setenv("STOP_AT", str(stop))
+        watch(BM25Encoder, "observe", f"item {stop} ", lambda: os.kill(os.getpid(), signal.SIGINT))
         assert run("index", corpus, "-o", tmp_path / "i", *command).code == 130
-    monkeypatch.delenv("STOP_AT")
-    counted.clear()
+    counted = watch(BM25Encoder, "observe")
     assert run("index", changed(many), "-o", tmp_path / "i", *command).code == 0
     assert len(counted) == DOCUMENTS
     assert files_of(tmp_path / "i") == files_of(tmp_path / "whole")
@@ -316,33 +288,38 @@ def test_a_shard_with_a_damaged_body_is_named(
     assert run("index", many, "-o", interrupted).code == 0
 
 
+class StoppedAtOrdering(Silent):
+    """A progress that is interrupted when all is encoded and unpacked."""
+
+    def __init__(self, what: str, *_: Any) -> None:
+        if what == "Ordering":
+            raise KeyboardInterrupt
+
+
 def test_interrupted_while_it_is_ordered(
     run: Callable[..., Any],
     many: Path,
     tmp_path: Path,
     undisturbed: dict[str, bytes],
-    monkeypatch: pytest.MonkeyPatch,
     encoded: list[str],
     files_of: Callable[..., Any],
 ) -> None:
     """All is encoded, and stays so; what was unpacked goes."""
-    import lsr.indexing.build
-
-    bisection = lsr.indexing.build.bisection
-
-    def stopping(*_: Any, **__: Any) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("lsr.indexing.build.bisection", stopping)
-    assert run("index", many, "-o", tmp_path / "i").code == 130
-    partial = tmp_path / "i" / "partial"
-    assert sorted(path.name for path in partial.iterdir()) == ["lock", "vectors"]
-    assert (partial / "vectors" / "manifest.json").exists()
-    monkeypatch.setattr("lsr.indexing.build.bisection", bisection)
+    out = tmp_path / "i"
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        lsr.Index.build(out, open_corpus(many), progress=StoppedAtOrdering)
+    partial = out / "partial"
+    assert stopped.value.__notes__ == [
+        f"Finished work is kept in {partial}: the same command goes on from there."
+    ]
+    assert VectorFolder.open(partial / "vectors").documents == DOCUMENTS
+    assert sum(len(data) for data in files_of(partial).values()) == sum(
+        len(data) for data in files_of(partial / "vectors").values()
+    )
     encoded.clear()
-    assert run("index", many, "-o", tmp_path / "i").code == 0
+    assert run("index", many, "-o", out).code == 0
     assert encoded == []
-    assert files_of(tmp_path / "i") == undisturbed
+    assert files_of(out) == undisturbed
 
 
 def test_a_job_that_cannot_be_read_starts_again(

@@ -56,9 +56,9 @@ def same(a: list[Chunk], b: list[Chunk]) -> bool:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, shards_of: Callable[[int], None]) -> Path:
     """A folder of three shards: documents a, b; ü, 😀; e."""
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", 2)
+    shards_of(2)
     write_vectors(tmp_path / "v", [chunk("a", "b", "ü"), chunk("😀", "e")], words=WORDS)
     return tmp_path / "v"
 
@@ -103,13 +103,14 @@ documents = st.lists(st.tuples(st.text("aü😀Ω", max_size=5), rows), max_size
 def test_the_pieces_do_not_matter(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    shards_of: Callable[[int], None],
     files_of: Callable[[Path], dict[str, bytes]],
     given_documents: list[tuple[str, dict[int, float]]],
     cuts: list[int],
     text: bool,
 ) -> None:
     """However an importer cuts its documents, the folder has the same bytes."""
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", 4)
+    shards_of(4)
     monkeypatch.setattr("lsr.data.vectors.shards.SHARD_CHARACTERS", 12)
     monkeypatch.setattr("lsr.data.vectors.shards._OPEN_POSTINGS", 9)
     ids = [f"d{n}" for n in range(len(given_documents))]

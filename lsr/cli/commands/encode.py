@@ -128,13 +128,13 @@ def encode(
 def _encode_corpus(
     corpus: str, output: Path, on_error: str, force: bool, *, encoder: str | None, **settings: Any
 ) -> None:
-    from lsr.data.vectors.locking import check_place
+    from lsr.data.vectors.locking import check_folder
     from lsr.encoders import DEFAULT_ENCODER, load_encoder
     from lsr.indexing.encode import encode as encode_corpus
     from lsr.progress import Progress
     from lsr.storage.files import writing
 
-    check_place(output)
+    check_folder(output)
     documents = open_documents(corpus, on_error)
     collection = scanned(documents, corpus)
     loaded = load_encoder(encoder or DEFAULT_ENCODER, **settings)

@@ -48,10 +48,10 @@ def import_(
     lsr import base_small.csr -o base_small
     lsr import index.ciff -o vectors
     """
-    from lsr.data.vectors.folder import VectorFolder, check_place, write_vectors
+    from lsr.data.vectors.folder import VectorFolder, check_output, write_vectors
     from lsr.progress import Progress
 
-    check_place(output.absolute(), force)
+    check_output(output.absolute(), force)
     name = _format_to_read(file, format)
     given = None if vocabulary is None else _vocabulary(vocabulary)
     reader = load(name).reader(file, given)

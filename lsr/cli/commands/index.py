@@ -163,9 +163,9 @@ def _build_of_texts(
 ) -> Collection:
     """Build an index of a collection, and return the collection, which was scanned."""
     from lsr.encoders import DEFAULT_ENCODER
-    from lsr.indexing.build import BuildOptions, Texts, check_place
+    from lsr.indexing.build import BuildOptions, Texts, check_output
 
-    check_place(output, options["force"])
+    check_output(output, options["force"])
     documents = open_documents(corpus, on_error)
     collection = scanned(documents, corpus)
     settings = BuildOptions.split(options)[1]

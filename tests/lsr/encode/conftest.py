@@ -14,8 +14,8 @@ from job import DOCUMENTS, SHARD, record  # found by the line above
 
 
 @pytest.fixture(autouse=True)
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", SHARD)
+def small_shards(shards_of: Callable[[int], None]) -> None:
+    shards_of(SHARD)
 
 
 @pytest.fixture

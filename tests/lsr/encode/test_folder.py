@@ -128,15 +128,11 @@ def test_files_of_others_in_a_folder_of_vectors_stay(
     assert (out / "README").read_text() == "dear"
 
 
-def test_an_empty_folder_is_a_place(
-    run: Callable[..., Any], corpus: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_empty_folder_is_a_place(run: Callable[..., Any], corpus: Path, out: Path) -> None:
     out.mkdir()
     bad = corpus.parent / "bad.jsonl"
     bad.write_text("not json\n")
-    with bad.open() as file:
-        monkeypatch.setattr("sys.stdin", file)
-        assert run("encode", "-", "-o", out, "--encoder", "toy").code == 1
+    assert run("encode", "-", "-o", out, "--encoder", "toy", stdin=bad).code == 1
     assert list(out.iterdir()) == []
     assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
 

@@ -82,7 +82,6 @@ def test_a_corpus_of_another_length(
     out: Path,
     write_jsonl: Callable[..., Path],
     toy: Callable[[], list[str]],
-    monkeypatch: pytest.MonkeyPatch,
     files_of: Callable[[Path], dict[str, bytes]],
     count: int,
     finished: bool,
@@ -98,9 +97,7 @@ def test_a_corpus_of_another_length(
     def encode(*options: str) -> Any:
         if not from_stdin:
             return run("encode", other, *command, *options)
-        with other.open() as file:
-            monkeypatch.setattr("sys.stdin", file)
-            return run("encode", "-", *command, *options)
+        return run("encode", "-", *command, *options, stdin=other)
 
     toy()
     answer = encode()

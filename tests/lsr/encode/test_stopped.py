@@ -14,7 +14,6 @@ from editions import shard, shards_in
 from job import DOCUMENTS, SHARD, SHARDS, numbers, stamps, unfinished
 
 from lsr.data.vectors.folder import VectorFolder
-from lsr.vectors import SparseVectors
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -101,21 +100,18 @@ def test_interrupted_in_a_shard(
     run: Callable[..., Any],
     corpus: Path,
     out: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    watch: Callable[..., list[str]],
     toy: Callable[[], list[str]],
     signal_number: int,
 ) -> None:
     import toy_encoder  # beside this file
 
-    encode = toy_encoder.ToyEncoder.encode_documents
-
-    def stopping(self: Any, texts: list[str]) -> SparseVectors:
-        if any("item 27 " in text for text in texts):
-            os.kill(os.getpid(), signal_number)
-        found: SparseVectors = encode(self, texts)
-        return found
-
-    monkeypatch.setattr(toy_encoder.ToyEncoder, "encode_documents", stopping)
+    watch(
+        toy_encoder.ToyEncoder,
+        "encode_documents",
+        "item 27 ",
+        lambda: os.kill(os.getpid(), signal_number),
+    )
     answer = run("encode", corpus, "-o", out, "--encoder", "toy")
     assert (answer.code, answer.out) == (130, "")
     assert [line for line in answer.err.splitlines() if line][-2:] == [
@@ -124,7 +120,6 @@ def test_interrupted_in_a_shard(
     ]
     assert sorted(path.name for path in out.iterdir()) == ["job.json", "shards"]
     assert shards_in(out / "shards") == [0, 1]
-    monkeypatch.setattr(toy_encoder.ToyEncoder, "encode_documents", encode)
     toy()
     assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
     assert numbers(toy()) == [*range(20, DOCUMENTS)]
@@ -196,9 +191,7 @@ def test_standard_input_that_ends_before_what_was_observed(
     stop_in_observed(run, corpus, out, monkeypatch, 5)
     shorter = corpus.with_name("shorter.jsonl")
     shorter.write_text("".join(corpus.read_text().splitlines(keepends=True)[:30]))
-    with shorter.open() as file:
-        monkeypatch.setattr("sys.stdin", file)
-        answer = run("encode", "-", "-o", out, "--encoder", "bm25+toy")
+    answer = run("encode", "-", "-o", out, "--encoder", "bm25+toy", stdin=shorter)
     assert "the corpus ends before shard 3; add --force" in answer.err
     assert not (out / "manifest.json").exists()
 
@@ -274,16 +267,13 @@ def test_a_bad_record_on_standard_input_keeps_what_is_sealed(
     run: Callable[..., Any],
     corpus: Path,
     out: Path,
-    monkeypatch: pytest.MonkeyPatch,
     toy: Callable[[], list[str]],
 ) -> None:
     bad = corpus.with_name("bad.jsonl")
     lines = corpus.read_text().splitlines(keepends=True)
     bad.write_text("".join(lines[:25]) + "not json\n")
     for source, code in ((bad, 1), (corpus, 0)):
-        with source.open() as file:
-            monkeypatch.setattr("sys.stdin", file)
-            answer = run("encode", "-", "-o", out, "--encoder", "toy")
+        answer = run("encode", "-", "-o", out, "--encoder", "toy", stdin=source)
         assert answer.code == code
         if code:
             assert "standard input, line 26 is not valid JSON" in answer.err
