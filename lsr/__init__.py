@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from lsr.encoders import load_encoder
-    from lsr.encoders.term_view import Term, TermView, look
+    from lsr.encoders.term_view import Term, TermView, show_terms
     from lsr.errors import LsrError
     from lsr.retrieval.hits import Explanation, Hit, Hits, Share, TermMatch
     from lsr.retrieval.hybrid import Hybrid
@@ -34,7 +34,7 @@ _HOME = {
     "TermMatch": "lsr.retrieval.hits",
     "TermView": "lsr.encoders.term_view",
     "load_encoder": "lsr.encoders",
-    "look": "lsr.encoders.term_view",
+    "show_terms": "lsr.encoders.term_view",
 }
 
 __all__ = [
@@ -52,8 +52,8 @@ __all__ = [
     "TermView",
     "__version__",
     "load_encoder",
-    "look",
     "open",
+    "show_terms",
 ]
 
 

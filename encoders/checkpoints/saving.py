@@ -8,18 +8,15 @@ beside it declares the method; sentence-transformers passes over it.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
-from lsr.encoders.checkpoints.checkpoint import TOKENIZER_FILES, deciding_files, matching
+from lsr.encoders.checkpoints.checkpoint import TOKENIZER_FILES, matching
 from lsr.encoders.checkpoints.layouts import (
     ACTIVATIONS,
     DECLARATION,
@@ -28,6 +25,7 @@ from lsr.encoders.checkpoints.layouts import (
     is_causal,
     read_layout,
 )
+from lsr.encoders.checkpoints.writing import check_new, copy_model, new_folder, write_json
 from lsr.encoders.methods import Side
 from lsr.errors import EncoderError
 
@@ -53,8 +51,7 @@ def save(layout: Layout, weights: npt.NDArray[np.float32], folder: Path) -> None
 
     Raises `EncoderError` when the folder exists or cannot be written.
     """
-    if folder.exists():
-        raise EncoderError(f"{folder} exists already; give a new folder")
+    check_new(folder)
     plain = not _expressible(layout)
     if plain and layout.table is not None and layout.table.parent != layout.document_folder:
         raise EncoderError(
@@ -62,13 +59,11 @@ def save(layout: Layout, weights: npt.NDArray[np.float32], folder: Path) -> None
             "written as one folder, which sentence-transformers has no form for; keep them as "
             "they are"
         )
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    try:
-        partial.mkdir(parents=True)
+    with new_folder(folder) as partial:
         if plain:
-            _copy(layout.document_folder, partial)
+            copy_model(layout.document_folder, partial)
             if layout.pair:
-                _copy(layout.query_folder, partial / QUERIES)
+                copy_model(layout.query_folder, partial / QUERIES)
         elif layout.query == layout.document and not layout.pair:
             _splade(partial, layout.document_folder, layout.document)
         else:
@@ -77,15 +72,10 @@ def save(layout: Layout, weights: npt.NDArray[np.float32], folder: Path) -> None
         found = None if is_causal(layout.document_folder) else read_layout(partial, None, None)
         sides = (layout.query, layout.document)
         if found is None or (found.query, found.document) != sides or (partial / QUERIES).is_dir():
-            _write(
+            write_json(
                 partial / DECLARATION,
                 {"query": layout.query.to_json(), "document": layout.document.to_json()},
             )
-        partial.rename(folder)
-    except OSError as error:
-        raise EncoderError(f"{folder} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _expressible(layout: Layout) -> bool:
@@ -127,13 +117,13 @@ def _router(folder: Path, layout: Layout, weights: npt.NDArray[np.float32]) -> N
             (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "merges.txt"),
         ):
             shutil.copyfile(file, static / file.name)
-        _write(static / "config.json", {"frozen": False})
+        write_json(static / "config.json", {"frozen": False})
         save_file({"weight": weights}, static / "model.safetensors", {"format": "pt"})
     types = {
         name: _TYPES[name.rpartition("_")[2]] for names in structure.values() for name in names
     }
     parameters = {"default_route": "document", "allow_empty_key": True, "route_mappings": {}}
-    _write(
+    write_json(
         folder / "router_config.json",
         {"types": types, "structure": structure, "parameters": parameters},
     )
@@ -141,14 +131,14 @@ def _router(folder: Path, layout: Layout, weights: npt.NDArray[np.float32]) -> N
 
 
 def _modules(folder: Path, modules: Mapping[str, str]) -> None:
-    _write(
+    write_json(
         folder / "modules.json",
         [
             {"idx": number, "name": str(number), "path": path, "type": _TYPES[kind]}
             for number, (path, kind) in enumerate(modules.items())
         ],
     )
-    _write(
+    write_json(
         folder / "config_sentence_transformers.json",
         {
             "model_type": "SparseEncoder",
@@ -160,8 +150,8 @@ def _modules(folder: Path, modules: Mapping[str, str]) -> None:
 
 
 def _transformer(folder: Path, model: Path) -> None:
-    _copy(model, folder)
-    _write(folder / "sentence_bert_config.json", _TRANSFORMER)
+    copy_model(model, folder)
+    write_json(folder / "sentence_bert_config.json", _TRANSFORMER)
 
 
 def _pooling(folder: Path, side: Side) -> None:
@@ -172,7 +162,7 @@ def _pooling(folder: Path, side: Side) -> None:
             "cannot be written in its layout"
         )
     folder.mkdir()
-    _write(
+    write_json(
         folder / "config.json",
         {
             "pooling_strategy": side.pooling,
@@ -180,13 +170,3 @@ def _pooling(folder: Path, side: Side) -> None:
             "embedding_dimension": None,
         },
     )
-
-
-def _copy(model: Path, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    for file in deciding_files(model):
-        shutil.copyfile(file, folder / file.name)
-
-
-def _write(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")

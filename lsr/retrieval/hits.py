@@ -7,15 +7,14 @@ import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from lsr.encoders.base import MatchKind
     from lsr.retrieval.index import Index
-
-Kind = Literal["literal", "expansion"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class TermMatch:
     query_weight: float
     document_weight: float
     product: float
-    kind: Kind | None
+    kind: MatchKind | None
     part: str | None = None
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from lsr.arguments import listed
 from lsr.data.records import BadRecord, as_id
 from lsr.encoders import DEFAULT_ENCODER, Encoder, restore_encoder
+from lsr.encoders.base import MatchKind
 from lsr.encoders.names import lasting_name, part_slices
 from lsr.encoders.text.words import reader
 from lsr.errors import (
@@ -33,7 +34,7 @@ from lsr.index.dense.side import DenseSide
 from lsr.index.format import MANIFEST, Manifest
 from lsr.index.search.searcher import Searcher
 from lsr.index.segments.reader import Segment, open_vocabulary
-from lsr.retrieval.hits import Explanation, Hits, Kind, TermMatch
+from lsr.retrieval.hits import Explanation, Hits, TermMatch
 from lsr.storage.files import steady
 from lsr.vectors import SparseVectors
 
@@ -467,7 +468,7 @@ class Index:
                 continue
             term = int(found[place])
             part, word = self._part_and_word(term)
-            kind: Kind | None = None
+            kind: MatchKind | None = None
             if literal is not None:
                 kind = "literal" if term in literal else "expansion"
             terms.append(

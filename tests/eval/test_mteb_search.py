@@ -12,7 +12,8 @@ import pytest
 from documented import documented, run
 
 import lsr
-from lsr.encoders import _MODULES, Encoder
+from lsr.encoders import Encoder
+from lsr.encoders.registry import KINDS
 from lsr.errors import CorpusError, EncoderError, QueryError
 from lsr.integrations.mteb import LsrSearch
 from lsr.vectors import SparseVectors
@@ -161,7 +162,7 @@ def restore(*_: Any) -> Encoder:
 def test_scores_that_are_ties_to_trec_eval_are_ties_to_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(_MODULES, "weighing", __name__)
+    monkeypatch.setitem(KINDS, "weighing", __name__)
     many = " ".join(f"{term}:1" for term in range(1, 40))
     task = small(
         corpus=[{"id": "a", "text": f"0:0.004 {many}"}, {"id": "b", "text": many}],

@@ -196,11 +196,11 @@ TOY = Path(__file__).parent
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
     """The encoder "toy" is known; toy() gives the texts it has encoded since it was last asked."""
-    from lsr.encoders import _MODULES
+    from lsr.encoders.registry import KINDS
 
     log = tmp_path.parent / f"{tmp_path.name}.log"
     monkeypatch.setattr("sys.path", [str(TOY), *sys.path])
-    monkeypatch.setitem(_MODULES, "toy", "toy_encoder")
+    monkeypatch.setitem(KINDS, "toy", "toy_encoder")
     monkeypatch.setenv("TOY_LOG", str(log))
 
     def texts() -> list[str]:

@@ -108,7 +108,7 @@ def wholes(index: lsr.Index, place: Path) -> dict[str, Call]:
         "k fuse": lambda n: fuse(LISTS, k=n).places.tolist(),
         "documents Feedback": lambda n: Feedback.of("rocchio", documents=n),
         "terms Feedback": lambda n: Feedback.of("rm3", terms=n),
-        "top look": lambda n: lsr.look("tidal mills", index.encoder, top=n).draw(),
+        "top look": lambda n: lsr.show_terms("tidal mills", index.encoder, top=n).draw(),
         "threads from_vectors": lambda n: len(
             lsr.Index.from_vectors(next(built), ["a", "b"], VECTORS, threads=n)
         ),
@@ -214,7 +214,7 @@ def test_questions_are_anything_iterable(hybrid_index: lsr.Index) -> None:
 def encoders(hybrid_index: lsr.Index, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     csr = write_tiny_csr(tmp_path_factory.mktemp("csr") / "tiny")
     bm25 = lsr.load_encoder("bm25")
-    bm25.observe(TEXTS)
+    bm25.collect(TEXTS)
     return {
         "composite": hybrid_index.encoder,
         "splade": lsr.load_encoder("splade-tiny"),

@@ -24,14 +24,14 @@ STOP = 300 + 45  # the document at which a build is stopped: in the second batch
 SIZES = (
     "import lsr.encoders.base, lsr.data.vectors.shards; "
     f"lsr.data.vectors.shards.SHARD_DOCUMENTS = {SHARD}; "
-    f"lsr.encoders.base.OBSERVE_TEXTS = {BATCH}; "
+    f"lsr.encoders.base.COLLECT_TEXTS = {BATCH}; "
 )
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", SHARD)
-    monkeypatch.setattr("lsr.encoders.base.OBSERVE_TEXTS", BATCH)
+    monkeypatch.setattr("lsr.encoders.base.COLLECT_TEXTS", BATCH)
 
 
 @pytest.fixture(scope="session")
@@ -48,13 +48,13 @@ def many(tmp_path_factory: pytest.TempPathFactory, write_jsonl: Callable[..., Pa
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The texts that the model encodes, as they come."""
     texts: list[str] = []
-    encode = LearnedEncoder.observe
+    encode = LearnedEncoder.collect
 
     def watched(self: LearnedEncoder, batch: list[str], *told: Any) -> lsr.SparseVectors:
         texts.extend(batch)
         return encode(self, batch, *told)
 
-    monkeypatch.setattr(LearnedEncoder, "observe", watched)
+    monkeypatch.setattr(LearnedEncoder, "collect", watched)
     return texts
 
 
@@ -66,7 +66,7 @@ def undisturbed(
     out = tmp_path_factory.mktemp("undisturbed") / "i"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", SHARD)
-        patch.setattr("lsr.encoders.base.OBSERVE_TEXTS", BATCH)
+        patch.setattr("lsr.encoders.base.COLLECT_TEXTS", BATCH)
         lsr.Index.build(out, map(json.loads, many.read_text().splitlines()))
     found: dict[str, bytes] = files_of(out)
     return found
@@ -74,7 +74,7 @@ def undisturbed(
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, signal_number: int) -> None:
     """Send this process a signal when a document is encoded, once."""
-    encode = LearnedEncoder.observe
+    encode = LearnedEncoder.collect
     pending = [signal_number]
 
     def stopping(self: LearnedEncoder, batch: list[str], *told: Any) -> lsr.SparseVectors:
@@ -82,7 +82,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, signal_number: int) ->
             os.kill(os.getpid(), pending.pop())
         return encode(self, batch, *told)
 
-    monkeypatch.setattr(LearnedEncoder, "observe", stopping)
+    monkeypatch.setattr(LearnedEncoder, "collect", stopping)
 
 
 def shards(out: Path) -> list[int]:
@@ -138,7 +138,7 @@ def test_a_killed_build_goes_on_from_its_sealed_shards(
     out = tmp_path / "i"
     code = SIZES + (
         "import os, signal; from lsr.encoders.learned import LearnedEncoder as S; "
-        "encode = S.observe; S.observe = lambda self, batch, *told: "
+        "encode = S.collect; S.collect = lambda self, batch, *told: "
         f"os.kill(os.getpid(), signal.SIGKILL) if 'item {STOP} ' in ' '.join(batch) "
         "else encode(self, batch); from lsr.cli import main; main()"
     )
@@ -218,15 +218,15 @@ def test_a_changed_collection_is_encoded_from_the_change_on(
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The texts that BM25 observes, as they come; the interruption is at one of them."""
     texts: list[str] = []
-    observe = BM25Encoder.observe
+    collect = BM25Encoder.collect
 
     def watched(self: BM25Encoder, batch: list[str], advance: Any = None) -> Any:
         texts.extend(batch)
         if os.environ.get("STOP_AT") in {text.split()[1] for text in batch}:
             raise KeyboardInterrupt
-        return observe(self, batch, advance)
+        return collect(self, batch, advance)
 
-    monkeypatch.setattr(BM25Encoder, "observe", watched)
+    monkeypatch.setattr(BM25Encoder, "collect", watched)
     return texts
 
 
