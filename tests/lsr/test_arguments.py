@@ -282,7 +282,7 @@ def test_documents_are_no_file(tmp_path: Path, documents: Any) -> None:
 
 
 def test_settings_are_plain_values() -> None:
-    made = Settings(np.int64(9), prune_ratio=np.float32(0.5), device=torch.device("cpu"))  # type: ignore[arg-type]
+    made = Settings(max_length=np.int64(9), prune_ratio=np.float32(0.5), device=torch.device("cpu"))  # type: ignore[arg-type]
     assert (made.max_length, made.prune_ratio, made.device) == (9, 0.5, "cpu")
     assert [type(value) for value in (made.max_length, made.prune_ratio)] == [int, float]
     for wrong in (1.5, "0.1", True):
