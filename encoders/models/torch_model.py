@@ -72,11 +72,11 @@ class TorchModel:
         Raises `MemoryError` when they are too much for the device.
         """
         given = [self._reading.given(own) for own in ids]
-        spoken = np.array([self._reading.speaking(own.size) for own in ids], np.int64)
+        counts = np.array([self._reading.pooled(own.size) for own in ids], np.int64)
         lengths = np.array([own.size for own in given], np.int64)
         places = np.arange(max(1, lengths.max(initial=0)))
         mask = places < lengths[:, None]
-        speaks = mask & (places >= (lengths - spoken)[:, None])
+        pooled_mask = mask & (places >= (lengths - counts)[:, None])
         padded = np.full(mask.shape, self._pad, np.int64)
         padded[mask] = np.concatenate([np.empty(0, np.uint32), *given])
         try:
@@ -88,15 +88,15 @@ class TorchModel:
                 # A masked language model without its output layer gives them as logits.
                 hidden = output.logits if "logits" in output else output.last_hidden_state
                 hidden = hidden.float()
-                speaking = torch.from_numpy(speaks).to(self.device)
+                pooled = torch.from_numpy(pooled_mask).to(self.device)
                 if self._reading.positions == "last":  # one position a text, empty texts too
                     ends = torch.from_numpy(np.maximum(lengths - 1, 0)).to(self.device)
                     hidden = hidden[torch.arange(len(given), device=self.device), ends][:, None]
-                    speaking = speaking.any(1, keepdim=True)
+                    pooled = pooled.any(1, keepdim=True)
                 if self._head is None:
-                    rows = self._pooled(side, ids, hidden, speaking)
+                    rows = self._pooled(side, ids, hidden, pooled)
                 else:
-                    states = hidden[speaking].cpu().numpy()
+                    states = hidden[pooled].cpu().numpy()
                 last = None if self._residual is None else hidden[:, -1]
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()
@@ -105,8 +105,10 @@ class TorchModel:
                 raise
         else:
             if self._head is not None:
-                heard = [own[own.size - count :] for own, count in zip(given, spoken, strict=True)]
-                rows = self._head.rows(side, heard, states)
+                pooled_ids = [
+                    own[own.size - count :] for own, count in zip(given, counts, strict=True)
+                ]
+                rows = self._head.rows(side, pooled_ids, states)
             if self._residual is None or last is None:
                 return rows
             return self._residual.add(rows, ids, last)
@@ -114,22 +116,22 @@ class TorchModel:
         raise MemoryError(f"the device {self.device} has not enough memory")
 
     def _pooled(
-        self, side: Side, ids: Sequence[Ids], hidden: torch.Tensor, speaking: torch.Tensor
+        self, side: Side, ids: Sequence[Ids], hidden: torch.Tensor, pooled: torch.Tensor
     ) -> list[Row]:
         """The rows of hidden states, on the device.
 
         Args:
             hidden: shape (texts, positions, width).
-            speaking: bool, shape (texts, positions).
+            pooled: bool, shape (texts, positions).
         """
         weight, bias = self._layers[0]
         if self._first:
-            hidden, speaking = hidden[:, :1], speaking[:, :1]
-        found = pool_logits(hidden, ~speaking, weight, bias, side.activation, side.pooling)
+            hidden, pooled = hidden[:, :1], pooled[:, :1]
+        found = pool_logits(hidden, ~pooled, weight, bias, side.activation, side.pooling)
         if side.phrases is not None and self._phrases is not None:
             own = self._phrases.to(self.device)
             part = weight[own], None if bias is None else bias[own]
-            found[:, own] = pool_logits(hidden, ~speaking, *part, side.activation, side.phrases)
+            found[:, own] = pool_logits(hidden, ~pooled, *part, side.activation, side.phrases)
         if not bool(found.isfinite().all()):
             raise not_finite(self.folder)
         text, term = (found > 0).nonzero(as_tuple=True)
