@@ -1,10 +1,10 @@
-"""What an encoder promises, and what a caller may set about one."""
+"""The contract of encoders, and the settings they are loaded and restored with."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -15,7 +15,7 @@ from lsr.encoders.methods import Precision
 from lsr.errors import EncoderError, VectorError
 from lsr.vectors import SparseVectors
 
-OBSERVE_TEXTS = 256  # encoded at once by `Encoder.observe`, so that progress is seen
+COLLECT_TEXTS = 256  # encoded at once by `Encoder.collect`, so that progress is seen
 
 Advance = Callable[[int], object]
 
@@ -38,13 +38,13 @@ class Vocabulary(Protocol):
 class Encoder(ABC):
     """Turns texts into sparse vectors over one vocabulary.
 
-    Building an index takes steps, so that an encoder may depend on statistics of the
-    collection: every batch goes through `observe`; when all have been seen, `settle` makes the
-    statistics final; then what `observe` returned goes through `weigh`.  An encoder without
-    statistics does all in `observe`.  A build that goes on after an interruption shows texts
-    whose vectors were kept to `recall` instead of `observe`.
+    An index is built in steps, so that an encoder may depend on statistics of the collection:
+    every batch of documents goes through `collect`; after the last, `finalize` completes the
+    statistics; then the vectors that `collect` returned go through `apply_statistics`.  An
+    encoder without statistics does everything in `collect`.  A resumed build passes texts whose
+    vectors were kept to `replay` instead of `collect`.
 
-    Encoding raises `EncoderError` for what is not a text; see `check_texts`.
+    Encoding raises `EncoderError` for anything that is not a text; see `check_texts`.
     """
 
     name: str
@@ -53,9 +53,9 @@ class Encoder(ABC):
     @property
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """What decides the vectors, as JSON values: recorded in an index, compared at search.
+        """Everything that decides the vectors, as JSON values; recorded in an index.
 
-        Always holds "kind" (which encoder restores it) and "name".
+        Always holds "kind", a key of `lsr.encoders.registry.KINDS`, and "name".
         """
 
     @abstractmethod
@@ -72,47 +72,48 @@ class Encoder(ABC):
 
     @property
     def gathers_statistics(self) -> bool:
-        """Whether what `observe` returns depends on the texts before, not on each alone."""
+        """Whether the result of `collect` depends on earlier texts."""
         return False
 
-    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
-        """First step of building: encode what needs no statistics and gather statistics.
+    def collect(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+        """First step of building: encode all that needs no statistics, and gather statistics.
 
-        Give many texts at once, some thousand: models sort them by length and spread them over
-        threads.  `advance` is told how many more texts are done, each time that some are.
+        Pass some thousand texts at once: models sort them by length and spread them over
+        threads.  `advance` is called with the number of further texts that are done.
         """
         texts = check_texts(texts)
         vectors = []
-        for start in range(0, len(texts), OBSERVE_TEXTS):
-            piece = texts[start : start + OBSERVE_TEXTS]
+        for start in range(0, len(texts), COLLECT_TEXTS):
+            piece = texts[start : start + COLLECT_TEXTS]
             vectors.append(self.encode_documents(piece))
             if advance is not None:
                 advance(len(piece))
         return SparseVectors.concatenate(vectors)
 
-    def recall(self, texts: Sequence[str]) -> None:
+    def replay(self, texts: Sequence[str]) -> None:
         """Gather the statistics of texts whose vectors are kept from an earlier run.
 
-        Leaves the encoder as `observe` would, so that all that follows is the same.
+        Leaves the encoder in the state that `collect` would.
         """
         if self.gathers_statistics:
-            self.observe(texts)
+            self.collect(texts)
 
-    def settle(self, observed: Callable[[], Iterable[SparseVectors]]) -> None:
-        """Second step of building: make statistics final.
+    def finalize(self, collected: Callable[[], Iterable[SparseVectors]]) -> None:
+        """Second step of building: complete the statistics.
 
-        `observed()` goes through all that `observe` returned, in order, in batches of any size.
+        `collected()` iterates over everything `collect` returned, in order, in batches of any
+        size.
         """
-        return  # for most, they are
+        return  # most encoders have none
 
-    def weigh(self, vectors: SparseVectors) -> SparseVectors:
-        """Third step of building: the final weights of what `observe` returned."""
+    def apply_statistics(self, vectors: SparseVectors) -> SparseVectors:
+        """Third step of building: the final weights of vectors from `collect`."""
         return vectors
 
-    def reweigh(self, weights: Mapping[str, float] | str) -> None:
-        """Change the weights of the parts, for queries from now on; see `load_encoder`.
+    def set_part_weights(self, weights: Mapping[str, float] | str) -> None:
+        """Change the weights of the parts for later queries; see `load_encoder`.
 
-        Raises `EncoderError` for weights that cannot be, and when there is but one part.
+        Raises `EncoderError` for invalid weights, and for an encoder without parts.
         """
         raise EncoderError(
             f"the encoder {self.name!r} has no parts to weigh; leave the weights out, or join "
@@ -120,7 +121,7 @@ class Encoder(ABC):
         )
 
     def term_columns(self) -> dict[str, npt.NDArray[Any]]:
-        """Arrays with one value a term that must be kept with the vocabulary."""
+        """Arrays with one value per term, stored with the vocabulary."""
         return {}
 
     def decode(self, vector: SparseVectors, top: int | None = None) -> list[tuple[str, float]]:
@@ -132,24 +133,39 @@ class Encoder(ABC):
         return [(self.vocabulary[int(vector.terms[i])], float(vector.weights[i])) for i in order]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a caller may set; an encoder reads those that are part of it.
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Where and how fast encoding runs, which changes no vector; see `lsr.load_encoder`.
 
-    Attributes:
-        max_length: tokens of a text that are read, special ones included.
-        pooling: "max" or "sum" over positions; None leaves it to the checkpoint.
-        document_terms, query_terms: keep only so many of the strongest terms.
-        prune_ratio: drop a document's weights of at most this part of its largest; None
-            leaves it to the checkpoint.
-        device: where a model runs, such as "cpu" or "cuda:0"; None chooses.
-        batch_size: most documents a model sees at once; None goes by their tokens.
-        weights: of the parts of an encoder of several; None weighs them alike.
-        precision: of the products of a model's body, "fp32", "bf16" or "int8".
-        threads: that run models; None is one a processor.
-        max_memory: bytes this process shall take at most while it encodes; None for no limit.
+    Raises `EncoderError` for an invalid value.
+    """
 
-    Raises `EncoderError` for a value that cannot be.
+    device: str | None = None
+    threads: int | None = None
+    batch_size: int | None = None
+    max_memory: int | None = None
+
+    def __post_init__(self) -> None:
+        self._check_whole("threads", "batch_size", "max_memory")
+        if self.device is not None:  # torch has a type of its own for it
+            object.__setattr__(self, "device", str(self.device))
+
+    def _check_whole(self, *names: str) -> None:
+        for name in names:
+            value = whole_or_none(name, getattr(self, name), error=EncoderError)
+            object.__setattr__(self, name, value)
+
+    @property
+    def where(self) -> Where:
+        """These four settings alone."""
+        return Where(**{field.name: getattr(self, field.name) for field in fields(Where)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Where):
+    """The keyword arguments of `lsr.load_encoder`, where they are documented.
+
+    An encoder ignores those that do not apply to it.  Raises `EncoderError` for an invalid value.
     """
 
     max_length: int = 256
@@ -157,36 +173,41 @@ class Settings:
     document_terms: int | None = None
     query_terms: int | None = None
     prune_ratio: float | None = None
-    device: str | None = None
-    batch_size: int | None = None
     weights: Mapping[str, float] | str | None = None
     precision: Precision = "fp32"
-    threads: int | None = None
-    max_memory: int | None = None
 
     def __post_init__(self) -> None:
-        for name in (
-            "max_length",
-            "document_terms",
-            "query_terms",
-            "batch_size",
-            "threads",
-            "max_memory",
-        ):
-            value = getattr(self, name)
-            if value is not None or name == "max_length":
-                object.__setattr__(self, name, whole(name, value, error=EncoderError))
+        super().__post_init__()
+        self._check_whole("document_terms", "query_terms")
+        object.__setattr__(
+            self, "max_length", whole("max_length", self.max_length, error=EncoderError)
+        )
         if self.prune_ratio is not None:
             ratio = real("prune_ratio", self.prune_ratio, 0, 1, error=EncoderError)
             object.__setattr__(self, "prune_ratio", ratio)
-        if self.device is not None:  # torch has a type of its own for it
-            object.__setattr__(self, "device", str(self.device))
         if self.pooling not in (None, "max", "sum"):
             raise EncoderError(f'pooling must be "max" or "sum", not {self.pooling!r}')
         if self.precision not in get_args(Precision):
             raise EncoderError(
                 f"precision must be one of {', '.join(get_args(Precision))}, not {self.precision!r}"
             )
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An encoder as an index or a pickle records it.
+
+    Attributes:
+        identity: its `Encoder.identity`.
+        vocabulary: its words, one per term.
+        term_columns: its `Encoder.term_columns()`.
+        source: a name as for `lsr.load_encoder` that replaces the recorded location of a model.
+    """
+
+    identity: Mapping[str, Any]
+    vocabulary: Vocabulary
+    term_columns: Mapping[str, npt.NDArray[Any]]
+    source: str | None = None
 
 
 def check_texts(texts: Iterable[str]) -> list[str]:

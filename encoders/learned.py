@@ -6,7 +6,7 @@ because it has no words or none that the vocabulary knows, has no terms (`Tokens
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -14,9 +14,8 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts, strongest
+from lsr.encoders.base import Advance, Recorded, Settings, Where, check_texts, strongest
 from lsr.encoders.checkpoints.adapters import base_of
 from lsr.encoders.checkpoints.checkpoint import Checkpoint, check_unchanged, content_hash, find
 from lsr.encoders.checkpoints.layouts import (
@@ -30,6 +29,9 @@ from lsr.encoders.known import known
 from lsr.encoders.methods import Precision, Side, find_method
 from lsr.encoders.models.batches import Batches, Model
 from lsr.encoders.models.bert import load_bert
+from lsr.encoders.models.devices import usual_device
+from lsr.encoders.pickling import ModelEncoder
+from lsr.encoders.restoring import check_same, find_recorded, reading
 from lsr.encoders.rows import SILENT, Ids, Row, Weights, nonzero, stack, unit, without
 from lsr.encoders.text.tokens import Tokens, TokenVocabulary
 from lsr.errors import EncoderError, EncoderMismatch
@@ -58,59 +60,40 @@ def load(name: str, settings: Settings) -> LearnedEncoder:
     if settings.prune_ratio is not None:
         document = replace(document, ratio=settings.prune_ratio)
     layout = replace(layout, query=query, document=document)
-    called = checkpoint.name if method is None else f"{method}:{checkpoint.name}"
-    hashed = content_hash(*layout.folders)
-    return LearnedEncoder(called, checkpoint, queries, layout, settings, hashed)
+    full_name = checkpoint.name if method is None else f"{method}:{checkpoint.name}"
+    content = content_hash(*layout.folders)
+    return LearnedEncoder(full_name, checkpoint, queries, layout, settings, content)
 
 
-def restore(
-    identity: Mapping[str, Any],
-    vocabulary: Vocabulary,
-    term_columns: Mapping[str, npt.NDArray[Any]],
-    source: str | None,
-    settings: Settings,
-) -> LearnedEncoder:
-    """The encoder of an index, from `source` or from where it was."""
-    try:
-        name, recorded_hash = identity["name"], identity["content_hash"]
-        precision = next(p for p, kept in _PRECISIONS.items() if kept == identity["precision"])
-        settings = replace(
-            settings,
+def restore(recorded: Recorded, where: Where) -> LearnedEncoder:
+    """The encoder of an index, from `recorded.source` or from where it was."""
+    identity = recorded.identity
+    with reading():
+        precision = next(
+            (known for known, kept in _PRECISIONS.items() if kept == identity["precision"]), None
+        )
+        if precision is None:
+            raise EncoderError(
+                f"the index was built in the precision {identity['precision']!r}, which this "
+                "release does not know; rebuild the index"
+            )
+        settings = Settings(
             max_length=identity["max_length"],
             document_terms=identity["document_terms"],
             query_terms=identity["query_terms"],
             precision=precision,
+            **vars(where),
         )
-        recorded, method = identity["source"], identity["method"]
         query, document = (Side.from_json(identity[side]) for side in ("query", "document"))
-        words_hash = identity["vocabulary_hash"]
-    except KeyError as error:
-        raise EncoderError(f"the recorded encoder lacks {error}; rebuild the index") from None
-    except StopIteration:
-        raise EncoderError(
-            f"the index was built in the precision {identity['precision']!r}, which this release "
-            "does not know; rebuild the index"
-        ) from None
-    try:
-        checkpoint, queries, _ = _find(str(recorded) if source is None else source)
-    except EncoderError as error:
-        if source is not None:
-            raise
-        raise EncoderError(
-            f"the encoder {name!r} of the index cannot be found where it was, {recorded}: "
-            f"pass --encoder FOLDER with the folder it is in now ({error})"
-        ) from None
+        name, method = identity["name"], identity["method"]
+        words_hash, _ = identity["vocabulary_hash"], identity["content_hash"]
+        checkpoint, queries, _ = find_recorded(identity, recorded.source, _find)
     layout = read_layout(checkpoint.folder, queries.folder if queries else None, method, None)
-    found_hash = content_hash(*layout.folders)
-    if found_hash != recorded_hash:
-        raise EncoderMismatch(
-            f"the index was built with the encoder {name!r} (content hash {recorded_hash}), but "
-            f"{checkpoint.folder} holds {checkpoint.name!r} (content hash {found_hash}); pass "
-            "the encoder the index was built with, or rebuild the index"
-        )
+    content = content_hash(*layout.folders)
+    check_same(identity, {"content_hash": content}, checkpoint)
     layout = replace(layout, query=query, document=document)
     encoder = LearnedEncoder(
-        str(name), checkpoint, queries, layout, settings, found_hash, len(vocabulary)
+        str(name), checkpoint, queries, layout, settings, content, len(recorded.vocabulary)
     )
     if encoder.identity["vocabulary_hash"] != words_hash:
         raise EncoderMismatch(
@@ -132,7 +115,7 @@ def _find(name: str) -> tuple[Checkpoint, Checkpoint | None, str | None]:
     return find(rest), None, method
 
 
-class LearnedEncoder(Encoder):
+class LearnedEncoder(ModelEncoder):
     """A checkpoint's queries and documents, each as its `Side` declares.
 
     Encoding may be called from several threads.  Where the size of the vocabulary is recorded,
@@ -184,11 +167,7 @@ class LearnedEncoder(Encoder):
                 )
         if terms is None:
             terms = self._terms()
-        if self._tokens.size > terms:
-            raise EncoderError(
-                f"the tokenizer in {layout.document_folder} has {self._tokens.size} tokens but the "
-                f"model only {terms}; give the tokenizer the model was trained with"
-            )
+        self._tokens.check_size(terms)
         vocabulary = TokenVocabulary(self._tokens.vocabulary, terms)
         self.vocabulary = vocabulary
         self._vocabulary_hash = vocabulary.content_hash()
@@ -215,20 +194,12 @@ class LearnedEncoder(Encoder):
             "vocabulary_hash": self._vocabulary_hash,
         }
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        from lsr.encoders.pickling import reduced
-
-        return reduced(self, self._settings)
-
-    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+    def collect(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+        """Weights of documents, at most `document_terms` per row."""
         return self._encode(False, texts, self._settings.document_terms, advance)
 
-    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
-        """Weights of documents, at most `document_terms` a row."""
-        return self._encode(False, texts, self._settings.document_terms)
-
     def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
-        """Weights of queries, at most `query_terms` a row."""
+        """Weights of queries, at most `query_terms` per row."""
         return self._encode(True, texts, self._settings.query_terms)
 
     def literal_terms(self, text: str) -> Ids:
@@ -308,19 +279,14 @@ class LearnedEncoder(Encoder):
     def _model(self, folder: Path, side: Side, queries: bool) -> Batches[Side, Row]:
         """The model in a folder, loaded when first asked for and shared by both sides."""
         settings = self._settings
-        device = settings.device or _usual_device(queries)
+        device = settings.device or usual_device(queries)
         key = (folder, side.parts, device)
         with self._loading:
             if key not in self._models:
                 models = _load_models(folder, side, device, settings, self._tokens)
                 if self._is_made:
                     check_unchanged(self._content_hash, *self._layout.folders)
-                length, least = settings.max_length, self._tokens.added + 1
-                if not least <= length <= models[0].positions:
-                    raise EncoderError(
-                        f"max_length {length} is not possible with {folder}, which reads "
-                        f"{least} to {models[0].positions:g} tokens; give one in between"
-                    )
+                self._tokens.check_length(folder, models[0].positions)
                 self._models[key] = Batches(
                     models, settings.batch_size, settings.max_memory, SILENT
                 )
@@ -343,15 +309,6 @@ class LearnedEncoder(Encoder):
         return np.pad(table, (0, terms - table.size))
 
 
-def _usual_device(queries: bool) -> str:
-    """Where a model runs: a GPU is for many documents; before one is awake a query is done."""
-    if queries or not Path("/proc/driver/nvidia").exists():
-        return "cpu"
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def _load_models(
     folder: Path, side: Side, device: str, settings: Settings, tokens: Tokens
 ) -> Sequence[Model[Side, Row]]:
@@ -366,7 +323,7 @@ def _load_models(
     try:
         import torch
 
-        from lsr.encoders.models.torch_model import load_torch
+        from lsr.encoders.models.torch_loading import load_torch
     except ImportError as error:
         raise EncoderError(f"{folder} needs the package {error.name}; install it") from None
     if settings.threads is not None:

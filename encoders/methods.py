@@ -43,9 +43,9 @@ class Side:
         activation: of a model's numbers: "relu" max(0, x), "log1p" log(1 + relu(x)),
             "double-log1p" log(1 + log(1 + relu(x))), and of "mlp" and "epic" also "identity" x
             and "log1p-softplus" log(1 + log(1 + exp x)), which is above 0 for every x.
-        pooling: over the positions that speak for the same term.
-        positions: which speak, of "mlm".  "all"; "last": the last alone; "echo": the text is read
-            twice, and those of its second copy speak, each of which has seen the whole text.
+        pooling: over the positions of the same term.
+        positions: which are pooled, of "mlm".  "all"; "last": the last alone; "echo": the text is
+            read twice, and those of its second copy are pooled: each has seen the whole text.
         phrases: of "mlm", the pooling of terms that are phrases, which stand in the tokenizer as
             ordinary added tokens; None pools them as all.
         literal_residual: add to the text's own terms what a network on the last hidden state

@@ -1,8 +1,4 @@
-"""What an encoder makes of one text: `look` shows the terms of its vector as bars.
-
-The module is not called `look`, because importing a module of that name would put it in the
-place of the function `lsr.look`.
-"""
+"""The terms of one text's vector, drawn as bars."""
 
 from __future__ import annotations
 
@@ -11,20 +7,20 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from lsr.arguments import whole
-from lsr.encoders import Encoder, load_encoder
-from lsr.encoders.base import MatchKind
+from lsr.encoders.base import Encoder, MatchKind
+from lsr.encoders.registry import load_encoder
 from lsr.encoders.text.words import reader
 from lsr.errors import EncoderError
 
 SHOWN = 30
 _LONGEST_BAR = 40
 _BESIDE = 12  # columns of a line beside its word and bar
-_KINDS: tuple[MatchKind, MatchKind] = ("literal", "expansion")
+_KINDS: tuple[MatchKind, ...] = get_args(MatchKind)
 _COLOURS = {"literal": "#2e9e5b", "expansion": "#d9902f"}  # readable on white and on black
 
 
@@ -61,11 +57,11 @@ class TermView:
     top: int = SHOWN
 
     def share(self, kind: MatchKind) -> float:
-        """The part of the whole weight that terms of a kind have, 0 to 1."""
+        """The fraction of the total weight that terms of a kind have."""
         if not self.terms:
             return 0.0
-        own = sum(term.weight for term in self.terms if term.kind == kind)
-        return own / sum(term.weight for term in self.terms)
+        weight = sum(term.weight for term in self.terms if term.kind == kind)
+        return weight / sum(term.weight for term in self.terms)
 
     def draw(self, columns: int = 80, paint: Callable[[str, MatchKind], str] | None = None) -> str:
         """The bars as text of at most so many columns; `paint` may colour each bar."""
@@ -128,7 +124,7 @@ class TermView:
         return sum(term.kind == kind for term in self.terms[self.top :])
 
 
-def look(
+def show_terms(
     text: str,
     encoder: str | PathLike[str] | Encoder = "splade-tiny",
     *,
@@ -145,8 +141,8 @@ def look(
         top: how many terms are drawn; the view has all.
         settings: as for `lsr.load_encoder`, with a name.
 
-    Raises `EncoderError` when the text cannot be encoded, and for an encoder that weighs terms
-    by the statistics of a collection and has seen none; `QueryError` for a bad `top`.
+    Raises `EncoderError` when the text cannot be encoded, and for an encoder that needs the
+    statistics of a collection and has none; `QueryError` for a bad `top`.
     """
     top = whole("top", top)
     if not isinstance(encoder, Encoder):
@@ -154,7 +150,7 @@ def look(
         if encoder.gathers_statistics:
             raise EncoderError(
                 f"{encoder.name} weighs terms by the statistics of a collection, and here is "
-                "none; build an index with it and look with the index's encoder (--index DIR)"
+                "none; build an index with it and use the index's encoder (--index DIR)"
             )
     elif settings:
         raise EncoderError(
@@ -168,12 +164,12 @@ def look(
     read = reader(encoder.vocabulary.find)
     terms = [
         Term(
-            read(encoder.vocabulary[int(vector.terms[place])]),
-            float(vector.weights[place]),
-            "literal" if literal[place] else "expansion",
+            read(encoder.vocabulary[int(vector.terms[entry])]),
+            float(vector.weights[entry]),
+            "literal" if literal[entry] else "expansion",
         )
-        for place in order
-        if vector.weights[place] > 0
+        for entry in order
+        if vector.weights[entry] > 0
     ]
     return TermView(encoder.name, text, terms, top)
 

@@ -9,11 +9,11 @@ from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from lsr.version import __version__
 
 if TYPE_CHECKING:
     from lsr.encoders import load_encoder
-    from lsr.encoders.term_view import Term, TermView, look
+    from lsr.encoders.term_view import Term, TermView, show_terms
     from lsr.errors import LsrError
     from lsr.fusion.lists import Ranked
     from lsr.fusion.methods import fuse
@@ -43,7 +43,7 @@ _HOME = {
     "TermView": "lsr.encoders.term_view",
     "fuse": "lsr.fusion.methods",
     "load_encoder": "lsr.encoders",
-    "look": "lsr.encoders.term_view",
+    "show_terms": "lsr.encoders.term_view",
 }
 
 __all__ = [
@@ -65,8 +65,8 @@ __all__ = [
     "__version__",
     "fuse",
     "load_encoder",
-    "look",
     "open",
+    "show_terms",
 ]
 
 

@@ -43,7 +43,6 @@ from typing import Any
 
 import pyarrow as pa
 
-import lsr
 from lsr.data.corpus import Chunk, Document
 from lsr.data.vectors.checks import check_words, checked
 from lsr.data.vectors.manifest import (
@@ -72,6 +71,7 @@ from lsr.storage.locks import Lock
 from lsr.storage.manifest import MANIFEST, FileEntry
 from lsr.storage.vocabulary import VOCABULARY, read_vocabulary, write_vocabulary
 from lsr.storage.workspace import check_target, workspace
+from lsr.version import __version__
 
 SHARDS = "shards"
 LOCK = "lock"
@@ -250,7 +250,7 @@ def commit(
         text=text,
         input=input_digest(entry.digest for entry in entries),
         shards=entries,
-        created_by=f"lsr-engine {lsr.__version__}",
+        created_by=f"lsr-engine {__version__}",
     )
     manifest.write(path)
     folder = VectorFolder(path, manifest)

@@ -8,17 +8,15 @@ beside it declares the method; sentence-transformers passes over it.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
-from lsr.encoders.checkpoints.checkpoint import TOKENIZER_FILES, deciding_files, matching
+from lsr.encoders.checkpoints.checkpoint import TOKENIZER_FILES, matching
 from lsr.encoders.checkpoints.layouts import (
     ACTIVATIONS,
     DECLARATION,
@@ -27,6 +25,7 @@ from lsr.encoders.checkpoints.layouts import (
     is_causal,
     read_layout,
 )
+from lsr.encoders.checkpoints.writing import copy_model, write_json
 from lsr.encoders.methods import Side
 from lsr.errors import EncoderError
 from lsr.storage.workspace import new_folder
@@ -62,9 +61,9 @@ def save(layout: Layout, weights: npt.NDArray[np.float32], folder: Path) -> None
         )
     with new_folder(folder, EncoderError) as partial:
         if plain:
-            _copy(layout.document_folder, partial)
+            copy_model(layout.document_folder, partial)
             if layout.pair:
-                _copy(layout.query_folder, partial / QUERIES)
+                copy_model(layout.query_folder, partial / QUERIES)
         elif layout.query == layout.document and not layout.pair:
             _splade(partial, layout.document_folder, layout.document)
         else:
@@ -73,7 +72,7 @@ def save(layout: Layout, weights: npt.NDArray[np.float32], folder: Path) -> None
         found = None if is_causal(layout.document_folder) else read_layout(partial, None, None)
         sides = (layout.query, layout.document)
         if found is None or (found.query, found.document) != sides or (partial / QUERIES).is_dir():
-            _write(
+            write_json(
                 partial / DECLARATION,
                 {"query": layout.query.to_json(), "document": layout.document.to_json()},
             )
@@ -118,13 +117,13 @@ def _router(folder: Path, layout: Layout, weights: npt.NDArray[np.float32]) -> N
             (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json", "merges.txt"),
         ):
             shutil.copyfile(file, static / file.name)
-        _write(static / "config.json", {"frozen": False})
+        write_json(static / "config.json", {"frozen": False})
         save_file({"weight": weights}, static / "model.safetensors", {"format": "pt"})
     types = {
         name: _TYPES[name.rpartition("_")[2]] for names in structure.values() for name in names
     }
     parameters = {"default_route": "document", "allow_empty_key": True, "route_mappings": {}}
-    _write(
+    write_json(
         folder / "router_config.json",
         {"types": types, "structure": structure, "parameters": parameters},
     )
@@ -132,14 +131,14 @@ def _router(folder: Path, layout: Layout, weights: npt.NDArray[np.float32]) -> N
 
 
 def _modules(folder: Path, modules: Mapping[str, str]) -> None:
-    _write(
+    write_json(
         folder / "modules.json",
         [
             {"idx": number, "name": str(number), "path": path, "type": _TYPES[kind]}
             for number, (path, kind) in enumerate(modules.items())
         ],
     )
-    _write(
+    write_json(
         folder / "config_sentence_transformers.json",
         {
             "model_type": "SparseEncoder",
@@ -151,8 +150,8 @@ def _modules(folder: Path, modules: Mapping[str, str]) -> None:
 
 
 def _transformer(folder: Path, model: Path) -> None:
-    _copy(model, folder)
-    _write(folder / "sentence_bert_config.json", _TRANSFORMER)
+    copy_model(model, folder)
+    write_json(folder / "sentence_bert_config.json", _TRANSFORMER)
 
 
 def _pooling(folder: Path, side: Side) -> None:
@@ -163,7 +162,7 @@ def _pooling(folder: Path, side: Side) -> None:
             "cannot be written in its layout"
         )
     folder.mkdir()
-    _write(
+    write_json(
         folder / "config.json",
         {
             "pooling_strategy": side.pooling,
@@ -171,13 +170,3 @@ def _pooling(folder: Path, side: Side) -> None:
             "embedding_dimension": None,
         },
     )
-
-
-def _copy(model: Path, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    for file in deciding_files(model):
-        shutil.copyfile(file, folder / file.name)
-
-
-def _write(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")

@@ -29,11 +29,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import lsr.encoders as encoders
-from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts
+from lsr.encoders.base import Advance, Encoder, Recorded, Settings, Vocabulary, Where, check_texts
 from lsr.encoders.composite.calibration import BestScores, PseudoQueries
 from lsr.encoders.composite.joining import Joined, Slice, empty, join
 from lsr.encoders.names import parse_weights, part_slices, split_name
+from lsr.encoders.registry import load_with, restore_with
+from lsr.encoders.restoring import reading
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
 
@@ -63,9 +64,8 @@ class Part:
 
 def load(name: str, settings: Settings) -> CompositeEncoder:
     """The encoders of "NAME+NAME…", which have seen no documents."""
-    loaded = [
-        encoders.load_with(part, replace(settings, weights=None)) for part in split_name(name)
-    ]
+    settings = replace(settings, weights=None)
+    loaded = [load_with(part, settings) for part in split_name(name)]
     names = [encoder.name for encoder in loaded]
     repeated = [part for number, part in enumerate(names) if part in names[:number]]
     if repeated:
@@ -75,71 +75,61 @@ def load(name: str, settings: Settings) -> CompositeEncoder:
     return CompositeEncoder([Part(part.name, part, 1 / len(loaded)) for part in loaded])
 
 
-def restore(
-    identity: Mapping[str, Any],
-    vocabulary: Vocabulary,
-    term_columns: Mapping[str, npt.NDArray[Any]],
-    source: str | None,
-    settings: Settings,
-) -> CompositeEncoder:
-    """The encoders of an index; the parts of `source` are theirs in order."""
-    try:
-        recorded = list(identity["parts"])
+def restore(recorded: Recorded, where: Where) -> CompositeEncoder:
+    """The encoders of an index; the parts of `recorded.source` replace theirs in order."""
+    identity, vocabulary, source = recorded.identity, recorded.vocabulary, recorded.source
+    with reading("the recorded encoder of several parts"):
+        entries = list(identity["parts"])
         slices = part_slices(identity)
-        for entry in recorded:
-            numbers = [float(entry[key]) for key in ("weight", "mean_best", "scale")]
-            if not (all(map(math.isfinite, numbers)) and numbers[0] >= 0 < min(numbers[1:])):
-                raise ValueError(f"{entry['name']} has the numbers {numbers}")
-            dict(entry["encoder"])
+        numbers = [
+            [float(entry[key]) for key in ("weight", "mean_best", "scale")] for entry in entries
+        ]
+        for entry, (weight, *divisors) in zip(entries, numbers, strict=True):
+            if not (all(map(math.isfinite, [weight, *divisors])) and weight >= 0 < min(divisors)):
+                raise ValueError(f"{entry['name']} has the numbers {[weight, *divisors]}")
+        identities = [dict(entry["encoder"]) for entry in entries]
         if not slices or slices[-1][2] != len(vocabulary):
             raise ValueError(f"the parts do not make up {len(vocabulary)} words")
-    except (KeyError, TypeError, ValueError) as error:
-        raise EncoderError(
-            f"the recorded encoder of several parts is incomplete ({error!r}); rebuild the index"
-        ) from None
-    sources: list[str | None] = [None] * len(recorded)
+    sources: list[str | None] = [None] * len(entries)
     if source is not None:
         sources = [*split_name(source)]
-        if len(sources) != len(recorded):
+        if len(sources) != len(entries):
             raise EncoderMismatch(
                 f"the index was built with the encoder {identity.get('name')!r} of "
-                f"{len(recorded)} parts, but {source!r} has {len(sources)}; give as many, in the "
+                f"{len(entries)} parts, but {source!r} has {len(sources)}; give as many, in the "
                 "same order"
             )
     parts = []
-    for entry, (name, start, stop), place in zip(recorded, slices, sources, strict=True):
-        encoder = encoders.restore_with(
-            entry["encoder"],
-            Slice(vocabulary, name, start, stop),
-            {
-                column.removeprefix(f"{name}:"): values[start:stop]
-                for column, values in term_columns.items()
-                if column.startswith(f"{name}:")
-            },
-            place,
-            settings,
-        )
-        numbers = [float(entry[key]) for key in ("weight", "mean_best", "scale")]
-        parts.append(Part(name, encoder, *numbers))
+    for (name, start, stop), inner, part_source, weights in zip(
+        slices, identities, sources, numbers, strict=True
+    ):
+        columns = {
+            column.removeprefix(f"{name}:"): values[start:stop]
+            for column, values in recorded.term_columns.items()
+            if column.startswith(f"{name}:")
+        }
+        words = Slice(vocabulary, name, start, stop)
+        encoder = restore_with(Recorded(inner, words, columns, part_source), where)
+        parts.append(Part(name, encoder, *weights))
     return CompositeEncoder(parts, vocabulary)
 
 
 class CompositeEncoder(Encoder):
     """Encoders side by side; see the module.
 
-    A new one is calibrated by `settle`; before that it encodes nothing.  `document_terms` and
+    A new one is calibrated by `finalize`; before that it encodes nothing.  `document_terms` and
     `query_terms` hold for each part.
     """
 
     def __init__(self, parts: Sequence[Part], vocabulary: Vocabulary | None = None) -> None:
         self.parts = list(parts)
         self.name = "+".join(part.name for part in parts)
-        self._settled = vocabulary is not None
+        self._is_final = vocabulary is not None
         if vocabulary is None:
             vocabulary = Joined([(part.name, part.encoder.vocabulary) for part in self.parts])
         self.vocabulary = vocabulary
         self._queries = PseudoQueries()
-        # Term ids of `observe`: vocabularies may still grow, so each part has a fixed share.
+        # Term ids of `collect`: vocabularies may still grow, so each part has a fixed share.
         self._share = 2**32 // len(self.parts)
 
     @property
@@ -162,7 +152,7 @@ class CompositeEncoder(Encoder):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """By its parts; one that has seen some of a collection goes on where this one is."""
-        state = {"_settled": self._settled, "_queries": self._queries}
+        state = {"_is_final": self._is_final, "_queries": self._queries}
         return CompositeEncoder, (self.parts,), state
 
     def __copy__(self) -> CompositeEncoder:
@@ -174,7 +164,7 @@ class CompositeEncoder(Encoder):
         """The weight of each part by its name."""
         return {part.name: part.weight for part in self.parts}
 
-    def reweigh(self, weights: Mapping[str, float] | str) -> None:
+    def set_part_weights(self, weights: Mapping[str, float] | str) -> None:
         """Change the weights for queries from now on; vectors of documents stay as they are."""
         parsed = parse_weights(weights, [part.name for part in self.parts])
         for part in self.parts:
@@ -194,57 +184,57 @@ class CompositeEncoder(Encoder):
                 columns[f"{part.name}:{name}"] = column
         return columns
 
-    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+    def collect(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
         """What the parts return, side by side; also draws pseudo-queries."""
         # The progress of a part that runs a model is that of all: counting words takes no time.
         slow = [number for number, p in enumerate(self.parts) if not p.encoder.gathers_statistics]
         shown = slow[0] if slow else 0
-        observed = [
-            part.encoder.observe(texts, advance if number == shown else None)
+        collected = [
+            part.encoder.collect(texts, advance if number == shown else None)
             for number, part in enumerate(self.parts)
         ]
         self._queries.add(texts)
-        return join(observed, [self._share * number for number in range(len(observed))])
+        return join(collected, [self._share * number for number in range(len(collected))])
 
-    def recall(self, texts: Sequence[str]) -> None:
+    def replay(self, texts: Sequence[str]) -> None:
         for part in self.parts:
-            part.encoder.recall(texts)
+            part.encoder.replay(texts)
         self._queries.add(texts)
 
-    def settle(self, observed: Callable[[], Iterable[SparseVectors]]) -> None:
+    def finalize(self, collected: Callable[[], Iterable[SparseVectors]]) -> None:
         """Calibrate the parts: their largest weights and mean best scores."""
 
-        def observed_by(number: int) -> Callable[[], Iterable[SparseVectors]]:
-            return lambda: (self._split(vectors)[number] for vectors in observed())
+        def collected_by(number: int) -> Callable[[], Iterable[SparseVectors]]:
+            return lambda: (self._split(vectors)[number] for vectors in collected())
 
         for number, part in enumerate(self.parts):
-            part.encoder.settle(observed_by(number))
+            part.encoder.finalize(collected_by(number))
         texts, sources = self._queries.texts, self._queries.sources
         best = [BestScores(part.encoder.encode_queries(texts), sources) for part in self.parts]
         largest = [0.0] * len(self.parts)
-        for vectors in observed():
+        for vectors in collected():
             for number, weighed in enumerate(self._weigh_parts(vectors)):
                 best[number].add(weighed)
                 largest[number] = max(largest[number], float(weighed.weights.max(initial=0)))
         own = not all(scores.enough for scores in best)
         for part, scores, scale in zip(self.parts, best, largest, strict=True):
             part.mean_best, part.scale = scores.mean(own=own), scale or 1.0
-        self._settled = True
+        self._is_final = True
 
-    def weigh(self, vectors: SparseVectors) -> SparseVectors:
-        """The final weights of vectors of `observe`; raises `EncoderError` before `settle`."""
-        self._check_settled()
+    def apply_statistics(self, vectors: SparseVectors) -> SparseVectors:
+        """The final weights of vectors of `collect`; raises `EncoderError` before `finalize`."""
+        self._check_final()
         return self._documents(self._weigh_parts(vectors))
 
     def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """The documents' vectors by all parts, with the statistics of the collection."""
-        self._check_settled()
+        self._check_final()
         texts = check_texts(texts)
         return self._documents([part.encoder.encode_documents(texts) for part in self.parts])
 
     def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """The queries' vectors by all parts; parts of weight 0 have no terms."""
-        self._check_settled()
+        self._check_final()
         texts = check_texts(texts)
         encoded = [
             part.encoder.encode_queries(texts) if part.weight else empty(len(texts))
@@ -266,10 +256,10 @@ class CompositeEncoder(Encoder):
 
     def _weigh_parts(self, vectors: SparseVectors) -> list[SparseVectors]:
         split = self._split(vectors)
-        return [part.encoder.weigh(v) for part, v in zip(self.parts, split, strict=True)]
+        return [part.encoder.apply_statistics(v) for part, v in zip(self.parts, split, strict=True)]
 
     def _split(self, vectors: SparseVectors) -> list[SparseVectors]:
-        """The vectors of each part from those that `observe` returned."""
+        """The vectors of each part from those that `collect` returned."""
         owners = vectors.terms // np.uint32(self._share)
         split = []
         for number in range(len(self.parts)):
@@ -288,8 +278,8 @@ class CompositeEncoder(Encoder):
     def _starts(self) -> list[int]:
         return [start for _, start, _ in self._slices()]
 
-    def _check_settled(self) -> None:
-        if not self._settled:
+    def _check_final(self) -> None:
+        if not self._is_final:
             raise EncoderError(
                 f"the encoder {self.name!r} weighs its parts by a collection and has seen none; "
                 "build an index with it"

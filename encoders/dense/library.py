@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import numpy as np
 import sentence_transformers
@@ -15,12 +14,10 @@ from sentence_transformers import SentenceTransformer
 
 from lsr.encoders.base import Advance
 from lsr.encoders.checkpoints.weights import cannot_be_loaded
-from lsr.encoders.models.torch_model import quiet
+from lsr.encoders.dense.layout import Encode, Vectors
+from lsr.encoders.models.torch_loading import quiet
 from lsr.encoders.names import kind_of_folder
 from lsr.errors import EncoderError
-
-if TYPE_CHECKING:
-    from lsr.encoders.dense.encoder import Encode, Vectors
 
 _BATCH = 32
 

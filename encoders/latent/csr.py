@@ -14,18 +14,23 @@ is for sentence-transformers.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts, strongest
+from lsr.encoders.base import (
+    Advance,
+    Recorded,
+    Settings,
+    Vocabulary,
+    Where,
+    check_texts,
+    strongest,
+)
 from lsr.encoders.checkpoints.checkpoint import (
     Checkpoint,
     content_hash,
@@ -34,6 +39,7 @@ from lsr.encoders.checkpoints.checkpoint import (
     read_json,
 )
 from lsr.encoders.checkpoints.layouts import inside, kind_of, optional
+from lsr.encoders.checkpoints.writing import copy_model, write_json
 from lsr.encoders.dense.encoder import DenseEncoder
 from lsr.encoders.dense.layout import ABOUT, read_dense_layout
 from lsr.encoders.latent.autoencoder import (
@@ -43,6 +49,8 @@ from lsr.encoders.latent.autoencoder import (
     read_autoencoder,
     write_autoencoder,
 )
+from lsr.encoders.pickling import ModelEncoder
+from lsr.encoders.restoring import check_same, find_recorded, reading
 from lsr.encoders.rows import SILENT, stack
 from lsr.encoders.text.analysis import GrowingVocabulary
 from lsr.encoders.text.tokens import Tokens
@@ -64,48 +72,30 @@ _TYPES = {
 
 def load(name: str, settings: Settings) -> CsrEncoder:
     """The encoder of `FOLDER` or `csr:FOLDER_OR_HUB_ID`."""
-    return CsrEncoder(find(name.removeprefix(f"{KIND}:")), settings)
+    return CsrEncoder(_find(name), settings)
 
 
-def restore(
-    identity: Mapping[str, Any],
-    vocabulary: Vocabulary,
-    term_columns: Mapping[str, npt.NDArray[Any]],
-    source: str | None,
-    settings: Settings,
-) -> CsrEncoder:
-    """The encoder of an index, from `source` or from where it was; words are the index's."""
-    try:
-        name, recorded = identity["name"], str(identity["source"])
-        settings = replace(
-            settings,
+def restore(recorded: Recorded, where: Where) -> CsrEncoder:
+    """The encoder of an index, from `recorded.source` or from where it was, with its words."""
+    identity = recorded.identity
+    with reading():
+        settings = Settings(
             max_length=identity["dense"]["max_length"],
             document_terms=identity["document_terms"],
             query_terms=identity["query_terms"],
+            **vars(where),
         )
-    except (KeyError, TypeError) as error:
-        raise EncoderError(f"the recorded encoder is incomplete ({error}); rebuild it") from None
-    try:
-        checkpoint = find((recorded if source is None else source).removeprefix(f"{KIND}:"))
-    except EncoderError as error:
-        if source is not None:
-            raise
-        raise EncoderError(
-            f"the encoder {name!r} of the index cannot be found where it was, {recorded}: "
-            f"pass --encoder FOLDER with the folder it is in now ({error})"
-        ) from None
-    encoder = CsrEncoder(checkpoint, settings, vocabulary, str(name))
-    for key, value in encoder.identity.items():
-        if key not in ("source", "revision") and identity.get(key) != value:
-            raise EncoderMismatch(
-                f"the index was built with the encoder {name!r} ({key} {identity.get(key)}), but "
-                f"{checkpoint.folder} holds {checkpoint.name!r} ({key} {value}); pass the encoder "
-                "the index was built with, or rebuild the index"
-            )
+        checkpoint = find_recorded(identity, recorded.source, _find)
+    encoder = CsrEncoder(checkpoint, settings, recorded.vocabulary, str(identity["name"]))
+    check_same(identity, encoder.identity, checkpoint)
     return encoder
 
 
-class CsrEncoder(Encoder):
+def _find(name: str) -> Checkpoint:
+    return find(name.removeprefix(f"{KIND}:"))
+
+
+class CsrEncoder(ModelEncoder):
     """A folder's queries and documents as latents; may be used from several threads.
 
     A text is read as far as the folder's dense encoder reads it, and at most `max_length`; one that
@@ -135,7 +125,7 @@ class CsrEncoder(Encoder):
         layout = read_dense_layout(folder, MODULE, about)
         self._hash = content_hash(*dict.fromkeys([*layout.folders, own]))
         length = min(settings.max_length, layout.max_length or settings.max_length)
-        self._dense = DenseEncoder(checkpoint, settings.threads, length, settings.device, layout)
+        self._dense = DenseEncoder(checkpoint, settings.where, length, layout)
         self._tokens = Tokens(layout.folders[0], self._dense.max_length or settings.max_length)
         self.autoencoder = read_autoencoder(own, self._dense.dimensions)
         self._unit = optional(about).get("similarity_fn_name") == "cosine"
@@ -168,21 +158,13 @@ class CsrEncoder(Encoder):
             },
         }
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        from lsr.encoders.pickling import reduced
-
-        return reduced(self, self._settings)
-
-    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+    def collect(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+        """The latents of documents, at most `document_terms` per row."""
         vectors = self._dense.encode_documents(texts, advance)
         return strongest(self._latents(texts, vectors), self._settings.document_terms)
 
-    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
-        """The latents of documents, at most `document_terms` a row."""
-        return self.observe(check_texts(texts))
-
     def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
-        """The latents of queries, at most `query_terms` a row."""
+        """The latents of queries, at most `query_terms` per row."""
         texts = check_texts(texts)
         vectors = self._dense.encode_queries(texts)
         return strongest(self._latents(texts, vectors), self._settings.query_terms)
@@ -211,11 +193,13 @@ def write_folder(
     for number, listed in enumerate(read_json(layout.folder / COMMIT, list)):
         source = layout.folder / inside(layout.folder, str(listed.get("path", "")))
         path = f"{number}_{kind_of(listed['type'])}"
-        _copy(source, folder / path)
+        copy_model(source, folder / path, _SETTINGS)
         if not modules and dense.max_length is not None:
             # Texts are to be read as far as they were when the autoencoder was fitted.
             settings = optional(folder / path / _SETTINGS)
-            _write(folder / path / _SETTINGS, settings | {"max_seq_length": dense.max_length})
+            write_json(
+                folder / path / _SETTINGS, settings | {"max_seq_length": dense.max_length}, 1
+            )
         modules.append((path, str(listed["type"])))
     if layout.cosine:
         modules.append((f"{len(modules)}_Normalize", _TYPES["Normalize"]))
@@ -229,15 +213,15 @@ def write_folder(
         "default_prompt_name": None,
         "similarity_fn_name": "cosine",
     }
-    _write(folder / own / ABOUT, about)
-    _write(folder / own / LATENTS, list(names))
+    write_json(folder / own / ABOUT, about, 1)
+    write_json(folder / own / LATENTS, list(names), 1)
     edition = _edition_of(folder)
     described = []
     for number, (path, kind) in enumerate(modules):
         final = f"{path}-{edition}"
         (folder / path).rename(folder / final)
         described.append({"idx": number, "name": str(number), "path": final, "type": kind})
-    _write(folder / COMMIT, described)
+    write_json(folder / COMMIT, described, 1)
 
 
 def sweep(folder: Path) -> None:
@@ -266,17 +250,6 @@ def _edition_of(folder: Path) -> str:
     for file in sorted(file for file in folder.rglob("*") if file.is_file()):
         digest.update(f"{file.relative_to(folder)}\0{checksum_file(file)}\0".encode())
     return digest.hexdigest()
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.mkdir(exist_ok=True)
-    settings = source / _SETTINGS
-    for file in [*deciding_files(source), *([settings] if settings.exists() else [])]:
-        shutil.copyfile(file, target / file.name)
-
-
-def _write(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _autoencoder_folder(folder: Path) -> Path:

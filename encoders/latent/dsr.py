@@ -17,14 +17,14 @@ index of that searches it exactly.  `Slices` has the same as dense arrays.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-import lsr.encoders as encoders
-from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary
+from lsr.encoders.base import Advance, Encoder, Recorded, Settings, Where
+from lsr.encoders.registry import load_with, restore_with
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
 
@@ -97,27 +97,22 @@ def _dropped(terms: int, slices: int) -> int:
 def load(name: str, settings: Settings) -> DsrEncoder:
     """The encoder of `dsr:ENCODER`."""
     inner = name.removeprefix(KIND).removeprefix(":") or "splade-tiny"
-    return DsrEncoder(encoders.load_with(inner, settings))
+    return DsrEncoder(load_with(inner, settings))
 
 
-def restore(
-    identity: Mapping[str, Any],
-    vocabulary: Vocabulary,
-    term_columns: Mapping[str, npt.NDArray[Any]],
-    source: str | None,
-    settings: Settings,
-) -> DsrEncoder:
-    """The encoder of an index, its model from `source` (`dsr:ENCODER`) or from where it was."""
-    recorded = identity.get("encoder")
-    if not isinstance(recorded, Mapping):
+def restore(recorded: Recorded, where: Where) -> DsrEncoder:
+    """The encoder of an index, from `recorded.source` (`dsr:ENCODER`) or from where it was."""
+    identity, source = recorded.identity, recorded.source
+    inner = identity.get("encoder")
+    if not isinstance(inner, Mapping):
         raise EncoderError("the recorded encoder lacks the one it slices; rebuild the index")
     if identity.get("slices") != SLICES:
         raise EncoderMismatch(
-            f"the index has {identity.get('slices')} slices a text, and this release makes "
+            f"the index has {identity.get('slices')} slices per text, and this release makes "
             f"{SLICES}; rebuild the index"
         )
-    inner = None if source is None else source.removeprefix(f"{KIND}:")
-    return DsrEncoder(encoders.restore_with(recorded, vocabulary, term_columns, inner, settings))
+    source = None if source is None else source.removeprefix(f"{KIND}:")
+    return DsrEncoder(restore_with(replace(recorded, identity=inner, source=source), where))
 
 
 class DsrEncoder(Encoder):
@@ -153,8 +148,8 @@ class DsrEncoder(Encoder):
     def term_columns(self) -> dict[str, npt.NDArray[Any]]:
         return self._encoder.term_columns()
 
-    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
-        return self._sliced(self._encoder.observe(texts, advance))
+    def collect(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+        return self._sliced(self._encoder.collect(texts, advance))
 
     def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
         """The strongest term of each slice of documents."""

@@ -8,27 +8,18 @@ Queries and documents are encoded alike.  Positions of special tokens count.
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts
-from lsr.encoders.checkpoints.checkpoint import (
-    Checkpoint,
-    check_unchanged,
-    content_hash,
-    deciding_files,
-    find,
-)
+from lsr.encoders.base import Advance, Recorded, Settings, Where, check_texts
+from lsr.encoders.checkpoints.checkpoint import Checkpoint, check_unchanged, content_hash, find
 from lsr.encoders.checkpoints.layouts import check_model, check_tokenizer
+from lsr.encoders.checkpoints.writing import copy_model, write_json
 from lsr.encoders.latent.buckets import (
     DECLARATION,
     METHOD,
@@ -44,9 +35,11 @@ from lsr.encoders.methods import Precision
 from lsr.encoders.models.batches import Batches
 from lsr.encoders.models.bert import BertBody, load_body
 from lsr.encoders.models.heads import not_finite
+from lsr.encoders.pickling import ModelEncoder
+from lsr.encoders.restoring import check_same, find_recorded, reading
 from lsr.encoders.rows import SILENT, Ids, Row, stack
 from lsr.encoders.text.tokens import Tokens
-from lsr.errors import EncoderError, EncoderMismatch
+from lsr.errors import EncoderError
 from lsr.machine import processors
 from lsr.storage.workspace import new_folder
 from lsr.vectors import SparseVectors
@@ -56,48 +49,29 @@ KIND = METHOD
 
 def load(name: str, settings: Settings) -> UhdEncoder:
     """The encoder of `[uhd:]CHECKPOINT`, a folder or a hub id."""
-    checkpoint = find(name.removeprefix(f"{KIND}:"))
-    encoder = UhdEncoder(checkpoint, settings)
+    encoder = UhdEncoder(_find(name), settings)
     encoder.load_model()  # what cannot be loaded must not be found after other work
     return encoder
 
 
-def restore(
-    identity: Mapping[str, Any],
-    vocabulary: Vocabulary,
-    term_columns: Mapping[str, npt.NDArray[Any]],
-    source: str | None,
-    settings: Settings,
-) -> UhdEncoder:
-    """The encoder of an index, from `source` or from where it was."""
-    try:
-        name, recorded = identity["name"], str(identity["source"])
-        settings = replace(
-            settings, max_length=identity["max_length"], precision=identity["precision"]
+def restore(recorded: Recorded, where: Where) -> UhdEncoder:
+    """The encoder of an index, from `recorded.source` or from where it was."""
+    identity = recorded.identity
+    with reading():
+        settings = Settings(
+            max_length=identity["max_length"], precision=identity["precision"], **vars(where)
         )
-    except KeyError as error:
-        raise EncoderError(f"the recorded encoder lacks {error}; rebuild the index") from None
-    try:
-        checkpoint = find((recorded if source is None else source).removeprefix(f"{KIND}:"))
-    except EncoderError as error:
-        if source is not None:
-            raise
-        raise EncoderError(
-            f"the encoder {name!r} of the index cannot be found where it was, {recorded}: "
-            f"pass --encoder FOLDER with the folder it is in now ({error})"
-        ) from None
+        checkpoint = find_recorded(identity, recorded.source, _find)
     encoder = UhdEncoder(checkpoint, settings)
-    for key in ("content_hash", "winners", "buckets"):
-        if identity.get(key) != encoder.identity[key]:
-            raise EncoderMismatch(
-                f"the index was built with the encoder {name!r} ({key} {identity.get(key)}), but "
-                f"{checkpoint.folder} holds {checkpoint.name!r} ({key} {encoder.identity[key]}); "
-                "pass the encoder the index was built with, or rebuild the index"
-            )
+    check_same(identity, encoder.identity, checkpoint)
     return encoder
 
 
-class UhdEncoder(Encoder):
+def _find(name: str) -> Checkpoint:
+    return find(name.removeprefix(f"{KIND}:"))
+
+
+class UhdEncoder(ModelEncoder):
     """A checkpoint of UHD; may be used from several threads.
 
     The model is loaded when the first text is encoded.  Encoding raises `EncoderError` for what
@@ -142,22 +116,13 @@ class UhdEncoder(Encoder):
             "precision": self._settings.precision,
         }
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        from lsr.encoders.pickling import reduced
-
-        return reduced(self, self._settings)
-
-    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
-        rows = self.load_model().rows(None, self._tokens, check_texts(texts), advance)
-        return stack(rows)
-
-    def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
-        """Binary vectors, `winners` terms a bucket; none of a text that says nothing."""
-        return self.observe(check_texts(texts))
+    def collect(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+        """Binary vectors, `winners` terms per bucket; none for a text without known words."""
+        return stack(self.load_model().rows(None, self._tokens, check_texts(texts), advance))
 
     def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """The same as of documents."""
-        return self.observe(check_texts(texts))
+        return self.collect(check_texts(texts))
 
     def literal_terms(self, text: str) -> Ids:
         """None: latent terms are no words of a text."""
@@ -166,10 +131,9 @@ class UhdEncoder(Encoder):
     def save(self, folder: str | PathLike[str]) -> None:
         """Write the checkpoint as a new folder that `load_encoder` reads; all of it or nothing."""
         with new_folder(Path(folder), EncoderError) as partial:
-            for file in deciding_files(self._checkpoint.folder):
-                shutil.copyfile(file, partial / file.name)
+            copy_model(self._checkpoint.folder, partial)
             declared = {"method": METHOD, "winners": self._winners}
-            (partial / DECLARATION).write_text(json.dumps(declared, indent=2) + "\n", "utf-8")
+            write_json(partial / DECLARATION, declared)
 
     def load_model(self) -> Batches[None, Row]:
         """The model, loaded when first asked for; raises `EncoderError` when it cannot be."""
@@ -178,17 +142,8 @@ class UhdEncoder(Encoder):
             if self._batches is None:
                 model = _UhdModel(folder, settings.precision, self._winners)
                 check_unchanged(self._hash, folder)
-                length, least = settings.max_length, self._tokens.added + 1
-                if self._tokens.size > model.terms:
-                    raise EncoderError(
-                        f"the tokenizer in {folder} has {self._tokens.size} tokens but the model "
-                        f"only {model.terms}; give the tokenizer the model was trained with"
-                    )
-                if not least <= length <= model.positions:
-                    raise EncoderError(
-                        f"max_length {length} is not possible with {folder}, which reads "
-                        f"{least} to {model.positions:g} tokens; give one in between"
-                    )
+                self._tokens.check_size(model.terms)
+                self._tokens.check_length(folder, model.positions)
                 models = [model] * (settings.threads or processors())
                 self._batches = Batches(models, settings.batch_size, settings.max_memory, SILENT)
             return self._batches

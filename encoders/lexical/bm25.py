@@ -15,14 +15,24 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders.base import Advance, Encoder, Settings, Vocabulary, check_texts, strongest
+from lsr.encoders.base import (
+    Advance,
+    Encoder,
+    Recorded,
+    Settings,
+    Vocabulary,
+    Where,
+    check_texts,
+    strongest,
+)
 from lsr.encoders.lexical.bm25_variants import VARIANTS, Floats, Parameters, parse
+from lsr.encoders.pickling import reduced
+from lsr.encoders.restoring import reading
 from lsr.encoders.text.analysis import Analysis, GrowingVocabulary, TermIds, count_terms
 from lsr.encoders.text.scripts import has_words
 from lsr.errors import EncoderError, EncoderMismatch, TextWarning
@@ -36,15 +46,10 @@ def load(name: str, settings: Settings) -> BM25Encoder:
     return BM25Encoder(parse(name), settings)
 
 
-def restore(
-    identity: Mapping[str, Any],
-    vocabulary: Vocabulary,
-    term_columns: Mapping[str, npt.NDArray[Any]],
-    source: str | None,
-    settings: Settings,
-) -> BM25Encoder:
-    """The BM25 encoder of an index, with its statistics; `source` may only repeat its name."""
-    try:
+def restore(recorded: Recorded, where: Where) -> BM25Encoder:
+    """The BM25 encoder of an index with its statistics; a source may only repeat its name."""
+    identity, source, vocabulary = recorded.identity, recorded.source, recorded.vocabulary
+    with reading("the recorded BM25 encoder"):
         analysis = Analysis.of(identity)
         delta = identity["delta"]
         parameters = Parameters(
@@ -55,16 +60,10 @@ def restore(
             analysis.language,
         )
         documents, average = int(identity["documents"]), float(identity["average_length"])
-        settings = replace(
-            settings,
-            document_terms=identity["document_terms"],
-            query_terms=identity["query_terms"],
+        settings = Settings(
+            document_terms=identity["document_terms"], query_terms=identity["query_terms"]
         )
-        frequency = term_columns["document_frequency"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise EncoderError(
-            f"the recorded BM25 encoder is incomplete ({error!r}); rebuild the index"
-        ) from None
+        frequency = recorded.term_columns["document_frequency"]
     if source is not None and parse(source) != parameters:
         raise EncoderMismatch(
             f"the index was built with the encoder {parameters.name!r}, but "
@@ -89,7 +88,7 @@ def restore(
 class BM25Encoder(Encoder):
     """BM25 over words: stop words dropped, the rest stemmed; see `lsr.encoders.text.analysis`.
 
-    A new encoder gathers its vocabulary and statistics with `observe`; a restored one keeps
+    A new encoder gathers its vocabulary and statistics with `collect`; a restored one keeps
     the index's, so documents added later are weighed as if the collection had not grown, and
     words it lacks only count towards a document's length (its words that are no stop words).
     """
@@ -135,11 +134,9 @@ class BM25Encoder(Encoder):
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """With the statistics so far: one that is still observing goes on where this one is."""
-        from lsr.encoders.pickling import reduced
-
+        """With the statistics so far: one that is still collecting goes on where this one is."""
         state = {"total_length": self._total_length, "grows": self._growing is not None}
-        return *reduced(self, Settings()), state
+        return *reduced(self, Where()), state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self._total_length = state["total_length"]
@@ -149,18 +146,18 @@ class BM25Encoder(Encoder):
             self._frequency = self._frequency.copy()  # it is counted on, in place
 
     def term_columns(self) -> dict[str, npt.NDArray[Any]]:
-        """ "document_frequency": uint32, how many observed documents hold each term."""
+        """ "document_frequency": uint32, how many documents hold each term."""
         return {"document_frequency": self._frequency[: len(self.vocabulary)]}
 
     @property
     def gathers_statistics(self) -> bool:
         return True
 
-    def observe(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
+    def collect(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
         """Count terms and grow vocabulary and statistics; the weights are counts.
 
-        Raises `EncoderError` once the statistics are final: after `weigh`, and on a restored
-        encoder.
+        Raises `EncoderError` once the statistics are final: after `apply_statistics`, and on a
+        restored encoder.
         """
         if self._growing is None:
             raise EncoderError(
@@ -186,7 +183,7 @@ class BM25Encoder(Encoder):
             advance(len(texts))
         return counts
 
-    def settle(self, observed: Callable[[], Iterable[SparseVectors]]) -> None:
+    def finalize(self, collected: Callable[[], Iterable[SparseVectors]]) -> None:
         """Warn of texts that have words and no terms, by one `TextWarning`."""
         if self._silent:
             warnings.warn(
@@ -197,8 +194,8 @@ class BM25Encoder(Encoder):
                 stacklevel=2,
             )
 
-    def weigh(self, vectors: SparseVectors) -> SparseVectors:
-        """BM25 weights of counts from `observe`; the statistics are final from here on.
+    def apply_statistics(self, vectors: SparseVectors) -> SparseVectors:
+        """BM25 weights of counts from `collect`; the statistics are final from here on.
 
         Weights of zero are dropped: of terms in every document under some variants.
         """
@@ -215,7 +212,7 @@ class BM25Encoder(Encoder):
         if not self._documents:
             raise EncoderError(
                 "this BM25 encoder has seen no documents, so it has no statistics to weigh "
-                "with; observe the collection first"
+                "with; collect the documents first"
             )
         texts = check_texts(texts)
         return self._weigh(*count_terms(texts, self._known))

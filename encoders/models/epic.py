@@ -64,9 +64,7 @@ class EpicModel(TorchModel):
     def _keep(self, _model: Any, _given: Any, output: Any) -> None:
         self._states = output.last_hidden_state.float()
 
-    def _pooled(
-        self, side: Side, ids: Sequence[Ids], hidden: Tensor, speaking: Tensor
-    ) -> list[Row]:
+    def _pooled(self, side: Side, ids: Sequence[Ids], hidden: Tensor, pooled: Tensor) -> list[Row]:
         states, self._states = self._states, None
         assert states is not None
         return [self._row(side, own, states[n], hidden[n]) for n, own in enumerate(ids)]

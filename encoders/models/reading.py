@@ -1,8 +1,8 @@
-"""Which positions of a text speak to the head "mlm": all, the last, or those of a second copy.
+"""Which positions of a text the head "mlm" pools: all, the last, or those of a second copy.
 
-A causal model sees at each position only what stands before it.  Either the last position alone
-speaks, or the text is read twice and its second copy does: J. M. Springer et al., "Repetition
-improves language model embeddings" (2024).
+A causal model sees at each position only the tokens before it.  Either the last position alone
+is pooled, or the text is read twice and its second copy is pooled: J. M. Springer et al.,
+"Repetition improves language model embeddings" (2024).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Reading:
             return ids
         return np.concatenate([ids[: ids.size - self.after], ids[self.before :]])
 
-    def speaking(self, length: int) -> int:
-        """How many positions of a text of so many ids speak: the last ones of `given`."""
+    def pooled(self, length: int) -> int:
+        """The number of pooled positions of a text of so many ids: the last ones of `given`."""
         if self.positions == "last":
             return min(length, 1)
         return length - self.before if self.positions == "echo" else length

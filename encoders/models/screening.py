@@ -70,15 +70,15 @@ def balanced(weight: Floats, hidden: Floats) -> tuple[Floats, Floats, Floats]:
         hidden: float32, shape (positions, width), of any texts.
 
     Returns:
-        (turn, back, centre): float32; `turn @ (h - centre)` and `back @ w` have the product of
-        h - centre with w.
+        (basis, inverse, mean): float32; `basis @ (h - mean)` and `inverse @ w` have the product of
+        h - mean with w.
     """
-    centre = hidden.mean(0, dtype=np.float64)
-    away = hidden - centre
+    mean = hidden.mean(0, dtype=np.float64)
+    centred = hidden - mean
     # The floors keep both maps far from singular where a sample leaves directions out.
-    spread, axes = np.linalg.eigh(away.T @ away / len(away))
+    spread, axes = np.linalg.eigh(centred.T @ centred / len(centred))
     spread = np.maximum(spread, max(1e-4 * spread[-1], float(np.finfo(np.float32).tiny)))
-    root, inverse = (axes * spread**power @ axes.T for power in (0.5, -0.5))
+    root, root_inverse = (axes * spread**power @ axes.T for power in (0.5, -0.5))
     moments = np.zeros_like(root)
     for first in range(0, len(weight), _BLOCK):
         block = weight[first : first + _BLOCK].astype(np.float64)
@@ -86,8 +86,8 @@ def balanced(weight: Floats, hidden: Floats) -> tuple[Floats, Floats, Floats]:
     shared, turned = np.linalg.eigh(root @ moments @ root)
     shared, turned = shared[::-1], turned[:, ::-1]
     shared = np.maximum(shared, max(1e-6 * shared[0], float(np.finfo(np.float32).tiny)))
-    turn = shared[:, None] ** 0.25 * (turned.T @ inverse)
-    back = shared[:, None] ** -0.25 * (turned.T @ root)
-    even = np.sqrt(np.linalg.norm(back) / np.linalg.norm(turn))  # neither overflows
-    turn, back = turn * even, back / even
-    return turn.astype(np.float32), back.astype(np.float32), centre.astype(np.float32)
+    basis = shared[:, None] ** 0.25 * (turned.T @ root_inverse)
+    inverse = shared[:, None] ** -0.25 * (turned.T @ root)
+    even = np.sqrt(np.linalg.norm(inverse) / np.linalg.norm(basis))  # neither overflows
+    basis, inverse = basis * even, inverse / even
+    return basis.astype(np.float32), inverse.astype(np.float32), mean.astype(np.float32)

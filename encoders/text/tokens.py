@@ -117,6 +117,22 @@ class Tokens:
         before = mask.index(0) if 0 in mask else len(mask)
         return before, added - before
 
+    def check_size(self, terms: int) -> None:
+        """Raise `EncoderError` when a model of so many terms lacks some of the tokens."""
+        if self.size > terms:
+            raise EncoderError(
+                f"the tokenizer in {self._folder} has {self.size} tokens but the model only "
+                f"{terms}; give the tokenizer the model was trained with"
+            )
+
+    def check_length(self, folder: Path, positions: float) -> None:
+        """Raise `EncoderError` when the model in a folder cannot read `max_length` tokens."""
+        if not self.added < self.max_length <= positions:
+            raise EncoderError(
+                f"max_length {self.max_length} is not possible with {folder}, which reads "
+                f"{self.added + 1} to {positions:g} tokens; give one in between"
+            )
+
     def encode(self, texts: Sequence[str]) -> list[Ids]:
         """Token ids of each text, in order, special ones included.
 

@@ -17,7 +17,6 @@ section 3, with 30,000 phrases of at least 20 of 10 million documents.
 from __future__ import annotations
 
 import heapq
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,9 +26,10 @@ import numpy as np
 
 from lsr.encoders.checkpoints.checkpoint import ADAPTER, find
 from lsr.encoders.checkpoints.layouts import DECLARATION, check_model, check_tokenizer, read_layout
+from lsr.encoders.checkpoints.writing import write_json
 from lsr.encoders.methods import METHODS
 from lsr.errors import EncoderError
-from lsr.storage.workspace import new_folder
+from lsr.storage.workspace import check_new, new_folder
 
 OF_A_DOCUMENT = 5
 WORDS = (2, 4)
@@ -126,8 +126,7 @@ def add_phrases(name: str, phrases: Sequence[str], folder: Path) -> list[str]:
     Returns the phrases added.  Raises `EncoderError` when the checkpoint is of another kind, the
     folder exists or cannot be written, or no phrase is new.
     """
-    if folder.exists():
-        raise EncoderError(f"{folder} exists already; give a new folder")
+    check_new(folder, EncoderError)
     layout = read_layout(find(name).folder, None, None, "splade-max")
     source = layout.document_folder
     if layout.document.head != "mlm" or len(layout.folders) > 1 or (source / ADAPTER).exists():
@@ -137,19 +136,18 @@ def add_phrases(name: str, phrases: Sequence[str], folder: Path) -> list[str]:
         )
     check_model(source, "mlm")
     check_tokenizer(source)
-    from lsr.encoders.models.torch_model import load_language_model, quiet
+    from lsr.encoders.models.torch_loading import load_language_model, quiet
 
     model = load_language_model(source)
-    with new_folder(folder, EncoderError) as partial:
-        with quiet():
-            tokenizer, added = _tokenizer(source, phrases)
-            pieces = [tokenizer(phrase, add_special_tokens=False)["input_ids"] for phrase in added]
-            _grow(model, tokenizer, added, pieces)
-            model.save_pretrained(partial)
-            tokenizer.save_pretrained(partial)
-        sides = METHODS["casper"]
-        declared = {"query": sides.query.to_json(), "document": sides.document.to_json()}
-        (partial / DECLARATION).write_text(json.dumps(declared, indent=2) + "\n", "utf-8")
+    sides = METHODS["casper"]
+    declared = {"query": sides.query.to_json(), "document": sides.document.to_json()}
+    with new_folder(folder, EncoderError) as partial, quiet():
+        tokenizer, added = _tokenizer(source, phrases)
+        pieces = [tokenizer(phrase, add_special_tokens=False)["input_ids"] for phrase in added]
+        _grow(model, tokenizer, added, pieces)
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        write_json(partial / DECLARATION, declared)
     return added
 
 

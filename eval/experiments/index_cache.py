@@ -105,7 +105,7 @@ class IndexCache:
         if experiment.weights is not None:
             parts = encoder.identity.get("parts")
             if parts is None:
-                encoder.reweigh(experiment.weights)  # says that there are none
+                encoder.set_part_weights(experiment.weights)  # says that there are none
             else:
                 parse_weights(experiment.weights, [part["name"] for part in parts])
         if experiment.hybrid is not None:

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import lsr
 from lsr.errors import LsrError
 from lsr.eval.results import Run, rows
 from lsr.eval.runs import read_run, write_run
 from lsr.storage.files import checksum_bytes, checksum_file
 from lsr.storage.manifest import read_sealed, write_sealed
+from lsr.version import __version__
 
 _FORMAT, _VERSION = "lsr-kept-run", 1
 
@@ -101,7 +101,7 @@ class RunCache:
 def run_key(edition: str, *parts: Any) -> str:
     """The key of a run: a digest of the index's edition, of lsr's version, and of `parts`, JSON
     values."""
-    return checksum_bytes(json.dumps([lsr.__version__, edition, *parts]).encode())
+    return checksum_bytes(json.dumps([__version__, edition, *parts]).encode())
 
 
 def can_write(folder: Path) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 
-from lsr import __version__
 from lsr.cli.commands.compare import compare
 from lsr.cli.commands.encode import encode
 from lsr.cli.commands.evaluate import evaluate
@@ -27,6 +26,7 @@ from lsr.cli.commands.search import search
 from lsr.cli.commands.tune import tune
 from lsr.errors import LsrError, TextWarning
 from lsr.terminal import ReaderLeft, note, standard_streams, utf8
+from lsr.version import __version__
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96})

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-import lsr
 from lsr.arguments import listed, whole, whole_or_none
 from lsr.data.collection import Collection, Documents, checked
 from lsr.data.vectors.folder import VectorFolder
@@ -43,6 +42,7 @@ from lsr.storage.manifest import FileEntry
 from lsr.storage.vocabulary import VOCABULARY
 from lsr.storage.workspace import Workspace, check_target, workspace
 from lsr.vectors import SparseVectors
+from lsr.version import __version__
 
 DEFAULT_MEMORY = 1 << 30
 VECTORS = "vectors"
@@ -272,7 +272,7 @@ def _write_index(
         encoder=encoder,
         vocabulary=0 if words is None else len(words),
         kept=kept,
-        created_by=f"lsr-engine {lsr.__version__}",
+        created_by=f"lsr-engine {__version__}",
         files={
             vocabulary if file == VOCABULARY else file.replace("/0/", f"/{name}/"): entry
             for file, entry in entries.items()

@@ -22,7 +22,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import lsr
 from lsr.data.collection import Collection, Documents, Shards, ShardSpan
 from lsr.data.corpus import Document
 from lsr.data.vectors.shards import Origin, digest_of, seal, shard_name, shard_origin
@@ -45,6 +44,7 @@ from lsr.progress import Progress, Silent
 from lsr.storage.files import checksum_bytes, read_file, steady
 from lsr.storage.manifest import MANIFEST
 from lsr.storage.workspace import workspace
+from lsr.version import __version__
 
 SHARDS = "shards"
 
@@ -126,7 +126,7 @@ def add_dense(
             kind=kind,
             collection=collection_of(manifest),
             encoder=encoder.identity,
-            created_by=f"lsr-engine {lsr.__version__}",
+            created_by=f"lsr-engine {__version__}",
             threads=processors() if threads is None else threads,
             progress=progress,
         )

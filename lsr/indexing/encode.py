@@ -3,9 +3,9 @@
 Documents are encoded a shard at a time.  A run keeps the sealed shards of earlier ones where the
 collection still gives the same documents, and processes that run at the same time each take the
 next shard that nobody has.  With an encoder that has statistics of the collection, one process
-first seals what `Encoder.observe` returns and, when all documents have been seen, writes the
-shards of what `weigh` makes of it.  The finished folder has the same bytes whatever happened on
-the way.
+first seals what `Encoder.collect` returns and, when all documents have been seen, writes the
+shards of what `apply_statistics` makes of it.  The finished folder has the same bytes whatever
+happened on the way.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ class _Run:
                 origin = Origin(span.digest, chain(self.job, before))
                 file = observed / shard_name(span.number, origin)
                 if self._is_kept(file, origin, span):
-                    self.encoder.recall([document.indexed_text for document in group])
+                    self.encoder.replay([document.indexed_text for document in group])
                     bar.advance(len(group), free=True)
                 else:
                     self._encode(file, group, origin, bar)
@@ -251,20 +251,20 @@ class _Run:
                 spans.append(span)
                 files.append(file)
         self._none_beyond(len(spans))
-        self.encoder.settle(lambda: (read_sealed(file).vectors for file in files))
+        self.encoder.finalize(lambda: (read_sealed(file).vectors for file in files))
         with self.progress("Weighing", "documents", spans[-1].last if spans else 0) as bar:
             for span, file in zip(spans, files, strict=True):
                 origin = Origin(span.digest, chain(self.job, before))
                 final = self.path / SHARDS / shard_name(span.number, origin)
                 if shard_origin(final) != origin:
                     chunk = read_sealed(file)
-                    weighed = replace(chunk, vectors=self.encoder.weigh(chunk.vectors))
+                    weighed = replace(chunk, vectors=self.encoder.apply_statistics(chunk.vectors))
                     _write(final, weighed, origin)
                 bar.advance(span.last - span.first + 1)
         return [Origin(span.digest, chain(self.job, before)) for span in spans]
 
     def _encode(self, file: Path, group: Sequence[Document], origin: Origin, bar: Progress) -> None:
-        vectors = self.encoder.observe([document.indexed_text for document in group], bar.advance)
+        vectors = self.encoder.collect([document.indexed_text for document in group], bar.advance)
         chunk = Chunk(
             [document.id for document in group],
             [document.title for document in group],

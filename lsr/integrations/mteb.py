@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-import lsr
 from lsr.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lsr.encoders.known import known
 from lsr.encoders.names import lasting_name
@@ -28,6 +27,7 @@ from lsr.errors import EncoderError, LsrError, QueryError
 from lsr.retrieval.hits import Hits
 from lsr.retrieval.index import Index
 from lsr.storage.files import checksum_bytes
+from lsr.version import __version__
 
 
 class LsrSearch:
@@ -177,7 +177,7 @@ def _meta(encoder: Encoder) -> Any:
         loader=None,
         name=f"lsr/{_file_name(encoder.name)}",
         # Other settings, or other weights of the model, are another model to MTEB's cache.
-        revision=f"{lsr.__version__}-{digest[:16]}",
+        revision=f"{__version__}-{digest[:16]}",
         release_date=None,
         languages=None,
         n_parameters=None if parameters is None else round(parameters * 1e6),

@@ -99,7 +99,7 @@ class SearchContext:
                     "encoder it was built with"
                 )
             if weights is not None:
-                source.reweigh(weights)
+                source.set_part_weights(weights)
             self._encoder, source = source, None
         else:
             self._encoder = restore_encoder(

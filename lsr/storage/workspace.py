@@ -149,14 +149,19 @@ def note_kept(error: BaseException, folder: Path) -> None:
     error.__notes__ = [f"Finished work is kept in {folder}: the same command goes on from there."]
 
 
+def check_new(target: Path, error: type[LsrError]) -> None:
+    """Raise an `error` when the target exists."""
+    if target.exists():
+        raise error(f"{target} exists already; give a new folder")
+
+
 @contextmanager
 def new_folder(target: Path, error: type[LsrError]) -> Iterator[Path]:
     """A folder to be filled, which becomes `target` at the end; all of it or nothing.
 
     Raises an `error` when the target exists or cannot be written.
     """
-    if target.exists():
-        raise error(f"{target} exists already; give a new folder")
+    check_new(target, error)
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
         partial.mkdir(parents=True)

@@ -25,7 +25,7 @@ def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     if request.param == "torch":
         monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
     else:
-        monkeypatch.setattr("lsr.encoders.models.torch_model.load_torch", None)
+        monkeypatch.setattr("lsr.encoders.models.torch_loading.load_torch", None)
     return str(request.param)
 
 

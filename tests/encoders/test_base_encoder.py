@@ -45,7 +45,7 @@ def test_strongest_of_none_keeps_all() -> None:
 
 def test_decode_orders_by_weight_then_term() -> None:
     encoder = load_encoder("bm25")
-    encoder.observe(["alpha beta gamma"])
+    encoder.collect(["alpha beta gamma"])
     vector = SparseVectors.from_rows([([0, 1, 2], [1.0, 3.0, 1.0])])
     assert encoder.decode(vector) == [("beta", 3.0), ("alpha", 1.0), ("gamma", 1.0)]
     assert encoder.decode(vector, top=1) == [("beta", 3.0)]

@@ -294,7 +294,7 @@ def test_vectors_do_not_depend_on_threads_and_batches(
             folder, max_length=24, threads=threads, batch_size=batch_size, precision=precision
         )
         done: list[int] = []
-        found = encoder.observe(texts, done.append)
+        found = encoder.collect(texts, done.append)
         assert sum(done) == len(texts)
         expected = expected or found
         assert found == expected

@@ -62,7 +62,7 @@ def scores(encoder: BM25Encoder, documents: SparseVectors, query: str) -> list[f
 @pytest.mark.parametrize("variant", GOLDEN)
 def test_scores_equal_those_of_bm25s(variant: str) -> None:
     encoder = bm25(f"bm25:{variant}")
-    documents = encoder.weigh(encoder.observe(DOCUMENTS))
+    documents = encoder.apply_statistics(encoder.collect(DOCUMENTS))
     assert scores(encoder, documents, QUERY) == pytest.approx(GOLDEN[variant], abs=2e-6)
 
 
@@ -125,8 +125,8 @@ def test_every_variant_equals_its_formula(
     shift = f",delta={delta}" if variant in ("bm25l", "bm25+") else ""
     encoder = bm25(f"bm25:{variant},k1={k1},b={b}{shift}")
     texts = [" ".join(document) for document in documents]
-    counts = [encoder.observe(texts[at : at + batch]) for at in range(0, len(texts), batch)]
-    vectors = SparseVectors.concatenate([encoder.weigh(part) for part in counts])
+    counts = [encoder.collect(texts[at : at + batch]) for at in range(0, len(texts), batch)]
+    vectors = SparseVectors.concatenate([encoder.apply_statistics(part) for part in counts])
     assert (vectors.weights > 0).all()
     expected = [
         plain_score(variant, documents, query, at, [k1, b, delta]) for at in range(len(documents))
@@ -138,9 +138,9 @@ def test_every_variant_equals_its_formula(
 
 def test_statistics_and_counts() -> None:
     encoder = bm25()
-    first = encoder.observe(["red red planet", ""])
+    first = encoder.collect(["red red planet", ""])
     assert first == SparseVectors.from_rows([([0, 1], [2.0, 1.0]), ([], [])])
-    encoder.observe(["planets of the moon"])
+    encoder.collect(["planets of the moon"])
     assert [encoder.vocabulary[term] for term in range(3)] == ["red", "planet", "moon"]
     columns = encoder.term_columns()
     assert columns["document_frequency"].dtype == np.uint32
@@ -166,9 +166,9 @@ def test_statistics_and_counts() -> None:
 def test_average_length_does_not_depend_on_batches() -> None:
     texts = ["w" * (n % 7 + 2) + " x" * n + " yy" * n for n in range(50)]
     whole, pieces = bm25(), bm25()
-    whole.observe(texts)
+    whole.collect(texts)
     for text in texts:
-        pieces.observe([text])
+        pieces.collect([text])
     assert pieces.identity == whole.identity
     assert pieces.term_columns()["document_frequency"].tolist() == (
         whole.term_columns()["document_frequency"].tolist()
@@ -177,19 +177,19 @@ def test_average_length_does_not_depend_on_batches() -> None:
 
 def test_query_weight_is_the_count() -> None:
     encoder = bm25()
-    encoder.observe(["red planet moon"])
+    encoder.collect(["red planet moon"])
     queries = encoder.encode_queries(["planet red planets unseen", "the", "unseen"])
     assert queries == SparseVectors.from_rows([([0, 1], [1.0, 2.0]), ([], []), ([], [])])
     assert encoder.literal_terms("Planets! Red planets unseen the").tolist() == [0, 1]
-    encoder.observe(["unseen"])  # what a query could not find is found once it has been seen
+    encoder.collect(["unseen"])  # what a query could not find is found once it has been seen
     assert encoder.encode_queries(["unseen"]).terms.tolist() == [3]
 
 
 def test_only_the_strongest_terms() -> None:
     encoder = bm25(document_terms=1, query_terms=1)
-    counts = encoder.observe(["rare common", "common"])
+    counts = encoder.collect(["rare common", "common"])
     assert np.diff(counts.indptr).tolist() == [2, 1]  # the counts stay whole
-    vectors = encoder.weigh(counts)
+    vectors = encoder.apply_statistics(counts)
     assert vectors.terms.tolist() == [0, 1]
     assert encoder.encode_queries(["rare common common"]).terms.tolist() == [1]
     again = restored(encoder)
@@ -217,7 +217,7 @@ class WordsOnDisk:
 
 def test_restored_encoder_keeps_the_statistics() -> None:
     built = bm25("bm25:bm25+,k1=1.2")
-    built.observe(DOCUMENTS)
+    built.collect(DOCUMENTS)
     words = [built.vocabulary[term] for term in range(len(built.vocabulary))]
     again = restore_encoder(built.identity, WordsOnDisk(words), built.term_columns())
     assert again.identity == built.identity
@@ -225,12 +225,12 @@ def test_restored_encoder_keeps_the_statistics() -> None:
     assert again.encode_documents(DOCUMENTS) == built.encode_documents(DOCUMENTS)
     assert again.encode_queries([QUERY]) == built.encode_queries([QUERY])
     with pytest.raises(EncoderError, match="do not grow"):
-        again.observe(["more"])
+        again.collect(["more"])
 
 
 def test_unknown_words_count_towards_the_length() -> None:
     encoder = bm25()
-    encoder.observe(["red planet", "moon"])
+    encoder.collect(["red planet", "moon"])
     short, long = encoder.encode_documents(["red", "red unseen words here the"])
     assert short.terms.tolist() == long.terms.tolist() == [0]
     idf = math.log(1 + (2 - 1 + 0.5) / 1.5)
@@ -240,15 +240,15 @@ def test_unknown_words_count_towards_the_length() -> None:
 
 
 def test_encoding_documents_needs_statistics() -> None:
-    with pytest.raises(EncoderError, match="observe the collection first"):
+    with pytest.raises(EncoderError, match="collect the documents first"):
         bm25().encode_documents(["red"])
 
 
 def test_nothing_to_index() -> None:
     encoder = bm25()
-    assert len(encoder.observe([])) == 0
+    assert len(encoder.collect([])) == 0
     assert encoder.encode_queries(["red"]).terms.size == 0
-    assert encoder.weigh(encoder.observe(["", "the"])).indptr.tolist() == [0, 0, 0]
+    assert encoder.apply_statistics(encoder.collect(["", "the"])).indptr.tolist() == [0, 0, 0]
     assert encoder.encode_documents(["", "red"]).indptr.tolist() == [0, 0, 0]
     assert encoder.identity["average_length"] == 0
 
@@ -256,7 +256,7 @@ def test_nothing_to_index() -> None:
 def test_an_index_of_the_first_word_rule_keeps_it() -> None:
     """As all that were built before there were two."""
     built = bm25()
-    built.observe(["日本語 red", "moon"])
+    built.collect(["日本語 red", "moon"])
     identity = {key: value for key, value in built.identity.items() if key != "word_rule"}
     words = WordsOnDisk(["日本語", "red", "moon"])
     columns = {"document_frequency": np.ones(3, np.uint32)}
@@ -271,7 +271,7 @@ def test_an_index_of_the_first_word_rule_keeps_it() -> None:
 def test_a_language_is_kept_with_the_index() -> None:
     built = bm25("bm25:language=de,k1=1.2")
     assert built.name == "bm25:lucene,language=german,k1=1.2"
-    built.observe(["Das Haus", "die Katze"])
+    built.collect(["Das Haus", "die Katze"])
     again = restored(built)
     assert again.identity == built.identity
     assert again.encode_queries(["Häuser"]) == SparseVectors.from_rows([([1], [1.0])])
@@ -282,22 +282,22 @@ def test_a_language_is_kept_with_the_index() -> None:
 
 def test_texts_without_terms_are_told_of() -> None:
     encoder = bm25()
-    encoder.observe(["the of", "", "…", "red"])
-    encoder.recall(["x, y", "😀"])
+    encoder.collect(["the of", "", "…", "red"])
+    encoder.replay(["x, y", "😀"])
     with pytest.warns(TextWarning) as told:
-        encoder.settle(lambda: [])
+        encoder.finalize(lambda: [])
     assert [str(warning.message) for warning in told] == [
         "bm25 finds no terms in 2 of 6 texts, such as 'the of': all their words are stop words or "
         "of one character"
     ]
     silent = bm25()
-    silent.observe(["", "…", "red", "猫"])
-    silent.settle(lambda: [])
+    silent.collect(["", "…", "red", "猫"])
+    silent.finalize(lambda: [])
 
 
 def test_a_source_may_only_repeat_the_name() -> None:
     built = bm25()
-    built.observe(["red"])
+    built.collect(["red"])
     columns = built.term_columns()
     restore_encoder(built.identity, built.vocabulary, columns, source="bm25:lucene")
     with pytest.raises(EncoderMismatch, match="'bm25', but 'bm25:atire' was given"):
@@ -318,14 +318,14 @@ def test_a_source_may_only_repeat_the_name() -> None:
 )
 def test_damaged_identity_is_refused(changes: dict[str, Any], said: str) -> None:
     built = bm25()
-    built.observe(["red"])
+    built.collect(["red"])
     with pytest.raises(EncoderError, match=said):
         restored(built, **changes)
 
 
 def test_damaged_statistics_are_refused() -> None:
     built = bm25()
-    built.observe(["red planet"])
+    built.collect(["red planet"])
     for column in (np.ones(3, np.uint32), np.ones(2, np.float32)):
         with pytest.raises(EncoderError, match="2 words and document frequencies"):
             restore_encoder(built.identity, built.vocabulary, {"document_frequency": column})
@@ -340,9 +340,9 @@ def test_damaged_statistics_are_refused() -> None:
 
 def test_bad_texts_are_refused() -> None:
     encoder = bm25()
-    for encode in (encoder.observe, encoder.encode_queries):
+    for encode in (encoder.collect, encoder.encode_queries):
         with pytest.raises(EncoderError, match="lone surrogate"):
             encode(["a\ud800"])
     with pytest.raises(EncoderError, match="lone surrogate"):
         encoder.literal_terms("a\ud800")
-    assert Counter(encoder.observe(["ok"]).weights.tolist()) == {1.0: 1}
+    assert Counter(encoder.collect(["ok"]).weights.tolist()) == {1.0: 1}

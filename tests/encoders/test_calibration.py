@@ -36,9 +36,11 @@ def build(
 ) -> tuple[CompositeEncoder, SparseVectors]:
     encoder = load_encoder(name)
     assert isinstance(encoder, CompositeEncoder)
-    observed = [encoder.observe(texts[n : n + batch]) for n in range(0, len(texts), batch)]
-    encoder.settle(lambda: iter(observed))
-    return encoder, SparseVectors.concatenate([encoder.weigh(vectors) for vectors in observed])
+    observed = [encoder.collect(texts[n : n + batch]) for n in range(0, len(texts), batch)]
+    encoder.finalize(lambda: iter(observed))
+    return encoder, SparseVectors.concatenate(
+        [encoder.apply_statistics(vectors) for vectors in observed]
+    )
 
 
 def contributions(encoder: CompositeEncoder, vectors: SparseVectors, text: str) -> list[float]:

@@ -33,9 +33,9 @@ QUESTIONS = ["red planet number 7", "saturn with rings", "unseen words only", ""
 def build(encoder: Encoder, documents: Sequence[str], batch: int = 99) -> SparseVectors:
     """What a build does with an encoder: the documents' vectors."""
     batches = [documents[i : i + batch] for i in range(0, len(documents), batch)]
-    observed = [encoder.observe(texts) for texts in batches]
-    encoder.settle(lambda: iter(observed))
-    return SparseVectors.concatenate(encoder.weigh(vectors) for vectors in observed)
+    observed = [encoder.collect(texts) for texts in batches]
+    encoder.finalize(lambda: iter(observed))
+    return SparseVectors.concatenate(encoder.apply_statistics(vectors) for vectors in observed)
 
 
 def composite(name: str, **options: Any) -> CompositeEncoder:
@@ -141,14 +141,14 @@ def test_batches_and_recalled_texts_change_nothing(batch: int, recalled: int) ->
     vectors = build(first, DOCUMENTS)
     batches = [DOCUMENTS[i : i + batch] for i in range(0, len(DOCUMENTS), batch)]
     kept = [composite("bm25+bm25:atire")]
-    observed = [kept[0].observe(texts) for texts in batches]
+    observed = [kept[0].collect(texts) for texts in batches]
     for texts in batches[:recalled]:
-        again.recall(texts)
+        again.replay(texts)
     for number in range(recalled, len(batches)):
-        assert again.observe(batches[number]) == observed[number]
-    again.settle(lambda: iter(observed))
+        assert again.collect(batches[number]) == observed[number]
+    again.finalize(lambda: iter(observed))
     assert again.identity == first.identity
-    assert SparseVectors.concatenate(again.weigh(v) for v in observed) == vectors
+    assert SparseVectors.concatenate(again.apply_statistics(v) for v in observed) == vectors
 
 
 def test_words_are_told_apart_by_part() -> None:
@@ -183,7 +183,7 @@ def test_a_part_of_weight_zero_adds_no_terms() -> None:
     vectors = build(whole, DOCUMENTS)
     only = whole.encode_queries(QUESTIONS)
     assert only.terms.min() >= len(whole.parts[0].encoder.vocabulary)
-    whole.reweigh({"bm25": 1.0, "bm25:atire": 2.0})
+    whole.set_part_weights({"bm25": 1.0, "bm25:atire": 2.0})
     assert whole.weights == {"bm25": 1.0, "bm25:atire": 2.0}
     assert whole.encode_queries(QUESTIONS).terms.size == 2 * only.terms.size
     assert whole.encode_documents(DOCUMENTS) == vectors
@@ -255,12 +255,12 @@ def test_what_cannot_be_asked() -> None:
     with pytest.raises(EncoderError, match="'bm25' has no parts to weigh"):
         load_encoder("bm25", weights={"bm25": 1})
     whole = composite("bm25+bm25:atire")
-    observed = whole.observe(DOCUMENTS)
+    observed = whole.collect(DOCUMENTS)
     for call in (whole.encode_queries, whole.encode_documents):
         with pytest.raises(EncoderError, match="has seen none; build an index"):
             call(["red"])
     with pytest.raises(EncoderError, match="has seen none"):
-        whole.weigh(observed)
+        whole.apply_statistics(observed)
 
 
 def test_an_empty_collection_and_one_that_answers_nothing() -> None:

@@ -206,7 +206,7 @@ def test_moved_changed_and_missing(folder: Path, tmp_path: Path) -> None:
     again.use_encoder(str(moved))
     assert again.encoder.vocabulary[3] == "latent-3"
     change(moved / MODULE / "config.json", k=2)
-    with pytest.raises(EncoderMismatch, match="content_hash"):
+    with pytest.raises(EncoderMismatch, match="content hash"):
         again.use_encoder(str(moved))
 
 

@@ -17,7 +17,8 @@ import pytest
 import lsr
 from lsr.encoders import load_encoder
 from lsr.encoders.methods import Side
-from lsr.encoders.models.torch_model import TorchModel, load_torch
+from lsr.encoders.models.torch_loading import load_torch
+from lsr.encoders.models.torch_model import TorchModel
 from lsr.encoders.text.tokens import Tokens
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
@@ -295,7 +296,7 @@ def test_words_are_readable_in_explanations(tmp_path: Path) -> None:
     raw = {index.word(int(term)) for term in index.encoder.literal_terms(text)}
     assert {"Ġred", "Ġplanet", "Ċ"} <= raw  # as the tokenizer has them
     assert index.find_term("Ġred") is not None
-    shown = {term.word for term in lsr.look(text, index.encoder, query=True).terms}
+    shown = {term.word for term in lsr.show_terms(text, index.encoder, query=True).terms}
     assert {"▁red", "▁planet", r"\n"} <= shown
     assert any("é" in word for word in shown)
     assert any(word.startswith("\\x") for word in shown)  # bytes of 火, each a token

@@ -127,7 +127,7 @@ def test_it_slices_what_the_other_makes() -> None:
     assert outer.vocabulary[5000] == inner.vocabulary[5000]
     assert outer.literal_terms("glass").tolist() == inner.literal_terms("glass").tolist()
     told: list[int] = []
-    assert outer.observe(TEXTS, told.append) == outer.encode_documents(TEXTS)
+    assert outer.collect(TEXTS, told.append) == outer.encode_documents(TEXTS)
     assert sum(told) == len(TEXTS)
 
 

@@ -340,7 +340,7 @@ def test_parts_of_one_model(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> 
         encoder = load_encoder(f"{name}:{folder}", max_length=LENGTH)
         assert len(encoder.vocabulary) == (23 if name == "qbin-dbin" else 40)
         steps: list[int] = []
-        encoder.observe(TEXTS, steps.append)
+        encoder.collect(TEXTS, steps.append)
         assert sum(steps) == len(TEXTS)
         lsr.Index.build(tmp_path / name, documents, encoder)
         hits = lsr.open(tmp_path / name).search("mars", 6)

@@ -132,7 +132,7 @@ def test_only_the_strongest_terms(make_checkpoint: MakeCheckpoint) -> None:
     encoder = load_encoder(folder, max_length=24, document_terms=3, query_terms=1)
     assert encoder.encode_documents(TEXTS) == whole.encode_documents(TEXTS).strongest(3)
     assert encoder.encode_queries(TEXTS) == whole.encode_queries(TEXTS).strongest(1)
-    assert encoder.weigh(encoder.observe(TEXTS)) == encoder.encode_documents(TEXTS)
+    assert encoder.apply_statistics(encoder.collect(TEXTS)) == encoder.encode_documents(TEXTS)
 
 
 def test_literal_terms_stop_where_reading_stops(make_checkpoint: MakeCheckpoint) -> None:

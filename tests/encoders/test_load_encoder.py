@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import lsr.encoders
-from lsr.encoders import load_encoder, register_kind, restore_encoder
+from lsr.encoders import load_encoder, restore_encoder
+from lsr.encoders.registry import KINDS
 from lsr.errors import EncoderError, EncoderMismatch
 
 
@@ -17,7 +17,7 @@ import sys
 import lsr.encoders as encoders
 assert "numba" not in sys.modules and "Stemmer" not in sys.modules
 built = encoders.load_encoder("bm25:atire,k1=1.2")
-built.weigh(built.observe(["red planets", "blue moons"]))
+built.apply_statistics(built.collect(["red planets", "blue moons"]))
 again = encoders.restore_encoder(built.identity, built.vocabulary, built.term_columns())
 assert len(again.encode_queries(["planet"]).terms) == 1
 heavy = {"torch", "transformers", "tokenizers", "huggingface_hub"} & set(sys.modules)
@@ -32,7 +32,7 @@ def test_unknown_name_says_what_is_accepted(name: str) -> None:
         load_encoder(name)
 
 
-def test_a_kind_joins_by_registering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_is_an_entry_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "constant_encoder_kind.py").write_text(
         "from lsr.encoders.lexical.bm25 import load as bm25\n"
         "def load(name, settings):\n"
@@ -41,10 +41,9 @@ def test_a_kind_joins_by_registering(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "    return encoder\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(lsr.encoders, "_MODULES", dict(lsr.encoders._MODULES))
-    register_kind("constant", "constant_encoder_kind")
+    monkeypatch.setitem(KINDS, "constant", "constant_encoder_kind")
     assert load_encoder("constant:1").name == "constant:1"
-    register_kind("absent", "constant_encoder_kind_without_package")
+    monkeypatch.setitem(KINDS, "absent", "constant_encoder_kind_without_package")
     with pytest.raises(EncoderError, match=r"'absent' need the package constant_.*install it"):
         load_encoder("absent")
 

@@ -58,19 +58,19 @@ def make(tmp_path: Path, make_checkpoint: Callable[..., Path]) -> dict[str, Call
 
     def observed() -> Any:
         encoder = load_encoder("bm25:bm25l,k1=1.3", document_terms=3, query_terms=2)
-        encoder.weigh(encoder.observe(TEXTS))
+        encoder.apply_statistics(encoder.collect(TEXTS))
         return encoder
 
     def weighed() -> Any:
         encoder = built("bm25+splade-tiny", document_terms=9)()
-        encoder.reweigh("bm25=.3,splade-tiny=.9")
+        encoder.set_part_weights("bm25=.3,splade-tiny=.9")
         return encoder
 
     def calibrated() -> Any:
         encoder = load_encoder("bm25+splade-tiny", weights="bm25=2,splade-tiny=1", threads=1)
-        seen = encoder.observe(TEXTS)
-        encoder.settle(lambda: [seen])
-        encoder.weigh(seen)
+        seen = encoder.collect(TEXTS)
+        encoder.finalize(lambda: [seen])
+        encoder.apply_statistics(seen)
         return encoder
 
     usual = {"max_length": 9, "document_terms": 7, "query_terms": 5, "device": "cpu", "threads": 1}
@@ -144,7 +144,7 @@ def test_no_weights_of_a_model_are_in_a_pickle() -> None:
 
 def load_observed(name: str, seen: int) -> Any:
     encoder = load_encoder(name, document_terms=8)
-    encoder.observe(TEXTS[:seen])
+    encoder.collect(TEXTS[:seen])
     return encoder
 
 
@@ -152,15 +152,17 @@ def load_observed(name: str, seen: int) -> Any:
 @pytest.mark.parametrize("seen", [0, 2, 5])
 def test_an_encoder_that_still_observes_goes_on(name: str, seen: int) -> None:
     encoder = load_encoder(name, document_terms=8)
-    first = encoder.observe(TEXTS[:seen])
+    first = encoder.collect(TEXTS[:seen])
     before = encoder.identity, {k: v.copy() for k, v in encoder.term_columns().items()}
     for how in HOW.values():
         results = []
         for one in (how(encoder), load_observed(name, seen)):
-            rest = one.observe(TEXTS[seen:] + TEXTS[:2])
+            rest = one.collect(TEXTS[seen:] + TEXTS[:2])
             all_seen = SparseVectors.concatenate([first, rest])
-            one.settle(lambda all_seen=all_seen: [all_seen])
-            results.append((one.weigh(all_seen), one.identity, one.encode_queries(TEXTS)))
+            one.finalize(lambda all_seen=all_seen: [all_seen])
+            results.append(
+                (one.apply_statistics(all_seen), one.identity, one.encode_queries(TEXTS))
+            )
         assert results[0] == results[1]
         columns = encoder.term_columns()
         assert encoder.identity == before[0]  # none of them has touched it
@@ -170,7 +172,7 @@ def test_an_encoder_that_still_observes_goes_on(name: str, seen: int) -> None:
 def test_a_copy_of_final_statistics_does_not_grow(make: dict[str, Callable[[], Any]]) -> None:
     for how in HOW.values():
         with pytest.raises(EncoderError, match="belong to an index and do not grow"):
-            how(make["bm25"]()).observe(TEXTS)
+            how(make["bm25"]()).collect(TEXTS)
 
 
 @pytest.mark.parametrize("kind", ["learned", "csr", "dense", "composite", "uhd"])
@@ -204,7 +206,7 @@ def test_models_that_are_gone_or_changed(
 
 def test_an_encoder_of_another_release_is_refused() -> None:
     encoder = load_encoder("bm25")
-    encoder.observe(TEXTS)
+    encoder.collect(TEXTS)
     remade, (identity, *rest), state = encoder.__reduce__()
     assert remade(identity, *rest).identity == encoder.identity
     with pytest.raises(EncoderError, match="'bm25' cannot be unpickled or copied"):

@@ -34,8 +34,8 @@ class Searchable:
 
     def __init__(self, collection: Sequence[str], encoder: str = "bm25") -> None:
         self.encoder = load_encoder(encoder)
-        observed = self.encoder.observe(collection)
-        self.vectors = self.encoder.weigh(observed)
+        observed = self.encoder.collect(collection)
+        self.vectors = self.encoder.apply_statistics(observed)
 
     def scores(self, question: str) -> list[float]:
         """The score of each text."""

@@ -53,8 +53,8 @@ def encoder(
         elif kind == "mlm in torch":
             monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
     loaded = load_encoder(name, max_length=24)
-    observed = loaded.observe(SAYING)
-    loaded.settle(lambda: [observed])
+    observed = loaded.collect(SAYING)
+    loaded.finalize(lambda: [observed])
     return loaded
 
 

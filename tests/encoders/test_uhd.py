@@ -177,7 +177,7 @@ def test_another_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> None
     with pytest.raises(EncoderMismatch, match="winners 6"):
         restore_encoder(identity, encoder.vocabulary, {})
     add_buckets(checkpoint, {1: 90, 2: 71})
-    with pytest.raises(EncoderMismatch, match="content_hash"):
+    with pytest.raises(EncoderMismatch, match="content hash"):
         restore_encoder(identity, encoder.vocabulary, {})
     checkpoint.rename(tmp_path / "elsewhere")
     with pytest.raises(EncoderError, match="cannot be found where it was"):

@@ -205,9 +205,9 @@ def shards_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """watch(Encoder, "observe") gives the texts that the method is given from now on, as they come.
+    """watch(Encoder, "collect") gives the texts that the method is given from now on, as they come.
 
-    watch(Encoder, "observe", "item 7 ", act) also calls `act`, once, before such a text is encoded.
+    watch(Encoder, "collect", "item 7 ", act) also calls `act`, once, before such a text is encoded.
     """
 
     def start(
@@ -242,11 +242,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
     """The encoder "toy" is known; toy() gives the texts it has encoded since it was last asked."""
-    from lsr.encoders import _MODULES
+    from lsr.encoders.registry import KINDS
 
     log = tmp_path.parent / f"{tmp_path.name}.log"
     monkeypatch.setattr("sys.path", [str(TOY), *sys.path])
-    monkeypatch.setitem(_MODULES, "toy", "toy_encoder")
+    monkeypatch.setitem(KINDS, "toy", "toy_encoder")
     monkeypatch.setenv("TOY_LOG", str(log))
 
     def texts() -> list[str]:

@@ -108,7 +108,7 @@ def wholes(index: lsr.Index, place: Path) -> dict[str, Call]:
         "k fuse": lambda n: fuse(LISTS, k=n).positions.tolist(),
         "documents Feedback": lambda n: Feedback.of("rocchio", documents=n),
         "terms Feedback": lambda n: Feedback.of("rm3", terms=n),
-        "top look": lambda n: lsr.look("tidal mills", index.encoder, top=n).draw(),
+        "top look": lambda n: lsr.show_terms("tidal mills", index.encoder, top=n).draw(),
         "threads from_vectors": lambda n: len(
             lsr.Index.from_vectors(next(built), ["a", "b"], VECTORS, threads=n)
         ),
@@ -216,7 +216,7 @@ def test_questions_are_anything_iterable(hybrid_index: lsr.Index) -> None:
 def encoders(hybrid_index: lsr.Index, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     csr = write_tiny_csr(tmp_path_factory.mktemp("csr") / "tiny")
     bm25 = lsr.load_encoder("bm25")
-    bm25.observe(TEXTS)
+    bm25.collect(TEXTS)
     return {
         "composite": hybrid_index.encoder,
         "splade": lsr.load_encoder("splade-tiny"),
@@ -284,7 +284,7 @@ def test_documents_are_no_file(tmp_path: Path, documents: Any) -> None:
 
 
 def test_settings_are_plain_values() -> None:
-    made = Settings(np.int64(9), prune_ratio=np.float32(0.5), device=torch.device("cpu"))  # type: ignore[arg-type]
+    made = Settings(max_length=np.int64(9), prune_ratio=np.float32(0.5), device=torch.device("cpu"))  # type: ignore[arg-type]
     assert (made.max_length, made.prune_ratio, made.device) == (9, 0.5, "cpu")
     assert [type(value) for value in (made.max_length, made.prune_ratio)] == [int, float]
     for wrong in (1.5, "0.1", True):

@@ -17,11 +17,11 @@ TEXT = "robots that walk over rough ground"
 def test_bars(run: Callable[..., Any]) -> None:
     answer = run("encode", "--text", TEXT, "--show")
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out == f"{lsr.look(TEXT)}\n"
+    assert answer.out == f"{lsr.show_terms(TEXT)}\n"
     assert "\x1b" not in answer.out
     assert run("encode", "--text", TEXT).out == answer.out
     few = run("encode", "--text", TEXT, "--top", 4).out
-    assert few == f"{lsr.look(TEXT, top=4)}\n"
+    assert few == f"{lsr.show_terms(TEXT, top=4)}\n"
     assert "… and 14 weaker" in few
 
 
@@ -30,7 +30,7 @@ def test_json_has_all_terms_unless_told(run: Callable[..., Any]) -> None:
         "Mars is known for its reddish appearance. Tidal mills, glass bees, winter wheat and "
         "paper maps; neural networks are pruned, vitamins prevent falls, and pilots guide ships."
     )
-    view = lsr.look(text)
+    view = lsr.show_terms(text)
     assert len(view.terms) > 30
     answer = run("encode", "--text", text, "--show", "--json")
     assert (answer.code, answer.err) == (0, "")
@@ -54,7 +54,7 @@ def test_settings_reach_the_encoder(run: Callable[..., Any]) -> None:
         (["--encoder", "splade-tiny", "--device", "cpu"], {}),
     ):
         answer = run("encode", "--text", TEXT, *option)
-        assert answer.out == f"{lsr.look(TEXT, **setting)}\n"  # type: ignore[arg-type]
+        assert answer.out == f"{lsr.show_terms(TEXT, **setting)}\n"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["bm25_index", "splade_index"])
@@ -65,7 +65,9 @@ def test_encoder_of_an_index(
     for flags, query in (([], False), (["--query"], True)):
         answer = run("encode", "--text", "Copper bees repair!", "--index", index.path, *flags)
         assert (answer.code, answer.err) == (0, "")
-        assert answer.out == f"{lsr.look('Copper bees repair!', index.encoder, query=query)}\n"
+        assert (
+            answer.out == f"{lsr.show_terms('Copper bees repair!', index.encoder, query=query)}\n"
+        )
         assert "copper" in answer.out
 
 
@@ -102,7 +104,7 @@ def test_bm25_needs_a_collection(run: Callable[..., Any]) -> None:
     assert (answer.code, answer.out) == (1, "")
     assert answer.error == (
         "bm25 weighs terms by the statistics of a collection, and here is none; build an index "
-        "with it and look with the index's encoder (--index DIR)"
+        "with it and use the index's encoder (--index DIR)"
     )
 
 

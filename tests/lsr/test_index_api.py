@@ -297,7 +297,7 @@ def test_small_windows_and_shards_give_the_same_hits(
     files_of: Callable[[Path], dict[str, bytes]],
 ) -> None:
     shards_of(10)
-    monkeypatch.setattr("lsr.encoders.base.OBSERVE_TEXTS", 3)
+    monkeypatch.setattr("lsr.encoders.base.COLLECT_TEXTS", 3)
     lsr.Index.build(tmp_path / "i", documents, "bm25", keep_floats=True)
     assert files_of(tmp_path / "i") == files_of(bm25_index.path)
     monkeypatch.setattr("lsr.data.vectors.shards.SHARD_CHARACTERS", 200)

@@ -27,14 +27,14 @@ STOP = 300 + 45  # the document at which a build is stopped: in the second batch
 SIZES = (
     "import lsr.encoders.base, lsr.data.vectors.shards; "
     f"lsr.data.vectors.shards.SHARD_DOCUMENTS = {SHARD}; "
-    f"lsr.encoders.base.OBSERVE_TEXTS = {BATCH}; "
+    f"lsr.encoders.base.COLLECT_TEXTS = {BATCH}; "
 )
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch, shards_of: Callable[[int], None]) -> None:
     shards_of(SHARD)
-    monkeypatch.setattr("lsr.encoders.base.OBSERVE_TEXTS", BATCH)
+    monkeypatch.setattr("lsr.encoders.base.COLLECT_TEXTS", BATCH)
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def many(tmp_path_factory: pytest.TempPathFactory, write_jsonl: Callable[..., Pa
 @pytest.fixture
 def encoded(watch: Callable[..., list[str]]) -> list[str]:
     """The texts that the model encodes, as they come."""
-    return watch(LearnedEncoder, "observe")
+    return watch(LearnedEncoder, "collect")
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +61,7 @@ def undisturbed(
     out = tmp_path_factory.mktemp("undisturbed") / "i"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", SHARD)
-        patch.setattr("lsr.encoders.base.OBSERVE_TEXTS", BATCH)
+        patch.setattr("lsr.encoders.base.COLLECT_TEXTS", BATCH)
         lsr.Index.build(out, map(json.loads, many.read_text().splitlines()))
     found: dict[str, bytes] = files_of(out)
     return found
@@ -72,7 +72,7 @@ Watch = Callable[..., list[str]]
 
 def stop_at(watch: Watch, number: int, signal_number: int) -> None:
     """Send this process a signal when a document is encoded, once."""
-    watch(LearnedEncoder, "observe", f"item {number} ", lambda: os.kill(os.getpid(), signal_number))
+    watch(LearnedEncoder, "collect", f"item {number} ", lambda: os.kill(os.getpid(), signal_number))
 
 
 def shards(out: Path) -> list[int]:
@@ -128,7 +128,7 @@ def test_a_killed_build_goes_on_from_its_sealed_shards(
     out = tmp_path / "i"
     code = SIZES + (
         "import os, signal; from lsr.encoders.learned import LearnedEncoder as S; "
-        "encode = S.observe; S.observe = lambda self, batch, *told: "
+        "encode = S.collect; S.collect = lambda self, batch, *told: "
         f"os.kill(os.getpid(), signal.SIGKILL) if 'item {STOP} ' in ' '.join(batch) "
         "else encode(self, batch); from lsr.cli import main; main()"
     )
@@ -215,9 +215,9 @@ def test_statistics_are_gathered_again(
     command = ["--encoder", "bm25"]
     assert run("index", changed(many), "-o", tmp_path / "whole", *command).code == 0
     for corpus, stop in ((many, STOP), (changed(many), 250)):
-        watch(BM25Encoder, "observe", f"item {stop} ", lambda: os.kill(os.getpid(), signal.SIGINT))
+        watch(BM25Encoder, "collect", f"item {stop} ", lambda: os.kill(os.getpid(), signal.SIGINT))
         assert run("index", corpus, "-o", tmp_path / "i", *command).code == 130
-    counted = watch(BM25Encoder, "observe")
+    counted = watch(BM25Encoder, "collect")
     assert run("index", changed(many), "-o", tmp_path / "i", *command).code == 0
     assert len(counted) == DOCUMENTS
     assert files_of(tmp_path / "i") == files_of(tmp_path / "whole")

@@ -86,7 +86,7 @@ def test_encoders_do_not_depend_on_the_current_folder(
     documents = [{"id": n, "text": text} for n, text in enumerate(TEXTS)]
     encoder = lsr.load_encoder(given_)
     built = lsr.Index.build(Path("built"), documents, given_)
-    looked = lsr.look(TEXTS[0], given_)
+    looked = lsr.show_terms(TEXTS[0], given_)
     lasting = lasting_name(given_)
     identity = built.manifest.encoder
     assert identity is not None
@@ -94,7 +94,7 @@ def test_encoders_do_not_depend_on_the_current_folder(
     assert inner["source"] == str(folders / str(given_).removeprefix("dsr:"))
     elsewhere()
     vectors = encoder.encode_documents(TEXTS)  # loads the model now
-    assert lsr.look(TEXTS[0], encoder).terms == looked.terms
+    assert lsr.show_terms(TEXTS[0], encoder).terms == looked.terms
     assert lsr.load_encoder(lasting).encode_documents(TEXTS) == vectors
     again = lsr.open(folders / "built")
     assert again.encoder.encode_documents(TEXTS) == vectors

@@ -59,7 +59,7 @@ def values(hybrid_index: lsr.Index) -> list[Any]:
     hits = hybrid_index.search("who repairs tidal mills", 3)
     fused = hybrid_index.search("who repairs tidal mills", 3, hybrid="rrf")
     why, shared = hits[0].explain(), fused[0].explain()
-    view = lsr.look("who repairs tidal mills", hybrid_index.encoder, query=True)
+    view = lsr.show_terms("who repairs tidal mills", hybrid_index.encoder, query=True)
     return [
         why,
         shared,

@@ -1,4 +1,4 @@
-"""`lsr.look`: the terms of one text."""
+"""`lsr.show_terms`: the terms of one text."""
 
 from __future__ import annotations
 
@@ -51,26 +51,26 @@ FIXED = Fixed(["a", "walk", "日本", "<b>&", "zero"], [1, 4, 2, 1, 0], {1, 3})
 def test_terms_are_those_of_the_vector() -> None:
     encoder = lsr.load_encoder("splade-tiny")
     vector = encoder.encode_documents([TEXT])
-    view = lsr.look(TEXT, encoder)
+    view = lsr.show_terms(TEXT, encoder)
     assert [(term.word, term.weight) for term in view.terms] == encoder.decode(vector[0])
     own = {term.word for term in view.terms if term.kind == "literal"}
     assert {"robots", "walk", "rough", "ground"} <= own <= set(TEXT.split())
     assert "walking" in {term.word for term in view.terms if term.kind == "expansion"}
-    assert lsr.look(TEXT) == view
-    assert len(lsr.look(TEXT, document_terms=3).terms) == 3
+    assert lsr.show_terms(TEXT) == view
+    assert len(lsr.show_terms(TEXT, document_terms=3).terms) == 3
 
 
 def test_queries_and_ties_and_zeros() -> None:
-    view = lsr.look("any", FIXED)
+    view = lsr.show_terms("any", FIXED)
     # Equal weights stay in the order of the terms; a weight of zero is no term.
     assert [term.word for term in view.terms] == ["walk", "日本", "a", "<b>&"]
-    assert [term.word for term in lsr.look("any", FIXED, query=True).terms] == ["a"]
+    assert [term.word for term in lsr.show_terms("any", FIXED, query=True).terms] == ["a"]
     assert view.share("literal") == 5 / 8
     assert view.share("expansion") == 3 / 8
 
 
 def test_bars() -> None:
-    assert str(lsr.look("any", FIXED, top=3)) == "\n".join(
+    assert str(lsr.show_terms("any", FIXED, top=3)) == "\n".join(
         [
             "fixed: 4 terms",
             "",
@@ -87,7 +87,7 @@ def test_bars() -> None:
 
 @pytest.mark.parametrize("columns", [1, 20, 30, 60, 200])
 def test_bars_fit(columns: int) -> None:
-    lines = lsr.look(TEXT).draw(columns).splitlines()
+    lines = lsr.show_terms(TEXT).draw(columns).splitlines()
     numbers_end = len("  scientist    0.433")
     assert max(map(len, lines[3:])) <= max(columns, numbers_end, len(lines[2]), len(lines[10]))
     assert max(line.count("█") for line in lines) <= 40
@@ -95,7 +95,7 @@ def test_bars_fit(columns: int) -> None:
 
 
 def test_bars_can_be_painted() -> None:
-    painted = lsr.look("any", FIXED).draw(80, lambda bar, kind: f"<{kind} {len(bar)}>")
+    painted = lsr.show_terms("any", FIXED).draw(80, lambda bar, kind: f"<{kind} {len(bar)}>")
     assert "walk   4.000  <literal 40>" in painted
     assert "a      1.000  <expansion 10>" in painted
 
@@ -123,7 +123,7 @@ class Checked(HTMLParser):
 
 
 def test_html_is_escaped_and_whole() -> None:
-    page = Checked(lsr.look("<script>alert(1)</script>", FIXED)._repr_html_())
+    page = Checked(lsr.show_terms("<script>alert(1)</script>", FIXED)._repr_html_())
     assert page.tags == {"div", "span", "b"}
     assert page.seen == [
         *("fixed", ": 4 terms"),
@@ -132,27 +132,27 @@ def test_html_is_escaped_and_whole() -> None:
         "expansion: 2 terms, 38% of the weight",
         *("日本", "2.000", "a", "1.000"),
     ]
-    assert "… and 1 weaker" in Checked(lsr.look("x", FIXED, top=3)._repr_html_()).seen
+    assert "… and 1 weaker" in Checked(lsr.show_terms("x", FIXED, top=3)._repr_html_()).seen
 
 
 def test_nothing_to_show(bm25_index: lsr.Index) -> None:
     for text in ("", "😀", "zyzzyva", "the"):
-        view = lsr.look(text, bm25_index.encoder)
+        view = lsr.show_terms(text, bm25_index.encoder)
         assert view.terms == []
         assert view.share("literal") == 0
         assert str(view) == "bm25: no terms"
         assert Checked(view._repr_html_()).seen == ["bm25", ": no terms"]
     for text in ("", "😀"):  # a model may have something to say about nothing
-        assert all(term.weight > 0 for term in lsr.look(text).terms)
+        assert all(term.weight > 0 for term in lsr.show_terms(text).terms)
 
 
 def test_statistics_of_an_index(bm25_index: lsr.Index) -> None:
-    view = lsr.look("copper copper bees repair", bm25_index.encoder)
+    view = lsr.show_terms("copper copper bees repair", bm25_index.encoder)
     weights = {term.word: term.weight for term in view.terms}
     assert set(weights) == {"copper", "bee", "repair"}
     assert weights["copper"] > weights["bee"]  # as rare, but twice in the text
     assert {term.kind for term in view.terms} == {"literal"}
-    query = lsr.look("copper copper bees", bm25_index.encoder, query=True)
+    query = lsr.show_terms("copper copper bees", bm25_index.encoder, query=True)
     assert [(term.word, term.weight) for term in query.terms] == [("copper", 2), ("bee", 1)]
 
 
@@ -160,26 +160,26 @@ def test_statistics_of_an_index(bm25_index: lsr.Index) -> None:
 @pytest.mark.parametrize("name", ["bm25", "bm25:atire"])
 def test_no_statistics(name: str, query: bool) -> None:
     with pytest.raises(EncoderError, match=f"^{name} weighs terms by the statistics of a coll"):
-        lsr.look("text", name, query=query)
+        lsr.show_terms("text", name, query=query)
 
 
 def test_bad_input() -> None:
     with pytest.raises(EncoderError, match="lone surrogate"):
-        lsr.look("a \ud800")
+        lsr.show_terms("a \ud800")
     with pytest.raises(EncoderError, match="is int, not a text"):
-        lsr.look(3)  # type: ignore[arg-type]
+        lsr.show_terms(3)  # type: ignore[arg-type]
     with pytest.raises(EncoderError, match="max_length cannot be set here"):
-        lsr.look("a", FIXED, max_length=3)
+        lsr.show_terms("a", FIXED, max_length=3)
     top: Any
     for top in (0, -1, 1.5, True, None):
         with pytest.raises(QueryError, match="top must be a whole number of at least 1"):
-            lsr.look("a", FIXED, top=top)
+            lsr.show_terms("a", FIXED, top=top)
     with pytest.raises(LsrError, match="there is no encoder 'none'"):
-        lsr.look("a", "none")
+        lsr.show_terms("a", "none")
 
 
 def test_importing_the_module_keeps_the_function() -> None:
     import lsr.encoders.term_view
 
-    assert lsr.look is lsr.encoders.term_view.look
-    assert {"look", "Term", "TermView"} <= set(dir(lsr))
+    assert lsr.show_terms is lsr.encoders.term_view.show_terms
+    assert {"show_terms", "Term", "TermView"} <= set(dir(lsr))

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from lsr.encoders import register_kind
-from lsr.encoders.base import Encoder, Settings
+from lsr.encoders.base import Encoder, Recorded, Settings, Where
+from lsr.encoders.registry import KINDS
 from lsr.vectors import SparseVectors
 
 WORDS = 1000
@@ -26,8 +26,9 @@ def load(name: str, settings: Settings) -> ToyEncoder:
     return ToyEncoder(name, settings)
 
 
-def restore(identity: Any, vocabulary: Any, columns: Any, *_: Any) -> ToyEncoder:
-    return ToyEncoder(identity["name"], Settings(identity["max_length"]))
+def restore(recorded: Recorded, where: Where) -> ToyEncoder:
+    identity = recorded.identity
+    return ToyEncoder(identity["name"], Settings(max_length=identity["max_length"]))
 
 
 class Words:
@@ -77,4 +78,4 @@ class ToyEncoder(Encoder):
         return self.encode_queries([text]).terms
 
 
-register_kind("toy", __name__)
+KINDS["toy"] = __name__

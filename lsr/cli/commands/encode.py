@@ -167,10 +167,10 @@ def _show(
     device: str | None,
     **settings: Any,
 ) -> None:
-    from lsr.encoders.term_view import SHOWN, look
+    from lsr.encoders.term_view import SHOWN, show_terms
 
     if index is None:
-        view = look(
+        view = show_terms(
             text,
             encoder or "splade-tiny",
             query=query,
@@ -184,7 +184,7 @@ def _show(
         opened = Index.open(index)
         if device is not None:
             opened.use_encoder(None, device=device)
-        view = look(text, opened.encoder, query=query, top=top or SHOWN)
+        view = show_terms(text, opened.encoder, query=query, top=top or SHOWN)
     if as_json:
         write_json(
             {

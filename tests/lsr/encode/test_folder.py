@@ -33,9 +33,9 @@ def test_the_folder_holds_what_the_encoder_makes(
     assert [document for chunk in chunks for document in chunk.documents()] == documents
     loaded = lsr.load_encoder(encoder)
     texts = [document.indexed_text for document in documents]
-    observed = loaded.observe(texts)
-    loaded.settle(lambda: [observed])
-    assert SparseVectors.concatenate(c.vectors for c in chunks) == loaded.weigh(observed)
+    observed = loaded.collect(texts)
+    loaded.finalize(lambda: [observed])
+    assert SparseVectors.concatenate(c.vectors for c in chunks) == loaded.apply_statistics(observed)
     assert folder.encoder == json.loads(json.dumps(loaded.identity))
     assert folder.words is not None
     words = [folder.words[term] for term in range(len(folder.words))]

@@ -1,0 +1,3 @@
+"""The version of lsr."""
+
+__version__ = "0.1.0"
