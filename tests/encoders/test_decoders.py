@@ -293,9 +293,9 @@ def test_words_are_readable_in_explanations(tmp_path: Path) -> None:
     name, text = f"splade-doc:{folder}", "red planet, the red planet, thé\n火"
     lsr.Index.build(tmp_path / "index", [{"id": "a", "text": text}], name, max_length=64)
     index: Any = lsr.open(tmp_path / "index")
-    raw = {index.word(int(term)) for term in index.encoder.literal_terms(text)}
+    raw = {index.reader.word(int(term)) for term in index.encoder.literal_terms(text)}
     assert {"Ġred", "Ġplanet", "Ċ"} <= raw  # as the tokenizer has them
-    assert index.find_term("Ġred") is not None
+    assert index.reader.find_term("Ġred") is not None
     shown = {term.word for term in lsr.show_terms(text, index.encoder, query=True).terms}
     assert {"▁red", "▁planet", r"\n"} <= shown
     assert any("é" in word for word in shown)

@@ -157,9 +157,8 @@ def test_restored_from_elsewhere_or_not_at_all(tmp_path: Path) -> None:
     index.use_encoder("dsr:splade-tiny")
     with pytest.raises(EncoderMismatch, match="is of the kind 'learned'"):
         index.use_encoder("splade-tiny")
-    words, columns = index.vocabulary or (None, None)
+    words, columns = index.reader.words, index.reader.word_columns
     assert words is not None
-    assert columns is not None
     identity = index.manifest.encoder
     assert identity is not None
     for changed, error, message in (

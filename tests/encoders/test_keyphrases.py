@@ -149,14 +149,16 @@ def test_saved_loaded_indexed_searched_and_explained(
     documents = [{"id": str(number), "text": text} for number, text in enumerate(TEXTS)]
     lsr.Index.build(tmp_path / "index", documents, saved)
     index = lsr.open(tmp_path / "index")
-    assert index.find_term("red planet") is not None
+    assert index.reader.find_term("red planet") is not None
     best = index.search("the red planet with rings", 1)[0]
     explained = best.explain()
     assert sum(match.product for match in explained.terms) == best.score
     kinds = {match.term: match.kind for match in explained.terms}
     phrases = set(kinds) & set(FEW)
     assert phrases
-    literal = {index.word(int(term)) for term in saved.literal_terms("the red planet with rings")}
+    literal = {
+        index.reader.word(int(term)) for term in saved.literal_terms("the red planet with rings")
+    }
     assert literal == {"the", "red planet", "with rings"}
     assert all(kind == "expansion" for term, kind in kinds.items() if term not in literal)
 

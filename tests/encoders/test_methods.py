@@ -259,7 +259,7 @@ def test_saved_loaded_indexed_and_explained(
     explained = best.explain()
     assert sum(match.product for match in explained.terms) == best.score
     assert {match.term for match in explained.terms} <= {
-        index.word(int(term)) for term in query.terms
+        index.reader.word(int(term)) for term in query.terms
     }
 
 

@@ -290,7 +290,7 @@ def test_what_an_evaluation_refuses(
     other = tmp_path / "other"
     shutil.copytree(dense_model, other)
     (other / "config_sentence_transformers.json").write_text('{"prompts": {"query": "find: "}}')
-    assert "(query_prompt find: )" in run(*command, "--hybrid", "--dense", other).error
+    assert "(query prompt find: )" in run(*command, "--hybrid", "--dense", other).error
     with pytest.raises(EncoderMismatch, match="were not made with this encoder 'other'"):
         lsr.open(place).use_dense_encoder(load_dense(other))
 

@@ -277,7 +277,7 @@ def test_a_model_that_moves_or_changes(
         answer = run("search", out, "harbour pilots", *encoder)
         assert answer.code == 1
         assert "the index was built with the encoder 'model' (content hash " in answer.error
-        assert "pass the encoder the index was built with, or rebuild the index" in answer.error
+        assert "give the encoder the index was built with, or rebuild the index" in answer.error
         if not encoder:
             model.rename(moved)
 

@@ -485,7 +485,7 @@ def test_without_dense_vectors(
     shutil.rmtree(moved)
     refused(EncoderError, "cannot be found where it was", hybrid)
     other = write_tiny_dense(tmp_path / "other", seed=1)
-    refused(EncoderMismatch, "content_hash", lambda i: i.use_dense_encoder(str(other)))
+    refused(EncoderMismatch, "content hash", lambda i: i.use_dense_encoder(str(other)))
     vectors = only(path / "dense", "vectors.*.arrow")
     vectors.write_bytes(vectors.read_bytes()[:-64])
     with pytest.raises(DenseCorrupt, match=r"vectors\.\w+\.arrow"):

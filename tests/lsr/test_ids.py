@@ -138,12 +138,12 @@ def test_json_lines_hold_any_run_and_trec_lines_what_they_can(
 def test_the_ids_of_an_index_are_checked_at_once(names: list[str]) -> None:
     with TemporaryDirectory() as folder:
         index = lsr.Index.from_vectors(Path(folder) / "index", names, vectors(len(names)))
-        check_ids_of("run.jsonl", index.ids)
+        check_ids_of("run.jsonl", index.reader.ids)
         if any(name.split() != [name] for name in names):
             with pytest.raises(QueryError, match="has white space, which a TREC run cannot hold"):
-                check_ids_of("run.trec.gz", index.ids)
+                check_ids_of("run.trec.gz", index.reader.ids)
         else:
-            check_ids_of("run.trec.gz", index.ids)
+            check_ids_of("run.trec.gz", index.reader.ids)
 
 
 @given(judgments=st.dictionaries(ids, st.dictionaries(ids, st.integers(-2, 9), min_size=1)))
