@@ -1,20 +1,27 @@
-"""Where and how a run was made."""
+"""The machine of a run, and processes that have one core and their own memory."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import platform
+import resource
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lsr.index.search.searcher import instruction_set
 
-# What kernels for products of matrices can be built on, as Linux names it.
+T = TypeVar("T")
+
+# The names that Linux gives to the instructions of kernels for products of matrices.
 _PRODUCTS = {"avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"}
 _PRODUCTS |= {"amx_int8", "asimd", "asimddp", "bf16", "i8mm"}
+_POOLS = ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON")
 
 
 def circumstances(module: str, *packages: str) -> dict[str, Any]:
@@ -23,7 +30,7 @@ def circumstances(module: str, *packages: str) -> dict[str, Any]:
     Args:
         packages: distributions whose versions matter besides those of NumPy and Numba.
 
-    Raises `LsrError` where LSR_ISA names an instruction set that this machine lacks.
+    Raises `LsrError` if LSR_ISA names an instruction set that this machine lacks.
     """
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -35,35 +42,93 @@ def circumstances(module: str, *packages: str) -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: version(name) for name in ("numpy", "numba", *packages)},
         "lsr_isa": instruction_set(),
-        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else [],
+        "load_average": load_average(),
     }
 
 
+def load_average() -> list[float]:
+    """Over 1, 5 and 15 minutes; empty on a system without one."""
+    return list(os.getloadavg()) if hasattr(os, "getloadavg") else []
+
+
+def pin(core: int | None) -> int | None:
+    """Run this process on one core, by default the last one, and return it; Linux alone can."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    core = max(os.sched_getaffinity(0)) if core is None else core
+    os.sched_setaffinity(0, {core})
+    return core
+
+
+def limit_threads(threads: int) -> None:
+    """Bound the threads of libraries that this process, or its children, load from now on."""
+    for pool in _POOLS:
+        os.environ[f"{pool}_NUM_THREADS"] = str(threads)
+
+
+def alone(
+    function: Callable[..., T], *values: Any, core: int | None = None, log: Path | None = None
+) -> T:
+    """Call a function in a process of its own.
+
+    Args:
+        core: to run on; None leaves the choice to the system.
+        log: the file for what it prints.
+
+    Raises what the function raises, or `BrokenProcessPool` if its process dies.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=_begin, initargs=(core, log)) as pool:
+        return pool.submit(function, *values).result()
+
+
+def _begin(core: int | None, log: Path | None) -> None:
+    if core is not None:
+        pin(core)
+    if log is not None:
+        with log.open("wb") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+
+
+def forget_peak() -> None:
+    """Start to measure peak memory anew; Linux alone can."""
+    if Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory() -> int:
+    """The most memory this process has had resident, in bytes; on Linux since `forget_peak`."""
+    if Path("/proc/self/status").exists():
+        return memory(Path("/proc/self/status").read_text(), "VmHWM")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
 def available_memory() -> float:
-    """Bytes that can be had without swapping; infinite where the system does not tell."""
+    """Bytes available without swapping; infinite on a system that does not tell."""
     file = Path("/proc/meminfo")
     return memory(file.read_text(), "MemAvailable") if file.exists() else float("inf")
 
 
-def busy_seconds() -> float:
-    """Seconds that processors have spent on anything since the start, or that other virtual
-    machines kept from them, all processors together; 0 where the system does not tell."""
-    file = Path("/proc/stat")
-    if not file.exists():
-        return 0.0
-    user, nice, system, _idle, _wait, *others = map(
-        int, file.read_text().split("\n")[0].split()[1:9]
-    )
-    return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK")
-
-
 def memory(text: str, name: str) -> int:
-    """Bytes that a file of /proc gives under a name, such as VmHWM."""
+    """Bytes that a file of /proc gives for a name, such as VmHWM."""
     return next(int(x.split()[1]) * 1024 for x in text.splitlines() if x.startswith(f"{name}:"))
 
 
+def busy_seconds() -> float:
+    """Seconds since the start that all processors together were busy, or were kept from this
+    machine by other virtual ones; 0 on a system that does not tell."""
+    file = Path("/proc/stat")
+    if not file.exists():
+        return 0.0
+    counts = file.read_text().split("\n")[0].split()[1:9]
+    user, nice, system, _idle, _wait, *others = map(int, counts)
+    return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK")
+
+
 def _of_cpu(*names: str) -> str:
-    """What /proc/cpuinfo says of the first processor under one of the names, or nothing."""
+    """The value /proc/cpuinfo has for the first processor under one of the names, or ""."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.exists() else []
     pairs = (line.partition(":") for line in lines)

@@ -1,4 +1,4 @@
-"""Encoded documents and queries from Parquet, and classes of queries made of them."""
+"""Encoded documents and queries from Parquet, and longer queries made of them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def load(path: Path, count: int | None = None) -> SparseVectors:
     """Read the columns `terms` (lists of integers) and `weights` (lists of floats).
 
     Args:
-        count: the first so many rows; all when None.
+        count: number of rows to read; None reads all.
     """
-    # By batches: a small part of a large file should not cost the memory of all of it.
+    # In batches: a small part of a large file should not take the memory of all of it.
     batches, rows = [], 0
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=["terms", "weights"]):
@@ -31,33 +31,19 @@ def load(path: Path, count: int | None = None) -> SparseVectors:
     terms, weights = (table[name].combine_chunks() for name in ("terms", "weights"))
     offsets = terms.offsets.to_numpy().astype(np.int64)
     values = weights.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
-    kept = values != 0  # some engines refuse a weight of zero, which says nothing
+    nonzero = values != 0  # some engines refuse a weight of zero
     # A slice of a table keeps the whole table's offsets.
-    indptr = np.concatenate([[0], np.cumsum(kept)])[offsets - offsets[0]]
+    indptr = np.concatenate([[0], np.cumsum(nonzero)])[offsets - offsets[0]]
     vectors = SparseVectors(
-        indptr, terms.flatten().to_numpy(zero_copy_only=False)[kept], values[kept]
+        indptr, terms.flatten().to_numpy(zero_copy_only=False)[nonzero], values[nonzero]
     )
     del table, terms, weights, batches
-    pa.default_memory_pool().release_unused()  # or it would count as a build's memory
+    pa.default_memory_pool().release_unused()  # it would count as memory of a build
     return vectors
 
 
-def permuted(vectors: SparseVectors, order: np.ndarray) -> SparseVectors:
-    """Row i of the result is row order[i] of `vectors`."""
-    lengths = np.diff(vectors.indptr)[order]
-    indptr = np.zeros(order.size + 1, np.int64)
-    np.cumsum(lengths, out=indptr[1:])
-    places = np.arange(indptr[-1]) + np.repeat(vectors.indptr[:-1][order] - indptr[:-1], lengths)
-    return SparseVectors.trusted(indptr, vectors.terms[places], vectors.weights[places])
-
-
-def cut(queries: SparseVectors, count: int) -> SparseVectors:
-    """The `count` strongest terms of each query: 5 look like an inference-free encoder's."""
-    return queries.strongest(count)
-
-
 def join(queries: SparseVectors, count: int) -> SparseVectors:
-    """Consecutive queries merged, the larger weight a term, until each has `count` terms."""
+    """Merge consecutive queries until each has `count` terms; a term keeps its larger weight."""
     rows: list[tuple[np.ndarray, np.ndarray]] = []
     merged: dict[int, float] = {}
     for query in queries:
@@ -71,7 +57,7 @@ def join(queries: SparseVectors, count: int) -> SparseVectors:
 
 
 def digest(*paths: Path) -> str:
-    """16 hexadecimal digits that stand for the contents of files."""
+    """16 hexadecimal digits that identify the contents of files."""
     total = hashlib.blake2b(digest_size=8)
     for path in paths:
         with path.open("rb") as file:

@@ -1,22 +1,21 @@
-"""What a vocabulary's size costs: 30,522 terms of BERT, 131,072 of decoders, 2,000,000 of phrases.
-
-    python -m benchmarks.vocabularies > vocabularies.md
+"""Cost of a vocabulary's size: 30,522 terms of BERT, 131,072 of decoders, 2,000,000 of phrases.
 
 A collection of vectors is made over each vocabulary, terms by Zipf's law (rank + 20)^-1, so that a
 wider one spreads as many postings over more lists.  And a model of each vocabulary, random and
 small (its layers cost little beside its head), encodes texts, which are indexed, searched and
 explained.  Each measurement is a process of its own, on one thread; times are the processor's, so
-that neighbours count little.
+that other processes matter little.
 """
 
 from __future__ import annotations
 
 import gc
 import json
-import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import NormalDist, median
 from typing import Any
@@ -24,128 +23,185 @@ from typing import Any
 import click
 import numpy as np
 
-from benchmarks.machine import circumstances, memory
+from benchmarks.commands import Row, column_table, command, option
+from benchmarks.machine import alone, circumstances, peak_memory
+from benchmarks.timing import passes
 from lsr import Index, SparseVectors, load_encoder
 from lsr import open as open_index
 
-Row = dict[str, Any]
-
 SIZES = (30_522, 131_072, 2_000_000)
-TERMS, ASKED = 128, 24  # of a document, of a query
-SHIFT = 20
+DOCUMENT_TERMS, QUERY_TERMS = 128, 24
+SHIFT = 20  # of the ranks in Zipf's law
 PASSES = 3
 WIDTH, WORDS = 64, 40  # of the models, of a text
-ACTIVE, SPREAD = 300, 0.02  # terms of a text, deviation of weights
+ACTIVE, SPREAD = 300, 0.02  # terms of a text, standard deviation of weights
+
+# Column: key of a row, format of its value, factor of its unit.
+VECTOR_COLUMNS = {
+    "terms": ("terms", ",", 1),
+    "present": ("present", ",", 1),
+    "build, s": ("build", ".1f", 1),
+    "peak, MB": ("peak", ",.0f", 1e-6),
+    "open, ms": ("open", ".1f", 1e3),
+    "bytes a posting": ("bytes a posting", ".2f", 1),
+    "median, µs": ("median", ".0f", 1e6),
+    "p99, µs": ("p99", ".0f", 1e6),
+    "explain, ms": ("explain", ".2f", 1e3),
+}
+MODEL_COLUMNS = {
+    "vocabulary, model": ("model", "", 1),
+    "active terms": ("active", ",", 1),
+    "load, s": ("load", ".1f", 1),
+    "encode, ms a text": ("a text", ".1f", 1e3),
+    "index, s": ("index", ".1f", 1),
+    "words, MB": ("words", ".1f", 1e-6),
+    "query, ms": ("query", ".1f", 1e3),
+    "peak, MB": ("peak", ",.0f", 1e-6),
+}
 
 
-def zipfian(terms: int, rows: int, each: int, seed: int) -> SparseVectors:
-    """Vectors whose terms follow Zipf's law: at most `each` distinct terms a row."""
-    generator = np.random.default_rng(seed)
+@dataclass(frozen=True)
+class Options:
+    documents: int = option("Number of vectors to index.", 100_000)
+    questions: int = option("Number of vectors to search for.", 1000)
+    texts: int = option("Number of texts for each model.", 200)
+    k: int = option("Number of hits.", 10)
+    sizes: tuple[int, ...] = option("Numbers of terms of the vocabularies.", SIZES)
+    json: bool = option("Print every figure as JSON.")
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Print the cost of each vocabulary size: to encode, index, open, search and explain.
+
+    Vectors and models are random.  Each measurement is a process of its own, on one thread; times
+    are the processor's.
+
+    \b
+    python -m benchmarks.vocabularies > vocabularies.md
+    """
+    vectors = [alone(engine, size, options) for size in options.sizes]
+    models = [alone(chain, size, False, options.texts) for size in options.sizes]
+    models.append(alone(chain, options.sizes[min(1, len(options.sizes) - 1)], True, options.texts))
+    if options.json:
+        run = circumstances("vocabularies", "torch", "transformers")
+        click.echo(json.dumps({"vectors": vectors, "models": models, "run": run}, indent=2))
+        return
+    click.echo(
+        f"{options.documents:,} vectors of at most {DOCUMENT_TERMS} terms by Zipf's law, "
+        f"{options.questions:,} queries of {QUERY_TERMS}, k = {options.k}\n"
+    )
+    click.echo(column_table(VECTOR_COLUMNS, vectors))
+    click.echo(f"\nRandom models of width {WIDTH}, {options.texts:,} texts of {WORDS} tokens\n")
+    click.echo(column_table(MODEL_COLUMNS, models))
+
+
+def engine(size: int, options: Options) -> Row:
+    """Build, open, search and explain over vectors of a vocabulary."""
+    documents = zipfian(size, options.documents)
+    queries = sample_queries(documents, options.questions)
+    postings, present = documents.terms.size, np.unique(documents.terms).size
+    with tempfile.TemporaryDirectory() as folder:
+        path, ids = Path(folder) / "index", [str(number) for number in range(options.documents)]
+        built = timed(partial(Index.from_vectors, path, ids, documents, threads=1))
+        del documents
+        gc.collect()
+        start = time.process_time()
+        index = open_index(path)
+        opened = time.process_time() - start
+        calls = [(lambda row: index.search_vectors(row, options.k), row) for row in queries]
+        _, *timed_passes = passes(calls, PASSES + 1, time.process_time_ns)
+        best = min((each.times for each in timed_passes), key=np.sum) / 1e6
+        hits = [index.search_vectors(row, options.k)[0] for row in queries[:100]]
+        explained = [timed(lambda answer=answer: answer.explain(0)) for answer in hits]
+        return {
+            "terms": size,
+            "present": int(present),
+            "build": built,
+            "peak": peak_memory(),
+            "open": opened,
+            "bytes a posting": sum(index.info()["sizes"].values()) / postings,
+            "median": float(np.median(best)),
+            "p99": float(np.percentile(best, 99)),
+            "explain": median(explained),
+        }
+
+
+def zipfian(terms: int, rows: int) -> SparseVectors:
+    """Vectors whose terms follow Zipf's law: at most `DOCUMENT_TERMS` distinct terms a row."""
+    generator = np.random.default_rng(0)
     ends = np.cumsum(1 / (np.arange(terms) + SHIFT))
-    # Which term has which rank says nothing; neighbours in rank are none in number.
+    # Ranks are independent of term numbers, so neighbours in rank have distant numbers.
     names = np.random.default_rng(terms).permutation(terms).astype(np.uint32)
-    made = []
+    vectors = []
     for _ in range(rows):
-        drawn = np.unique(np.searchsorted(ends, generator.random(2 * each) * ends[-1]))
-        own = np.sort(names[generator.permutation(drawn)[:each]])
-        made.append((own, np.log1p(generator.exponential(2, own.size)).astype(np.float32)))
-    return SparseVectors.from_rows(made)
+        points = generator.random(2 * DOCUMENT_TERMS) * ends[-1]
+        ranks = np.unique(np.searchsorted(ends, points))
+        row = np.sort(names[generator.permutation(ranks)[:DOCUMENT_TERMS]])
+        vectors.append((row, np.log1p(generator.exponential(2, row.size)).astype(np.float32)))
+    return SparseVectors.from_rows(vectors)
 
 
-def questions(documents: SparseVectors, count: int) -> SparseVectors:
-    """Queries that find something: each a part of the terms of some document."""
+def sample_queries(documents: SparseVectors, count: int) -> SparseVectors:
+    """Queries with hits: each has some of the terms of some document."""
     generator = np.random.default_rng(1)
     rows = []
-    for document in generator.choice(len(documents), count, replace=False):
-        own = documents[int(document)].terms
-        chosen = np.sort(generator.permutation(own)[:ASKED])
-        rows.append((chosen, generator.random(chosen.size).astype(np.float32) + 0.1))
+    for document in generator.choice(len(documents), count, replace=count > len(documents)):
+        terms = np.sort(generator.permutation(documents[int(document)].terms)[:QUERY_TERMS])
+        rows.append((terms, generator.random(terms.size).astype(np.float32) + 0.1))
     return SparseVectors.from_rows(rows)
 
 
-def engine(terms: int, documents: int, asked: int, k: int, folder: Path) -> Row:
-    """Build, open, search and explain over vectors of so many terms."""
-    given = zipfian(terms, documents, TERMS, 0)
-    queries = questions(given, asked)
-    path, ids = folder / "index", [str(number) for number in range(documents)]
-    start = time.process_time()
-    Index.from_vectors(path, ids, given, threads=1)
-    built = time.process_time() - start
-    postings, present = given.terms.size, np.unique(given.terms).size
-    del given
-    gc.collect()
-    start = time.process_time()
-    index = open_index(path)
-    opened = time.process_time() - start
-    rows = list(queries)
-    best = np.full(len(rows), np.inf)
-    gc.disable()
-    for number in range(PASSES + 1):
-        times = np.array([timed(lambda row=row: index.search_vectors(row, k)) for row in rows])
-        if number and times.sum() < best.sum():
-            best = times
-    hits = [index.search_vectors(row, k)[0] for row in rows[:100]]
-    explained = [timed(lambda found=found: found.explain(0)) for found in hits]
-    sizes = index.info()["sizes"]
-    return {
-        "terms": terms,
-        "present": int(present),
-        "build": built,
-        "peak": memory(Path("/proc/self/status").read_text(), "VmHWM"),
-        "open": opened,
-        "bytes a posting": sum(sizes.values()) / postings,
-        "median": float(np.median(best)),
-        "p99": float(np.percentile(best, 99)),
-        "explain": median(explained),
-    }
-
-
-def chain(terms: int, decoder: bool, texts: int, folder: Path) -> Row:
-    """A random model of so many terms: load, encode, index, search, explain."""
-    model = folder / "model"
-    make_model(model, terms, decoder)
+def chain(size: int, decoder: bool, texts: int) -> Row:
+    """Load, encode, index, search and explain with a random model of a vocabulary."""
     generator = np.random.default_rng(2)
-    documents = [
-        {"id": str(number), "text": " ".join(f"w{term}" for term in own)}
-        for number, own in enumerate(generator.integers(0, terms - 2, (texts, WORDS)))
+    contents = [
+        " ".join(f"w{term}" for term in row)
+        for row in generator.integers(0, size - 2, (texts, WORDS))
     ]
-    how: dict[str, Any] = {"max_length": 64, "document_terms": TERMS, "query_terms": ASKED}
+    documents = [{"id": str(number), "text": text} for number, text in enumerate(contents)]
+    with tempfile.TemporaryDirectory() as folder:
+        make_model(Path(folder) / "model", size, decoder)
+        name, place = f"splade-max:{folder}/model", {"threads": 1, "device": "cpu"}
+        cuts: dict[str, Any] = {"document_terms": DOCUMENT_TERMS, "query_terms": QUERY_TERMS}
+        start = time.process_time()
+        encoder: Any = load_encoder(name, max_length=64, **place, **cuts)
+        loaded = time.process_time() - start
+        encoder.encode_documents(contents[:8])  # wakes torch up
+        encoded = timed(lambda: encoder.encode_documents(contents))
+        built = timed(lambda: Index.build(Path(folder) / "index", documents, encoder))
+        index = open_index(Path(folder) / "index")
+        hits = index.search(contents[3], 10)
+        assert hits[0].id == "3"
+        assert index.encoder.vocabulary.find(f"w{size - 3}") == size - 3
+        best = hits[0].explain()
+        assert abs(sum(match.product for match in best.terms) - best.score) < 1e-6
+        peak = peak_memory()
+        uncut = load_encoder(name, max_length=64, **place)
+        return {
+            "model": f"{size:,}, {'a decoder' if decoder else 'like BERT'}",
+            "active": uncut.encode_documents(contents[:4]).terms.size // 4,
+            "load": loaded,
+            "a text": encoded / texts,
+            "index": built,
+            "query": median(timed(lambda: index.search(contents[3], 10)) for _ in range(5)),
+            "peak": peak,
+            "words": index.info()["sizes"]["vocabulary"],
+        }
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Processor seconds that a piece of work takes."""
     start = time.process_time()
-    encoder: Any = load_encoder(f"splade-max:{model}", threads=1, device="cpu", **how)
-    loaded = time.process_time() - start
-    encoder.encode_documents([document["text"] for document in documents[:8]])  # wakes torch up
-    contents = [str(document["text"]) for document in documents]
-    seconds = timed(lambda: encoder.encode_documents(contents))
-    start = time.process_time()
-    Index.build(folder / "index", documents, encoder)
-    built = time.process_time() - start
-    index = open_index(folder / "index")
-    question = str(documents[3]["text"])
-    hits = index.search(question, 10)
-    assert hits[0].id == "3"
-    assert index.encoder.vocabulary.find(f"w{terms - 3}") == terms - 3
-    best = hits[0].explain()
-    assert abs(sum(match.product for match in best.terms) - best.score) < 1e-6
-    peak = memory(Path("/proc/self/status").read_text(), "VmHWM")
-    whole = load_encoder(f"splade-max:{model}", threads=1, device="cpu", max_length=64)
-    active = whole.encode_documents(contents[:4]).terms.size // 4
-    return {
-        "model": f"{terms:,}, {'a decoder' if decoder else 'like BERT'}",
-        "active": active,
-        "load": loaded,
-        "a text": seconds / texts,
-        "index": built,
-        "query": median(timed(lambda: index.search(question, 10)) for _ in range(5)),
-        "peak": peak,
-        "words": index.info()["sizes"]["vocabulary"],
-    }
+    work()
+    return time.process_time() - start
 
 
 def make_model(folder: Path, terms: int, decoder: bool) -> None:
-    """A random model whose words are w0, w1 and so on.
+    """Write a random model whose words are w0, w1 and so on.
 
-    A masked one has a bias that leaves a text some `ACTIVE` terms, as training would; a decoder's
-    output layer has none, so half of its terms have a weight, which is the worst that can be.
+    A masked model has a bias that leaves a text some `ACTIVE` terms, as training would; a decoder's
+    output layer has none, so half of its terms have a weight, which is the worst case.
     """
     import torch
     import transformers
@@ -191,103 +247,6 @@ def make_model(folder: Path, terms: int, decoder: bool) -> None:
         ],
     }
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Processor seconds that a piece of work takes."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def _alone(work: Callable[..., Row], *given: Any) -> Row:
-    """What a function returns in a process of its own."""
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        multiprocessing.get_context("spawn").Pool(1) as pool,
-    ):
-        return pool.apply(work, (*given, Path(scratch)))
-
-
-def _table(heads: list[str], rows: Iterator[list[str]]) -> None:
-    click.echo("\n| " + " | ".join(heads) + " |")
-    click.echo("|---" * len(heads) + "|")
-    for row in rows:
-        click.echo("| " + " | ".join(row) + " |")
-
-
-@click.command()
-@click.option("--documents", default=100_000, show_default=True, help="Vectors of the engine.")
-@click.option("--questions", "asked", default=1000, show_default=True, help="Its queries.")
-@click.option("--texts", default=200, show_default=True, help="Texts of the decoder.")
-@click.option("-k", default=10, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print every figure.")
-def main(documents: int, asked: int, texts: int, k: int, as_json: bool) -> None:
-    """Print what each size of vocabulary costs, as Markdown."""
-    vectors = [_alone(engine, size, documents, asked, k) for size in SIZES]
-    kinds = [*((size, False) for size in SIZES), (SIZES[1], True)]
-    models = [_alone(chain, *kind, texts) for kind in kinds]
-    if as_json:
-        where = circumstances("vocabularies", "torch", "transformers")
-        click.echo(json.dumps({"vectors": vectors, "models": models, "where": where}, indent=2))
-        return
-    click.echo(
-        f"{documents:,} vectors of at most {TERMS} terms by Zipf's law, {asked:,} queries of "
-        f"{ASKED}, k = {k}"
-    )
-    _table(
-        [
-            "terms",
-            "present",
-            "build, s",
-            "peak, MB",
-            "open, ms",
-            "bytes a posting",
-            "median, µs",
-            "p99, µs",
-            "explain, ms",
-        ],
-        (
-            [
-                f"{row['terms']:,}",
-                f"{row['present']:,}",
-                f"{row['build']:.1f}",
-                f"{row['peak'] / 1e6:,.0f}",
-                f"{row['open'] * 1e3:.1f}",
-                f"{row['bytes a posting']:.2f}",
-                f"{row['median'] * 1e6:.0f}",
-                f"{row['p99'] * 1e6:.0f}",
-                f"{row['explain'] * 1e3:.2f}",
-            ]
-            for row in vectors
-        ),
-    )
-    click.echo(f"\nRandom models of width {WIDTH}, {texts:,} texts of {WORDS} tokens")
-    _table(
-        [
-            "vocabulary, model",
-            "active terms",
-            "load, s",
-            "encode, ms a text",
-            "index, s",
-            "words, MB",
-            "query, ms",
-            "peak, MB",
-        ],
-        (
-            [
-                row["model"],
-                f"{row['active']:,}",
-                f"{row['load']:.1f}",
-                f"{row['a text'] * 1e3:.1f}",
-                f"{row['index']:.1f}",
-                f"{row['words'] / 1e6:.1f}",
-                f"{row['query'] * 1e3:.1f}",
-                f"{row['peak'] / 1e6:,.0f}",
-            ]
-            for row in models
-        ),
-    )
 
 
 if __name__ == "__main__":

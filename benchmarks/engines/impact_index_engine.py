@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import impact_index
 import numpy as np
 
-from benchmarks.engines import file_sizes
+from benchmarks.engines import Engine, Searches
 from lsr import SparseVectors
 
 
-class ImpactIndex:
-    name = "impact-index"
-    searches: Mapping[str, Mapping[str, Any]] = {
+class ImpactIndex(Engine):
+    name = package = "impact-index"
+    searches: ClassVar[Searches] = {
         "MaxScore": {"method": "search_maxscore"},
         "WAND": {"method": "search_wand"},
     }
-    batched = False
-    version = installed("impact-index")
 
     def __init__(self, reorder: bool) -> None:
         self._reorder = reorder
-        self.ordered = not reorder
+        self.keeps_order = not reorder
         self.settings = "8 bit, own bisection" if reorder else "8 bit"
 
     def build(self, documents: SparseVectors, directory: Path) -> None:
@@ -50,7 +46,7 @@ class ImpactIndex:
         return [hit.docid for hit in answer]
 
     def sizes(self, directory: Path) -> dict[str, int]:
-        return file_sizes(directory / "index")
+        return super().sizes(directory / "index")
 
 
 BUILDS = {"impact-index": [partial(ImpactIndex, False), partial(ImpactIndex, True)]}

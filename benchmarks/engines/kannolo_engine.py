@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from kannolo import SparsePlainHNSW
 
-from benchmarks.engines import file_sizes
+from benchmarks.engines import Engine, Searches
 from lsr import SparseVectors
 
 
-class Kannolo:
-    name = "kannolo"
+class Kannolo(Engine):
+    name = package = "kannolo"
     settings = "m 32, efConstruction 200"
-    searches: Mapping[str, Mapping[str, Any]] = {f"ef {ef}": {"ef": ef} for ef in (40, 160, 640)}
-    ordered = False
-    batched = False
-    version = installed("kannolo")
+    searches: ClassVar[Searches] = {f"ef {ef}": {"ef": ef} for ef in (40, 160, 640)}
 
     def build(self, documents: SparseVectors, directory: Path) -> None:
         terms = documents.terms.astype(np.int32)
@@ -40,9 +35,6 @@ class Kannolo:
 
     def documents(self, answer: Any) -> list[int]:
         return [number for number in answer[1].tolist() if number >= 0]
-
-    def sizes(self, directory: Path) -> dict[str, int]:
-        return file_sizes(directory)
 
 
 BUILDS = {"kannolo": [Kannolo]}

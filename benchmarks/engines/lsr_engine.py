@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lsr.index
+from benchmarks.engines import Engine, Searches
 from lsr import Index, SparseVectors, __version__
-from lsr.index.search.searcher import METHODS, instruction_set
+from lsr.index.search.options import METHODS
+from lsr.index.search.searcher import instruction_set
 
 
-class Lsr:
+class Lsr(Engine):
     name = "lsr"
-    ordered = False  # finds an order of its own
-    batched = False
+    searches: ClassVar[Searches] = {
+        "" if method == "auto" else method: {"method": method}
+        for method in METHODS
+        if method != "reference"
+    }
 
-    @property
-    def settings(self) -> str:
-        return f"8 bit, {instruction_set()}"
-
-    @property
-    def searches(self) -> Mapping[str, Mapping[str, Any]]:
-        fast = [method for method in METHODS if method != "reference"]
-        return {"" if method == "auto" else method: {"method": method} for method in fast}
+    def __init__(self) -> None:
+        self.settings = f"8 bit, {instruction_set()}"
 
     @property
     def version(self) -> str:
-        """With digits that stand for the engine's code, which changes between releases."""
+        """The version and a hash of the engine's code, which changes between releases."""
         code = hashlib.blake2b(digest_size=4)
         for folder in sorted(lsr.index.__path__):
-            for path in sorted(Path(folder).iterdir()):
+            for path in sorted(Path(folder).rglob("*")):
                 if path.suffix in (".py", ".so"):
                     code.update(path.read_bytes())
         return f"{__version__}+{code.hexdigest()}"

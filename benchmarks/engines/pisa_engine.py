@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 from pyterrier_pisa import PisaIndex
 
-from benchmarks.engines import file_sizes, word_rows, words
+from benchmarks.engines import Engine, Searches, word_rows
 from lsr import SparseVectors
 
-UNCOMPRESSED = ("inv.docs", "inv.freqs")  # what the compressed lists were made from
+UNCOMPRESSED = ("inv.docs", "inv.freqs")  # the compressed lists were made from these
 
 
-class Pisa:
+class Pisa(Engine):
     name = "PISA"
+    package = "pyterrier-pisa"
     settings = "8 bit, all queries in one batch"
-    ordered = True
-    batched = True  # a call costs about a millisecond whatever it asks
-    version = installed("pyterrier-pisa")
-    searches: Mapping[str, Mapping[str, Any]] = {
+    keeps_order = True
+    batched = True  # a call costs about a millisecond, whatever the query
+    searches: ClassVar[Searches] = {
         "MaxScore": {"algorithm": "maxscore"},
         "block-max MaxScore": {"algorithm": "block_max_maxscore"},
         "WAND": {"algorithm": "wand"},
@@ -39,9 +37,6 @@ class Pisa:
         self._index = self._at(directory)
         self._retrievers: dict[tuple[str, int], Any] = {}
 
-    def prepare(self, query: SparseVectors) -> Any:
-        return dict(zip(words(query.terms), query.weights.tolist(), strict=True))
-
     def search(self, query: Any, k: int, *, algorithm: str) -> Any:
         if (algorithm, k) not in self._retrievers:  # made in the pass that warms up
             self._retrievers[algorithm, k] = self._index.quantized(
@@ -51,15 +46,15 @@ class Pisa:
         frame = pd.DataFrame({"qid": numbers, "query_toks": query})
         return len(query), self._retrievers[algorithm, k].transform(frame)
 
-    def documents(self, answer: Any) -> Any:
+    def documents(self, answer: Any) -> list[list[int]]:
         count, frame = answer
-        found: list[list[int]] = [[] for _ in range(count)]
+        documents: list[list[int]] = [[] for _ in range(count)]
         for query, name in zip(frame["qid"], frame["docno"], strict=True):
-            found[int(query)].append(int(name))
-        return found
+            documents[int(query)].append(int(name))
+        return documents
 
     def sizes(self, directory: Path) -> dict[str, int]:
-        sizes = file_sizes(directory / "index")
+        sizes = super().sizes(directory / "index")
         return {name: size for name, size in sizes.items() if name not in UNCOMPRESSED}
 
     @staticmethod

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import seismic
 
-from benchmarks.engines import file_sizes, words
+from benchmarks.engines import Engine, words
 from lsr import SparseVectors
 
 POINTS = ((5, 0.9), (10, 0.8), (20, 0.7), (30, 0.6))  # terms of the query, heap factor
 
 
-class Seismic:
-    ordered = False  # clusters each list itself
-    batched = False
-    version = installed("pyseismic-lsr")
+class Seismic(Engine):
+    package = "pyseismic-lsr"
 
     def __init__(self, neighbours: int) -> None:
         self._neighbours = neighbours
@@ -63,9 +60,6 @@ class Seismic:
 
     def documents(self, answer: Any) -> list[int]:
         return [int(name) for _, _, name in answer]
-
-    def sizes(self, directory: Path) -> dict[str, int]:
-        return file_sizes(directory)
 
 
 BUILDS = {"seismic": [partial(Seismic, 0)], "seismic-knn": [partial(Seismic, 10)]}

@@ -1,1 +1,1 @@
-"""Studies that decided how the engine works, one file a question; see docs/studies.md."""
+"""Quality and cost of hybrid search, feedback and latent terms on judged datasets."""

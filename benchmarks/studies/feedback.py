@@ -1,51 +1,65 @@
-"""Feedback before and after fusion, on judged datasets.
-
-    python -m benchmarks.studies.feedback indexes nfcorpus.zip scifact.zip --out results
-
-INDEXES are those of `benchmarks.studies.hybrid`.  Writes `feedback.md`: nDCG@10, or what
-`--measure` says, of single retrievers and of pairs fused by min-max.  Feedback changes those that
-it can, `rm3` BM25, the others all but BM25; so the pair of BM25 and dense vectors is the setting of
-H. Li et al., "To interpolate or not to interpolate" (SIGIR 2022).  ▲ and ▼ are against none.
-"""
+"""Feedback before and after fusion, on judged datasets."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import click
 
-from benchmarks.studies.hybrid import load, write_table
-from lsr.retrieval.feedback import INTERPOLATE, KINDS, Feedback
+from benchmarks.commands import command, option
+from benchmarks.judged import MEASURE
+from benchmarks.studies import hybrid
+from benchmarks.studies.hybrid import JudgedIndex, Values, markdown
+from lsr.errors import QueryError
+from lsr.retrieval import FEEDBACK_KINDS, INTERPOLATE
 
 
-@click.command()
-@click.argument("indexes", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.argument("datasets", nargs=-1, required=True)
-@click.option("--measure", default="nDCG@10", show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder.")
-def main(indexes: Path, datasets: tuple[str, ...], measure: str, out: Path) -> None:
-    """Measure feedback with the indexes in INDEXES on DATASETS."""
-    judged = load(indexes, datasets)
-    for each in judged:
-        each.measured = measure
-    *parts, whole, dense = judged[0].retrievers
-    alone = [[name] for name in judged[0].retrievers]
-    pieces = []
-    for names in [*alone, *([part, dense] for part in parts), [whole, dense]]:
-        fusion = "minmax" if len(names) > 1 else "none"
-        best = [j.fused(names, fusion) for j in judged]
-        table = {"no feedback": best}
-        for kind in KINDS:
-            if any(judged[0].retrievers[name].takes(kind) for name in names):
-                for how in INTERPOLATE if len(names) > 1 else ("after",):
-                    table[f"{kind}, {how}" if len(names) > 1 else kind] = [
-                        j.fused(names, fusion, feedback=Feedback.of(kind), interpolate=how)
-                        for j in judged
-                    ]
-        pieces.append(write_table(f"{', '.join(names)}: {measure}", judged, table, best))
-        click.echo(f"\n{pieces[-1]}")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"feedback.{measure}.md").write_text("\n\n".join(pieces) + "\n", encoding="utf-8")
+@dataclass(frozen=True, kw_only=True)
+class Options(hybrid.Options):
+    measure: str = option("A measure of ir-measures.", MEASURE)
+
+
+@command(Options)
+def main(options: Options) -> None:
+    """Measure feedback with the indexes in INDEXES on DATASETS.
+
+    INDEXES are those of benchmarks.studies.hybrid.  Writes feedback.MEASURE.md to --out: single
+    retrievers, and pairs fused by minmax.  `rm3` changes the queries of BM25, the other kinds all
+    but these; so BM25 with dense vectors is the setting of H. Li et al., "To interpolate or not to
+    interpolate" (SIGIR 2022).  ▲ and ▼ are against no feedback.
+
+    \b
+    python -m benchmarks.studies.feedback indexes nfcorpus.zip scifact.zip --out results
+    """
+    judged = JudgedIndex.load(options.indexes, options.datasets, options.measure)
+    parts, whole, dense = judged[0].retrievers
+    pairs = [*([part, dense] for part in parts), [whole, dense]]
+    tables = []
+    for names in [*([name] for name in (*parts, whole, dense)), *pairs]:
+        systems = measure_kinds(judged, names)
+        best = systems["no feedback"]
+        title = f"{', '.join(names)}: {options.measure}"
+        tables.append(markdown(title, judged, systems, best))
+        click.echo(f"\n{tables[-1]}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    report = options.out / f"feedback.{options.measure}.md"
+    report.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+
+
+def measure_kinds(judged: list[JudgedIndex], names: list[str]) -> dict[str, list[Values]]:
+    """The values without feedback, and by each kind that changes queries of a retriever."""
+    fused, method = ",".join(names), "none" if len(names) == 1 else "minmax"
+    systems = {"no feedback": [each.fused(fused, method) for each in judged]}
+    for kind in FEEDBACK_KINDS:
+        for interpolate in ("after",) if len(names) == 1 else INTERPOLATE:
+            try:
+                columns = [
+                    each.fused(fused, method, prf=kind, interpolate=interpolate) for each in judged
+                ]
+            except QueryError:  # no retriever supports this kind
+                continue
+            systems[kind if len(names) == 1 else f"{kind}, {interpolate}"] = columns
+    return systems
 
 
 if __name__ == "__main__":

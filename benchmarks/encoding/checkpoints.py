@@ -1,7 +1,7 @@
-"""The models to measure encoding with, and the work a text costs each of them.
+"""The models that encoding is measured with, and the work a text costs each of them.
 
-Encoders that people use are six layers and more, far larger than the built-in one.  No such weights
-ship with lsr, and their values hardly change the speed: random ones in published shapes stand in.
+Encoders in use have six layers and more and are far larger than the built-in one.  No such weights
+ship with lsr, but their values hardly change the speed: random ones in published shapes stand in.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lsr.data.builtin import MODELS, model_path
 
 LENGTH = 256  # tokens read of a text, special ones included
 
-# Of documents by splade-tiny: how far logits spread, and how many terms a passage gets.
+# Standard deviation of the logits of splade-tiny, and the terms it gives a passage.
 _SPREAD = 2.6
 _TERMS = 120
 _SAMPLE = 32  # texts that a random checkpoint is adjusted on
@@ -30,7 +30,7 @@ RANDOM = ("distilbert", "minilm")
 def provide(name: str, texts: Sequence[str], scratch: Path) -> Path:
     """The folder of a built-in model, of a random checkpoint written to `scratch`, or `name`.
 
-    Raises `LsrError` when there is none.
+    Raises `LsrError` if there is no such model.
     """
     if name in MODELS:
         folder = model_path(name)
@@ -40,12 +40,12 @@ def provide(name: str, texts: Sequence[str], scratch: Path) -> Path:
         return _write(name, texts[:_SAMPLE], scratch / name)
     if not (Path(name) / "tokenizer.json").exists():
         known = ", ".join((*MODELS, *RANDOM))
-        raise LsrError(f"{name} is no folder with a tokenizer.json; give one, or one of {known}")
+        raise LsrError(f"{name} has no tokenizer.json; give a model folder or one of {known}")
     return Path(name)
 
 
 def lengths(folder: Path, texts: Sequence[str], longest: int = LENGTH) -> npt.NDArray[np.int64]:
-    """Tokens of each text, as a model with positions for `longest` reads it."""
+    """Number of tokens of each text, cut at `longest`."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -57,14 +57,14 @@ def lengths(folder: Path, texts: Sequence[str], longest: int = LENGTH) -> npt.ND
 def multiply_adds(folder: Path, tokens: npt.NDArray[np.int64]) -> tuple[int, int] | None:
     """Multiplications with an addition that texts cost in the body and in the head of a model.
 
-    Only products of matrices count, of real tokens alone: in a layer the four projections of
+    Only products of matrices count, without padding: in a layer the four projections of
     attention, its scores and sums (tokens x tokens x width each) and the two of the feed-forward
     network; in the head the transformation and the product with the whole vocabulary.
 
     Args:
-        tokens: of each text.
+        tokens: number of tokens of each text.
 
-    Returns None for a model that is built otherwise.
+    Returns None for a model of another architecture.
     """
     from transformers import AutoConfig
 
@@ -80,7 +80,7 @@ def multiply_adds(folder: Path, tokens: npt.NDArray[np.int64]) -> tuple[int, int
 
 
 def _write(name: str, texts: Sequence[str], folder: Path) -> Path:
-    """A random checkpoint with logits that spread like splade-tiny's, and as many terms a text."""
+    """Write a random checkpoint with the spread of logits and the terms a text of splade-tiny."""
     import torch
     import transformers
 
@@ -111,23 +111,14 @@ def _write(name: str, texts: Sequence[str], folder: Path) -> Path:
             logits = model(input_ids=ids).logits[0]
             spreads.append(logits.std().item())
             best.append(logits.amax(0))
-        # Biases of the head are 0 so far: what scales the norm before it scales the logits.
+        # Biases of the head are 0 so far: scaling the norm before it scales the logits.
         scale = _SPREAD / float(np.mean(spreads))
         norm.weight *= scale
-        model.get_output_embeddings().bias.fill_(-_threshold(torch.stack(best) * scale))
+        # The largest logits exceed the threshold `_TERMS` times a text, on average.
+        largest = (torch.stack(best) * scale).flatten()
+        threshold = largest.kthvalue(largest.numel() - _TERMS * len(texts)).values
+        model.get_output_embeddings().bias.fill_(-threshold.item())
     model.save_pretrained(folder)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(source / file, folder)
     return folder
-
-
-def _threshold(best: Any) -> float:
-    """What so many of the largest logits exceed that a text has `_TERMS` terms on average."""
-    low, high = best.min().item(), best.max().item()
-    for _ in range(40):
-        middle = (low + high) / 2
-        if (best > middle).sum().item() > _TERMS * len(best):
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.checkpoints import LENGTH, lengths, multiply_adds
+from benchmarks.commands import Row, progress
+from benchmarks.encoding.checkpoints import LENGTH, lengths, multiply_adds
 from benchmarks.machine import available_memory, busy_seconds
 from lsr import LsrError, SparseVectors, load_encoder
 from lsr.encoders._kernels import multiply_adds as multiply_adds_a_second
 from lsr.encoders.models.heads import isa
 
-Row = dict[str, Any]
 Encode = Callable[[Sequence[str]], Any]
 
 PEER = "sentence-transformers"
@@ -26,23 +25,12 @@ TUNED = f"{PEER}, tuned"
 PRECISIONS = ("fp32", "bf16", "int8")
 TOLERANCE = 1e-3  # of a float32 weight
 
-_POOLS = ("OMP", "MKL", "OPENBLAS", "RAYON")
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _CHUNKS = (None, 16)  # positions that SpladePooling takes at a time; None is all
-_SETTLED_ON = 256  # texts that the settings of the peer are chosen on
+_SAMPLE = 256  # texts that the settings of the peer are chosen on
 _FINALISTS = 4  # settings that are tried again, twice
 _PAUSE = 0.3  # seconds; OpenMP's threads spin for a while after their work
 _PEAK_SECONDS = 0.5
-
-
-def limit_threads(threads: int) -> None:
-    """Bound what libraries take; to be called before one of them is imported or used."""
-    for pool in _POOLS:
-        os.environ[f"{pool}_NUM_THREADS"] = str(threads)
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    import torch
-
-    torch.set_num_threads(threads)
 
 
 class Peer:
@@ -51,7 +39,7 @@ class Peer:
     Attributes:
         tried: documents a second of each batch size and chunk.
         batch, chunk: the fastest of these settings.
-        plain_batch: the fastest batch size where chunks are as they come.
+        plain_batch: the fastest batch size with the usual chunk.
     """
 
     def __init__(self, folder: Path, texts: Sequence[str], tokens: Any) -> None:
@@ -60,23 +48,23 @@ class Peer:
 
         logging.disable_progress_bar()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a folder of transformers becomes a SPLADE
+            warnings.simplefilter("ignore")  # it warns that the folder becomes a SPLADE model
             model = SparseEncoder(str(folder), device="cpu", local_files_only=True)
-        # A checkpoint stored in halves would be computed in halves.
+        # A checkpoint stored in float16 would be computed in float16.
         self._model = model.float()
         self._model.max_seq_length = LENGTH
         self.tried: list[Row] = []
-        self._settle(texts[:_SETTLED_ON], int(tokens[:_SETTLED_ON].max()))
+        self._choose(texts[:_SAMPLE], int(tokens[:_SAMPLE].max()))
 
     def encode(self, texts: Sequence[str]) -> Any:
-        """Weights of documents as people ask for them, at the best batch size."""
+        """Sparse weights of documents, the default, at the best batch size."""
         self._model.splade_pooling_chunk_size = None
         return self._model.encode_document(
             list(texts), batch_size=self.plain_batch, show_progress_bar=False
         )
 
     def encode_tuned(self, texts: Sequence[str]) -> Any:
-        """The same with every setting at its best, as rows of a dense tensor, which cost least."""
+        """The same with the best of all settings, as rows of a dense tensor, which are cheapest."""
         self._model.splade_pooling_chunk_size = self.chunk
         return self._model.encode_document(
             list(texts),
@@ -85,7 +73,7 @@ class Peer:
             show_progress_bar=False,
         )
 
-    def _settle(self, texts: Sequence[str], longest: int) -> None:
+    def _choose(self, texts: Sequence[str], longest: int) -> None:
         # A batch has logits of every position for every term, twice while they are masked.
         vocabulary = self._model.get_embedding_dimension() or len(self._model.tokenizer)
         row = 2 * 4 * longest * vocabulary
@@ -108,10 +96,11 @@ class Peer:
         self.plain_batch = min(plain, key=lambda setting: best[setting])[0]
 
 
-def peaks(kinds: Sequence[str]) -> dict[str, float]:
-    """Multiply-adds a second of one core for each kind of number."""
+def peaks() -> dict[str, float]:
+    """Multiply-adds a second of one core for each precision."""
     return {
-        kind: multiply_adds_a_second(isa(), PRECISIONS.index(kind), _PEAK_SECONDS) for kind in kinds
+        precision: multiply_adds_a_second(isa(), number, _PEAK_SECONDS)
+        for number, precision in enumerate(PRECISIONS)
     }
 
 
@@ -123,16 +112,14 @@ def compare(
     threads: int,
     precisions: Sequence[str],
     repeats: int,
-    say: Callable[[str], None],
 ) -> Row:
     """Speed of each precision of lsr and of the peer, taking turns, and differences of vectors.
 
     Args:
-        folder: a checkpoint in the form of transformers.
-        say: told what is being done.
+        folder: a checkpoint of transformers.
     """
     tokens = lengths(folder, texts)
-    say(f"{name}: {len(texts):,} texts of {tokens.mean():.0f} tokens; settings of {PEER}")
+    progress.print(f"{name}: {len(texts):,} texts of {tokens.mean():.0f} tokens; tuning {PEER}")
     peer = Peer(folder, texts, tokens)
     encoders: dict[str, Encode] = {PEER: peer.encode, TUNED: peer.encode_tuned}
     skipped: dict[str, str] = {}
@@ -149,34 +136,30 @@ def compare(
             skipped[precision] = str(error)
         else:
             encoders[precision] = encoder.encode_documents
-    say(f"{name}: vectors")
+    progress.print(f"{name}: vectors")
     expected = sparse(peer.encode_tuned(texts).numpy())  # these passes warm up, too
     peer.encode(texts)
-    differ = {
-        precision: differences(encode(texts), expected)
-        for precision, encode in encoders.items()
-        if precision in precisions
+    gaps = {
+        precision: differences(encoders[precision](texts), expected)
+        for precision in precisions
+        if precision in encoders
     }
     passes: dict[str, list[Row]] = {encoder: [] for encoder in encoders}
     for repeat in range(repeats):
-        say(f"{name}: pass {repeat + 1} of {repeats}")
-        turn = list(encoders.items())
-        for encoder, encode in turn[repeat % len(turn) :] + turn[: repeat % len(turn)]:
-            passes[encoder].append(timed(encode, texts))
+        progress.print(f"{name}: pass {repeat + 1} of {repeats}")
+        first = repeat % len(encoders)  # each takes its turn to begin
+        names = list(encoders)
+        for encoder in names[first:] + names[:first]:
+            passes[encoder].append(timed(encoders[encoder], texts))
     return {
         "model": name,
         "texts": len(texts),
         "tokens": int(tokens.sum()),
         "terms": expected.terms.size / len(texts),
         "multiply_adds": multiply_adds(folder, tokens),
-        "peer": {
-            "plain_batch": peer.plain_batch,
-            "batch": peer.batch,
-            "chunk": peer.chunk,
-            "tried": peer.tried,
-        },
+        "peer": {name: getattr(peer, name) for name in ("plain_batch", "batch", "chunk", "tried")},
         "passes": passes,
-        "differences": differ,
+        "differences": gaps,
         "skipped": skipped,
     }
 
@@ -186,14 +169,14 @@ def sparse(dense: Any) -> SparseVectors:
     return SparseVectors.from_rows((np.flatnonzero(row), row[row != 0]) for row in dense)
 
 
-def differences(found: SparseVectors, expected: SparseVectors) -> Row:
-    """How far weights differ, over the terms that either gives a text.
+def differences(vectors: SparseVectors, expected: SparseVectors) -> Row:
+    """Differences of weights, over the terms that either side gives a text.
 
     "largest" and "mean" difference, the number of "terms", how many of these only one side has
     ("alone") and the largest weight among those ("alone_largest").
     """
     gaps, alone = [np.empty(0, np.float32)], [np.empty(0, np.bool_)]
-    for ours, theirs in zip(found, expected, strict=True):
+    for ours, theirs in zip(vectors, expected, strict=True):
         terms = np.union1d(ours.terms, theirs.terms)
         pair = np.zeros((2, terms.size), np.float32)
         for side, vector in zip(pair, (ours, theirs), strict=True):
@@ -211,11 +194,11 @@ def differences(found: SparseVectors, expected: SparseVectors) -> Row:
 
 
 def timed(encode: Encode, texts: Sequence[str]) -> Row:
-    """Wall "seconds" of a pass, and the cores that "others" kept busy meanwhile."""
+    """Wall "seconds" of a pass, and the cores that "others" kept busy during it."""
     gc.collect()
     time.sleep(_PAUSE)
     start, used, busy = time.perf_counter(), time.process_time(), busy_seconds()
     encode(texts)
     seconds = time.perf_counter() - start
-    own = time.process_time() - used
-    return {"seconds": seconds, "others": max(0.0, busy_seconds() - busy - own) / seconds}
+    used = time.process_time() - used
+    return {"seconds": seconds, "others": max(0.0, busy_seconds() - busy - used) / seconds}

@@ -1,27 +1,30 @@
-"""The baseline of every measurement here: add up all postings, pick the best.
+"""The plain scan, baseline of every measurement here: add up all postings, pick the best.
 
-Postings lie by window of 65,536 documents, so that a document's number takes 16 bits and a
-window's accumulators fit the second-level cache.  Weights are 8 bits on one linear scale, query
-weights integers of at most 14 bits, so scores are the integers that `lsr` computes, and equal
-scores go by position as there.  An engine that is slower than this has no reason to exist.
+Postings are partitioned into windows of 65,536 documents, so that a document's number takes 16
+bits and the accumulators of a window fit the second-level cache.  Weights have 8 bits on one
+linear scale and query weights are integers of at most 14 bits, so scores are the integers that
+`lsr` computes, and equal scores go by position as they do there.  An engine that is slower than
+this has no reason to exist.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.engines import Engine, eight_bits
 from lsr import SparseVectors
 
 WINDOW = 65_536
 LEVELS = 2**14 - 1  # the largest integer of a query
 LIMIT = 2**31 - 1  # the largest score
-STRETCH = 2_048  # documents compared with the threshold at once; of these ...
-PIECE = 32  # ... pieces of so many are looked at one by one
+STRETCH = 2_048  # documents compared with the threshold at once
+PIECE = 32  # documents compared one by one, if the largest sum of a stretch passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,13 @@ class PlainIndex:
     """Postings by window, then by term, then by document.
 
     Attributes:
-        starts: int64, shape (windows, terms + 1); where a term's postings of a window lie.
+        starts: int64, shape (windows, terms + 1); offsets of a term's postings in a window.
         documents: uint16, shape (postings,); numbers within the window.
         weights: uint8, shape (postings,).
         maxima: uint32, shape (terms,); the largest weight of each term.
-        step: of the weights.
-        count: documents in all.
-        sums: a window's accumulators, kept so that no query allocates them.
+        step: the weight that 1 stands for.
+        count: number of documents.
+        sums: accumulators of a window, allocated once for all queries.
     """
 
     starts: npt.NDArray[np.int64]
@@ -49,52 +52,49 @@ class PlainIndex:
     @classmethod
     def build(cls, vectors: SparseVectors) -> PlainIndex:
         """Quantize and invert documents; term numbers should be dense, as a vocabulary's are."""
-        step = float(vectors.weights.max(initial=0)) / 255 or 1.0
-        levels = np.rint(vectors.weights.astype(np.float64) / step)
-        weights = np.where(vectors.weights > 0, np.maximum(levels, 1), 0).astype(np.uint8)
+        weights, step = eight_bits(vectors)
         terms = int(vectors.terms.max(initial=0)) + 1
         maxima = np.zeros(terms, np.uint32)
         np.maximum.at(maxima, vectors.terms, weights)
         windows = -(-len(vectors) // WINDOW)
         starts = np.zeros((windows, terms + 1), np.int64)
         documents = np.empty(vectors.terms.size, np.uint16)
-        placed = np.empty(vectors.terms.size, np.uint8)
+        sorted_weights = np.empty(vectors.terms.size, np.uint8)
         for window in range(windows):
             bounds = vectors.indptr[window * WINDOW : (window + 1) * WINDOW + 1]
             span = slice(bounds[0], bounds[-1])
-            here = vectors.terms[span]
-            order = np.argsort(here, kind="stable")  # stable: documents ascend within a term
+            terms_here = vectors.terms[span]
+            order = np.argsort(terms_here, kind="stable")  # stable: documents ascend within a term
             rows = np.repeat(np.arange(bounds.size - 1), np.diff(bounds))
-            documents[span], placed[span] = rows[order], weights[span][order]
-            np.cumsum(np.bincount(here, minlength=terms), out=starts[window, 1:])
+            documents[span], sorted_weights[span] = rows[order], weights[span][order]
+            np.cumsum(np.bincount(terms_here, minlength=terms), out=starts[window, 1:])
             starts[window] += bounds[0]
-        return cls(starts, documents, placed, maxima, step, len(vectors))
+        return cls(starts, documents, sorted_weights, maxima, step, len(vectors))
 
     def save(self, directory: Path) -> None:
-        """One .npy file an array."""
-        for name in ("starts", "documents", "weights", "maxima"):
+        """Write one .npy file an array."""
+        for name in ("starts", "documents", "weights", "maxima", "step", "count"):
             np.save(directory / f"{name}.npy", getattr(self, name))
-        np.save(directory / "step_count.npy", np.array([self.step, self.count]))
 
     @classmethod
     def open(cls, directory: Path) -> PlainIndex:
-        """What `save` wrote."""
-        names = ("starts", "documents", "weights", "maxima", "step_count")
-        starts, documents, weights, maxima, rest = (np.load(directory / f"{n}.npy") for n in names)
-        return cls(starts, documents, weights, maxima, float(rest[0]), int(rest[1]))
+        """Read what `save` wrote."""
+        arrays = {file.stem: np.load(file) for file in directory.glob("*.npy")}
+        step, count = float(arrays.pop("step")), int(arrays.pop("count"))
+        return cls(**arrays, step=step, count=count)
 
     def quantize(
         self, query: SparseVectors
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int32], float]:
-        """Terms, integers and unit of the score for one query, as `lsr` has them.
+        """Terms, integers and unit of the score for one query, as `lsr` computes them.
 
         The unit is the least power of two for which the integers take 14 bits and no score can
-        reach 2**31, lifting each integer by 1 for its rounding included.
+        reach 2**31, even if rounding raises each integer by 1.
         """
         known = query.terms < self.maxima.size
         terms, weights = query.terms[known], query.weights[known]
-        found = (self.maxima[terms] > 0) & (weights > 0)
-        terms, exact = terms[found], weights[found].astype(np.float64) * self.step
+        matching = (self.maxima[terms] > 0) & (weights > 0)
+        terms, exact = terms[matching], weights[matching].astype(np.float64) * self.step
         if not terms.size:
             return terms, np.empty(0, np.int32), 1.0
         maxima = self.maxima[terms].astype(np.float64)
@@ -114,12 +114,36 @@ class PlainIndex:
         return 0xFFFFFFFF - (best & 0xFFFFFFFF), best >> 32
 
 
+class PlainScan(Engine):
+    name = "plain scan"
+    settings = "8 bit"
+    version = "1"
+
+    def build(self, documents: SparseVectors, directory: Path) -> None:
+        PlainIndex.build(documents).save(directory)
+
+    def open(self, directory: Path) -> None:
+        self._index = PlainIndex.open(directory)
+
+    def prepare(self, query: SparseVectors) -> Any:
+        return self._index.quantize(query)[:2]
+
+    def search(self, query: Any, k: int) -> Any:
+        return self._index.search(*query, k)
+
+    def documents(self, answer: Any) -> list[int]:
+        return [int(document) for document in answer[0]]
+
+
+BUILDS = {"scan": [PlainScan]}
+
+
 @numba.njit(nogil=True, inline="always")
 def reaches(sums, threshold):  # type: ignore[no-untyped-def]
     """Whether a sum is above the threshold; without a branch, so that it is vectorised."""
     largest = np.uint32(0)
-    for place in range(sums.size):
-        largest = max(largest, sums[place])
+    for i in range(sums.size):
+        largest = max(largest, sums[i])
     return largest > threshold
 
 
@@ -135,9 +159,9 @@ def select(keys, k):  # type: ignore[no-untyped-def]
         elif (keys[low] > keys[last]) == (keys[last] > keys[middle]):
             keys[low], keys[last] = keys[last], keys[low]
         pivot, end = keys[low], low
-        for place in range(low + 1, high):
-            key = keys[place]  # swapped always, kept by moving on, as in `scan`
-            keys[place], keys[end + 1] = keys[end + 1], key
+        for i in range(low + 1, high):
+            key = keys[i]  # swapped always, kept by moving on, as in `scan`
+            keys[i], keys[end + 1] = keys[end + 1], key
             end += key > pivot
         keys[low], keys[end] = keys[end], pivot
         if end == k - 1:
@@ -156,10 +180,10 @@ def scan(starts, documents, weights, count, sums, terms, integers, k):  # type: 
         base = window * WINDOW
         stretches = -(-min(WINDOW, count - base) // STRETCH)
         sums[: stretches * STRETCH] = 0
-        for place in range(terms.size):
-            first, last = starts[window, terms[place]], starts[window, terms[place] + 1]
+        for i in range(terms.size):
+            first, last = starts[window, terms[i]], starts[window, terms[i] + 1]
             ids, values = documents[first:last], weights[first:last]
-            integer = np.uint32(integers[place])
+            integer = np.uint32(integers[i])
             for posting in range(ids.size):
                 sums[ids[posting]] += integer * np.uint32(values[posting])
         for stretch in range(0, stretches * STRETCH, STRETCH):
