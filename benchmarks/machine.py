@@ -14,13 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lsr.index.search.searcher import instruction_set
-
 T = TypeVar("T")
 
-# The names that Linux gives to the instructions of kernels for products of matrices.
-_PRODUCTS = {"avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"}
-_PRODUCTS |= {"amx_int8", "asimd", "asimddp", "bf16", "i8mm"}
 _POOLS = ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON")
 
 
@@ -32,23 +27,19 @@ def circumstances(module: str, *packages: str) -> dict[str, Any]:
 
     Raises `LsrError` if LSR_ISA names an instruction set that this machine lacks.
     """
+    from lsr.eval.experiments.provenance import machine  # heavy, for the processes of `alone`
+
+    here = machine()
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": ["python", "-m", f"benchmarks.{module}", *sys.argv[1:]],
-        "cpu": _of_cpu("model name") or platform.processor() or platform.machine(),
-        "cpu_flags": sorted(set(_of_cpu("flags", "Features").split()) & _PRODUCTS),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
+        "cpu": here["processor"],
+        "lsr_isa": here["instruction_set"],
+        "cores": here["cores"],
+        "system": here["system"],
         "python": platform.python_version(),
         **{name: version(name) for name in ("numpy", "numba", *packages)},
-        "lsr_isa": instruction_set(),
-        "load_average": load_average(),
     }
-
-
-def load_average() -> list[float]:
-    """Over 1, 5 and 15 minutes; empty on a system without one."""
-    return list(os.getloadavg()) if hasattr(os, "getloadavg") else []
 
 
 def pin(core: int | None) -> int | None:
@@ -125,11 +116,3 @@ def busy_seconds() -> float:
     counts = file.read_text().split("\n")[0].split()[1:9]
     user, nice, system, _idle, _wait, *others = map(int, counts)
     return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK")
-
-
-def _of_cpu(*names: str) -> str:
-    """The value /proc/cpuinfo has for the first processor under one of the names, or ""."""
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    pairs = (line.partition(":") for line in lines)
-    return next((value.strip() for name, _, value in pairs if name.strip() in names), "")

@@ -162,10 +162,10 @@ def chain(size: int, decoder: bool, texts: int) -> Row:
     documents = [{"id": str(number), "text": text} for number, text in enumerate(contents)]
     with tempfile.TemporaryDirectory() as folder:
         make_model(Path(folder) / "model", size, decoder)
-        name, place = f"splade-max:{folder}/model", {"threads": 1, "device": "cpu"}
+        name, device = f"splade-max:{folder}/model", {"threads": 1, "device": "cpu"}
         cuts: dict[str, Any] = {"document_terms": DOCUMENT_TERMS, "query_terms": QUERY_TERMS}
         start = time.process_time()
-        encoder: Any = load_encoder(name, max_length=64, **place, **cuts)
+        encoder: Any = load_encoder(name, max_length=64, **device, **cuts)
         loaded = time.process_time() - start
         encoder.encode_documents(contents[:8])  # wakes torch up
         encoded = timed(lambda: encoder.encode_documents(contents))
@@ -177,7 +177,7 @@ def chain(size: int, decoder: bool, texts: int) -> Row:
         best = hits[0].explain()
         assert abs(sum(match.product for match in best.terms) - best.score) < 1e-6
         peak = peak_memory()
-        uncut = load_encoder(name, max_length=64, **place)
+        uncut = load_encoder(name, max_length=64, **device)
         return {
             "model": f"{size:,}, {'a decoder' if decoder else 'like BERT'}",
             "active": uncut.encode_documents(contents[:4]).terms.size // 4,
@@ -203,6 +203,7 @@ def make_model(folder: Path, terms: int, decoder: bool) -> None:
     A masked model has a bias that leaves a text some `ACTIVE` terms, as training would; a decoder's
     output layer has none, so half of its terms have a weight, which is the worst case.
     """
+    import tokenizers
     import torch
     import transformers
     from transformers.utils import logging
@@ -231,22 +232,11 @@ def make_model(folder: Path, terms: int, decoder: bool) -> None:
         torch.nn.init.constant_(bias, -rare * SPREAD * WIDTH**0.5)
     model.save_pretrained(folder)
     words = {f"w{number}": number for number in range(terms - 2)}
-    special = {"<unk>": terms - 2, "</s>": terms - 1}
-    tokenizer = {
-        "version": "1.0",
-        "pre_tokenizer": {"type": "WhitespaceSplit"},
-        "model": {"type": "WordLevel", "vocab": words | special, "unk_token": "<unk>"},
-        "added_tokens": [
-            {
-                "id": number,
-                "content": token,
-                "special": True,
-                **dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False),
-            }
-            for token, number in special.items()
-        ],
-    }
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    vocabulary = words | {"<unk>": terms - 2, "</s>": terms - 1}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, "<unk>"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(["<unk>", "</s>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from benchmarks.encoding import report, speed
 from benchmarks.encoding.checkpoints import RANDOM, provide
 from benchmarks.encoding.memory import peaks_under
 from benchmarks.judged import MEASURE, mean, run_of
-from benchmarks.machine import circumstances, limit_threads, load_average
+from benchmarks.machine import circumstances, limit_threads
 from lsr import Index, load_encoder
 from lsr.data.corpus import open_corpus
 from lsr.encoders.models.heads import isa
@@ -70,8 +70,7 @@ def main(options: Options) -> None:
         elif options.memory:
             results["memory"] = measure_memory(options, scratch)
         else:
-            results |= measure_speed(options, scratch)
-    run["load_average_after"] = load_average()
+            results["models"] = measure_speed(options, scratch)
     click.echo(json.dumps(results, indent=1) if options.json else report.markdown(results))
     for model in results.get("models", []):
         largest = model["differences"].get("fp32", {"largest": 0.0})["largest"]
@@ -89,15 +88,15 @@ def read_texts(options: Options) -> list[str]:
     return [document.indexed_text for document in documents]
 
 
-def measure_speed(options: Options, scratch: Path) -> Row:
-    """Peaks of the machine, and a row a model."""
+def measure_speed(options: Options, scratch: Path) -> list[Row]:
+    """A row a model."""
     limit_threads(options.threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     import torch
 
     torch.set_num_threads(options.threads)
-    peaks, texts = speed.peaks(), read_texts(options)
-    models = [
+    texts = read_texts(options)
+    return [
         speed.compare(
             name,
             provide(name, texts, scratch),
@@ -108,7 +107,6 @@ def measure_speed(options: Options, scratch: Path) -> Row:
         )
         for name in options.models
     ]
-    return {"peaks": peaks, "models": models}
 
 
 def measure_memory(options: Options, scratch: Path) -> list[Row]:

@@ -54,31 +54,6 @@ def lengths(folder: Path, texts: Sequence[str], longest: int = LENGTH) -> npt.ND
     return np.array([len(e.ids) for e in tokenizer.encode_batch(list(texts))], np.int64)
 
 
-def multiply_adds(folder: Path, tokens: npt.NDArray[np.int64]) -> tuple[int, int] | None:
-    """Multiplications with an addition that texts cost in the body and in the head of a model.
-
-    Only products of matrices count, without padding: in a layer the four projections of
-    attention, its scores and sums (tokens x tokens x width each) and the two of the feed-forward
-    network; in the head the transformation and the product with the whole vocabulary.
-
-    Args:
-        tokens: number of tokens of each text.
-
-    Returns None for a model of another architecture.
-    """
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    if config.model_type not in ("bert", "roberta", "xlm-roberta", "distilbert"):
-        return None
-    width = config.hidden_size
-    inner = config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size
-    total, pairs = int(tokens.sum()), int((tokens**2).sum())
-    layer = total * (4 * width**2 + 2 * width * inner) + pairs * 2 * width
-    head = total * (width**2 + width * config.vocab_size)
-    return config.num_hidden_layers * layer, head
-
-
 def _write(name: str, texts: Sequence[str], folder: Path) -> Path:
     """Write a random checkpoint with the spread of logits and the terms a text of splade-tiny."""
     import torch

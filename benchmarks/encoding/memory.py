@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,12 +40,11 @@ def peaks_under(
     long, short = scratch / "long.jsonl", scratch / "short.jsonl"
     _write(long, passages(folder, texts))
     _write(short, ["one short text"])
-    weights = 4 * parameters(folder)
     rows = []
     for precision in precisions:
         for corpus, limit in [(short, limits[0]), *((long, limit) for limit in limits)]:
             progress.print(f"{name}, {precision}: {corpus.stem} texts under {limit}")
-            row: Row = {"model": name, "precision": precision, "limit": limit, "weights": weights}
+            row: Row = {"model": name, "precision": precision, "limit": limit}
             row["texts"] = len(texts) if corpus == long else 1
             output, log = scratch / "vectors", scratch / "log"
             shutil.rmtree(output, ignore_errors=True)
@@ -86,18 +84,6 @@ def passages(folder: Path, texts: Sequence[str]) -> Iterator[str]:
             parts.append(text)
             size += tokens - 2  # without [CLS] and [SEP]
         yield " ".join(parts)
-
-
-def parameters(folder: Path) -> int:
-    """The number of parameters of a checkpoint."""
-    from safetensors import safe_open
-
-    count = 0
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, "numpy") as file:
-            for name in file.keys():  # noqa: SIM118 - the file is no mapping
-                count += math.prod(file.get_slice(name).get_shape())
-    return count
 
 
 def _write(file: Path, texts: Iterable[str]) -> None:

@@ -9,14 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from scipy.sparse import csr_array
 
 from benchmarks.commands import Row, progress
-from benchmarks.encoding.checkpoints import LENGTH, lengths, multiply_adds
+from benchmarks.encoding.checkpoints import LENGTH, lengths
 from benchmarks.machine import available_memory, busy_seconds
 from lsr import LsrError, SparseVectors, load_encoder
-from lsr.encoders._kernels import multiply_adds as multiply_adds_a_second
-from lsr.encoders.models.heads import isa
 
 Encode = Callable[[Sequence[str]], Any]
 
@@ -30,7 +28,6 @@ _CHUNKS = (None, 16)  # positions that SpladePooling takes at a time; None is al
 _SAMPLE = 256  # texts that the settings of the peer are chosen on
 _FINALISTS = 4  # settings that are tried again, twice
 _PAUSE = 0.3  # seconds; OpenMP's threads spin for a while after their work
-_PEAK_SECONDS = 0.5
 
 
 class Peer:
@@ -96,14 +93,6 @@ class Peer:
         self.plain_batch = min(plain, key=lambda setting: best[setting])[0]
 
 
-def peaks() -> dict[str, float]:
-    """Multiply-adds a second of one core for each precision."""
-    return {
-        precision: multiply_adds_a_second(isa(), number, _PEAK_SECONDS)
-        for number, precision in enumerate(PRECISIONS)
-    }
-
-
 def compare(
     name: str,
     folder: Path,
@@ -137,7 +126,9 @@ def compare(
         else:
             encoders[precision] = encoder.encode_documents
     progress.print(f"{name}: vectors")
-    expected = sparse(peer.encode_tuned(texts).numpy())  # these passes warm up, too
+    expected = SparseVectors.of(
+        csr_array(peer.encode_tuned(texts).numpy())
+    )  # these passes warm up, too
     peer.encode(texts)
     gaps = {
         precision: differences(encoders[precision](texts), expected)
@@ -156,17 +147,11 @@ def compare(
         "texts": len(texts),
         "tokens": int(tokens.sum()),
         "terms": expected.terms.size / len(texts),
-        "multiply_adds": multiply_adds(folder, tokens),
         "peer": {name: getattr(peer, name) for name in ("plain_batch", "batch", "chunk", "tried")},
         "passes": passes,
         "differences": gaps,
         "skipped": skipped,
     }
-
-
-def sparse(dense: Any) -> SparseVectors:
-    """Rows of a matrix, float32, shape (rows, terms), without its zeros."""
-    return SparseVectors.from_rows((np.flatnonzero(row), row[row != 0]) for row in dense)
 
 
 def differences(vectors: SparseVectors, expected: SparseVectors) -> Row:
@@ -175,22 +160,21 @@ def differences(vectors: SparseVectors, expected: SparseVectors) -> Row:
     "largest" and "mean" difference, the number of "terms", how many of these only one side has
     ("alone") and the largest weight among those ("alone_largest").
     """
-    gaps, alone = [np.empty(0, np.float32)], [np.empty(0, np.bool_)]
-    for ours, theirs in zip(vectors, expected, strict=True):
-        terms = np.union1d(ours.terms, theirs.terms)
-        pair = np.zeros((2, terms.size), np.float32)
-        for side, vector in zip(pair, (ours, theirs), strict=True):
-            side[np.searchsorted(terms, vector.terms)] = vector.weights
-        gaps.append(np.abs(pair[0] - pair[1]))
-        alone.append((pair == 0).any(axis=0))
-    gap, single = np.concatenate(gaps), np.concatenate(alone)
+    ours, theirs = _matrix(vectors), _matrix(expected)
+    gaps, alone = abs(ours - theirs), abs(ours.sign() - theirs.sign())
+    terms, alone_gaps = (ours.sign() + theirs.sign()).nnz, gaps.multiply(alone)
     return {
-        "largest": float(gap.max(initial=0)),
-        "mean": float(gap.mean()) if gap.size else 0.0,
-        "terms": int(gap.size),
-        "alone": int(single.sum()),
-        "alone_largest": float(gap[single].max(initial=0)),
+        "largest": float(gaps.max()),
+        "mean": float(gaps.sum()) / max(terms, 1),
+        "terms": terms,
+        "alone": int(alone.sum()),
+        "alone_largest": float(alone_gaps.max()),
     }
+
+
+def _matrix(vectors: SparseVectors) -> csr_array:
+    shape = len(vectors), 2**31 - 1
+    return csr_array((vectors.weights, vectors.terms, vectors.indptr), shape=shape)
 
 
 def timed(encode: Encode, texts: Sequence[str]) -> Row:

@@ -175,7 +175,7 @@ def select(keys, k):  # type: ignore[no-untyped-def]
 @numba.njit("i8[::1](i8[:,::1], u2[::1], u1[::1], i8, u4[::1], u4[::1], i4[::1], i8)", nogil=True)
 def scan(starts, documents, weights, count, sums, terms, integers, k):  # type: ignore[no-untyped-def]
     """The k best documents as keys, score * 2**32 + 2**32 - 1 - document, in any order."""
-    kept, size, threshold = np.empty(2 * k + PIECE, np.int64), 0, np.uint32(0)
+    candidates, size, threshold = np.empty(2 * k + PIECE, np.int64), 0, np.uint32(0)
     for window in range(starts.shape[0]):
         base = window * WINDOW
         stretches = -(-min(WINDOW, count - base) // STRETCH)
@@ -195,11 +195,11 @@ def scan(starts, documents, weights, count, sums, terms, integers, k):  # type: 
                 for document in range(piece, piece + PIECE):
                     # Written always, kept by moving on: a branch here would be mispredicted.
                     key = (np.int64(sums[document]) << 32) + (0xFFFFFFFF - base - document)
-                    kept[size] = key
+                    candidates[size] = key
                     size += sums[document] > threshold
                 if size >= 2 * k:
-                    select(kept[:size], k)
-                    size, threshold = k, np.uint32(kept[k - 1] >> 32)
+                    select(candidates[:size], k)
+                    size, threshold = k, np.uint32(candidates[k - 1] >> 32)
     if size > k:
-        select(kept[:size], k)
-    return kept[: min(size, k)]
+        select(candidates[:size], k)
+    return candidates[: min(size, k)]

@@ -70,7 +70,7 @@ def _measure_family(family: str, options: Options, saved: Results) -> bool:
             if not searches:
                 continue
             with tempfile.TemporaryDirectory(dir=options.out, prefix="index-") as directory:
-                truth = options.out / f"truth-{content}-{size}.npz"
+                truth = options.out / f"exact-{content}-{size}.npz"
                 job = Job(options, family, number, size, searches, truth, Path(directory))
                 rows = _measure(job)
             complete &= rows is not None

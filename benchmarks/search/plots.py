@@ -55,7 +55,7 @@ def recall_latency(path: Path, rows: list[Row], k: int = 10) -> None:
             best = _best(searches)
             others = [row for row in searches if row is not best]
             _draw(axes, engine, others, "recall", "o", alpha=0.3, markersize=5, zorder=2)
-            _draw(axes, engine, [best], "recall", "o", label=_label(best))
+            _draw(axes, engine, [best], "recall", "o", label=title(best))
         axes.set_xlim(right=1.0)
         axes.set_xlabel(f"recall@{k} against exact float scores")
 
@@ -73,7 +73,7 @@ def growth(path: Path, rows: list[Row], k: int = 10) -> None:
             best = _best([row for row in searches if row["size"] == searches[-1]["size"]])
             line = [row for row in searches if title(row) == title(best)]
             recall = f", recall {best['recall']:.2f}" if engine in APPROXIMATE else ""
-            _draw(axes, engine, line, "size", "o-", label=_label(best) + recall)
+            _draw(axes, engine, line, "size", "o-", label=title(best) + recall)
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
         axes.minorticks_off()
         axes.set_xlabel("documents")
@@ -83,7 +83,7 @@ def growth(path: Path, rows: list[Row], k: int = 10) -> None:
 def _axes(path: Path, heading: str) -> Iterator[Axes]:
     """Axes with a logarithmic scale of latency; afterwards the legend, and the file."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(9, 5.6), layout="constrained")
+        figure, axes = plt.subplots(figsize=(11, 5.6), layout="constrained")
         axes.set_yscale("log")
         axes.set_ylabel("microseconds a query (median), one core")
         figure.suptitle(heading, x=0.01, ha="left")
@@ -124,15 +124,3 @@ def _best(rows: list[Row]) -> Row:
         rows = [row for row in rows if row["search"] == ""]
     good = [row for row in rows if row["engine"] not in APPROXIMATE or row["recall"] >= GOOD]
     return min(good, key=typical) if good else max(rows, key=lambda row: float(row["recall"]))
-
-
-def _label(row: Row) -> str:
-    """The engine, and the settings of its search if there is a choice."""
-    parts = [row["engine"], row["build"] if row["engine"] == "bmp" else "", row["search"]]
-    if "own bisection" in row["build"]:
-        parts.append("bisected")
-    if "reordered" in row["build"] and row["engine"] != "bmp":
-        parts.append("reordered")
-    if "median_us" not in row:
-        parts.append("mean")
-    return ", ".join(part for part in parts if part)

@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 import lsr
-from benchmarks.commands import FOLDER, argument, command, option, progress, table
+from benchmarks.commands import argument, command, option, progress, table
 from benchmarks.judged import DEPTH, MEASURE, mean, run_of
-from lsr.data.corpus import open_corpus
-from lsr.encoders.dense.encoder import load_dense
+from benchmarks.studies.hybrid import JudgedIndex
 from lsr.encoders.rows import stack
 from lsr.encoders.training.autoencoder_fit import fit
-from lsr.eval.dataset import Dataset, load_dataset
+from lsr.eval.dataset import Dataset
 
 CUTS = {24, 32, 64, 384}  # dimensions
 # Files of an index that are no postings: of documents, and the weights as given.
@@ -30,8 +29,8 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Options:
+    indexes: Path = argument()
     datasets: tuple[str, ...] = argument()
-    keep: Path = option("Folder for embeddings.", type=FOLDER)
     active: tuple[int, ...] = option("Numbers of latents of a document.", (32,))
     width: int = option("Number of latents for each dimension of the vectors.", 4)
     seeds: tuple[int, ...] = option("Random seeds.", (0, 1, 2))
@@ -41,19 +40,19 @@ class Options:
 def main(options: Options) -> None:
     """Print a table for each of DATASETS, with the values of latents for each seed.
 
-    Documents are encoded by MiniLM (once, kept in --keep), an autoencoder is fitted to them without
-    judgments, and the test queries are searched through an index of the latents.  Beside it, dense
-    vectors are cut to their first dimensions, brought to unit length and compared by inner product,
-    in float32 and rounded to 8 bits a dimension (symmetrically, with a scale a vector that is not
-    counted).  Bytes are those of a document: of latents, all files of postings in the index; of
-    dense vectors, the numbers alone.  Cuts include those that take the bytes of the latents.
+    INDEXES/NAME is an index of dataset NAME with dense vectors, to which an autoencoder is fitted
+    without judgments; the test queries are searched through an index of the latents.  Beside it,
+    the dense vectors are cut to their first dimensions, brought to unit length and compared by
+    inner product, in float32 and rounded to 8 bits a dimension (symmetrically, with a scale a
+    vector that is not counted).  Bytes are those of a document: of latents, all files of postings
+    in the index; of dense vectors, the numbers alone.  Cuts include those that take the bytes of
+    the latents.
 
     \b
-    python -m benchmarks.studies.latents nfcorpus.zip scifact.zip --keep embeddings
+    lsr index nfcorpus.zip -o indexes/nfcorpus --dense minilm
+    python -m benchmarks.studies.latents indexes nfcorpus.zip
     """
-    options.keep.mkdir(exist_ok=True)
-    for source in options.datasets:
-        judged = Embedded.load(source, options.keep)
+    for judged in map(Embedded.of, JudgedIndex.load(options.indexes, options.datasets)):
         rows, sizes = [], []
         for active in options.active:
             fits = [judged.latents(options.width, active, seed) for seed in options.seeds]
@@ -81,15 +80,14 @@ class Embedded:
     queries: Vectors
 
     @classmethod
-    def load(cls, source: str, keep: Path) -> Embedded:
-        """A dataset; the vectors of its documents are kept in a folder."""
-        dataset, dense, documents = load_dataset(source), load_dense("minilm"), open_corpus(source)
-        listed = list(documents)
-        file = keep / f"{Path(source).stem}.docs.npy"
-        if not file.exists():
-            np.save(file, dense.encode_documents([document.indexed_text for document in listed]))
-        queries = dense.encode_queries(list(dataset.queries.values()))
-        return cls(dataset, [document.id for document in listed], np.load(file), queries)
+    def of(cls, judged: JudgedIndex) -> Embedded:
+        """The dense vectors of an index, by position in the collection."""
+        index, dataset = judged.index, judged.dataset
+        if index.dense is None:
+            raise click.ClickException(f"{index.path} has no dense vectors; add --dense minilm")
+        documents = np.asarray(index.dense.vectors(range(len(index))))
+        queries = index.dense_encoder.encode_queries(list(dataset.queries.values()))
+        return cls(dataset, judged.ids, documents, np.asarray(queries))
 
     def cut(self, size: int, rounded: bool) -> float:
         """The value of the first dimensions."""
