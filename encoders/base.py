@@ -35,6 +35,23 @@ class Vocabulary(Protocol):
         ...
 
 
+class WordList:
+    """A vocabulary in memory."""
+
+    def __init__(self, words: list[str], terms: dict[str, int]) -> None:
+        self._words, self._terms = words, terms
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def __getitem__(self, term: int, /) -> str:
+        return self._words[term]
+
+    def find(self, word: str) -> int | None:
+        """The id of a word, or None."""
+        return self._terms.get(word)
+
+
 class Encoder(ABC):
     """Turns texts into sparse vectors over one vocabulary.
 

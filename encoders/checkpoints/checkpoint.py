@@ -52,8 +52,18 @@ class Checkpoint:
 
     @property
     def address(self) -> str:
-        """What `find` takes to find the very same again."""
+        """The name that `find` takes for this very checkpoint."""
         return f"{self.source}@{self.revision}" if self.revision else self.source
+
+    def identity(self, kind: str, name: str, content_hash: str) -> dict[str, Any]:
+        """The first fields of the identity of an encoder, as JSON values."""
+        return {
+            "kind": kind,
+            "name": name,
+            "source": self.address,
+            "revision": self.revision,
+            "content_hash": content_hash,
+        }
 
 
 def find(name: str) -> Checkpoint:

@@ -133,11 +133,7 @@ class DenseEncoder:
     def identity(self) -> dict[str, Any]:
         """What decides the vectors, as JSON values."""
         return {
-            "kind": KIND,
-            "name": self.name,
-            "source": self._checkpoint.address,
-            "revision": self._checkpoint.revision,
-            "content_hash": self._hash,
+            **self._checkpoint.identity(KIND, self.name, self._hash),
             "modules": self.layout.modules,
             "cosine": self.layout.cosine,
             "query_prompt": self.layout.query_prompt,

@@ -142,11 +142,7 @@ class CsrEncoder(ModelEncoder):
     def identity(self) -> dict[str, Any]:
         dense = self._dense.identity
         return {
-            "kind": KIND,
-            "name": self.name,
-            "source": self._checkpoint.address,
-            "revision": self._checkpoint.revision,
-            "content_hash": self._hash,
+            **self._checkpoint.identity(KIND, self.name, self._hash),
             "latents": len(self.autoencoder.weight),
             "active": self.autoencoder.active,
             "unit": self._unit,

@@ -105,11 +105,7 @@ class UhdEncoder(ModelEncoder):
     @property
     def identity(self) -> dict[str, Any]:
         return {
-            "kind": KIND,
-            "name": self.name,
-            "source": self._checkpoint.address,
-            "revision": self._checkpoint.revision,
-            "content_hash": self._hash,
+            **self._checkpoint.identity(KIND, self.name, self._hash),
             "winners": self._winners,
             "buckets": {str(layer): size for layer, size in self._sizes.items()},
             "max_length": self._settings.max_length,

@@ -11,6 +11,7 @@ from unicodedata import normalize
 import numpy as np
 import numpy.typing as npt
 
+from lsr.encoders.base import WordList
 from lsr.encoders.text.languages import AUTO, ENGLISH, Stem, stemmer_of, stop_words_of
 from lsr.encoders.text.scripts import words
 from lsr.errors import EncoderError
@@ -106,22 +107,12 @@ class TermIds(dict[str, int]):
         return term
 
 
-class GrowingVocabulary:
+class GrowingVocabulary(WordList):
     """Words numbered in the order they are first added, after those it is made with."""
 
     def __init__(self, words: Iterable[str] = ()) -> None:
-        self._words = list(words)
-        self._terms = {word: term for term, word in enumerate(self._words)}
-
-    def __len__(self) -> int:
-        return len(self._words)
-
-    def __getitem__(self, term: int, /) -> str:
-        return self._words[term]
-
-    def find(self, word: str) -> int | None:
-        """The id of a word, or None."""
-        return self._terms.get(word)
+        numbered = list(words)
+        super().__init__(numbered, {word: term for term, word in enumerate(numbered)})
 
     def add(self, word: str) -> int:
         """The id of a word, new or not."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lsr.encoders.base import check_texts
+from lsr.encoders.base import WordList, check_texts
 from lsr.encoders.rows import Ids
 from lsr.encoders.text.scripts import has_words
 from lsr.encoders.text.wordpiece import read_wordpiece
@@ -21,24 +21,13 @@ from lsr.storage.files import read_file
 _CHARACTERS = 32
 
 
-class TokenVocabulary:
+class TokenVocabulary(WordList):
     """A tokenizer's tokens; ids of the model beyond them are called "[unused-ID]"."""
 
     def __init__(self, tokens: Mapping[str, int], size: int) -> None:
-        self._terms = dict(tokens)
-        self._words = [f"[unused-{term}]" for term in range(size)]
+        super().__init__([f"[unused-{term}]" for term in range(size)], dict(tokens))
         for token, term in tokens.items():
             self._words[term] = token
-
-    def __len__(self) -> int:
-        return len(self._words)
-
-    def __getitem__(self, term: int, /) -> str:
-        return self._words[term]
-
-    def find(self, word: str) -> int | None:
-        """The id of a token, or None."""
-        return self._terms.get(word)
 
     def content_hash(self) -> str:
         """BLAKE2b (32 bytes, hexadecimal) over the words in order."""

@@ -52,8 +52,8 @@ _OF_THE_INDEX = (
 @output_option("The folder for the vectors of CORPUS.", "VECTORS")
 @encoder_options
 @precision_option
-@number_option("--threads", "For the model.")
-@click.option("--max-memory", type=Bytes(), help="What the process may take, such as 2GB.")
+@number_option("--threads", "Threads of the model.")
+@click.option("--max-memory", type=Bytes(), help="Most memory of the process, such as 2GB.")
 @on_error_option
 @flag(
     "--force",
@@ -99,7 +99,7 @@ def encode(
     lsr encode docs.jsonl.gz -o vectors --encoder naver/splade-v3 --precision bf16
     lsr index vectors -o docs
 
-    With --text, its own terms and those the encoder added:
+    With --text, show the terms of the text and those the encoder added:
 
     \b
     lsr encode --text "robots that walk over rough ground" --show

@@ -90,7 +90,10 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--report", type=_FILE, metavar="DIR", help="Also write a report, with its indexes.")
 @click.option("--fresh", is_flag=True, help="Rebuild indexes and search again.")
 @click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="For building; queries run on one."
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Threads for building; queries run on one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context

@@ -62,26 +62,26 @@ _OF_ENCODING = (
     show_default=True,
     help="Store similar documents side by side, for speed, or as they come.",
 )
-@number_option("--threads", "For the model, ordering and writing.")
+@number_option("--threads", "Threads for the model, ordering and writing.")
 @click.option(
     "--max-memory",
     type=Bytes(),
     default="1GB",
     show_default=True,
-    help="For the vectors being worked on; models and ids come on top.",
+    help="Memory for the vectors in work; models and ids come on top.",
 )
 @on_error_option
 @click.option(
     "--dense",
     metavar="D",
-    help="Dense vectors, too: by minilm, a folder that sentence-transformers saved, or a HUB-ID.",
+    help="Also make dense vectors: by minilm, a folder of sentence-transformers, or a HUB-ID.",
 )
 @click.option(
     "--faiss",
     type=click.Choice(["flat", "ivf", "hnsw", "sq8", "pq"]),
     default="flat",
     show_default=True,
-    help="How dense vectors are searched: all of them, or candidates of an index by faiss.",
+    help="Search of dense vectors: all of them (flat), or candidates from a faiss index.",
 )
 @flag("--force", "Replace an index that is there.")
 @click.pass_context
@@ -114,10 +114,10 @@ def index(
     lsr index nfcorpus.zip -o nfcorpus --dense minilm
 
     A build that was interrupted goes on where it was when the same command is run again.  With
-    --dense, an index that is there without dense vectors is given them and stays as it is.
+    --dense, an existing index without dense vectors gains them and otherwise stays as it is.
     """
     if dense is None and given(context, "faiss"):
-        raise click.UsageError("--faiss says how dense vectors are searched; add --dense.")
+        raise click.UsageError("--faiss only applies to --dense; add --dense.")
     if bits == "1" and options["keep_floats"]:
         raise click.UsageError(
             "--bits 1 is for weights that are all equal, and keeps them; leave out --keep-floats."
