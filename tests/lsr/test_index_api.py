@@ -385,9 +385,11 @@ def test_numbers_and_places(bm25_index: lsr.Index, documents: list[dict[str, str
 
 
 def test_impossible_positions(bm25_index: lsr.Index) -> None:
-    damaged = lsr.open(bm25_index.path)
-    damaged.reader._searcher.positions = damaged.reader._searcher.positions + np.uint32(1)
-    with pytest.raises(
-        IndexCorrupt, match="two documents have one position, or one lies beyond all"
-    ):
-        damaged.reader.docids_of([0])
+    positions = bm25_index.reader._searcher.positions
+    twice = positions.copy()
+    twice[positions == 7] = 8
+    for wrong in (positions + np.uint32(1), twice):
+        damaged = lsr.open(bm25_index.path)
+        damaged.reader._searcher.positions = wrong  # as from a file written wrongly
+        with pytest.raises(IndexCorrupt, match="two documents have one position, or one lies"):
+            damaged.reader.docids_of([0])
