@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from lsr.errors import IndexChanged, IndexCorrupt, IndexFormatError, LsrError, VectorError
-from lsr.index.dense.side import DenseSide
+from lsr.index.dense import has_dense
 from lsr.index.format import Manifest
 from lsr.index.search.options import SearchOptions
 from lsr.index.search.searcher import Found, Searcher
@@ -22,6 +22,9 @@ from lsr.storage.arrow import SortedStrings
 from lsr.storage.files import steady
 from lsr.storage.manifest import MANIFEST
 from lsr.vectors import Floats, SparseVectors, add_up
+
+if TYPE_CHECKING:
+    from lsr.index.dense.side import DenseSide
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,10 @@ class IndexReader:
             self.words, self.word_columns = vocabulary
         self._dense: DenseSide | None = None
         self._dense_problem: LsrError | None = None
+        if not has_dense(path):
+            return
+        from lsr.index.dense.side import DenseSide  # an index without one starts quicker
+
         try:
             self._dense = DenseSide.find(path, manifest)
         except LsrError as error:  # raised by `dense`: nothing else in the index needs it

@@ -33,16 +33,15 @@ from pathlib import Path
 from typing import Any
 
 from lsr.errors import DenseCorrupt, IndexFormatError, LsrError
+from lsr.index.dense import DENSE
 from lsr.index.dense.faiss_files import KINDS
 from lsr.index.format import SEGMENTS, Manifest, edition_of
 from lsr.storage.files import checksum_bytes, remove_unlisted
 from lsr.storage.manifest import MANIFEST, FileEntry, Problem, read_sealed, write_sealed
-from lsr.storage.workspace import PARTIAL
 
 FORMAT = "lsr-dense"
 VERSION = 2
 _OLD_VERSIONS = (1,)
-DENSE = "dense"
 BATCH = 65_536
 
 _MOST_DIMENSIONS = 1 << 16
@@ -142,11 +141,6 @@ def collection_of(manifest: Manifest, version: int = VERSION) -> str:
     )
 
 
-def has_dense(index: Path) -> bool:
-    """Whether an index has a dense side, sound or not, of its documents or of others."""
-    return (index / DENSE / MANIFEST).exists()
-
-
 def belongs_to(dense: DenseManifest, index: Manifest) -> bool:
     """Whether a dense side is of the documents of an index."""
     return (
@@ -179,19 +173,3 @@ def sweep(folder: Path) -> None:
         except LsrError:  # nothing says which files are in use
             return
     remove_unlisted(folder, _FILE, listed)
-
-
-def no_dense(index: Path) -> IndexFormatError:
-    """The error of a search that needs the dense side of an index without one."""
-    again = f"`lsr index CORPUS -o {index} --dense minilm`"
-    if (index / DENSE / PARTIAL).exists():
-        return IndexFormatError(
-            f"the dense side of {index} is unfinished; run the `lsr index … --dense …` that was "
-            "making it again"
-        )
-    if has_dense(index):
-        return IndexFormatError(
-            f"{index / DENSE} is of another index or of other documents; remove the folder and "
-            f"make it again with {again}"
-        )
-    return IndexFormatError(f"{index} has no dense side; make one with {again}")

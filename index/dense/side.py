@@ -19,15 +19,12 @@ import pyarrow as pa
 
 from lsr.arguments import whole
 from lsr.errors import DenseCorrupt, IndexCorrupt, IndexFormatError, QueryError
-from lsr.index.dense import faiss_files
+from lsr.index.dense import DENSE, faiss_files, has_dense, no_dense
 from lsr.index.dense.faiss_files import Vectors
 from lsr.index.dense.format import (
     BATCH,
-    DENSE,
     DenseManifest,
     belongs_to,
-    has_dense,
-    no_dense,
 )
 from lsr.index.format import Manifest, edition_of, name_of_edition
 from lsr.progress import Progress

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
+from importlib import import_module
 from typing import Any
 
 import click
 
-from lsr.cli.commands.compare import compare
-from lsr.cli.commands.encode import encode
-from lsr.cli.commands.evaluate import evaluate
-from lsr.cli.commands.export import export
-from lsr.cli.commands.fit_sae import fit_sae
-from lsr.cli.commands.import_ import import_
-from lsr.cli.commands.index import index
-from lsr.cli.commands.inspect import info, verify
-from lsr.cli.commands.keyphrases import add_keyphrases
-from lsr.cli.commands.models import models
-from lsr.cli.commands.search import search
-from lsr.cli.commands.tune import tune
 from lsr.errors import LsrError, TextWarning
 from lsr.terminal import ReaderLeft, note, standard_streams, utf8
 from lsr.version import __version__
+
+
+class _Command(click.Command):
+    """A command that is imported when it is called, so that a cold `lsr search` starts quickly."""
+
+    def __init__(self, name: str, module: str, function: str, line: str) -> None:
+        super().__init__(name, short_help=line)
+        self._module, self._function = module, function
+
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        module = import_module(f"lsr.cli.commands.{self._module}")
+        command: click.Command = getattr(module, self._function)
+        return command.make_context(*arguments, **settings)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96})
@@ -42,27 +46,28 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (
-    index,
-    search,
-    evaluate,
-    compare,
-    tune,
-    info,
-    verify,
-    encode,
-    models,
-    export,
-    import_,
-    fit_sae,
+for _name, _module, _function, _line in (
+    ("index", "index", "index", "Encode a collection and write an index."),
+    ("search", "search", "search", "Search an index."),
+    ("eval", "evaluate", "evaluate", "Measure encoders on judged datasets."),
+    ("compare", "compare", "compare", "Test whether runs differ."),
+    ("tune", "tune", "tune", "Choose how to fuse the lists of an index."),
+    ("info", "inspect", "info", "Show the contents of an index."),
+    ("verify", "inspect", "verify", "Check every byte of an index."),
+    ("encode", "encode", "encode", "Encode a collection into a folder of vectors."),
+    ("models", "models", "models", "List the known encoders and methods."),
+    ("export", "export", "export", "Write vectors in a format of another program."),
+    ("import", "import_", "import_", "Read vectors of another program."),
+    ("fit-sae", "fit_sae", "fit_sae", "Fit a sparse autoencoder to dense vectors."),
+    ("add-keyphrases", "keyphrases", "add_keyphrases", "Add phrases to an encoder's words."),
 ):
-    cli.add_command(command)
-cli.add_command(add_keyphrases)
+    cli.add_command(_Command(_name, _module, _function, _line))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors are one sentence and an exit code, never a traceback."""
-    with standard_streams():
+    # click writes completions as bytes, which the safe streams do not take.
+    with nullcontext() if "_LSR_COMPLETE" in os.environ else standard_streams():
         _run(arguments)
 
 

@@ -27,13 +27,12 @@ from lsr.data.corpus import Document
 from lsr.data.vectors.shards import Origin, digest_of, seal, shard_name, shard_origin
 from lsr.encoders.dense.encoder import DenseEncoder, load_dense
 from lsr.errors import CorpusError, IndexChanged, IndexCorrupt, IndexExists, LsrError, first_line
+from lsr.index.dense import DENSE, has_dense
 from lsr.index.dense.faiss_files import Vectors, check_kind
 from lsr.index.dense.format import (
-    DENSE,
     DenseManifest,
     belongs_to,
     collection_of,
-    has_dense,
     sweep,
 )
 from lsr.index.dense.side import write_dense

@@ -12,13 +12,13 @@ from lsr.encoders import Encoder, restore_encoder
 from lsr.encoders.names import lasting_name, part_slices
 from lsr.encoders.text.words import reader as word_reader
 from lsr.errors import EncoderError, EncoderMismatch, IndexCorrupt
-from lsr.index.dense.format import DENSE, no_dense
-from lsr.index.dense.side import DenseSide
+from lsr.index.dense import DENSE, no_dense
 from lsr.index.format import Manifest
 from lsr.index.reader import IndexReader
 
 if TYPE_CHECKING:
     from lsr.encoders.dense.encoder import DenseEncoder
+    from lsr.index.dense.side import DenseSide
 
 Self = TypeVar("Self", bound="SearchContext")
 

@@ -20,7 +20,7 @@ from lsr.arguments import listed, real, whole, whole_or_none
 from lsr.encoders.latent.dsr import KIND, Slices, densified
 from lsr.errors import QueryError
 from lsr.fusion.lists import Ranked
-from lsr.index.dense.format import no_dense
+from lsr.index.dense import no_dense
 from lsr.index.search.options import SearchOptions
 from lsr.indexing.read_back import IndexVectors
 from lsr.progress import Silent

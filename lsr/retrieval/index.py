@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from os import PathLike
-from typing import Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from lsr.arguments import listed
 from lsr.data.records import BadRecord, as_id
@@ -16,10 +16,11 @@ from lsr.index.reader import IndexReader, StoredDocument
 from lsr.index.search.options import SearchKeywords, SearchOptions
 from lsr.retrieval.context import SearchContext
 from lsr.retrieval.hits import Hits
-from lsr.retrieval.hybrid import Hybrid
-from lsr.retrieval.named import build_hybrid
 from lsr.retrieval.search import search
 from lsr.vectors import SparseVectors
+
+if TYPE_CHECKING:
+    from lsr.retrieval.hybrid import Hybrid
 
 
 class Index(SearchContext):
@@ -117,7 +118,7 @@ class Index(SearchContext):
         texts = [queries] if isinstance(queries, str) else listed("questions", queries)
         checked = SearchOptions(k, **options)
         if hybrid is not None:
-            hits = build_hybrid(self, hybrid, options=checked).search(texts, k)
+            hits = self._hybrid(hybrid, checked).search(texts, k)
         else:
             hits = search(self, self.encoder.encode_queries(texts), texts, checked)
         return hits[0] if isinstance(queries, str) else hits
@@ -153,7 +154,12 @@ class Index(SearchContext):
         `Hybrid` for many questions.
         """
         options = {n: settings.pop(n) for n in SearchKeywords.__annotations__ if n in settings}
-        return build_hybrid(self, fusion, options=SearchOptions(**options), **settings)
+        return self._hybrid(fusion, SearchOptions(**options), **settings)
+
+    def _hybrid(self, fusion: str, options: SearchOptions, **settings: Any) -> Hybrid:
+        from lsr.retrieval.named import build_hybrid  # late: most searches need none of it
+
+        return build_hybrid(self, fusion, options=options, **settings)
 
     def get(self, id: Any) -> StoredDocument:
         """The document with an external id; raises `QueryError` when there is none.

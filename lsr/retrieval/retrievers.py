@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lsr.arguments import whole
 from lsr.errors import QueryError
 from lsr.fusion.lists import Positions, Ranked
-from lsr.index.dense.format import no_dense
+from lsr.index.dense import no_dense
 from lsr.index.reader import IndexReader
 from lsr.index.search.options import SearchOptions
 from lsr.retrieval import FeedbackKind

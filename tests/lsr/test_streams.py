@@ -181,3 +181,13 @@ def test_closed_streams_are_not_taken_by_files(place: Path, tmp_path: Path) -> N
     )
     line = f"{sys.executable} -P -c '{code}' <&- >&- 2>&-"
     assert subprocess.run(["bash", "-c", line]).returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [("lsr se", ["plain,search"]), ("lsr search --pr", ["plain,--profile", "plain,--prf"])],
+)
+def test_shells_complete_commands_and_options(words: str, completions: list[str]) -> None:
+    environment = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = shell("", _LSR_COMPLETE="bash_complete", **environment)
+    assert done.stdout.decode().splitlines() == completions

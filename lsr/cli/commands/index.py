@@ -207,7 +207,7 @@ def _conclude_dense(output: Path) -> None:
 
 def _has_place_for_dense(output: Path) -> bool:
     """Whether there is an index that is to be given dense vectors."""
-    from lsr.index.dense.format import has_dense
+    from lsr.index.dense import has_dense
     from lsr.index.format import is_index
 
     if not is_index(output):
