@@ -21,8 +21,8 @@ from lsr.data.corpus import Chunk
 from lsr.data.vectors.folder import write_vectors
 from lsr.encoders.dense.encoder import DenseEncoder, load_dense
 from lsr.errors import CorpusError, DenseCorrupt, EncoderMismatch, IndexFormatError, LsrError
-from lsr.index.dense.faiss_files import KINDS
 from lsr.index.dense import no_dense
+from lsr.index.dense.faiss_files import KINDS
 from lsr.index.dense.side import DenseSide
 from lsr.indexing.dense import add_dense
 
