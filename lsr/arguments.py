@@ -38,7 +38,9 @@ def whole(
 ) -> int:
     """`value` as an int from `least` to `most`, both included; raises `error`."""
     number: int | None = None
-    if not isinstance(value, bool):
+    if type(value) is int:  # at once, for a search checks two, and `suppress` takes a microsecond
+        number = value
+    elif not isinstance(value, bool):
         with suppress(TypeError):
             number = operator.index(value)
     if number is None or number < least or (most is not None and number > most):

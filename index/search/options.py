@@ -50,7 +50,6 @@ class SearchOptions:
         object.__setattr__(self, "threads", whole("threads", self.threads))
         if self.method not in METHODS:
             raise QueryError(f"there is no search method {self.method!r}; use {', '.join(METHODS)}")
-        boosts = {
-            name: real(f"the factor of {name}", factor) for name, factor in self.boosts.items()
-        }
-        object.__setattr__(self, "boosts", boosts)
+        if self.boosts:
+            boosts = {n: real(f"the factor of {n}", factor) for n, factor in self.boosts.items()}
+            object.__setattr__(self, "boosts", boosts)

@@ -31,16 +31,16 @@ def search(
         texts: of the queries, for explanations; None for a vector without a text.
     """
     queries = boost(context, vectors, options.boosts)
+    rows = (queries,) if len(queries) == 1 else queries
     hits = []
-    for row, found in enumerate(context.reader.search(queries, options)):
-        why = _Why(
-            context, texts[row], queries[row], found.docids, found.scores, options.exact_floats
-        )
-        hits.append(Hits(context.reader, texts[row], found.docids, found.scores, why))
+    found = context.reader.search(queries, options)
+    for text, row, (docids, _, scores, _) in zip(texts, rows, found, strict=True):
+        why = _Why(context, text, row, docids, scores, options.exact_floats)
+        hits.append(Hits(context.reader, text, docids, scores, why))
     return hits
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Why:
     """Explains the documents of one query's hits by their rank."""
 
