@@ -127,6 +127,12 @@ class QueryError(LsrError):
     exit_code = 2
 
 
+class InstructionSetError(LsrError):
+    """`LSR_ISA` names an instruction set that this machine lacks."""
+
+    exit_code = 2
+
+
 class FusionError(LsrError):
     """A learned fusion cannot be trained, read or applied."""
 

@@ -17,9 +17,8 @@ from benchmarks.encoding.checkpoints import RANDOM, provide
 from benchmarks.encoding.memory import peaks_under
 from benchmarks.judged import MEASURE, mean, run_of
 from benchmarks.machine import circumstances, limit_threads
-from lsr import Index, load_encoder
+from lsr import Index, kernels, load_encoder
 from lsr.data.corpus import open_corpus
-from lsr.encoders.models.heads import isa
 from lsr.errors import EncoderError
 from lsr.eval.dataset import load_dataset
 
@@ -60,7 +59,7 @@ def main(options: Options) -> None:
     python -m benchmarks.encoding --corpus docs.jsonl --memory --models splade-tiny --count 5000
     python -m benchmarks.encoding --quality nfcorpus.zip,scifact.zip
     """
-    run = circumstances("encoding", *PACKAGES) | {"lsr_isa": isa()}
+    run = circumstances("encoding", *PACKAGES) | {"lsr_isa": kernels.instruction_set("encoders")}
     run |= {"packages": ["numpy", *PACKAGES], "threads": options.threads}
     results: Row = {"run": run}
     with tempfile.TemporaryDirectory(prefix="lsr-encoding-") as folder:

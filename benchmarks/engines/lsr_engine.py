@@ -6,11 +6,11 @@ import hashlib
 from pathlib import Path
 from typing import Any, ClassVar
 
+import _lsr
 import lsr.index
 from benchmarks.engines import Engine, Searches
-from lsr import Index, SparseVectors, __version__
+from lsr import Index, SparseVectors, __version__, kernels
 from lsr.index.search.options import METHODS
-from lsr.index.search.searcher import instruction_set
 
 
 class Lsr(Engine):
@@ -22,16 +22,15 @@ class Lsr(Engine):
     }
 
     def __init__(self) -> None:
-        self.settings = f"8 bit, {instruction_set()}"
+        self.settings = f"8 bit, {kernels.instruction_set('index')}"
 
     @property
     def version(self) -> str:
         """The version and a hash of the engine's code, which changes between releases."""
         code = hashlib.blake2b(digest_size=4)
-        for folder in sorted(lsr.index.__path__):
-            for path in sorted(Path(folder).rglob("*")):
-                if path.suffix in (".py", ".so"):
-                    code.update(path.read_bytes())
+        sources = [path for folder in lsr.index.__path__ for path in Path(folder).rglob("*.py")]
+        for path in [*sorted(sources), Path(_lsr.__file__)]:
+            code.update(path.read_bytes())
         return f"{__version__}+{code.hexdigest()}"
 
     def build(self, documents: SparseVectors, directory: Path) -> None:

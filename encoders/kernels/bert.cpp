@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 namespace {
 
 constexpr size_t kQueries = 48;  // whose scores are held at a time
@@ -146,4 +146,4 @@ void Bert::run_together(const uint32_t* ids, const int64_t* lengths, size_t text
   keep();
 }
 
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

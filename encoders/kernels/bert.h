@@ -12,7 +12,7 @@
 #include "loops.h"
 #include "matrix.h"
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 
 struct Norm {
   std::vector<float> gamma, beta;
@@ -54,4 +54,4 @@ struct Bert {
                     const std::vector<size_t>& after, size_t apart, float* hidden) const;
 };
 
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

@@ -1,13 +1,10 @@
 // Python sees a WordPiece, a Bert and a Head: text to token ids, those to hidden states, and those to
 // sparse rows.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <memory>
 #include <numeric>
@@ -15,43 +12,32 @@
 
 #include "bert.h"
 #include "head.h"
-#include "isa.h"
+#include "native/arrays.h"
+#include "native/isa.h"
 #include "wide.h"
 #include "wordpiece.h"
 
-namespace nb = nanobind;
+namespace lsr::encoders {
+
 using namespace nb::literals;
 
-namespace lsr::encoding {
 namespace {
 
-template <class T>
-using Array = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Matrix = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+const Isas<Loops>& isas() {
+  static const Isas<Loops> all = {
+      {"scalar", &kScalarLoops, true},
+#ifdef LSR_X86
+      {"avx2", &kAvx2Loops, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
+      {"avx512", &kAvx512Loops, has_avx512()},
+      {"avx512bf16", &kAvx512Bf16Loops, __builtin_cpu_supports("avx512bf16")},
+#endif
+  };
+  return all;
+}
 
 struct NotFinite : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
-
-void require(bool holds, const std::string& what) {
-  if (!holds) throw std::invalid_argument(what);
-}
-
-template <class T, size_t dimensions>
-auto to_numpy(std::vector<T>&& values, const size_t (&shape)[dimensions]) {
-  auto owned = std::make_unique<std::vector<T>>(std::move(values));
-  T* data = owned->data();
-  nb::capsule owner(owned.release(),
-                    [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-  return nb::ndarray<nb::numpy, T, nb::ndim<dimensions>, nb::c_contig>(data, dimensions, shape,
-                                                                       owner);
-}
-
-template <class T>
-auto to_numpy(std::vector<T>&& values) {
-  const size_t shape[1] = {values.size()};
-  return to_numpy(std::move(values), shape);
-}
 
 // Throws unless the lengths are those of `rows` rows, none beyond `most`.
 void check_lengths(const Array<int64_t>& lengths, size_t rows, size_t most) {
@@ -99,7 +85,7 @@ class HeadModel {
  public:
   HeadModel(const std::string& isa, Matrix weight, Array<float> bias)
       : weight_(weight),
-        head_(loops_for(isa), weight.data(), checked(weight, bias), weight.shape(0),
+        head_(isas().loops(isa), weight.data(), checked(weight, bias), weight.shape(0),
               weight.shape(1)) {}
 
   // Rows of some texts: (ends, terms, weights).
@@ -112,7 +98,7 @@ class HeadModel {
       nb::gil_scoped_release released;
       rows = pooled(hidden.data(), lengths, pooling, activation, screened);
     }
-    return to_tuple(std::move(rows));
+    return to_tuple(std::move(rows.ends), std::move(rows.terms), std::move(rows.weights));
   }
 
   // The same without Python: hidden states of as many positions as the lengths say.
@@ -127,11 +113,6 @@ class HeadModel {
     head_.pool(hidden, lengths.data(), lengths.size(), static_cast<Pooling>(pooling),
                static_cast<Activation>(activation), screened, rows);
     return rows;
-  }
-
-  static nb::tuple to_tuple(Rows&& rows) {
-    return nb::make_tuple(to_numpy(std::move(rows.ends)), to_numpy(std::move(rows.terms)),
-                          to_numpy(std::move(rows.weights)));
   }
 
   // Fits the screen to hidden states of some texts; see screen.h.
@@ -167,7 +148,7 @@ class BertModel {
             const nb::dict& arrays)
       : words_(Tensors(arrays).matrix("words")), positions_(Tensors(arrays).matrix("positions")) {
     const Tensors tensors(arrays);
-    const Loops& loops = loops_for(isa);
+    const Loops& loops = isas().loops(isa);
     const auto kind = static_cast<Precision>(precision);
     const size_t width = words_.shape(1);
     require(width > 0 && width <= kMostWidth && positions_.shape(1) == width && heads > 0 &&
@@ -199,8 +180,8 @@ class BertModel {
 
   // Hidden states, a row a position; with `after`, those after each of these layers, one after
   // another.
-  nb::ndarray<nb::numpy, float, nb::ndim<2>, nb::c_contig> hidden(
-      Array<uint32_t> ids, Array<int64_t> lengths, const std::vector<size_t>& after) const {
+  Result<float, 2> hidden(Array<uint32_t> ids, Array<int64_t> lengths,
+                          const std::vector<size_t>& after) const {
     check(ids, lengths);
     for (size_t i = 0; i < after.size(); ++i)
       require(after[i] > (i == 0 ? 0 : after[i - 1]) && after[i] <= bert_->layers.size(),
@@ -229,7 +210,7 @@ class BertModel {
       bert_->run(ids.data(), lengths.data(), lengths.size(), states.data());
       rows = head.pooled(states.data(), lengths, pooling, activation, true);
     }
-    return HeadModel::to_tuple(std::move(rows));
+    return to_tuple(std::move(rows.ends), std::move(rows.terms), std::move(rows.weights));
   }
 
  private:
@@ -319,7 +300,7 @@ auto largest(const std::string& isa, Matrix weight, Matrix hidden) {
   require(hidden.shape(0) > 0 && weight.shape(1) == hidden.shape(1) && weight.shape(1) > 0 &&
               weight.shape(1) <= (1 << 16),
           "the shapes do not fit each other");
-  const Loops& loops = loops_for(isa);
+  const Loops& loops = isas().loops(isa);
   std::vector<float> values(weight.shape(0));
   {
     nb::gil_scoped_release released;
@@ -329,32 +310,12 @@ auto largest(const std::string& isa, Matrix weight, Matrix hidden) {
   return to_numpy(std::move(values));
 }
 
-// Multiply-adds a second of one core on registers alone, the best of some tries.
-double multiply_adds(const std::string& isa, int precision, double seconds) {
-  const Loops& loops = loops_for(isa);
-  nb::gil_scoped_release released;
-  using Clock = std::chrono::steady_clock;
-  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
-  double best = 0;
-  do {
-    const auto start = Clock::now();
-    const size_t count = loops.burst(static_cast<Precision>(precision), 100000);
-    const std::chrono::duration<double> taken = Clock::now() - start;
-    best = std::max(best, static_cast<double>(count) / taken.count());
-  } while (Clock::now() < end);
-  return best;
-}
-
 }  // namespace
-}  // namespace lsr::encoding
 
-NB_MODULE(_kernels, m) {
-  using namespace lsr::encoding;
-  m.doc() = "Compiled encoding: WordPiece, BERT and the head of SPLADE on a CPU.";
+void bind(nb::module_& m) {
   nb::exception<NotFinite>(m, "NotFinite");
-  m.def("available_isas", &available_isas, "Instruction sets usable on this machine, best last.");
-  m.def("multiply_adds", &multiply_adds, "isa"_a, "precision"_a, "seconds"_a,
-        "Multiply-adds a second of one core on registers alone: what a machine can do at most.");
+  m.def("available_isas", [] { return isas().names(); },
+        "Instruction sets usable on this machine, best last.");
   m.def("largest_products", &largest, "isa"_a, "weight"_a, "hidden"_a,
         "The largest product of each row of a weight with the positions of a text.");
   nb::class_<WordPieceModel>(m, "WordPiece", "Text to token ids.")
@@ -376,3 +337,5 @@ NB_MODULE(_kernels, m) {
       .def("rows", &BertModel::rows, "head"_a, "ids"_a, "lengths"_a, "pooling"_a,
            "activation"_a);
 }
+
+}  // namespace lsr::encoders

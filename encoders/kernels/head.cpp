@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 
 namespace {
 
@@ -115,4 +115,4 @@ void Head::compute(const Text& text, const uint64_t* found, Pooling pooling,
   rows.ends.push_back(static_cast<int64_t>(rows.terms.size()));
 }
 
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

@@ -14,7 +14,7 @@
 #include "loops.h"
 #include "screen.h"
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 
 enum class Activation { kRelu, kLog1p, kDoubleLog1p };
 enum class Pooling { kMax, kSum };
@@ -53,4 +53,4 @@ class Head {
   std::shared_ptr<const Screen> screen_;  // never null, read and replaced under the lock
 };
 
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

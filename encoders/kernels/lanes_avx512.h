@@ -8,9 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-#define LSR_OPAQUE(value) asm volatile("" : "+v"(value))
-
-namespace lsr::encoding {
+namespace lsr::encoders {
 namespace {
 
 constexpr size_t kLanes = 16;
@@ -36,7 +34,6 @@ inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
   return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), x, w));
 }
 inline uint32_t signs(Ints v) { return _mm512_movepi32_mask(reinterpret_cast<__m512i>(v)); }
-inline void opaque(Bytes& value) { LSR_OPAQUE(value); }
 
 inline __mmask16 first_lanes(size_t count) {
   return static_cast<__mmask16>(count >= kLanes ? 0xffffu : (1u << count) - 1);
@@ -66,9 +63,8 @@ inline Pair pair_at(const uint16_t* from) {
 inline Vec dot_pairs(Vec sum, const Pairs& w, const Pair& x) {
   return _mm512_dpbf16_ps(sum, w.values, x.values);
 }
-inline void opaque(Pairs& value) { LSR_OPAQUE(value.values); }
 
 #endif
 
 }  // namespace
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

@@ -13,7 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 
 constexpr size_t kPanel = 32;      // columns that packed floats and bfloat16s hold side by side
 constexpr size_t kBytePanel = 64;  // columns that packed bytes hold side by side
@@ -91,9 +91,6 @@ struct Loops {
   void (*softmax)(float* row, size_t width, float scale);
   // The largest of some values, at least one.
   float (*maximum)(const float* values, size_t count);
-  // `steps` times some multiply-adds on registers alone, for what a machine can do at most; returns
-  // how many that was.
-  size_t (*burst)(Precision precision, size_t steps);
 };
 
 extern const Loops kScalarLoops;
@@ -103,4 +100,4 @@ extern const Loops kAvx512Loops;
 extern const Loops kAvx512Bf16Loops;
 #endif
 
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

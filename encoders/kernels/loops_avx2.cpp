@@ -5,9 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#define LSR_OPAQUE(value) asm volatile("" : "+x"(value))
-
-namespace lsr::encoding {
+namespace lsr::encoders {
 namespace {
 
 constexpr size_t kLanes = 8;
@@ -43,10 +41,6 @@ inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
 inline uint32_t signs(Ints v) {
   return static_cast<uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(v)));
 }
-inline void opaque(Bytes& value) {
-  LSR_OPAQUE(value.even);
-  LSR_OPAQUE(value.odd);
-}
 
 inline __m256i first_lanes(size_t count) {
   const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -61,10 +55,10 @@ inline void store_part(float* to, Vec v, size_t count) {
 }
 
 }  // namespace
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders
 
 #include "loops_generic.h"
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 const Loops kAvx2Loops = kLoops;
 }

@@ -2,6 +2,6 @@
 #include "lanes_avx512.h"
 #include "loops_generic.h"
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 const Loops kAvx512Bf16Loops = kLoops;
 }

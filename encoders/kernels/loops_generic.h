@@ -12,7 +12,6 @@
 //   Vec load_part(const float*, size_t count), void store_part(float*, Vec, size_t count)
 //                                   the first so many lanes, or all: others are zero, or not stored
 //   kByteVectors                    how many Bytes the registers hold at once
-//   LSR_OPAQUE, opaque              see burst
 //
 // and in a unit with an instruction for pairs of bfloat16 what is below under __AVX512BF16__.
 //
@@ -23,7 +22,7 @@
 
 #include "loops.h"
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 namespace {
 
 constexpr size_t kVectors = 2;                        // a row's accumulators
@@ -84,10 +83,6 @@ inline Pair pair_at(const uint16_t* from) {
 }
 inline Vec dot_pairs(Vec sum, const Pairs& w, const Pair& x) {
   return fma(x.odd, w.odd, fma(x.even, w.even, sum));
-}
-inline void opaque(Pairs& value) {
-  LSR_OPAQUE(value.even);
-  LSR_OPAQUE(value.odd);
 }
 
 #endif
@@ -421,45 +416,8 @@ void softmax(float* row, size_t width, float scale) {
     store_part(row + i, load_part(row + i, width - i) * share, width - i);
 }
 
-size_t burst(Precision precision, size_t steps) {
-  constexpr size_t kSums = 12;  // as many as hide the latency of one
-  static volatile float sink;
-  static const float ones[2 * kLanes] = {};
-  Vec sums[kSums] = {};
-  Ints counts[kSums] = {};
-  // What the compiler cannot see through it can neither share nor take out of the loop.
-  for (Vec& value : sums) LSR_OPAQUE(value);
-  for (Ints& value : counts) LSR_OPAQUE(value);
-  Vec a = load(ones), b = a;
-  Pairs w = pairs_at(reinterpret_cast<const uint16_t*>(ones));
-  Pair x = pair_at(reinterpret_cast<const uint16_t*>(ones));
-  Bytes s = bytes_at(reinterpret_cast<const int8_t*>(ones));
-  const Byte u = byte_at(reinterpret_cast<const uint8_t*>(ones));
-  size_t each = 1;
-  for (size_t step = 0; step < steps; ++step) {
-    switch (precision) {
-      case Precision::kFp32:
-        LSR_OPAQUE(a);
-        for (Vec& value : sums) value = fma(a, b, value);
-        break;
-      case Precision::kBf16:
-        opaque(w);
-        for (Vec& value : sums) value = dot_pairs(value, w, x);
-        each = 2;
-        break;
-      case Precision::kInt8:
-        opaque(s);
-        for (Ints& value : counts) value = dot(value, s, u);
-        each = 4;
-        break;
-    }
-  }
-  for (size_t i = 0; i < kSums; ++i) sink = sink + sums[i][0] + static_cast<float>(counts[i][0]);
-  return steps * kSums * kLanes * each;
-}
-
 constexpr Loops kLoops = {product, product_bf16, product_bytes, largest, reaching, to_bytes,
-                          to_bf16, normalize,    softmax,       maximum, burst};
+                          to_bf16, normalize,    softmax,       maximum};
 
 }  // namespace
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

@@ -3,9 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-#define LSR_OPAQUE(value) asm volatile("" : "+m"(value))
-
-namespace lsr::encoding {
+namespace lsr::encoders {
 namespace {
 
 constexpr size_t kLanes = 4;
@@ -40,7 +38,6 @@ inline uint32_t signs(Ints v) {
   for (size_t i = 0; i < kLanes; ++i) bits |= static_cast<uint32_t>(v[i] < 0) << i;
   return bits;
 }
-inline void opaque(Bytes& value) { LSR_OPAQUE(value); }
 inline Vec load_part(const float* from, size_t count) {
   Vec v = {};
   for (size_t i = 0; i < (count < kLanes ? count : kLanes); ++i) v[i] = from[i];
@@ -51,10 +48,10 @@ inline void store_part(float* to, Vec v, size_t count) {
 }
 
 }  // namespace
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders
 
 #include "loops_generic.h"
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 const Loops kScalarLoops = kLoops;
 }

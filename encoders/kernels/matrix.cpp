@@ -3,7 +3,7 @@
 #include <cstring>
 #include <numeric>
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 
 float magnitude(const float* values, size_t count) {
   // Magnitudes are in the order of their bits, where what is not a number comes last.
@@ -128,4 +128,4 @@ void Linear::apply(const Loops& loops, const float* rows, size_t stride, size_t 
   }
 }
 
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

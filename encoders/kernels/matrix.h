@@ -7,7 +7,7 @@
 
 #include "loops.h"
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 
 inline size_t rounded_up(size_t value, size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -77,4 +77,4 @@ class Linear {
   PackedBytes bytes_;
 };
 
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

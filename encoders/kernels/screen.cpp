@@ -6,7 +6,7 @@
 #include <numeric>
 #include <stdexcept>
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 namespace {
 
 constexpr size_t kDepths = 16;          // that a fitted panel has to choose from
@@ -391,4 +391,4 @@ void Screen::find(const std::vector<Text>& texts, uint64_t* found) const {
   for (size_t text = 0; text < texts.size(); ++text) settle(text, 1);
 }
 
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

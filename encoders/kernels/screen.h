@@ -20,7 +20,7 @@
 #include "loops.h"
 #include "matrix.h"
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 
 // The positions of a text: `length` rows of hidden states.
 struct Text {
@@ -88,4 +88,4 @@ class Screen {
   double uncertain_ = 0;  // see round()
 };
 
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

@@ -5,7 +5,7 @@
 
 #include "matrix.h"
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 namespace {
 
 constexpr size_t kTogether = 96;  // dimensions at a time: their weights stay in the cache
@@ -32,4 +32,4 @@ void largest_products(const Loops& loops, const float* weight, size_t dimensions
   }
 }
 
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

@@ -5,7 +5,7 @@
 
 #include "loops.h"
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 
 // values[d] = the largest of weight[d] . hidden[i] over positions i, of which there is at least one.
 // weight: dimensions x width; hidden: length x width; both row-major and finite.  The products of
@@ -13,4 +13,4 @@ namespace lsr::encoding {
 void largest_products(const Loops& loops, const float* weight, size_t dimensions, size_t width,
                       const float* hidden, size_t length, float* values);
 
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <utility>
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 namespace {
 
 // The code point that begins at text[at] of valid UTF-8; moves `at` to its last byte.
@@ -128,4 +128,4 @@ size_t WordPiece::place(const char* characters, size_t size, uint64_t hash) cons
   }
 }
 
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

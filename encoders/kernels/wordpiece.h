@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace lsr::encoding {
+namespace lsr::encoders {
 
 // What becomes of a character.
 enum class Kind : uint8_t { kRefused, kLetter, kSpace, kPunctuation, kDropped };
@@ -56,4 +56,4 @@ class WordPiece {
   size_t longest_word_, longest_piece_ = 0, longest_whole_ = 0;
 };
 
-}  // namespace lsr::encoding
+}  // namespace lsr::encoders

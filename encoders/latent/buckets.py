@@ -23,10 +23,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders import _kernels
+from lsr import kernels
 from lsr.encoders.checkpoints.checkpoint import read_json
 from lsr.encoders.checkpoints.weights import Array, Tensors
-from lsr.encoders.models.heads import isa
 from lsr.encoders.rows import Ids, Row
 from lsr.errors import EncoderError
 
@@ -164,7 +163,7 @@ def bucket_rows(
         for bucket, own in zip(buckets, states[:, end - length : end], strict=True):
             if length:
                 # The bias is the same at every position, so it can wait until the maximum is taken.
-                values = _kernels.largest_products(isa(), bucket.weight, own) + bucket.bias
+                values = kernels.encoders.largest_products(isa, bucket.weight, own) + bucket.bias
                 if not (np.isfinite(own).all() and np.isfinite(values).all()):
                     return None
                 found.append(winners_of(values, winners) + np.uint32(first))

@@ -16,7 +16,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders import _kernels
+from lsr import kernels
 from lsr.encoders.checkpoints.checkpoint import read_json
 from lsr.encoders.checkpoints.weights import (
     EPIC_DOCUMENTS,
@@ -27,7 +27,7 @@ from lsr.encoders.checkpoints.weights import (
     token_layers,
 )
 from lsr.encoders.methods import Precision, Side
-from lsr.encoders.models.heads import Head, Linear, TermHead, head_of, isa
+from lsr.encoders.models.heads import Head, Linear, TermHead, head_of
 from lsr.encoders.rows import Ids, Row
 
 
@@ -157,7 +157,7 @@ class BertBody:
         layers: how many there are.
     """
 
-    def __init__(self, folder: Path, kernel: _kernels.Bert, sizes: _Sizes) -> None:
+    def __init__(self, folder: Path, kernel: kernels.encoders.Bert, sizes: _Sizes) -> None:
         self.folder, self.terms, self.width = folder, sizes.terms, sizes.width
         self.layers = sizes.layers
         self.positions = float(sizes.positions - sizes.first)
@@ -177,7 +177,7 @@ class BertBody:
 class BertModel(BertBody):
     """A body with a head, which makes rows."""
 
-    def __init__(self, folder: Path, kernel: _kernels.Bert, head: Head, sizes: _Sizes) -> None:
+    def __init__(self, folder: Path, kernel: kernels.encoders.Bert, head: Head, sizes: _Sizes) -> None:
         super().__init__(folder, kernel, sizes)
         self._head = head
 
@@ -260,9 +260,10 @@ def _open(folder: Path) -> tuple[_Family, _Sizes, Mapping[str, Any], Tensors] | 
     return family, sizes, config, tensors
 
 
-def _kernel(arrays: dict[str, Array], sizes: _Sizes, precision: Precision) -> _kernels.Bert:
+def _kernel(arrays: dict[str, Array], sizes: _Sizes, precision: Precision) -> kernels.encoders.Bert:
     number = get_args(Precision).index(precision)
-    return _kernels.Bert(isa(), number, sizes.layers, sizes.heads, sizes.epsilon, arrays)
+    isa = kernels.instruction_set("encoders")
+    return kernels.encoders.Bert(isa, number, sizes.layers, sizes.heads, sizes.epsilon, arrays)
 
 
 def _sizes(config: Mapping[str, Any], family: _Family) -> _Sizes | None:

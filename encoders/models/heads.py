@@ -6,7 +6,6 @@ A head gets the hidden states of several texts one after another, without paddin
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -16,14 +15,11 @@ from typing import Any, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders import _kernels
+from lsr import kernels
 from lsr.encoders.methods import Activation, Pooling, Side
 from lsr.encoders.models.screening import Fitting
 from lsr.encoders.rows import Ids, Row, Weights, merged, nonzero
 from lsr.errors import EncoderError
-
-ISA_VARIABLE = "LSR_ENCODING_ISA"
-ISAS = tuple(_kernels.available_isas())  # worst first
 
 Hidden = npt.NDArray[np.float32]
 # (weight, bias) of a linear layer: float32, shapes (columns, width) and (columns,).
@@ -37,18 +33,6 @@ _ACTIVATIONS: dict[str, Callable[[Weights], Weights]] = {
     "identity": lambda x: x,
     "log1p-softplus": lambda x: np.log1p(np.logaddexp(x, np.float32(0))),
 }
-
-
-def isa() -> str:
-    """The kernels in use: the best this machine has, or the one `LSR_ENCODING_ISA` names."""
-    wanted = os.environ.get(ISA_VARIABLE)
-    if not wanted:
-        return ISAS[-1]
-    if wanted not in ISAS:
-        raise EncoderError(
-            f"{ISA_VARIABLE}={wanted} cannot be used here: this machine has {', '.join(ISAS)}"
-        )
-    return wanted
 
 
 class Head(Protocol):
@@ -74,7 +58,7 @@ class TermHead:
 
     def __init__(self, folder: Path, layer: Linear) -> None:
         self._folder = folder
-        self._kernel = _kernels.Head(isa(), *layer)
+        self._kernel = kernels.encoders.Head(kernels.instruction_set("encoders"), *layer)
         self._fitting = Fitting(self._kernel, layer[0])
 
     def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
@@ -82,7 +66,7 @@ class TermHead:
         self._fitting.see(_lengths(ids), lambda: hidden)
         return found
 
-    def rows_of(self, side: Side, ids: Sequence[Ids], body: _kernels.Bert) -> list[Row]:
+    def rows_of(self, side: Side, ids: Sequence[Ids], body: kernels.encoders.Bert) -> list[Row]:
         """As `rows`, of the hidden states of a body, which stay in the kernels."""
         together = np.concatenate([np.empty(0, np.uint32), *ids])
         lengths = _lengths(ids)
@@ -101,7 +85,7 @@ class TermHead:
             ends, terms, weights = kernel(
                 _lengths(ids), pooling.index(side.pooling), activation.index(side.activation)
             )
-        except _kernels.NotFinite:
+        except kernels.encoders.NotFinite:
             raise not_finite(self._folder) from None
         if not np.isfinite(weights).all():
             raise not_finite(self._folder)

@@ -12,7 +12,7 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
-from lsr.encoders import _kernels
+from lsr import kernels
 
 Floats = npt.NDArray[np.float32]
 Lengths = npt.NDArray[np.int64]
@@ -34,7 +34,7 @@ class Fitting:
         weight: its weights, shape (terms, width).
     """
 
-    def __init__(self, kernel: _kernels.Head, weight: Floats) -> None:
+    def __init__(self, kernel: kernels.encoders.Head, weight: Floats) -> None:
         self._kernel, self._weight = kernel, weight
         self._lock = Lock()
         self._seen = self._sampled = 0

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lsr.encoders import _kernels
+from lsr import kernels
 from lsr.encoders.rows import Ids
 
 # Code points that all versions of Unicode in use agree on: Latin, Greek, Cyrillic, and signs from
@@ -45,7 +45,7 @@ class WordPiece:
     unknown: str
     before: list[int]
     after: list[int]
-    kernel: _kernels.WordPiece
+    kernel: kernels.encoders.WordPiece
 
     def encode(self, texts: Sequence[str], most: int, whole: bool) -> list[Ids | None]:
         """The first `most` ids of each text, or None where the library must read it.
@@ -78,7 +78,7 @@ def read_wordpiece(data: bytes) -> WordPiece | None:
         if not plain:
             return None
         whole = {str(token["content"]): int(token["id"]) for token in added}
-        kernel = _kernels.WordPiece(
+        kernel = kernels.encoders.WordPiece(
             vocabulary,
             str(model["continuing_subword_prefix"]),
             _characters(normalizer),

@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from lsr import kernels
 from lsr.data.datasets import entry_of
 from lsr.eval.dataset import Dataset
-from lsr.index.search.searcher import instruction_set
 from lsr.machine import processors
 from lsr.retrieval.index import Index
 
@@ -65,12 +65,12 @@ def versions() -> dict[str, str]:
 def machine() -> dict[str, Any]:
     """Processor, cores, instruction set of the kernels, bytes of memory, operating system.
 
-    Raises `QueryError` where LSR_ISA names an instruction set that this machine lacks.
+    Raises `InstructionSetError` where LSR_ISA names an instruction set that this machine lacks.
     """
     return {
         "processor": _processor(),
         "cores": processors(),
-        "instruction_set": instruction_set(),
+        "instruction_set": kernels.instruction_set("index"),
         "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": platform.platform(),
     }

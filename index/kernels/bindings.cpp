@@ -1,37 +1,30 @@
-// Python sees one class, Postings: the windows of an index, searched a batch at a time.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
+// Python sees two classes: Postings, the windows of an index, searched a batch at a time, and Bisection.
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <memory>
-#include <stdexcept>
-
-#include "isa.h"
+#include "native/arrays.h"
+#include "native/isa.h"
 #include "order.h"
 #include "queries.h"
 #include "search.h"
 
-namespace nb = nanobind;
+namespace lsr::index {
+
 using namespace nb::literals;
 
-namespace lsr {
 namespace {
 
-template <class T>
-using Array = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-template <class T>
-using Result = nb::ndarray<nb::numpy, T, nb::ndim<1>, nb::c_contig>;
-
-template <class T>
-Result<T> to_numpy(std::vector<T>&& values) {
-  auto owned = std::make_unique<std::vector<T>>(std::move(values));
-  T* data = owned->data();
-  const size_t size = owned->size();
-  nb::capsule owner(owned.release(),
-                    [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-  return Result<T>(data, {size}, owner);
+const Isas<Loops>& isas() {
+  static const Isas<Loops> all = {
+      {"scalar", &kScalarLoops, true},
+#ifdef LSR_X86
+      {"avx2", &kAvx2Loops,
+       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
+           __builtin_cpu_supports("popcnt")},
+      {"avx512", &kAvx512Loops, has_avx512() && __builtin_cpu_supports("avx512vbmi2")},
+#endif
+  };
+  return all;
 }
 
 // What one query found, best first.
@@ -41,19 +34,19 @@ struct Answer {
   double unit;
 };
 
-void require(bool holds, const char* what) {
-  if (!holds) throw Damaged(what);
+void require_sound(bool holds, const char* damage) {
+  if (!holds) throw Damaged(damage);
 }
 
 // Rows of a matrix in compressed form; throws when its arrays do not fit each other.
 size_t check_batch(const Array<int64_t>& indptr, const Array<uint32_t>& terms,
                    const Array<float>& weights) {
-  if (indptr.size() == 0 || terms.size() != weights.size())
-    throw std::invalid_argument("the arrays of a batch do not fit each other");
+  require(indptr.size() > 0 && terms.size() == weights.size(),
+          "the arrays of a batch do not fit each other");
   for (size_t i = 0; i + 1 < indptr.size(); ++i)
-    if (indptr.data()[i] < 0 || indptr.data()[i] > indptr.data()[i + 1] ||
-        static_cast<size_t>(indptr.data()[i + 1]) > terms.size())
-      throw std::invalid_argument("indptr leaves the batch");
+    require(indptr.data()[i] >= 0 && indptr.data()[i] <= indptr.data()[i + 1] &&
+                static_cast<size_t>(indptr.data()[i + 1]) <= terms.size(),
+            "indptr leaves the batch");
   return indptr.size() - 1;
 }
 
@@ -61,7 +54,7 @@ class Postings {
  public:
   Postings(Array<uint32_t> positions, Array<uint8_t> alive, int bits, double step, double error)
       : step_(step), error_(error) {
-    require(alive.size() >= (positions.size() + 7) / 8, "the alive bitmap is too short");
+    require_sound(alive.size() >= (positions.size() + 7) / 8, "the alive bitmap is too short");
     view_.wide = bits == 16;
     view_.lists = bits == 1;
     view_.positions = keep(positions);
@@ -72,7 +65,7 @@ class Postings {
   // The next window of the index; columns as `Segment.window` names them.
   void add(uint32_t count, const nb::dict& columns) {
     const size_t groups = (size_t{count} + kGroupDocuments - 1) / kGroupDocuments;
-    require(count > 0 && groups <= kMostGroups && next_ + size_t{count} <= view_.documents,
+    require_sound(count > 0 && groups <= kMostGroups && next_ + size_t{count} <= view_.documents,
             "a window's documents lie outside the index");
     Window window = {};
     window.first = next_;
@@ -105,20 +98,17 @@ class Postings {
       ends.push_back(static_cast<int64_t>(kept.size()));
       units.push_back(scaled.unit);
     }
-    return nb::make_tuple(to_numpy(std::move(ends)), to_numpy(std::move(kept)),
-                          to_numpy(std::move(integers)), to_numpy(std::move(units)));
+    return to_tuple(std::move(ends), std::move(kept), std::move(integers), std::move(units));
   }
 
   // The best k of each query: (documents, integers, scores, unit).
   nb::list search(Array<int64_t> indptr, Array<uint32_t> terms, Array<float> weights, size_t k,
                   int method, const std::string& isa, bool exact_floats) const {
     const size_t queries = check_batch(indptr, terms, weights);
-    if (k == 0) throw std::invalid_argument("k is 0");
-    const Loops* loops = loops_for(isa);
-    if (loops == nullptr) throw std::invalid_argument("no such instruction set here: " + isa);
+    require(k > 0, "k is 0");
+    const Loops& loops = isas().loops(isa);
     for (const Window& window : view_.windows)
-      if (exact_floats && window.floats.data == nullptr)
-        throw std::invalid_argument("the floats are not kept");
+      require(!exact_floats || window.floats.data != nullptr, "the floats are not kept");
     std::vector<Answer> answers(queries);
     {
       nb::gil_scoped_release released;
@@ -130,8 +120,8 @@ class Postings {
         scale_row(indptr, terms, weights, i, located, scaled);
         const Query query = {scaled, located};
         const uint32_t margin = exact_floats ? scaled.margin(step_, error_) : 0;
-        lsr::search(view_, query, {k, margin, static_cast<Method>(method)}, *loops, scratch);
-        if (exact_floats) rescore(view_, query, k, *loops, scratch);
+        index::search(view_, query, {k, margin, static_cast<Method>(method)}, loops, scratch);
+        if (exact_floats) rescore(view_, query, k, loops, scratch);
         const std::vector<Hit>& hits = scratch.top.hits;
         Answer& answer = answers[i];
         answer.documents.resize(hits.size());
@@ -166,7 +156,7 @@ class Postings {
 
   // A document's terms in ascending order, its stored weights, and those as given where kept.
   nb::tuple vector(uint32_t document) const {
-    if (document >= next_) throw std::invalid_argument("no such document");
+    require(document < next_, "no such document");
     const Window& window = view_.window_of(document);
     std::vector<uint32_t> terms, stored;
     std::vector<float> given;
@@ -184,13 +174,12 @@ class Postings {
       stored.push_back(posting.weight);
       if (window.floats.data != nullptr) given.push_back(float_of(window, posting));
     }
-    return nb::make_tuple(to_numpy(std::move(terms)), to_numpy(std::move(stored)),
-                          to_numpy(std::move(given)));
+    return to_tuple(std::move(terms), std::move(stored), std::move(given));
   }
 
  private:
   static float float_of(const Window& window, const Posting& posting) {
-    require(posting.place < window.floats.size, "a weight as given is missing");
+    require_sound(posting.place < window.floats.size, "a weight as given is missing");
     return window.floats.data[posting.place];
   }
 
@@ -198,7 +187,7 @@ class Postings {
     window.rare_terms = column<uint32_t>(columns, "list_terms");
     window.list_starts = column<uint32_t>(columns, "list_starts", window.rare_terms.size);
     window.lists = column<uint8_t>(columns, "lists");
-    require(window.lists.size >= kListsPadding, "the lists of a window are cut short");
+    require_sound(window.lists.size >= kListsPadding, "the lists of a window are cut short");
   }
 
   void add_weighed(Window& window, const nb::dict& columns) {
@@ -230,7 +219,7 @@ class Postings {
   Result<T> look(const Array<uint32_t>& documents, const Array<uint32_t>& terms, Read read) const {
     std::vector<T> values(documents.size() * terms.size());
     for (size_t d = 0; d < documents.size(); ++d) {
-      if (documents.data()[d] >= next_) throw std::invalid_argument("no such document");
+      require(documents.data()[d] < next_, "no such document");
       const Window& window = view_.window_of(documents.data()[d]);
       for (size_t t = 0; t < terms.size(); ++t) {
         const Posting posting = find_posting(window, documents.data()[d], terms.data()[t]);
@@ -252,7 +241,7 @@ class Postings {
   template <class T>
   const T* column(const nb::dict& columns, const char* name, size_t size) {
     const Column<T> found = column<T>(columns, name);
-    require(found.size == size, "the columns of a window differ in length");
+    require_sound(found.size == size, "the columns of a window differ in length");
     return found.data;
   }
 
@@ -284,25 +273,22 @@ template <void (Bisection::*arrange)(uint32_t*, size_t) const>
 void arrange_slice(const Bisection& bisection,
                    nb::ndarray<uint32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> order,
                    size_t begin, size_t end) {
-  if (begin > end || end > order.size()) throw std::invalid_argument("the slice leaves the order");
+  require(begin <= end && end <= order.size(), "the slice leaves the order");
   for (size_t i = begin; i < end; ++i)
-    if (order.data()[i] >= bisection.documents()) throw std::invalid_argument("no such document");
+    require(order.data()[i] < bisection.documents(), "no such document");
   nb::gil_scoped_release released;
   (bisection.*arrange)(order.data() + begin, end - begin);
 }
 
 }  // namespace
-}  // namespace lsr
 
-NB_MODULE(_kernels, m) {
-  using lsr::Postings;
-  m.doc() = "Compiled search over the postings of an index.";
-  nb::exception<lsr::Damaged>(m, "Damaged");
-  m.def("available_isas", &lsr::available_isas,
+void bind(nb::module_& m) {
+  nb::exception<Damaged>(m, "Damaged");
+  m.def("available_isas", [] { return isas().names(); },
         "Instruction sets usable on this machine, best last.");
-  nb::exception<lsr::QueryTooLong>(m, "QueryTooLong");
+  nb::exception<QueryTooLong>(m, "QueryTooLong");
   nb::class_<Postings>(m, "Postings", "The windows of an index, in order.")
-      .def(nb::init<lsr::Array<uint32_t>, lsr::Array<uint8_t>, int, double, double>(),
+      .def(nb::init<Array<uint32_t>, Array<uint8_t>, int, double, double>(),
            "positions"_a, "alive"_a, "bits"_a, "step"_a, "error"_a)
       .def("add", &Postings::add, "count"_a, "columns"_a)
       .def("quantize", &Postings::quantize, "indptr"_a, "terms"_a, "weights"_a)
@@ -311,16 +297,18 @@ NB_MODULE(_kernels, m) {
       .def("lookup", &Postings::lookup, "documents"_a, "terms"_a)
       .def("lookup_floats", &Postings::lookup_floats, "documents"_a, "terms"_a)
       .def("vector", &Postings::vector, "document"_a);
-  nb::class_<lsr::Bisection>(m, "Bisection", "Documents to be ordered by the terms they share.")
+  nb::class_<Bisection>(m, "Bisection", "Documents to be ordered by the terms they share.")
       .def(nb::init<size_t>(), "strongest"_a)
       .def(
           "add",
-          [](lsr::Bisection& bisection, lsr::Array<int64_t> indptr, lsr::Array<uint32_t> terms,
-             lsr::Array<float> weights) {
-            const size_t rows = lsr::check_batch(indptr, terms, weights);
+          [](Bisection& bisection, Array<int64_t> indptr, Array<uint32_t> terms,
+             Array<float> weights) {
+            const size_t rows = check_batch(indptr, terms, weights);
             bisection.add(indptr.data(), terms.data(), weights.data(), rows);
           },
           "indptr"_a, "terms"_a, "weights"_a)
-      .def("split", &lsr::arrange_slice<&lsr::Bisection::split>, "order"_a, "begin"_a, "end"_a)
-      .def("finish", &lsr::arrange_slice<&lsr::Bisection::finish>, "order"_a, "begin"_a, "end"_a);
+      .def("split", &arrange_slice<&Bisection::split>, "order"_a, "begin"_a, "end"_a)
+      .def("finish", &arrange_slice<&Bisection::finish>, "order"_a, "begin"_a, "end"_a);
 }
+
+}  // namespace lsr::index

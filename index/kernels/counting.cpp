@@ -7,7 +7,7 @@
 
 #include "search.h"
 
-namespace lsr {
+namespace lsr::index {
 
 void count(const View& index, const Query& query, const Wanted& wanted, const Loops& loops,
            Scratch& scratch) {
@@ -58,4 +58,4 @@ void count(const View& index, const Query& query, const Wanted& wanted, const Lo
   scratch.top.finish(index.positions);
 }
 
-}  // namespace lsr
+}  // namespace lsr::index

@@ -4,7 +4,7 @@
 
 #include "loops.h"
 
-namespace lsr {
+namespace lsr::index {
 namespace {
 
 constexpr size_t kOrderBits = 4;
@@ -93,4 +93,4 @@ inline bool add_lists(const List* lists, const uint32_t* weights, size_t size, u
 }
 
 }  // namespace
-}  // namespace lsr
+}  // namespace lsr::index

@@ -3,7 +3,7 @@
 
 #include "loops.h"
 
-namespace lsr {
+namespace lsr::index {
 namespace {
 
 inline size_t count_ones(uint64_t bits) {
@@ -58,4 +58,4 @@ inline void find_ranks(const Run& run, const uint32_t* documents, size_t count, 
 }
 
 }  // namespace
-}  // namespace lsr
+}  // namespace lsr::index

@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace lsr {
+namespace lsr::index {
 
 constexpr size_t kBlock = 8;    // documents a block
 constexpr size_t kRecord = 32;  // blocks a record of the payload
@@ -122,4 +122,4 @@ inline const uint8_t* record_at(const Run& run, size_t record, unsigned planes) 
 }
 
 }  // namespace
-}  // namespace lsr
+}  // namespace lsr::index

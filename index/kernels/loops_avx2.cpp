@@ -2,7 +2,7 @@
 #include "lists.h"
 #include "loops_bmi2.h"
 
-namespace lsr {
+namespace lsr::index {
 namespace {
 
 // Which bytes of eight get a code, and the marks of the others: a byte with its high bit set is
@@ -150,4 +150,4 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
 
 const Loops kAvx2Loops = {bound, at_least, score_blocks, find_ranks, add_lists, add_bitmap, reach};
 
-}  // namespace lsr
+}  // namespace lsr::index

@@ -2,7 +2,7 @@
 #include "lists.h"
 #include "loops_bmi2.h"
 
-namespace lsr {
+namespace lsr::index {
 namespace {
 
 uint16_t largest(__m512i a, __m512i b) {
@@ -289,4 +289,4 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
 
 const Loops kAvx512Loops = {bound, at_least, score, ranks, add_lists, add_bitmap, reach};
 
-}  // namespace lsr
+}  // namespace lsr::index

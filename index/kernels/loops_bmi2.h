@@ -8,7 +8,7 @@
 
 #include "lookup.h"
 
-namespace lsr {
+namespace lsr::index {
 namespace {
 
 // Bits to bytes: 0xFF for every one.
@@ -105,4 +105,4 @@ inline size_t score_blocks(const Group& group, uint32_t* documents, uint32_t* sc
 }
 
 }  // namespace
-}  // namespace lsr
+}  // namespace lsr::index

@@ -2,7 +2,7 @@
 #include "lists.h"
 #include "lookup.h"
 
-namespace lsr {
+namespace lsr::index {
 namespace {
 
 void bound(const Run* runs, const uint8_t* luts, size_t rows, size_t groups, uint16_t* bounds,
@@ -96,4 +96,4 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
 
 const Loops kScalarLoops = {bound, at_least, score, find_ranks, add_lists, add_bitmap, reach};
 
-}  // namespace lsr
+}  // namespace lsr::index

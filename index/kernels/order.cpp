@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-namespace lsr {
+namespace lsr::index {
 namespace {
 
 constexpr size_t kRounds = 8;         // of exchanges; more change the bounds by less than 2 %
@@ -121,4 +121,4 @@ void Bisection::finish(uint32_t* order, size_t n) const {
   finish(order + n / 2, n - n / 2);
 }
 
-}  // namespace lsr
+}  // namespace lsr::index

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-namespace lsr {
+namespace lsr::index {
 
 // Dhulipala et al., "Compressing Graphs and Indexes with Recursive Graph Bisection" (KDD 2016), with
 // the exchange of documents in pairs and the early stop of Mackenzie, Petri and Moffat, "Tradeoff
@@ -37,4 +37,4 @@ class Bisection {
   std::unordered_map<uint32_t, uint32_t> number_of_;
 };
 
-}  // namespace lsr
+}  // namespace lsr::index

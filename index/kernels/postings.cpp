@@ -5,7 +5,7 @@
 #include "lists.h"
 #include "lookup.h"
 
-namespace lsr {
+namespace lsr::index {
 namespace {
 
 // What a term without postings in a window points to.
@@ -164,4 +164,4 @@ Posting find_posting(const Window& window, uint32_t document, uint32_t term) {
   return rare_posting(window, rare_run(window, rare), local);
 }
 
-}  // namespace lsr
+}  // namespace lsr::index

@@ -9,7 +9,7 @@
 
 #include "loops.h"
 
-namespace lsr {
+namespace lsr::index {
 
 // What a damaged index raises: bytes that cannot be followed safely.
 struct Damaged : std::runtime_error {
@@ -123,4 +123,4 @@ Posting find_posting(const Window& window, uint32_t document, uint32_t term);
 // The same for a rare term.
 Posting rare_posting(const Window& window, std::pair<size_t, size_t> run, uint32_t local);
 
-}  // namespace lsr
+}  // namespace lsr::index

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace lsr {
+namespace lsr::index {
 namespace {
 
 constexpr double kQueryLevels = 16383;
@@ -61,4 +61,4 @@ uint32_t Scaled::margin(double step, double error) const {
   return static_cast<uint32_t>(std::min(std::ceil(2 * most * (1 + 1e-9) / unit) + 1, kScoreLimit));
 }
 
-}  // namespace lsr
+}  // namespace lsr::index

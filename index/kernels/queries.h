@@ -8,7 +8,7 @@
 
 #include "postings.h"
 
-namespace lsr {
+namespace lsr::index {
 
 struct QueryTooLong : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -32,4 +32,4 @@ struct Scaled {
 void scale(const Located& located, const uint32_t* terms, const float* weights, size_t size,
            double step, Scaled& scaled);
 
-}  // namespace lsr
+}  // namespace lsr::index

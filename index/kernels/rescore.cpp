@@ -3,7 +3,7 @@
 #include "lookup.h"
 #include "search.h"
 
-namespace lsr {
+namespace lsr::index {
 namespace {
 
 // The scores of a window's hits by the weights as given, added up over ascending terms.
@@ -121,4 +121,4 @@ void rescore(const View& index, const Query& query, size_t k, const Loops& loops
   scratch.scores.swap(scores);
 }
 
-}  // namespace lsr
+}  // namespace lsr::index

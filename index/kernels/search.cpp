@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace lsr {
+namespace lsr::index {
 namespace {
 
 // One query on one index: finds the runs, then visits blocks and offers their documents.
@@ -321,4 +321,4 @@ void search(const View& index, const Query& query, const Wanted& wanted, const L
   Searching(index, query, wanted, loops, scratch).run();
 }
 
-}  // namespace lsr
+}  // namespace lsr::index

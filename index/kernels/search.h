@@ -10,7 +10,7 @@
 #include "queries.h"
 #include "topk.h"
 
-namespace lsr {
+namespace lsr::index {
 
 enum class Method : int { kAuto = 0, kScan = 1, kPruned = 2 };
 
@@ -85,4 +85,4 @@ void count(const View& index, const Query& query, const Wanted& wanted, const Lo
 // scores in scratch.scores.  Products are double precision and summed over ascending terms.
 void rescore(const View& index, const Query& query, size_t k, const Loops& loops, Scratch& scratch);
 
-}  // namespace lsr
+}  // namespace lsr::index

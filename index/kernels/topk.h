@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace lsr {
+namespace lsr::index {
 
 struct Hit {
   uint64_t key;  // score, then the complement of the position: the greater is the better hit
@@ -120,4 +120,4 @@ class TopK {
   std::vector<Offer> offers_;
 };
 
-}  // namespace lsr
+}  // namespace lsr::index

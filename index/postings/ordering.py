@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from lsr.index import _kernels
+from lsr import kernels
 from lsr.progress import Progress
 from lsr.vectors import SparseVectors
 
@@ -40,7 +40,7 @@ def bisection(
     Memory: 4 bytes for each of the `strongest` terms of each document.  The order does not depend
     on `threads`.
     """
-    graph = _kernels.Bisection(strongest)
+    graph = kernels.index.Bisection(strongest)
     count = 0
     for chunk in chunks:
         graph.add(chunk.indptr, chunk.terms, chunk.weights)

@@ -17,7 +17,6 @@ kernels are tested against on a machine of any kind.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -25,8 +24,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from lsr import kernels
 from lsr.errors import IndexCorrupt, QueryError
-from lsr.index import _kernels
 from lsr.index.format import Manifest
 from lsr.index.postings.quantizer import IntegerQueries
 from lsr.index.search.options import SearchOptions
@@ -35,8 +34,6 @@ from lsr.storage.arrow import Columns
 from lsr.vectors import SparseVectors
 
 _KERNEL_METHODS = {"auto": 0, "scan": 1, "pruned": 2}
-ISA_VARIABLE = "LSR_ISA"
-ISAS = tuple(_kernels.available_isas())  # worst first
 MOST_DOCUMENTS = 2**32 - 1
 
 T = TypeVar("T")
@@ -60,18 +57,6 @@ class Found(NamedTuple):
     step: float
 
 
-def instruction_set() -> str:
-    """The kernels in use: the best this machine has, or the one `LSR_ISA` names."""
-    wanted = os.environ.get(ISA_VARIABLE)
-    if not wanted:
-        return ISAS[-1]
-    if wanted not in ISAS:
-        raise QueryError(
-            f"{ISA_VARIABLE}={wanted} cannot be used here: this machine has {', '.join(ISAS)}"
-        )
-    return wanted
-
-
 class Searcher:
     """Searches the segments of one index, numbered as one run of documents.
 
@@ -93,12 +78,12 @@ class Searcher:
             )
         )
         try:
-            self._postings = _kernels.Postings(
+            self._postings = kernels.index.Postings(
                 self.positions, self.alive, manifest.bits, manifest.step, manifest.error
             )
             for columns, count in self._windows():
                 self._postings.add(count, columns)
-        except _kernels.Damaged as error_:
+        except kernels.index.Damaged as error_:
             path = segments[0].path.parent if segments else "the index"
             raise IndexCorrupt(path, str(error_)) from None
 
@@ -178,7 +163,7 @@ class Searcher:
             return lambda queries: reference.search(
                 queries, self.quantize(queries), k, exact_floats
             )
-        code, isa = _KERNEL_METHODS[method], instruction_set()
+        code, isa = _KERNEL_METHODS[method], kernels.instruction_set("index")
         return lambda queries: self._postings.search(
             queries.indptr, queries.terms, queries.weights, k, code, isa, exact_floats
         )
@@ -189,9 +174,9 @@ class Searcher:
     def _checked(self, call: Callable[[], T]) -> T:
         try:
             return call()
-        except _kernels.Damaged as error:
+        except kernels.index.Damaged as error:
             raise IndexCorrupt(self._segments[0].path, str(error)) from None
-        except _kernels.QueryTooLong as error:
+        except kernels.index.QueryTooLong as error:
             raise QueryError(str(error)) from None
 
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.encoders import _kernels
+from lsr.kernels import ISAS
+from lsr.kernels import encoders as kernels
 from lsr.encoders.methods import Precision
 
 from . import plain_bert
@@ -25,7 +26,7 @@ EPSILON = 1e-5
 
 Floats = npt.NDArray[np.float32]
 
-pytestmark = pytest.mark.parametrize("isa", _kernels.available_isas())
+pytestmark = pytest.mark.parametrize("isa", ISAS["encoders"])
 
 
 def test_codes_are_those_of_the_names(isa: str) -> None:
@@ -61,7 +62,7 @@ def test_equals_plain_numpy(
     arrays, layers, heads = model
     ids = some_ids(seed, lengths)
     for precision, most, mean in ((FP32, 1e-4, 1e-5), (BF16, 0.1, 0.01), (INT8, 0.3, 0.03)):
-        made = _kernels.Bert(isa, precision, layers, heads, EPSILON, arrays)
+        made = kernels.Bert(isa, precision, layers, heads, EPSILON, arrays)
         found = run(made, ids, lengths)
         rounded = plain_bert.ROUND[precision]
         expected = plain_bert.hidden(arrays, heads, EPSILON, ids, lengths, rounded)
@@ -78,7 +79,7 @@ def test_a_text_does_not_depend_on_its_neighbours(
     isa: str, model: tuple[Arrays, int, int], lengths: list[int], precision: int
 ) -> None:
     arrays, layers, heads = model
-    made = _kernels.Bert(isa, precision, layers, heads, EPSILON, arrays)
+    made = kernels.Bert(isa, precision, layers, heads, EPSILON, arrays)
     ids = some_ids(5, lengths)
     cuts = np.cumsum(lengths)[:-1]
     alone = [run(made, own, [own.size]) for own in np.split(ids, cuts)]
@@ -93,7 +94,7 @@ def test_products_round_as_they_say(isa: str, precision: int, width: int) -> Non
     arrays = random_arrays(random, width, 2 * width + 1, 1, True, WORDS)
     arrays["layers.0.output.weight"][:] = 0  # has no scale
     ids = some_ids(1, [100])
-    found = run(_kernels.Bert(isa, precision, 1, 1, EPSILON, arrays), ids, [100])
+    found = run(kernels.Bert(isa, precision, 1, 1, EPSILON, arrays), ids, [100])
     expected = plain_bert.hidden(arrays, 1, EPSILON, ids, [100], plain_bert.ROUND[precision])
     assert np.quantile(np.abs(found - expected).max(1), 0.9) < 1e-5
     if precision != FP32:
@@ -112,7 +113,7 @@ def test_gelu_at_its_ends(isa: str) -> None:
     arrays["transform.bias"] = values
     arrays["transform_norm.gamma"] = np.ones(width, np.float32)
     arrays["transform_norm.beta"] = np.zeros(width, np.float32)
-    (found,) = run(_kernels.Bert(isa, FP32, 0, 1, epsilon, arrays), np.zeros(1, np.uint32), [1])
+    (found,) = run(kernels.Bert(isa, FP32, 0, 1, epsilon, arrays), np.zeros(1, np.uint32), [1])
     expected = gelu(values.astype(float))
     spread = np.sqrt(expected.var() + epsilon)
     assert np.abs(found * spread + expected.mean() - expected).max() < 1e-5
@@ -127,7 +128,7 @@ def test_softmax_at_its_ends(isa: str, scale: float, tolerance: float | None, le
     arrays["layers.0.query_key_value.weight"][:48] *= scale
     arrays["layers.0.query_key_value.bias"][:48] *= scale
     ids = some_ids(3, [length])
-    found = run(_kernels.Bert(isa, FP32, 1, 3, EPSILON, arrays), ids, [length])
+    found = run(kernels.Bert(isa, FP32, 1, 3, EPSILON, arrays), ids, [length])
     away = np.abs(found - plain_bert.hidden(arrays, 3, EPSILON, ids, [length])).max(1)
     if tolerance is None:
         assert np.isfinite(found).all()
@@ -142,7 +143,7 @@ def test_a_norm_of_equal_values_is_its_beta(isa: str, width: int, value: float) 
     arrays = random_arrays(np.random.default_rng(1), width, 1, 0, False, WORDS)
     arrays["words"][:] = value
     arrays["positions"][:] = 0
-    found = run(_kernels.Bert(isa, FP32, 0, 1, 1e-12, arrays), some_ids(1, [9]), [9])
+    found = run(kernels.Bert(isa, FP32, 0, 1, 1e-12, arrays), some_ids(1, [9]), [9])
     assert (found == arrays["embedding_norm.beta"]).all()
 
 
@@ -168,13 +169,13 @@ def test_what_overflows_is_not_finite(isa: str, precision: int, name: str, size:
     signs = np.sign(random.normal(size=arrays[name].shape))
     arrays[name] = (signs * size).astype(np.float32)
     ids = some_ids(4, [20])
-    found = run(_kernels.Bert(isa, precision, 2, 2, EPSILON, arrays), ids, [20])
+    found = run(kernels.Bert(isa, precision, 2, 2, EPSILON, arrays), ids, [20])
     assert not np.isfinite(found).all()
 
 
 def test_threads_do_not_disturb_each_other(isa: str) -> None:
     arrays = random_arrays(np.random.default_rng(6), 36, 50, 2, True, WORDS)
-    models = [_kernels.Bert(isa, precision, 2, 3, EPSILON, arrays) for precision in range(3)]
+    models = [kernels.Bert(isa, precision, 2, 3, EPSILON, arrays) for precision in range(3)]
     work = [(models[n % 3], some_ids(n, [n, n // 2]), [n, n // 2]) for n in range(1, 60)]
     expected = [run(*each).tobytes() for each in work]
     with ThreadPoolExecutor(4) as threads:
@@ -190,23 +191,23 @@ def arrays() -> Arrays:
 def test_a_model_keeps_its_arrays(isa: str, arrays: Arrays) -> None:
     kept = {name: array.copy() for name, array in arrays.items()}
     other = {name: np.asfortranarray(array, float) for name, array in arrays.items()}
-    model = _kernels.Bert(isa, FP32, 1, 2, EPSILON, other)
+    model = kernels.Bert(isa, FP32, 1, 2, EPSILON, other)
     arrays.clear()
     other.clear()
     gc.collect()
-    expected = run(_kernels.Bert(isa, FP32, 1, 2, EPSILON, kept), some_ids(1, [10]), [10])
+    expected = run(kernels.Bert(isa, FP32, 1, 2, EPSILON, kept), some_ids(1, [10]), [10])
     assert (run(model, some_ids(1, [10]), [10]) == expected).all()
     ids = np.repeat(some_ids(1, [10]).astype(np.int64), 2)[::2]
     assert (model.hidden(ids, np.array([10], np.int32)) == expected).all()
 
 
 def test_arrays_that_do_not_fit_are_refused(isa: str, arrays: Arrays) -> None:
-    _kernels.Bert(isa, FP32, 1, 2, EPSILON, arrays)
+    kernels.Bert(isa, FP32, 1, 2, EPSILON, arrays)
     for name, array in arrays.items():
         # `transform` is there or not: its weight says which.
         if name != "transform.weight":
             with pytest.raises(KeyError, match=name):
-                _kernels.Bert(
+                kernels.Bert(
                     isa, FP32, 1, 2, EPSILON, {n: a for n, a in arrays.items() if n != name}
                 )
         wrong: list[Any] = [
@@ -219,7 +220,7 @@ def test_arrays_that_do_not_fit_are_refused(isa: str, arrays: Arrays) -> None:
             wrong += [np.concatenate([array, array[:1]]), array[1:]]
         for other in wrong:
             with pytest.raises((ValueError, TypeError, RuntimeError)):
-                _kernels.Bert(isa, FP32, 1, 2, EPSILON, {**arrays, name: other})
+                kernels.Bert(isa, FP32, 1, 2, EPSILON, {**arrays, name: other})
 
 
 @pytest.mark.parametrize(
@@ -229,17 +230,17 @@ def test_sizes_that_do_not_fit_are_refused(
     isa: str, arrays: Arrays, layers: int, heads: int
 ) -> None:
     with pytest.raises((ValueError, TypeError, KeyError)):
-        _kernels.Bert(isa, FP32, layers, heads, EPSILON, arrays)
+        kernels.Bert(isa, FP32, layers, heads, EPSILON, arrays)
 
 
 def test_models_too_wide_are_refused(isa: str, arrays: Arrays) -> None:
     width = (1 << 16) + 1
     wide = {"words": np.ones((1, width), np.float32), "positions": np.ones((1, width))}
     with pytest.raises(ValueError, match="widths"):
-        _kernels.Bert(isa, INT8, 0, 1, EPSILON, wide)
+        kernels.Bert(isa, INT8, 0, 1, EPSILON, wide)
     arrays["layers.0.up.weight"] = np.ones((width, 12), np.float32)
     with pytest.raises(ValueError, match="wide"):
-        _kernels.Bert(isa, INT8, 1, 2, EPSILON, arrays)
+        kernels.Bert(isa, INT8, 1, 2, EPSILON, arrays)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ def test_models_too_wide_are_refused(isa: str, arrays: Arrays) -> None:
 def test_texts_that_cannot_be_are_refused(
     isa: str, arrays: Arrays, ids: list[Any], lengths: list[Any]
 ) -> None:
-    model = _kernels.Bert(isa, FP32, 1, 2, EPSILON, arrays)
+    model = kernels.Bert(isa, FP32, 1, 2, EPSILON, arrays)
     given = np.array(ids, complex if 1j in ids else np.uint32)
     with pytest.raises((ValueError, TypeError)):
         model.hidden(given, np.array(lengths, np.int64))
@@ -272,7 +273,7 @@ def test_texts_that_cannot_be_are_refused(
 
 
 def test_no_texts_have_no_states(isa: str, arrays: Arrays) -> None:
-    model = _kernels.Bert(isa, FP32, 1, 2, EPSILON, arrays)
+    model = kernels.Bert(isa, FP32, 1, 2, EPSILON, arrays)
     for lengths in ([], [0], [0, 0]):
         assert run(model, np.empty(0, np.uint32), lengths).shape == (0, 12)
 
@@ -282,8 +283,8 @@ def test_rows_are_a_heads_of_the_hidden_states(isa: str, precision: int) -> None
     random = np.random.default_rng(9)
     arrays = random_arrays(random, 36, 50, 2, True, WORDS)
     weight = random.normal(size=(150, 36)).astype(np.float32)
-    head = _kernels.Head(isa, weight, random.normal(size=150).astype(np.float32) - 4)
-    model = _kernels.Bert(isa, precision, 2, 3, EPSILON, arrays)
+    head = kernels.Head(isa, weight, random.normal(size=150).astype(np.float32) - 4)
+    model = kernels.Bert(isa, precision, 2, 3, EPSILON, arrays)
     for sizes in ([70, 0, 33], [1], [], [0], [100] * 3, [5]):  # memory is kept between calls
         ids, lengths = some_ids(sum(sizes), sizes), np.array(sizes, np.int64)
         for how in ((0, 1), (1, 2)):
@@ -294,9 +295,9 @@ def test_rows_are_a_heads_of_the_hidden_states(isa: str, precision: int) -> None
 
 
 def test_rows_that_cannot_be_are_refused(isa: str, arrays: Arrays) -> None:
-    model = _kernels.Bert(isa, FP32, 1, 2, EPSILON, arrays)
-    head = _kernels.Head(isa, np.ones((3, 12), np.float32), np.zeros(3, np.float32))
-    other = _kernels.Head(isa, np.ones((3, 11), np.float32), np.zeros(3, np.float32))
+    model = kernels.Bert(isa, FP32, 1, 2, EPSILON, arrays)
+    head = kernels.Head(isa, np.ones((3, 12), np.float32), np.zeros(3, np.float32))
+    other = kernels.Head(isa, np.ones((3, 11), np.float32), np.zeros(3, np.float32))
     ids = np.array([1, 2], np.uint32)
     with pytest.raises(ValueError, match="another width"):
         model.rows(other, ids, np.array([2]), 0, 0)
@@ -308,5 +309,5 @@ def test_rows_that_cannot_be_are_refused(isa: str, arrays: Arrays) -> None:
     with pytest.raises(TypeError):
         model.rows(None, ids, np.array([2]), 0, 0)  # type: ignore[arg-type]
     arrays["transform.bias"][3] = np.inf
-    with pytest.raises(_kernels.NotFinite):
-        _kernels.Bert(isa, FP32, 1, 2, EPSILON, arrays).rows(head, ids, np.array([2]), 0, 0)
+    with pytest.raises(kernels.NotFinite):
+        kernels.Bert(isa, FP32, 1, 2, EPSILON, arrays).rows(head, ids, np.array([2]), 0, 0)

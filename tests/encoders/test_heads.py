@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.encoders.methods import Side
-from lsr.encoders.models.heads import ISA_VARIABLE, ISAS, FirstHead, TermHead, TokenHead, isa
+from lsr.encoders.models.heads import FirstHead, TermHead, TokenHead
 from lsr.errors import EncoderError
 
 FOLDER = Path("some") / "model"
@@ -34,26 +34,6 @@ def floats(random: np.random.Generator, *shape: int) -> Any:
 
 def some_ids(random: np.random.Generator, lengths: list[int], terms: int) -> list[Any]:
     return [random.integers(0, terms, length).astype(np.uint32) for length in lengths]
-
-
-@pytest.mark.parametrize("name", ISAS)
-def test_the_variable_names_the_instruction_set(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv(ISA_VARIABLE, name)
-    assert isa() == name
-
-
-def test_without_it_the_best_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ISAS[0] == "scalar"
-    monkeypatch.setenv(ISA_VARIABLE, "")
-    assert isa() == ISAS[-1]
-    monkeypatch.delenv(ISA_VARIABLE)
-    assert isa() == ISAS[-1]
-
-
-def test_an_instruction_set_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ISA_VARIABLE, "mmx")
-    with pytest.raises(EncoderError, match=r"LSR_ENCODING_ISA=mmx cannot .* machine has scalar"):
-        TermHead(FOLDER, (np.ones((2, 2), np.float32), np.ones(2, np.float32)))
 
 
 @pytest.mark.parametrize("pooling", ["max", "sum"])

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.encoders import _kernels
+from lsr.kernels import ISAS
+from lsr.kernels import encoders as kernels
 from lsr.encoders.methods import Activation, Pooling
 from lsr.encoders.models.screening import balanced
 
-ISAS = _kernels.available_isas()
 MAX, SUM = range(2)
 RELU, LOG1P, DOUBLE = range(3)
 ACTIVATIONS: list[Callable[[Any], Any]] = [
@@ -119,7 +119,7 @@ def test_codes_are_those_of_the_names(isa: str) -> None:
 @given(cases(powers=(-40, -30, -20, -10, 0, 0, 0, 10, 20, 30, 36)))
 def test_screening_changes_no_bit(isa: str, case: Case) -> None:
     hidden, lengths, weight, bias = case
-    head = _kernels.Head(isa, weight, bias)
+    head = kernels.Head(isa, weight, bias)
     for how in ((MAX, RELU), (MAX, DOUBLE), (SUM, LOG1P)):
         every = pooled(head, hidden, lengths, *how, False)
         assert same(pooled(head, hidden, lengths, *how), every)
@@ -133,7 +133,7 @@ def test_fitting_changes_no_bit(isa: str, case: Case, kind: str) -> None:
         return
     random = np.random.default_rng(lengths.sum())
     other = floats(values(random, kind, 40, weight.shape[1]) * np.abs(hidden).max())
-    head = _kernels.Head(isa, weight, bias)
+    head = kernels.Head(isa, weight, bias)
     every = pooled(head, hidden, lengths, MAX, LOG1P, False)
     for sample, own in ((hidden, lengths), (other, np.array([30, 0, 10]))):
         head.fit(*balanced(weight, sample), sample, own)
@@ -151,7 +151,7 @@ def test_fitted_depths_lose_no_term(isa: str, seed: int) -> None:
     weight = floats(random.normal(size=(terms, width)) @ mixed)
     logits = hidden.astype(float) @ weight.T.astype(float)
     bias = floats(-np.quantile(logits, random.uniform(0.9, 1, terms), axis=0).diagonal())
-    head = _kernels.Head(isa, weight, bias)
+    head = kernels.Head(isa, weight, bias)
     head.fit(*balanced(weight, hidden), hidden, lengths)
     every = pooled(head, hidden, lengths, MAX, RELU, False)
     assert 0 < sum(own.size for own, _ in every) < 6 * terms
@@ -166,7 +166,7 @@ def test_a_basis_that_undoes_itself_only_nearly_loses_no_term(isa: str) -> None:
     products = hidden.astype(np.int64) @ weight.T.astype(np.int64)
     bias = floats(1 - products.max(0))
     weight[products.max(0) <= 0] *= -1  # whose products are negative, and so become too large
-    head = _kernels.Head(isa, weight, bias)
+    head = kernels.Head(isa, weight, bias)
     every = pooled(head, hidden, np.array([7]), MAX, RELU, False)
     assert every[0][0].size > terms / 2
     one = floats(np.eye(width))
@@ -180,7 +180,7 @@ def test_one_position_that_is_unlike_the_sample_is_found(isa: str, positions: in
     width, terms = 64, 70
     weight = np.full((terms, width), 0.01, np.float32)
     weight[::7, -1] = 1
-    head = _kernels.Head(isa, weight, np.full(terms, -1, np.float32))
+    head = kernels.Head(isa, weight, np.full(terms, -1, np.float32))
     one, sample = np.eye(width, dtype=np.float32), np.zeros((5, width), np.float32)
     sample[:, 0] = 1
     head.fit(one, one, np.zeros(width, np.float32), sample, np.array([5]))
@@ -198,7 +198,7 @@ def test_logits_where_floats_lose_bits_are_found(
 ) -> None:
     """A logit below .57 of the least float is rounded up to it, the products of a bound to zero."""
     hidden, weight = floats([[state, -0.4 * state]]), floats([[size, size]])
-    head = _kernels.Head(isa, weight, np.zeros(1, np.float32))
+    head = kernels.Head(isa, weight, np.zeros(1, np.float32))
     if turn is not None:
         one = np.eye(2, dtype=np.float32)
         head.fit(floats(one * turn), floats(one / turn), hidden[0], hidden, np.array([1]))
@@ -208,7 +208,7 @@ def test_logits_where_floats_lose_bits_are_found(
 
 def test_what_a_screen_cannot_be_fitted_to_is_refused(isa: str) -> None:
     weight, hidden = np.ones((3, 5), np.float32), np.ones((7, 5), np.float32)
-    head = _kernels.Head(isa, weight, np.zeros(3, np.float32))
+    head = kernels.Head(isa, weight, np.zeros(3, np.float32))
     good = {
         "turn": np.eye(5, dtype=np.float32),
         "back": np.eye(5, dtype=np.float32),
@@ -237,7 +237,7 @@ def test_equals_the_formula(isa: str, case: Case, pooling: int, activation: int)
     their own beyond a rounding or two, as none is steeper than 1."""
     hidden, lengths, weight, bias = case
     activate = ACTIVATIONS[activation]
-    rows = pooled(_kernels.Head(isa, weight, bias), hidden, lengths, pooling, activation)
+    rows = pooled(kernels.Head(isa, weight, bias), hidden, lengths, pooling, activation)
     start = 0
     for length, (terms, weights) in zip(lengths, rows, strict=True):
         states = hidden[start : start + length].astype(float)
@@ -261,7 +261,7 @@ def test_equals_the_formula(isa: str, case: Case, pooling: int, activation: int)
 @given(cases(powers=(-10, 0, 10)), st.sampled_from([MAX, SUM]))
 def test_a_row_does_not_depend_on_its_neighbours(isa: str, case: Case, pooling: int) -> None:
     hidden, lengths, weight, bias = case
-    head = _kernels.Head(isa, weight, bias)
+    head = kernels.Head(isa, weight, bias)
     parts = np.split(hidden, np.cumsum(lengths)[:-1]) if len(lengths) else []
     alone = [
         row
@@ -275,7 +275,7 @@ def test_more_texts_than_are_screened_together(isa: str) -> None:
     random = np.random.default_rng(1)
     terms, texts = 1 << 17, 550  # 512 are
     weight = random.normal(size=(terms, 1)).astype(np.float32)
-    head = _kernels.Head(isa, weight, np.full(terms, -4, np.float32))
+    head = kernels.Head(isa, weight, np.full(terms, -4, np.float32))
     lengths = random.integers(1, 4, texts)
     lengths[1::7] = 0
     hidden = random.normal(size=(lengths.sum(), 1)).astype(np.float32)
@@ -289,7 +289,7 @@ def test_more_texts_than_are_screened_together(isa: str) -> None:
 def test_threads_do_not_disturb_each_other(isa: str) -> None:
     random = np.random.default_rng(2)
     heads = [
-        _kernels.Head(
+        kernels.Head(
             isa, *(random.normal(size=s).astype(np.float32) for s in ((terms, 40), terms))
         )
         for terms in (70, 500)
@@ -342,7 +342,7 @@ def test_logits_that_rounding_brings_furthest_down_are_found(
     # The text's other positions are smaller, or point elsewhere.
     others = np.stack([hidden / 100, hidden * random.choice([-0.5, 0.5], width)])
     for states in (hidden[None], np.vstack([others, hidden]), np.vstack([hidden, others])):
-        rows = pooled(_kernels.Head(isa, weights, bias), states, np.array([len(states)]), MAX, RELU)
+        rows = pooled(kernels.Head(isa, weights, bias), states, np.array([len(states)]), MAX, RELU)
         assert rows[0][0].tolist() == [0, 64, 129]
         assert rows[0][1] == pytest.approx(above, rel=0.5)
 
@@ -361,7 +361,7 @@ def test_logits_above_zero_only_by_their_own_rounding_are_found(isa: str) -> Non
     assert (np.abs(exact) < 1 << 24).all()
     found = np.flatnonzero(floats > exact)
     assert 10 < found.size < 90
-    head = _kernels.Head(isa, weight, -exact.astype(np.float32))
+    head = kernels.Head(isa, weight, -exact.astype(np.float32))
     ((terms_, weights),) = pooled(head, hidden[None], np.array([1]), MAX, RELU)
     assert terms_.tolist() == found.tolist()
     assert (weights == (floats - exact)[found]).all()
@@ -373,22 +373,22 @@ def test_the_widest_sums_of_bytes_stay_exact(isa: str) -> None:
     ones = np.ones((1, width), np.float32)
     weight = np.vstack([ones, -ones, ones])
     weight[2, width // 2 :] *= -1
-    head = _kernels.Head(isa, weight, np.array([1 - width, 1 - width, 1], np.float32))
+    head = kernels.Head(isa, weight, np.array([1 - width, 1 - width, 1], np.float32))
     for sign, expected in ((1, [0, 2]), (-1, [1, 2])):
         ((terms, weights),) = pooled(head, sign * ones, np.array([1]), MAX, RELU)
         assert (terms.tolist(), weights.tolist()) == ([expected[0], 2], [1, 1])
     with pytest.raises(ValueError, match="shapes"):
-        _kernels.Head(isa, np.ones((1, width + 1), np.float32), np.ones(1, np.float32))
+        kernels.Head(isa, np.ones((1, width + 1), np.float32), np.ones(1, np.float32))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_hidden_states_that_are_not_finite_are_refused(isa: str, bad: float) -> None:
-    head = _kernels.Head(isa, np.ones((3, 5), np.float32), np.zeros(3, np.float32))
+    head = kernels.Head(isa, np.ones((3, 5), np.float32), np.zeros(3, np.float32))
     for place in ((0, 0), (6, 4)):
         hidden = np.ones((7, 5), np.float32)
         hidden[place] = bad
         for screened in (True, False):
-            with pytest.raises(_kernels.NotFinite, match="not finite"):
+            with pytest.raises(kernels.NotFinite, match="not finite"):
                 head.pool(hidden, np.array([7]), MAX, RELU, screened)
 
 
@@ -407,7 +407,7 @@ def test_hidden_states_that_are_not_finite_are_refused(isa: str, bad: float) -> 
 )
 def test_heads_that_cannot_be_are_refused(isa: str, weight: Any, bias: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
-        _kernels.Head(isa, weight, bias)
+        kernels.Head(isa, weight, bias)
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,7 @@ def test_heads_that_cannot_be_are_refused(isa: str, weight: Any, bias: Any) -> N
 def test_hidden_states_of_other_shapes_are_refused(
     isa: str, shape: tuple[int, ...], lengths: list[int]
 ) -> None:
-    head = _kernels.Head(isa, np.ones((3, 5), np.float32), np.zeros(3, np.float32))
+    head = kernels.Head(isa, np.ones((3, 5), np.float32), np.zeros(3, np.float32))
     with pytest.raises((ValueError, TypeError)):
         head.pool(np.ones(shape, np.float32), np.array(lengths, np.int64), MAX, RELU)
 
@@ -437,8 +437,8 @@ def test_other_arrays_are_taken_as_numpy_casts_them(isa: str) -> None:
     random = np.random.default_rng(4)
     weight, hidden = random.normal(size=(90, 22)), random.normal(size=(14, 22))
     bias, lengths = random.normal(size=180), np.array([9, 0, 5, 0], np.int32)
-    head = _kernels.Head(isa, np.asfortranarray(weight, np.float32), bias[::2])
-    plain = _kernels.Head(isa, weight.astype(np.float32), bias[::2].astype(np.float32))
+    head = kernels.Head(isa, np.asfortranarray(weight, np.float32), bias[::2])
+    plain = kernels.Head(isa, weight.astype(np.float32), bias[::2].astype(np.float32))
     expected = pooled(plain, hidden.astype(np.float32), lengths.astype(np.int64), SUM, RELU)
     assert same(pooled(head, np.asfortranarray(hidden), lengths, SUM, RELU), expected)
     del weight, bias
@@ -448,9 +448,4 @@ def test_other_arrays_are_taken_as_numpy_casts_them(isa: str) -> None:
 def test_unknown_instruction_sets_are_refused(isa: str) -> None:
     for name in ("", isa + "x", isa.upper()):
         with pytest.raises(ValueError, match=f"no such instruction set here: {name}"):
-            _kernels.Head(name, np.ones((1, 1), np.float32), np.ones(1, np.float32))
-
-
-@pytest.mark.parametrize("precision", range(3))
-def test_multiply_adds_are_counted(isa: str, precision: int) -> None:
-    assert _kernels.multiply_adds(isa, precision, 0) > 1e6
+            kernels.Head(name, np.ones((1, 1), np.float32), np.ones(1, np.float32))

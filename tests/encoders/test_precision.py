@@ -12,8 +12,8 @@ import pytest
 
 import lsr
 from lsr.encoders import load_encoder, restore_encoder
-from lsr.encoders.models.heads import ISA_VARIABLE, ISAS
-from lsr.errors import EncoderError
+from lsr.errors import EncoderError, InstructionSetError
+from lsr.kernels import ISAS
 from lsr.vectors import SparseVectors
 
 MakeCheckpoint = Callable[..., Path]
@@ -101,8 +101,8 @@ def test_half_precision_in_torch(make_checkpoint: MakeCheckpoint) -> None:
 def test_instruction_sets_agree(monkeypatch: pytest.MonkeyPatch, precision: Any) -> None:
     """But for the last bits of sums, after which a rounding may fall otherwise."""
     found = {}
-    for isa in ISAS:
-        monkeypatch.setenv(ISA_VARIABLE, isa)
+    for isa in ISAS["encoders"]:
+        monkeypatch.setenv("LSR_ISA", isa)
         encoder = load_encoder(precision=precision)
         found[isa] = dense(encoder.encode_documents(TEXTS), len(encoder.vocabulary))
     for matrix in found.values():
@@ -111,6 +111,6 @@ def test_instruction_sets_agree(monkeypatch: pytest.MonkeyPatch, precision: Any)
 
 
 def test_an_instruction_set_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ISA_VARIABLE, "sse9")
-    with pytest.raises(EncoderError, match=r"^LSR_ENCODING_ISA=sse9 .* machine has scalar"):
+    monkeypatch.setenv("LSR_ENCODING_ISA", "sse9")
+    with pytest.raises(InstructionSetError, match=r"^LSR_ENCODING_ISA=sse9 .* machine has scalar"):
         load_encoder()

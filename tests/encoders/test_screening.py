@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lsr.encoders import _kernels
+from lsr import kernels
 from lsr.encoders.methods import Side
 from lsr.encoders.models import screening
-from lsr.encoders.models.heads import TermHead, isa
+from lsr.encoders.models.heads import TermHead
 from lsr.encoders.models.screening import Fitting, balanced
 
 
@@ -63,7 +63,7 @@ def test_any_sample_gives_a_basis_that_undoes_itself(hidden: Any, size: float) -
     weight = np.full((4, 3), size, np.float32)
     turn, back, centre = balanced(weight, hidden)
     assert np.abs(turn.T.astype(float) @ back - np.eye(3)).max() < 1e-4
-    head = _kernels.Head(isa(), weight, np.zeros(4, np.float32))
+    head = kernels.encoders.Head("scalar", weight, np.zeros(4, np.float32))
     head.fit(turn, back, centre, hidden, np.array([len(hidden)], np.int64))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support import as_mapped, open_searcher, write_index
 
 from lsr.errors import QueryError
-from lsr.index import _kernels
+from lsr import kernels
 from lsr.index.format import FREQUENT
 from lsr.index.postings.blocks import window_columns
 from lsr.index.postings.inversion import quantize
@@ -51,7 +51,7 @@ def scaled(
     assert columns["rare_terms" if documents > FREQUENT else "frequent_terms"].size == terms.size
     positions = np.arange(documents, dtype=np.uint32)
     alive = np.full(-(-documents // 8), 255, np.uint8)
-    postings = _kernels.Postings(positions, alive, 16, step, 0.0)
+    postings = kernels.index.Postings(positions, alive, 16, step, 0.0)
     postings.add(documents, columns)
     return IntegerQueries(*postings.quantize(queries.indptr, queries.terms, queries.weights))
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support import IN_MEMORY, brute_force, open_searcher, stored_integers, write_index
 
 from lsr.errors import QueryError
-from lsr.index import _kernels
+from lsr import kernels
 from lsr.index.format import WINDOW, Manifest
 from lsr.index.search.options import SearchOptions
 from lsr.index.search.searcher import ISA_VARIABLE, Searcher
@@ -21,7 +21,7 @@ from lsr.index.verify import problems
 from lsr.vectors import SparseVectors
 
 WAYS = [
-    *((method, isa) for isa in _kernels.available_isas() for method in ("scan", "pruned", "auto")),
+    *((method, isa) for isa in kernels.ISAS["index"] for method in ("scan", "pruned", "auto")),
     ("reference", "scalar"),
 ]
 

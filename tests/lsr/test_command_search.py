@@ -202,11 +202,11 @@ def test_nothing_found(run: Callable[..., Any], tmp_path: Path) -> None:
 def test_every_method_and_kernel_gives_the_same(
     run: Callable[..., Any], bm25_index: lsr.Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lsr.index._kernels import available_isas
+    from lsr.kernels import ISAS
 
     wanted = run("search", bm25_index.path, "winter wheat", "--json", "-k", 50).json
     for method in ("auto", "scan", "pruned"):
-        for isa in available_isas():
+        for isa in ISAS["index"]:
             monkeypatch.setenv("LSR_ISA", isa)
             command = ("search", bm25_index.path, "winter wheat", "--json", "-k", 50)
             assert run(*command, "--method", method).json == wanted

@@ -1,4 +1,4 @@
-"""The compiled module built from encoders/kernels/."""
+"""Encoding, compiled from encoders/kernels/."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,6 @@ import numpy.typing as npt
 class NotFinite(Exception): ...
 
 def available_isas() -> list[str]: ...
-def multiply_adds(isa: str, precision: int, seconds: float) -> float: ...
 def largest_products(
     isa: str, weight: npt.NDArray[np.float32], hidden: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]: ...

@@ -1,4 +1,4 @@
-"""The compiled module built from index/kernels/."""
+"""Search and the order of documents, compiled from index/kernels/."""
 
 from typing import Any
 
