@@ -62,7 +62,7 @@ types: .venv/.dev
 	@.venv/bin/pip $(INSTALL) $(TORCH)
 	@touch $@
 
-.venv/.installed: .venv/.tools pyproject.toml CMakeLists.txt $(wildcard */kernels/*)
+.venv/.installed: .venv/.tools pyproject.toml CMakeLists.txt lsr/version.py $(wildcard */kernels/* lsr/native/*)
 	@echo "environment: lsr-engine, editable, and what it needs"
 	@.venv/bin/pip $(INSTALL) --no-build-isolation --editable .
 	@touch $@

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 LINKS = ("data", "encoders", "eval", "index")  # lsr/<name> is a link to ../<name>
 REQUIRED = (
     "lsr/py.typed",
-    "lsr/encoders/_kernels.pyi",
-    "lsr/index/_kernels.pyi",
+    "_lsr-stubs/__init__.pyi",
+    "_lsr-stubs/encoders.pyi",
+    "_lsr-stubs/index.pyi",
     "lsr/eval/published.json",
     "lsr/eval/report/page.css",
     "lsr/eval/report/page.html",
@@ -22,7 +23,7 @@ REQUIRED = (
     "lsr/data/models/splade-tiny/model.safetensors",
     "lsr/data/models/splade-tiny/tokenizer.json",
 )
-EXTENSIONS = ["lsr/encoders/_kernels", "lsr/index/_kernels"]
+EXTENSIONS = ["_lsr"]
 CPP = {".cpp", ".h", ".txt"}
 
 
@@ -38,7 +39,9 @@ def check_wheel(names: set[str]) -> list[str]:
     for name in sorted(names):
         path = PurePosixPath(name)
         metadata = path.parts[0].startswith("lsr_engine-") and path.parts[0].endswith(".dist-info")
-        if not metadata and (path.parts[0] != "lsr" or path.suffix in CPP):
+        kernels = path.suffix == ".so" or path.parts[0] == "_lsr-stubs"  # `EXTENSIONS`, `REQUIRED`
+        ours = metadata or kernels or path.parts[0] == "lsr"
+        if not ours or path.suffix in CPP:
             wrong.append(f"unexpected {name}")
     extensions = sorted(name.partition(".")[0] for name in names if name.endswith(".so"))
     if extensions != EXTENSIONS:
@@ -51,7 +54,9 @@ def check_wheel(names: set[str]) -> list[str]:
 def check_sdist(names: set[str]) -> list[str]:
     """What is wrong with the files of an sdist, without the folder they all lie in."""
     required = {"CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml", "lsr/__init__.py"}
-    required |= {path.as_posix() for path in Path().glob("*/kernels/*")}
+    required |= {
+        path.as_posix() for path in [*Path().glob("*/kernels/*"), *Path("lsr/native").iterdir()]
+    }
     wrong = [f"missing {name}" for name in sorted(required - names)]
     for name in sorted(names):
         path = PurePosixPath(name)

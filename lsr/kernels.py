@@ -29,6 +29,7 @@ encoders = _lsr.encoders
 # What this machine can use, worst first.
 ISAS = {"index": index.available_isas(), "encoders": encoders.available_isas()}
 _LADDER = ("scalar", "avx2", "avx512", "avx512bf16")
+_VARIABLES = {"index": ("LSR_ISA",), "encoders": ("LSR_ENCODING_ISA", "LSR_ISA")}
 
 
 def instruction_set(kernels: Literal["index", "encoders"]) -> str:
@@ -38,15 +39,13 @@ def instruction_set(kernels: Literal["index", "encoders"]) -> str:
 
     Raises `InstructionSetError` when the variable names a set that this machine lacks.
     """
-    usable = ISAS[kernels]
-    variables = ("LSR_ENCODING_ISA", "LSR_ISA") if kernels == "encoders" else ("LSR_ISA",)
-    variable = next((name for name in variables if os.environ.get(name)), None)
-    if variable is None:
-        return usable[-1]
-    limit = os.environ[variable]
-    here = [isa for isa in _LADDER if isa in ISAS["index"] + ISAS["encoders"]]
-    if limit not in here:
-        raise InstructionSetError(
-            f"{variable}={limit} cannot be used here: this machine has {', '.join(here)}"
-        )
-    return [isa for isa in usable if _LADDER.index(isa) <= _LADDER.index(limit)][-1]
+    for variable in _VARIABLES[kernels]:
+        if limit := os.environ.get(variable):
+            here = [isa for isa in _LADDER if isa in ISAS["index"] + ISAS["encoders"]]
+            if limit not in here:
+                raise InstructionSetError(
+                    f"{variable}={limit} cannot be used here: this machine has {', '.join(here)}"
+                )
+            allowed = _LADDER[: _LADDER.index(limit) + 1]
+            return [isa for isa in ISAS[kernels] if isa in allowed][-1]
+    return ISAS[kernels][-1]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import _lsr
+
 import lsr.index
 from benchmarks.engines import Engine, Searches
 from lsr import Index, SparseVectors, __version__, kernels

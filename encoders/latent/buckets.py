@@ -156,6 +156,7 @@ def bucket_rows(
         states: float32, (buckets, positions of all texts, width), after each bucket's layer.
         lengths: positions of each text; one without any has no winners.
     """
+    isa = kernels.instruction_set("encoders")
     rows = []
     ends = np.cumsum(lengths).tolist()
     for length, end in zip(lengths, ends, strict=True):

@@ -177,7 +177,9 @@ class BertBody:
 class BertModel(BertBody):
     """A body with a head, which makes rows."""
 
-    def __init__(self, folder: Path, kernel: kernels.encoders.Bert, head: Head, sizes: _Sizes) -> None:
+    def __init__(
+        self, folder: Path, kernel: kernels.encoders.Bert, head: Head, sizes: _Sizes
+    ) -> None:
         super().__init__(folder, kernel, sizes)
         self._head = head
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lsr.encoders.methods import Precision
 from lsr.kernels import ISAS
 from lsr.kernels import encoders as kernels
-from lsr.encoders.methods import Precision
 
 from . import plain_bert
 from .plain_bert import Arrays, gelu, random_arrays

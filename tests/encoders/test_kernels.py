@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.kernels import ISAS
-from lsr.kernels import encoders as kernels
 from lsr.encoders.methods import Activation, Pooling
 from lsr.encoders.models.screening import balanced
+from lsr.kernels import ISAS
+from lsr.kernels import encoders as kernels
 
 MAX, SUM = range(2)
 RELU, LOG1P, DOUBLE = range(3)
@@ -31,7 +31,7 @@ Floats = npt.NDArray[np.float32]
 Case = tuple[Floats, npt.NDArray[np.int64], Floats, Floats]
 Rows = list[tuple[npt.NDArray[np.uint32], Floats]]
 
-pytestmark = pytest.mark.parametrize("isa", ISAS)
+pytestmark = pytest.mark.parametrize("isa", ISAS["encoders"])
 
 
 def values(random: np.random.Generator, kind: str, rows: int, width: int) -> Any:
@@ -289,9 +289,7 @@ def test_more_texts_than_are_screened_together(isa: str) -> None:
 def test_threads_do_not_disturb_each_other(isa: str) -> None:
     random = np.random.default_rng(2)
     heads = [
-        kernels.Head(
-            isa, *(random.normal(size=s).astype(np.float32) for s in ((terms, 40), terms))
-        )
+        kernels.Head(isa, *(random.normal(size=s).astype(np.float32) for s in ((terms, 40), terms)))
         for terms in (70, 500)
     ]
     work = [

@@ -24,11 +24,11 @@ from lsr.index.format import (
     Manifest,
 )
 from lsr.index.search.options import SearchOptions
-from lsr.index.search.searcher import ISA_VARIABLE, ISAS
 from lsr.index.segments import schema
 from lsr.index.segments.reader import Segment
 from lsr.index.segments.schema import FLOAT_FILES, LIST_FILES, WINDOW_FILES
 from lsr.index.verify import problems
+from lsr.kernels import ISAS
 from lsr.retrieval.index import Index
 from lsr.storage.arrow import ArrowFile, write_arrow
 from lsr.storage.manifest import MANIFEST, FileEntry, sealed_json
@@ -272,8 +272,8 @@ def test_damaged_lists_are_not_counted(
     searcher = open_searcher(index)
     for terms in ([9], range(10), [8, 9]):
         query = SparseVectors.from_rows([(list(terms), np.ones(len(terms)))])
-        for isa in ISAS:
-            monkeypatch.setenv(ISA_VARIABLE, isa)
+        for isa in ISAS["index"]:
+            monkeypatch.setenv("LSR_ISA", isa)
             with pytest.raises(IndexCorrupt, match=r"list|bitmap"):
                 searcher.search(query, SearchOptions(5))
         with pytest.raises(IndexCorrupt):

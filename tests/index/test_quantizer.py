@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import as_mapped, open_searcher, write_index
 
-from lsr.errors import QueryError
 from lsr import kernels
+from lsr.errors import QueryError
 from lsr.index.format import FREQUENT
 from lsr.index.postings.blocks import window_columns
 from lsr.index.postings.inversion import quantize

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support import IN_MEMORY, brute_force, open_searcher, stored_integers, write_index
 
-from lsr.errors import QueryError
 from lsr import kernels
+from lsr.errors import QueryError
 from lsr.index.format import WINDOW, Manifest
 from lsr.index.search.options import SearchOptions
-from lsr.index.search.searcher import ISA_VARIABLE, Searcher
+from lsr.index.search.searcher import Searcher
 from lsr.index.verify import problems
 from lsr.vectors import SparseVectors
 
@@ -96,7 +96,7 @@ def check(
         expected.append(brute_force(vectors, weights, *query, k, case["positions"], case["alive"]))
     for method, isa in WAYS:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(ISA_VARIABLE, isa)
+            patch.setenv("LSR_ISA", isa)
             found = searcher.search(
                 queries, SearchOptions(k, method=method, exact_floats=exact_floats)
             )
@@ -330,7 +330,7 @@ def test_parameters_out_of_range_are_refused(
     for options in ({"k": 0}, {"k": -1}, {"threads": 0}, {"method": "fast"}):
         with pytest.raises(QueryError):
             searcher.search(vectors[:1], SearchOptions(**{"k": 10, **options}))
-    monkeypatch.setenv(ISA_VARIABLE, "neon512")
+    monkeypatch.setenv("LSR_ISA", "neon512")
     with pytest.raises(QueryError, match="neon512"):
         searcher.search(vectors[:1], SearchOptions(10))
 
