@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support import IN_MEMORY, brute_force, open_searcher, stored_integers, write_index
 
 from lsr import kernels
-from lsr.errors import QueryError
+from lsr.errors import InstructionSetError, QueryError
 from lsr.index.format import WINDOW, Manifest
 from lsr.index.search.options import SearchOptions
 from lsr.index.search.searcher import Searcher
@@ -331,7 +331,7 @@ def test_parameters_out_of_range_are_refused(
         with pytest.raises(QueryError):
             searcher.search(vectors[:1], SearchOptions(**{"k": 10, **options}))
     monkeypatch.setenv("LSR_ISA", "neon512")
-    with pytest.raises(QueryError, match="neon512"):
+    with pytest.raises(InstructionSetError, match="neon512"):
         searcher.search(vectors[:1], SearchOptions(10))
 
 
