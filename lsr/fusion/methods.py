@@ -3,8 +3,7 @@
 A contribution is the list's weight times the value that one of the functions below gives.  Where
 these divide by zero, in a list of equal scores (for tmm: with nothing above the minimum), every
 value is 0, as in the library ranx.  Others give 1 or 1/2; but such a list prefers no document, and
-min-max gives 0 to a document as good as the list's last.  With a single hit, every method but rrf
-and none gives it 0.
+min-max gives 0 to a document as good as the list's last.  minmax and zscore give 0 to a single hit.
 
 A document that a list lacks has from it
 
