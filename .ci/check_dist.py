@@ -11,6 +11,7 @@ LINKS = ("data", "encoders", "eval", "index")  # lsr/<name> is a link to ../<nam
 REQUIRED = (
     "lsr/py.typed",
     "lsr/encoders/_kernels.pyi",
+    "lsr/encoders/catalogue.toml",
     "lsr/index/_kernels.pyi",
     "lsr/eval/published.json",
     "lsr/eval/report/page.css",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from lsr.encoders.base import Advance, Recorded, Settings, Where, check_texts, strongest
+from lsr.encoders.catalogue import known_model
 from lsr.encoders.checkpoints.adapters import base_of
 from lsr.encoders.checkpoints.checkpoint import Checkpoint, check_unchanged, content_hash, find
 from lsr.encoders.checkpoints.layouts import (
@@ -25,7 +26,6 @@ from lsr.encoders.checkpoints.layouts import (
     read_layout,
     read_table,
 )
-from lsr.encoders.known import known
 from lsr.encoders.methods import Precision, Side, find_method
 from lsr.encoders.models.batches import Batches, Model
 from lsr.encoders.models.bert import load_bert
@@ -50,8 +50,8 @@ def load(name: str, settings: Settings) -> LearnedEncoder:
     A checkpoint is a built-in model, a folder or a hub id.
     """
     checkpoint, queries, method = _find(name)
-    listed = known(checkpoint.source)
-    usual = listed.method if listed else None
+    known = known_model(checkpoint.source) if checkpoint.revision else None  # those of the hub
+    usual = known.method if known else None
     layout = read_layout(checkpoint.folder, queries.folder if queries else None, method, usual)
     query, document = (
         side if settings.pooling is None else replace(side, pooling=settings.pooling)
