@@ -13,6 +13,7 @@ REQUIRED = (
     "_lsr-stubs/__init__.pyi",
     "_lsr-stubs/encoders.pyi",
     "_lsr-stubs/index.pyi",
+    "lsr/encoders/catalogue.toml",
     "lsr/eval/published.json",
     "lsr/eval/report/page.css",
     "lsr/eval/report/page.html",

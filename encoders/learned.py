@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from lsr.encoders.base import Advance, Recorded, Settings, Where, check_texts, strongest
+from lsr.encoders.catalogue import known_model
 from lsr.encoders.checkpoints.adapters import base_of
 from lsr.encoders.checkpoints.checkpoint import Checkpoint, check_unchanged, content_hash, find
 from lsr.encoders.checkpoints.layouts import (
@@ -25,14 +26,13 @@ from lsr.encoders.checkpoints.layouts import (
     read_layout,
     read_table,
 )
-from lsr.encoders.known import known
 from lsr.encoders.methods import Precision, Side, find_method
 from lsr.encoders.models.batches import Batches, Model
 from lsr.encoders.models.bert import load_bert
 from lsr.encoders.models.devices import usual_device
 from lsr.encoders.pickling import ModelEncoder
 from lsr.encoders.restoring import check_same, find_recorded, reading
-from lsr.encoders.rows import SILENT, Ids, Row, Weights, nonzero, stack, unit, without
+from lsr.encoders.rows import SILENT, Ids, Row, Weights, nonzero, stack, unit
 from lsr.encoders.text.tokens import Tokens, TokenVocabulary
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.machine import processors
@@ -50,8 +50,8 @@ def load(name: str, settings: Settings) -> LearnedEncoder:
     A checkpoint is a built-in model, a folder or a hub id.
     """
     checkpoint, queries, method = _find(name)
-    listed = known(checkpoint.source)
-    usual = listed.method if listed else None
+    known = known_model(checkpoint.source) if checkpoint.revision else None  # those of the hub
+    usual = known.method if known else None
     layout = read_layout(checkpoint.folder, queries.folder if queries else None, method, usual)
     query, document = (
         side if settings.pooling is None else replace(side, pooling=settings.pooling)
@@ -173,7 +173,7 @@ class LearnedEncoder(ModelEncoder):
         self._vocabulary_hash = vocabulary.content_hash()
         self._table = self._query_weights(layout, terms)
         if layout.query.needs_model:
-            self._model(layout.query_folder, layout.query, True)
+            self._model(queries=True)
         self._is_made = True
 
     @property
@@ -224,68 +224,67 @@ class LearnedEncoder(ModelEncoder):
     def _terms(self) -> int:
         """How many terms the model has; without one, the tokenizer."""
         layout = self._layout
-        if layout.document.needs_model:
-            return self._model(layout.document_folder, layout.document, False).model.terms
-        if layout.query.needs_model:
-            return self._model(layout.query_folder, layout.query, True).model.terms
-        return self._tokens.size
+        if not (layout.document.needs_model or layout.query.needs_model):
+            return self._tokens.size
+        return self._model(queries=not layout.document.needs_model).model.terms
 
     def _encode(
         self, queries: bool, texts: Iterable[str], most: int | None, advance: Advance | None = None
     ) -> SparseVectors:
         texts = check_texts(texts)
-        layout = self._layout
-        side, tokens = layout.document, self._tokens
+        side, tokens = self._layout.document, self._tokens
         if queries:
-            side, tokens = layout.query, self._query_tokens
+            side, tokens = self._layout.query, self._query_tokens
         if side.needs_model:
-            folder = layout.query_folder if queries else layout.document_folder
-            rows = self._model(folder, side, queries).rows(side, tokens, texts, advance)
+            vectors = stack(self._model(queries).rows(side, tokens, texts, advance))
         else:
-            rows = [
-                self._without_model(side, tokens, own)
-                if tokens.says_something(text, own)
-                else SILENT
-                for text, own in zip(texts, tokens.own(texts), strict=True)
-            ]
-        if advance is not None and not side.needs_model:
-            advance(len(texts))
+            vectors = stack(
+                [
+                    self._without_model(side, tokens, ids)
+                    if tokens.says_something(text, ids)
+                    else SILENT
+                    for text, ids in zip(texts, tokens.own(texts), strict=True)
+                ]
+            )
+            if advance is not None:
+                advance(len(texts))
         if tokens.unknown is not None:
             # It stands for whatever the vocabulary lacks: texts that have it share nothing by it.
-            rows = [without(row, tokens.unknown) for row in rows]
+            vectors = vectors.where(vectors.terms != tokens.unknown)
         if side.own_terms:
-            owns = [tokens.literal(text) for text in texts]
-            rows = [
-                (terms[kept], weights[kept])
-                for (terms, weights), own in zip(rows, owns, strict=True)
-                for kept in [np.isin(terms, own)]
+            literal = [
+                np.isin(row.terms, tokens.literal(text))
+                for row, text in zip(vectors, texts, strict=True)
             ]
+            vectors = vectors.where(np.concatenate([np.empty(0, bool), *literal]))
         if side.ratio:
-            rows = [
-                (terms[kept], weights[kept])
-                for terms, weights in rows
-                for kept in [weights > side.ratio * weights.max(initial=0)]
-            ]
-        vectors = strongest(stack(rows), side.top)
+            largest = np.array([row.weights.max(initial=0) for row in vectors], np.float32)
+            vectors = vectors.where(
+                vectors.weights > side.ratio * largest[vectors.row_of_entry()]
+            )
+        vectors = strongest(vectors, side.top)
         return strongest(unit(vectors) if side.unit else vectors, most)
 
-    def _without_model(self, side: Side, tokens: Tokens, own: Ids) -> Row:
+    def _without_model(self, side: Side, tokens: Tokens, ids: Ids) -> Row:
         """The row of a text by its token ids alone, of the heads "table" and "binary"."""
         if side.head == "table" and self._table is not None:
-            return nonzero(own, self._table[own])
-        ordinary = tokens.ordinary(own)
+            return nonzero(ids, self._table[ids])
+        ordinary = tokens.ordinary(ids)
         return ordinary, np.ones(ordinary.size, np.float32)
 
-    def _model(self, folder: Path, side: Side, queries: bool) -> Batches[Side, Row]:
-        """The model in a folder, loaded when first asked for and shared by both sides."""
-        settings = self._settings
+    def _model(self, queries: bool) -> Batches[Side, Row]:
+        """The model of a side, loaded when first asked for and shared by both if it can be."""
+        settings, layout = self._settings, self._layout
+        folder, side = layout.document_folder, layout.document
+        if queries:
+            folder, side = layout.query_folder, layout.query
         device = settings.device or usual_device(queries)
         key = (folder, side.parts, device)
         with self._loading:
             if key not in self._models:
                 models = _load_models(folder, side, device, settings, self._tokens)
                 if self._is_made:
-                    check_unchanged(self._content_hash, *self._layout.folders)
+                    check_unchanged(self._content_hash, *layout.folders)
                 self._tokens.check_length(folder, models[0].positions)
                 self._models[key] = Batches(
                     models, settings.batch_size, settings.max_memory, SILENT

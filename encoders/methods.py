@@ -9,7 +9,7 @@ a part that is not here yet.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from lsr.errors import EncoderError
@@ -22,6 +22,13 @@ Positions = Literal["all", "last", "echo"]
 Precision = Literal["fp32", "bf16", "int8"]
 
 _OF_NETWORKS: tuple[Activation, ...] = ("identity", "log1p-softplus")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "head": get_args(Head),
+    "activation": get_args(Activation),
+    "pooling": get_args(Pooling),
+    "positions": get_args(Positions),
+    "phrases": get_args(Pooling),
+}
 # Heads on the logits of a language model.
 OF_LOGITS: tuple[Head, ...] = ("mlm", "cls-mlm", "epic")
 
@@ -71,18 +78,10 @@ class Side:
     unit: bool = False
 
     def __post_init__(self) -> None:
-        for field, kinds in (
-            ("head", Head),
-            ("activation", Activation),
-            ("pooling", Pooling),
-            ("positions", Positions),
-            ("phrases", Pooling),
-        ):
+        for field, choices in _CHOICES.items():
             value = getattr(self, field)
-            if value not in get_args(kinds) and not (field == "phrases" and value is None):
-                raise EncoderError(
-                    f"{field} must be one of {', '.join(get_args(kinds))}, not {value!r}"
-                )
+            if value not in choices and not (field == "phrases" and value is None):
+                raise EncoderError(f"{field} must be one of {', '.join(choices)}, not {value!r}")
         for field in ("own_terms", "literal_residual", "unit"):
             if not isinstance(getattr(self, field), bool):
                 raise EncoderError(f"{field} must be true or false, not {getattr(self, field)!r}")
@@ -122,161 +121,63 @@ class Side:
 
 @dataclass(frozen=True)
 class Method:
-    """A published way to encode queries and documents.
+    """A published way to encode queries and documents; `catalogue.toml` has its paper.
 
     Attributes:
-        paper: where it comes from.
         pair: queries have a checkpoint of their own.
         expanded: the documents it was published for have predicted queries or terms appended.
     """
 
     query: Side
     document: Side
-    paper: str
     pair: bool = False
     expanded: bool = False
 
 
-_FRAMEWORK = 'T. Nguyen et al., "A unified framework for learned sparse retrieval" (ECIR 2023)'
 _SPLADE = Side("mlm")
+_SUM = Side("mlm", pooling="sum")
 _IMPACT = Side("mlp", "relu")
 _ECHO = Side("mlm", positions="echo")
 _PHRASES = Side("mlm", phrases="sum")
+_LAST = Side("mlm", positions="last", literal_residual=True)
 
 METHODS = {
-    "splade-max": Method(
-        _SPLADE,
-        _SPLADE,
-        'T. Formal et al., "SPLADE v2: Sparse lexical and expansion model for information '
-        'retrieval" (2021); SPLADE++ (SIGIR 2022) and v3 (2024) train the same form',
-    ),
-    "splade-sum": Method(
-        Side("mlm", pooling="sum"),
-        Side("mlm", pooling="sum"),
-        'T. Formal et al., "SPLADE: Sparse lexical and expansion model for first stage '
-        'ranking" (SIGIR 2021)',
-    ),
-    "splade-doc": Method(
-        Side("binary"),
-        _SPLADE,
-        'T. Formal et al., "SPLADE v2: Sparse lexical and expansion model for information '
-        'retrieval" (2021), section 3',
-    ),
-    "splade-lexical": Method(
-        Side("mlm", own_terms=True),
-        _SPLADE,
-        'C. Lassance et al., "SPLADE-v3: New baselines for SPLADE" (2024)',
-    ),
-    "efficient-splade": Method(
-        _SPLADE,
-        _SPLADE,
-        'C. Lassance and S. Clinchant, "An efficiency study for SPLADE models" (SIGIR 2022)',
-        pair=True,
-    ),
-    "inference-free": Method(
-        Side("table"),
-        _SPLADE,
-        'Z. Geng et al., "Towards competitive search relevance for inference-free learned '
-        'sparse retrievers" (2024); a learned table: F. M. Nardini et al., "Effective '
-        'inference-free retrieval for learned sparse representations" (SIGIR 2025)',
-    ),
-    "inference-free-l0": Method(
-        Side("table"),
-        Side("mlm", "double-log1p"),
-        'X. Shen et al., "Exploring l0 sparsification for inference-free sparse retrievers" '
-        "(SIGIR 2025)",
-    ),
-    "unicoil": Method(
-        Side("mlp", "relu", "sum"),
-        _IMPACT,
-        'J. Lin and X. Ma, "A few brief notes on DeepImpact, COIL, and a conceptual framework '
-        'for information retrieval techniques" (2021)',
-        expanded=True,
-    ),
-    "deepimpact": Method(
-        Side("binary"),
-        _IMPACT,
-        'A. Mallia et al., "Learning passage impacts for inverted indexes" (SIGIR 2021)',
-        expanded=True,
-    ),
-    "deepct": Method(
-        Side("mlp", "identity", "sum"),
-        Side("mlp", "identity"),
-        'Z. Dai and J. Callan, "Context-aware term weighting for first stage passage retrieval" '
-        "(SIGIR 2020)",
-    ),
-    "tilde": Method(
-        Side("binary"),
-        Side("cls-mlm"),
-        'S. Zhuang and G. Zuccon, "TILDE: Term independent likelihood model for passage '
-        're-ranking" (SIGIR 2021)',
-    ),
-    "tildev2": Method(
-        Side("binary"),
-        _IMPACT,
-        'S. Zhuang and G. Zuccon, "Fast passage re-ranking with contextualized exact term '
-        'matching and efficient passage expansion" (2021)',
-        expanded=True,
-    ),
-    "sparta": Method(
-        Side("binary"),
-        Side("embeddings"),
-        'T. Zhao et al., "SPARTA: Efficient open-domain question answering via sparse '
-        'transformer matching retrieval" (NAACL 2021)',
-    ),
-    "epic": Method(
-        Side("mlp", "log1p-softplus", "sum"),
-        Side("epic", "log1p-softplus", top=1000),
-        'S. MacAvaney et al., "Expansion via prediction of importance with contextualization" '
-        "(SIGIR 2020)",
-    ),
-    "qmlp-dmlm": Method(
-        Side("mlp", pooling="sum"),
-        _SPLADE,
-        _FRAMEWORK,
-        pair=True,
-    ),
-    "bge-m3": Method(
-        _IMPACT,
-        _IMPACT,
-        'J. Chen et al., "BGE M3-Embedding: Multi-lingual, multi-functionality, '
-        'multi-granularity text embeddings through self-knowledge distillation" (2024)',
-    ),
-    "echo-mistral-splade": Method(
-        _ECHO,
-        _ECHO,
-        'M. Doshi et al., "Mistral-SPLADE: LLMs for better learned sparse retrieval" (2024)',
-    ),
-    "prosper": Method(
-        Side("mlm", positions="last", literal_residual=True, top=256, unit=True),
-        Side("mlm", positions="last", literal_residual=True, top=512),
-        'H. Song et al., "LLMs as sparse retrievers: A framework for first-stage product '
-        'search" (2025)',
-    ),
-    "casper": Method(
-        _PHRASES,
-        _PHRASES,
-        'L. T. Do et al., "CASPER: Concept-integrated sparse representation for scientific '
-        'retrieval" (2025)',
-    ),
+    "splade-max": Method(_SPLADE, _SPLADE),
+    "splade-sum": Method(_SUM, _SUM),
+    "splade-doc": Method(Side("binary"), _SPLADE),
+    "splade-lexical": Method(Side("mlm", own_terms=True), _SPLADE),
+    "efficient-splade": Method(_SPLADE, _SPLADE, pair=True),
+    "inference-free": Method(Side("table"), _SPLADE),
+    "inference-free-l0": Method(Side("table"), Side("mlm", "double-log1p")),
+    "unicoil": Method(Side("mlp", "relu", "sum"), _IMPACT, expanded=True),
+    "deepimpact": Method(Side("binary"), _IMPACT, expanded=True),
+    "deepct": Method(Side("mlp", "identity", "sum"), Side("mlp", "identity")),
+    "tilde": Method(Side("binary"), Side("cls-mlm")),
+    "tildev2": Method(Side("binary"), _IMPACT, expanded=True),
+    "sparta": Method(Side("binary"), Side("embeddings")),
+    "epic": Method(Side("mlp", "log1p-softplus", "sum"), Side("epic", "log1p-softplus", top=1000)),
+    "qmlp-dmlm": Method(Side("mlp", pooling="sum"), _SPLADE, pair=True),
+    "bge-m3": Method(_IMPACT, _IMPACT),
+    "echo-mistral-splade": Method(_ECHO, _ECHO),
+    "prosper": Method(replace(_LAST, top=256, unit=True), replace(_LAST, top=512)),
+    "casper": Method(_PHRASES, _PHRASES),
 }
 
-# Sides of the framework by its own names, for queries and for documents.  "lex" is "mlm" without
-# expansion, so that the parts of one trained model can be switched off one by one.
+# Sides of the framework of T. Nguyen et al. by its own names, for queries and for documents.  "lex"
+# is "mlm" without expansion, so that the parts of one trained model can be switched off one by one.
 _PARTS = {
     "bin": (Side("binary"), Side("binary")),
     "mlp": (Side("mlp", pooling="sum"), Side("mlp")),
     "lex": (Side("mlm", own_terms=True), Side("mlm", own_terms=True)),
     "mlm": (_SPLADE, _SPLADE),
 }
-COMBINATIONS = tuple(f"q{query}-d{document}" for query in _PARTS for document in _PARTS)
+COMBINATIONS = {
+    f"q{query}-d{document}": Method(_PARTS[query][0], _PARTS[document][1])
+    for query in _PARTS
+    for document in _PARTS
+}
 
 
 def find_method(name: str) -> Method | None:
     """The method of a name in `METHODS` or `COMBINATIONS`, "qlex-dmlm" for one, or None."""
-    if name in METHODS:
-        return METHODS[name]
-    if name not in COMBINATIONS:
-        return None
-    query, document = (part[1:] for part in name.split("-"))
-    return Method(_PARTS[query][0], _PARTS[document][1], _FRAMEWORK)
+    return METHODS.get(name) or COMBINATIONS.get(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -30,30 +32,15 @@ def merged(one: Row, other: Row) -> Row:
 
 def unit(vectors: SparseVectors) -> SparseVectors:
     """Rows of length 1; those without terms stay empty."""
-    rows = np.repeat(np.arange(len(vectors)), np.diff(vectors.indptr))
+    rows = vectors.row_of_entry()
     squares = np.square(vectors.weights.astype(np.float64))
     lengths = np.sqrt(np.bincount(rows, squares, minlength=len(vectors)))
     weights = (vectors.weights / lengths[rows]).astype(np.float32)
     return SparseVectors.trusted(vectors.indptr, vectors.terms, weights)
 
 
-def stack(rows: list[Row]) -> SparseVectors:
+def stack(rows: Sequence[Row]) -> SparseVectors:
     """The rows one after another."""
-    indptr = np.zeros(len(rows) + 1, np.int64)
-    if not rows:
-        return SparseVectors.from_rows([])
-    np.cumsum([terms.size for terms, _ in rows], out=indptr[1:])
-    return SparseVectors.trusted(
-        indptr,
-        np.concatenate([terms for terms, _ in rows]),
-        np.concatenate([weights for _, weights in rows]),
-    )
-
-
-def without(row: Row, term: int) -> Row:
-    """A row but for one term."""
-    terms, weights = row
-    place = int(np.searchsorted(terms, term))
-    if place == terms.size or terms[place] != term:
-        return row
-    return np.delete(terms, place), np.delete(weights, place)
+    indptr = np.cumsum([0, *(terms.size for terms, _ in rows)], dtype=np.int64)
+    terms, weights = map(np.concatenate, zip(SILENT, *rows, strict=True))
+    return SparseVectors.trusted(indptr, terms, weights)

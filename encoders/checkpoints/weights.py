@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ _OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNor
 Array = npt.NDArray[np.float32]
 
 
-class Tensors:
+class Tensors(ExitStack):
     """The tensors of a folder by name, each read as float32 when it is taken.
 
     What is missing, has another shape or is not finite is noted when it is taken, and `check`
@@ -50,7 +49,7 @@ class Tensors:
 
     def __init__(self, folder: Path, model: str, name: str | None = None) -> None:
         self._folder, self._model = folder, model
-        self._files = ExitStack()
+        super().__init__()
         self._where: dict[str, Any] = {}
         self._taken: set[str] = set()
         self._wrong: dict[str, list[str]] = {
@@ -61,27 +60,12 @@ class Tensors:
         }
         try:
             for path in [folder / name] if name is not None else _files(folder):
-                file = self._files.enter_context(safe_open(path, "np"))
+                file = self.enter_context(safe_open(path, "np"))
                 self._where |= dict.fromkeys(file.keys(), file)
         except (OSError, SafetensorError) as error:
-            self._files.close()
+            self.close()
             raise cannot_be_loaded(folder, error) from None
         self._room = sum(math.prod(self._shape(name)) for name in self._where)
-
-    def __enter__(self) -> Tensors:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the files; what was taken stays."""
-        self._files.close()
 
     def __contains__(self, name: str) -> bool:
         return name in self._where

@@ -85,7 +85,7 @@ class BestScores:
     """
 
     def __init__(self, queries: SparseVectors, sources: npt.NDArray[np.int64]) -> None:
-        rows = np.repeat(np.arange(len(queries)), np.diff(queries.indptr))
+        rows = queries.row_of_entry()
         by_term = np.argsort(queries.terms, kind="stable")
         self._terms, self._rows = queries.terms[by_term], rows[by_term]
         self._weights = queries.weights[by_term].astype(np.float64)
@@ -118,7 +118,7 @@ class BestScores:
         # All pairs of a posting and a query with its term.
         postings = np.repeat(np.arange(counts.size), counts)
         entries = np.arange(postings.size) + np.repeat(first - np.cumsum(counts) + counts, counts)
-        rows = np.repeat(np.arange(len(documents)), np.diff(documents.indptr))
+        rows = documents.row_of_entry()
         scores = np.bincount(
             rows[postings] * self._best.size + self._rows[entries],
             documents.weights[postings] * self._weights[entries],

@@ -46,13 +46,13 @@ class Slices:
 
     def products(self, others: Slices) -> npt.NDArray[np.float32]:
         """The gated inner products of all rows with all of others, (rows, others)."""
-        found = np.zeros((len(self.values), len(others.values)), np.float32)
+        products = np.zeros((len(self.values), len(others.values)), np.float32)
         for row, (values, places) in enumerate(zip(self.values, self.places, strict=True)):
-            own = np.flatnonzero(values)  # other slices add nothing
-            gate = others.places[:, own] == places[own]
-            gated = np.where(gate, others.values[:, own], np.float32(0))
-            found[row] = np.einsum("dm,m->d", gated, values[own])
-        return found
+            used = np.flatnonzero(values)  # other slices add nothing
+            gate = others.places[:, used] == places[used]
+            gated = np.where(gate, others.values[:, used], np.float32(0))
+            products[row] = np.einsum("dm,m->d", gated, values[used])
+        return products
 
     def take(self, rows: npt.NDArray[np.int64]) -> Slices:
         """The given rows, in the given order."""
@@ -63,7 +63,7 @@ def densified(vectors: SparseVectors, terms: int, slices: int = SLICES) -> Slice
     """Vectors over so many terms as dense arrays; raises `EncoderError` for too few terms."""
     dropped = _dropped(terms, slices)
     kept = strongest_of_slices(vectors, terms, slices)
-    rows = np.repeat(np.arange(len(kept)), np.diff(kept.indptr))
+    rows = kept.row_of_entry()
     place, column = np.divmod(kept.terms - np.uint32(dropped), np.uint32(slices))
     # By column, since a query reads its own slices of all documents.
     values = np.zeros((len(kept), slices), np.float32, order="F")
@@ -75,17 +75,16 @@ def densified(vectors: SparseVectors, terms: int, slices: int = SLICES) -> Slice
 def strongest_of_slices(vectors: SparseVectors, terms: int, slices: int = SLICES) -> SparseVectors:
     """The strongest term of each slice of each row; of equal ones, the lowest."""
     dropped = _dropped(terms, slices)
-    rows = np.repeat(np.arange(len(vectors)), np.diff(vectors.indptr))
-    own = np.flatnonzero((vectors.terms >= dropped) & (vectors.weights > 0))
-    column = rows[own] * slices + (vectors.terms[own] - np.uint32(dropped)) % np.uint32(slices)
+    sliced = vectors.where((vectors.terms >= dropped) & (vectors.weights > 0))
+    column = (sliced.terms - np.uint32(dropped)) % np.uint32(slices)
+    cell = sliced.row_of_entry() * slices + column
     # By slice, then weight descending; stable, so equal weights keep their ascending terms.
-    order = np.lexsort((-vectors.weights[own], column))
+    order = np.lexsort((-sliced.weights, cell))
     first = np.ones(order.size, bool)
-    first[1:] = column[order[1:]] != column[order[:-1]]
-    kept = np.sort(own[order[first]])
-    indptr = np.zeros(len(vectors) + 1, np.int64)
-    np.cumsum(np.bincount(rows[kept], minlength=len(vectors)), out=indptr[1:])
-    return SparseVectors.trusted(indptr, vectors.terms[kept], vectors.weights[kept])
+    first[1:] = cell[order[1:]] != cell[order[:-1]]
+    strongest = np.zeros(order.size, bool)
+    strongest[order[first]] = True
+    return sliced.where(strongest)
 
 
 def _dropped(terms: int, slices: int) -> int:

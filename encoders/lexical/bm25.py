@@ -200,8 +200,7 @@ class BM25Encoder(Encoder):
         Weights of zero are dropped: of terms in every document under some variants.
         """
         self._growing = None  # a second collection would change what is already weighed
-        row = np.repeat(np.arange(len(vectors)), np.diff(vectors.indptr))
-        lengths = np.bincount(row, vectors.weights, minlength=len(vectors))
+        lengths = np.bincount(vectors.row_of_entry(), vectors.weights, minlength=len(vectors))
         return self._weigh(vectors, lengths)
 
     def encode_documents(self, texts: Iterable[str]) -> SparseVectors:
@@ -258,14 +257,8 @@ class BM25Encoder(Encoder):
         k1, b, delta = self.parameters.k1, self.parameters.b, self.parameters.delta or 0.0
         # An average length of zero means that there is no entry to weigh.
         norm = 1 - b + b * lengths / (self._average_length or 1.0)
-        per_row = np.diff(counts.indptr)
-        tf = self._variant.tf(
-            counts.weights.astype(np.float64), np.repeat(norm, per_row), k1, delta
-        )
+        norms = norm[counts.row_of_entry()]
+        tf = self._variant.tf(counts.weights.astype(np.float64), norms, k1, delta)
         weights = (self._idf(counts.terms) * tf).astype(np.float32)
-        kept = weights > 0
-        indptr = np.zeros_like(counts.indptr)
-        row = np.repeat(np.arange(len(counts)), per_row)
-        np.cumsum(np.bincount(row[kept], minlength=len(counts)), out=indptr[1:])
-        vectors = SparseVectors.trusted(indptr, counts.terms[kept], weights[kept])
+        vectors = SparseVectors.trusted(counts.indptr, counts.terms, weights).where(weights > 0)
         return strongest(vectors, self._document_terms)

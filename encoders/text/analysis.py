@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +12,12 @@ import numpy.typing as npt
 
 from lsr.encoders.base import WordList
 from lsr.encoders.text.languages import AUTO, ENGLISH, Stem, stemmer_of, stop_words_of
-from lsr.encoders.text.scripts import words
+from lsr.encoders.text.scripts import PLAIN_WORD, words
 from lsr.errors import EncoderError
 from lsr.vectors import SparseVectors
 
 # The rule by which `Analysis.words` cuts texts.  Indexes that record none have the first.
 WORD_RULE = 2
-_FIRST_RULE = re.compile(r"\b\w\w+\b")
 
 _STOP = -1
 _UNKNOWN = -2
@@ -70,7 +68,7 @@ class Analysis:
     def words(self, text: str) -> list[str]:
         """The words of a text, folded, in order."""
         if self.rule == 1:
-            return _FIRST_RULE.findall(text.lower())
+            return PLAIN_WORD.findall(text.lower())
         if self.language == "turkish":  # whose I is the capital of ı, and whose İ is that of i
             text = normalize("NFKC", text).replace("İ", "i").replace("I", "ı")
         return words(text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import regex
 import Stemmer
 
 from lsr.errors import EncoderError
@@ -88,6 +87,8 @@ def _snowball(language: str) -> Callable[[str], str]:
 
 
 def _by_script() -> Callable[[str], str]:
+    import regex
+
     scripts = regex.compile("|".join(rf"(?P<{name}>\p{{{name}}})" for name in _BY_SCRIPT))
     known = Stemmer.algorithms()
     stems = {
@@ -96,7 +97,7 @@ def _by_script() -> Callable[[str], str]:
 
     def stem(word: str) -> str:
         script = scripts.match(word)
-        own = stems.get(script.lastgroup) if script else None
-        return own(word) if own else word
+        stem_word = stems.get(script.lastgroup, str) if script else str
+        return stem_word(word)
 
     return stem

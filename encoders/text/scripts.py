@@ -19,19 +19,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
+from typing import Any
 from unicodedata import normalize
-
-import regex
 
 # Japanese, Chinese, the scripts whose lines are broken with a dictionary, and some that are rare.
 _UNSPACED_SCRIPTS = (
     "Han", "Hiragana", "Katakana", "Bopomofo", "Yi", "Nushu", "Tangut", "Thai", "Lao", "Khmer",
     "Myanmar", "Tai_Le", "New_Tai_Lue", "Tai_Tham", "Tai_Viet", "Javanese", "Balinese",
 )  # fmt: skip
-
-_V1 = regex.VERSION1  # sets may be subtracted and intersected
 _UNSPACED = (
     r"[[\p{L}\p{Nl}]&&["
     + "".join(rf"\p{{Script={name}}}" for name in _UNSPACED_SCRIPTS)
@@ -39,46 +36,52 @@ _UNSPACED = (
 )
 _ALPHABETS = r"[\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}\p{Script=Common}]"
 _CHARACTER = rf"[[\p{{L}}\p{{N}}_]--{_UNSPACED}]"
-
-_PLAIN_WORD = re.compile(r"\b\w\w+\b")
-_PICTOGRAPH = regex.compile(r"\p{Extended_Pictographic}", _V1)
-_UNWRITTEN = regex.compile(
-    r"[\p{Default_Ignorable_Code_Point}"
-    r"[\p{Mn}&&[\u0591-\u05C7\u0610-\u061A\u064B-\u0652\u0656-\u065F\u0670\u06D6-\u06ED]]"
-    r"\u0640]",
-    _V1,
-)
-_FINAL_SIGMA = regex.compile(r"(?<=[\p{L}\p{M}\p{N}_])σ(?![\p{L}\p{M}\p{N}_])", _V1)
-# One of the two groups matches.
-_RUN = regex.compile(rf"((?:{_UNSPACED}\p{{M}}*)+)|({_CHARACTER}[{_CHARACTER}\p{{M}}]*)", _V1)
-_LETTER = regex.compile(rf"{_UNSPACED}\p{{M}}*", _V1)
-_SINGLE = regex.compile(rf"(?:[\p{{N}}_]|{_ALPHABETS})\p{{M}}*", _V1)
-# A word of a text as it is written, before it is folded.
-_WRITTEN = regex.compile(
-    r"[\p{L}\p{N}_--\p{Extended_Pictographic}]"
+# For the package regex, version 1: sets may be subtracted and intersected.
+_PATTERNS = {
+    "pictograph": r"\p{Extended_Pictographic}",
+    "unwritten": r"[\p{Default_Ignorable_Code_Point}"
+    r"[\p{Mn}&&[\u0591-\u05C7\u0610-\u061A\u064B-\u0652\u0656-\u065F\u0670\u06D6-\u06ED]]\u0640]",
+    "final sigma": r"(?<=[\p{L}\p{M}\p{N}_])σ(?![\p{L}\p{M}\p{N}_])",
+    # One of the two groups matches.
+    "run": rf"((?:{_UNSPACED}\p{{M}}*)+)|({_CHARACTER}[{_CHARACTER}\p{{M}}]*)",
+    "letter": rf"{_UNSPACED}\p{{M}}*",
+    "single": rf"(?:[\p{{N}}_]|{_ALPHABETS})\p{{M}}*",
+    # A word of a text as it is written, before it is folded.
+    "written": r"[\p{L}\p{N}_--\p{Extended_Pictographic}]"
     r"[\p{L}\p{M}\p{N}_\p{Default_Ignorable_Code_Point}--\p{Extended_Pictographic}]*",
-    _V1,
-)
-_HAS_WORDS = regex.compile(  # digits of keycaps are none
-    r"[\p{L}\p{N}--\p{Extended_Pictographic}--\p{Default_Ignorable_Code_Point}](?!\uFE0F?\u20E3)",
-    _V1,
-)
+    # Digits of keycaps are none.
+    "letter or digit": r"[\p{L}\p{N}--\p{Extended_Pictographic}--\p{Default_Ignorable_Code_Point}]"
+    r"(?!\uFE0F?\u20E3)",
+    "between words": r"[^\p{L}\p{N}\p{M}_\p{Default_Ignorable_Code_Point}]+",
+    "not plain": rf"{_UNSPACED}|[\p{{L}}\p{{N}}--{_ALPHABETS}]|\p{{M}}",
+}
+
+# Plain characters of texts in English, which so need no other package.
+COMMON = "–—‘’“”…•«»°±×§áàâäãåçéèêëíîïñóòôöõøúùûüÁÅÇÉÖÜ"
+PLAIN_WORD = re.compile(r"\b\w\w+\b")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_ASCII_WORD = re.compile(r"[A-Za-z0-9](?![\uFE0F\u20E3])")
 
 
-class _Plain(dict[str, bool]):
-    """Character -> whether `_PLAIN_WORD` cuts texts of such characters as the rule says."""
+@cache
+def _pattern(name: str) -> Any:
+    """One of `_PATTERNS`, compiled when a text first needs it: most texts are plain."""
+    import regex
 
-    _between = regex.compile(r"[^\p{L}\p{N}\p{M}_\p{Default_Ignorable_Code_Point}]+", _V1)
-    _other = regex.compile(rf"{_UNSPACED}|[\p{{L}}\p{{N}}--{_ALPHABETS}]|\p{{M}}", _V1)
+    return regex.compile(_PATTERNS[name], regex.VERSION1)
+
+
+class Plain(dict[str, bool]):
+    """Character -> whether `PLAIN_WORD` cuts texts of such characters as the rule says."""
 
     def __missing__(self, character: str) -> bool:
         lower, composed = character.lower(), normalize("NFKC", character)
-        between = self._between.fullmatch(character) is not None
-        if between == (character.isalnum() or character == "_"):
+        between = _pattern("between words").fullmatch
+        is_between = between(character) is not None
+        if is_between == (character.isalnum() or character == "_"):
             plain = False  # `re` and `regex` go by Unicode of different years
-        elif between:
-            plain = bool(_PICTOGRAPH.match(character) or self._between.fullmatch(composed))
+        elif is_between:
+            plain = bool(_pattern("pictograph").match(character) or between(composed))
         else:
             plain = (
                 lower == character.casefold()
@@ -86,45 +89,52 @@ class _Plain(dict[str, bool]):
                 and len(lower) == 1
                 and composed == character
                 and normalize("NFKC", lower) == lower
-                and not self._other.match(character)
-                and not _PICTOGRAPH.match(character)
-                and not _UNWRITTEN.match(character)
+                and not any(
+                    _pattern(name).match(character)
+                    for name in ("not plain", "pictograph", "unwritten")
+                )
             )
         self[character] = plain
         return plain
 
 
-_plain = _Plain()
+_plain = Plain.fromkeys(COMMON, True)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() or all(map(_plain.__getitem__, _NOT_ASCII.findall(text)))
 
 
 def fold(text: str) -> str:
     """A text as its words are compared: all spellings of a word the same."""
-    text = normalize("NFKC", _PICTOGRAPH.sub(" ", text))
-    text = normalize("NFKC", _UNWRITTEN.sub("", text)).casefold()
+    text = normalize("NFKC", _pattern("pictograph").sub(" ", text))
+    text = normalize("NFKC", _pattern("unwritten").sub("", text)).casefold()
     # The dot of İ, which nobody types below an i; and the alef of vocalized texts.
     text = normalize("NFKC", text).replace("i\u0307", "i").replace("\u0671", "\u0627")
     # Folding writes every sigma σ, and Greek ends words with ς.
-    return str(_FINAL_SIGMA.sub("ς", text))
+    return str(_pattern("final sigma").sub("ς", text))
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, folded, in order; what is said in the module."""
-    if text.isascii() or all(map(_plain.__getitem__, _NOT_ASCII.findall(text))):
-        return _PLAIN_WORD.findall(text.lower())
-    found: list[str] = []
-    for unspaced, spaced in _RUN.findall(fold(text)):
+    """The words of a text, folded, in order, by the rule at the top of this file."""
+    if _is_plain(text):
+        return PLAIN_WORD.findall(text.lower())
+    cut: list[str] = []
+    for unspaced, spaced in _pattern("run").findall(fold(text)):
         if unspaced:
-            letters = _LETTER.findall(unspaced)
-            found += letters
-            found += map("".join, pairwise(letters))
-        elif not _SINGLE.fullmatch(spaced):
-            found.append(spaced)
-    return found
+            letters = _pattern("letter").findall(unspaced)
+            cut += letters
+            cut += map("".join, pairwise(letters))
+        elif not _pattern("single").fullmatch(spaced):
+            cut.append(spaced)
+    return cut
 
 
 def has_words(text: str) -> bool:
     """Whether there is any letter or digit in a text that is no pictograph."""
-    return _HAS_WORDS.search(text) is not None
+    if _ASCII_WORD.search(text):
+        return True
+    return not text.isascii() and _pattern("letter or digit").search(text) is not None
 
 
 def places(text: str, wanted: list[str]) -> Iterator[tuple[int, int]]:
@@ -132,14 +142,16 @@ def places(text: str, wanted: list[str]) -> Iterator[tuple[int, int]]:
 
     Yields start and end of each, in no order; of scripts without spaces, the wanted word alone.
     """
-    pairs = [word for word in wanted if _LETTER.match(word)]
+    pairs = [word for word in wanted if not word.isascii() and _pattern("letter").match(word)]
     starts = tuple(word for word in wanted if word not in pairs)
-    for match in _WRITTEN.finditer(text) if starts else ():
-        if _folded(match[0]).startswith(starts):
+    plain = _is_plain(text)
+    written = re.compile(r"\w+") if plain else _pattern("written")
+    for match in written.finditer(text) if starts else ():
+        if (match[0].lower() if plain else _folded(match[0])).startswith(starts):
             yield match.span()
     for word in pairs:
-        for found in re.finditer(re.escape(word), text):
-            yield found.span()
+        for occurrence in re.finditer(re.escape(word), text):
+            yield occurrence.span()
 
 
 @lru_cache(1 << 15)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from lsr.encoders import DEFAULT_ENCODER, Encoder, load_encoder
-from lsr.encoders.known import known
+from lsr.encoders.catalogue import known_model
 from lsr.encoders.names import lasting_name
 from lsr.errors import EncoderError, LsrError, QueryError
 from lsr.retrieval.hits import Hits
@@ -170,7 +170,7 @@ def _meta(encoder: Encoder) -> Any:
             f'MTEB cannot be imported ({error}); install it with pip install "lsr-engine[mteb]"'
         ) from error
     identity = encoder.identity
-    about = known(encoder.name)
+    about = known_model(encoder.name)
     parameters = about.parameters if about else None
     digest = checksum_bytes(json.dumps(identity, sort_keys=True).encode())
     return ModelMeta(

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from lsr.encoders import load_encoder
-from lsr.encoders.catalogue import OTHERS, in_words, listed_methods, weights_of
-from lsr.encoders.known import KNOWN
+from lsr.encoders.catalogue import in_words, known_models, listed_methods, weights_of
 from lsr.encoders.lexical.bm25_variants import VARIANTS
 from lsr.encoders.methods import METHODS, Side
 
@@ -19,8 +18,8 @@ def test_all_methods_are_listed_once() -> None:
     assert len(set(names)) == len(names)
     assert {*METHODS} < {*names}
     variants = {"bm25" if name == "lucene" else f"bm25:{name}" for name in VARIANTS}
-    assert variants <= {method.name for method in OTHERS}
-    assert {model.method for model in KNOWN} <= {*names}
+    assert variants <= {*names}
+    assert {model.method for model in known_models()} <= {*names}
     for method in listed_methods():
         assert re.search(r'^[A-Z]\.(-[A-Z]\.)? \S.*, ".+" \(.*\d{4}\)', method.paper)
         assert not method.pair or method.query_model

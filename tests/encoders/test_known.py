@@ -1,4 +1,4 @@
-"""The table of known models, and `lsr.encoders.known.known`."""
+"""The table of known models, and `lsr.encoders.catalogue.known_model`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import pytest
 
 from lsr.data.builtin import MODELS
 from lsr.encoders import load_encoder
+from lsr.encoders.catalogue import known_model, known_models
 from lsr.encoders.checkpoints.checkpoint import _HUB_ID
-from lsr.encoders.known import KNOWN, known
 from lsr.encoders.lexical.bm25_variants import VARIANTS
 from lsr.encoders.methods import METHODS
 
 
 def test_names_load_as_they_stand() -> None:
-    names = [model.name for model in KNOWN]
+    names = [model.name for model in known_models()]
     assert len(set(names)) == len(names)
-    for model in KNOWN:
+    for model in known_models():
         if model.builtin:
             assert load_encoder(model.name).name == model.name
         else:
@@ -24,11 +24,11 @@ def test_names_load_as_they_stand() -> None:
 
 def test_all_that_is_built_in_is_listed() -> None:
     variants = {"bm25" if name == "lucene" else f"bm25:{name}" for name in VARIANTS}
-    assert {model.name for model in KNOWN if model.builtin} == {*MODELS, *variants}
+    assert {model.name for model in known_models() if model.builtin} == {*MODELS, *variants}
 
 
 def test_rows_are_plausible() -> None:
-    for model in KNOWN:
+    for model in known_models():
         assert model.method in {*METHODS, "bm25"}
         figures = [model.mrr, model.beir, *model.others.values()]
         given = [figure for figure in figures if figure is not None]
@@ -42,7 +42,7 @@ def test_the_model_here_has_the_size_in_the_table() -> None:
 
     from lsr.data.builtin import model_path
 
-    row, path = known("splade-tiny"), model_path("splade-tiny")
+    row, path = known_model("splade-tiny"), model_path("splade-tiny")
     assert row is not None
     assert row.parameters is not None
     assert path is not None
@@ -68,7 +68,7 @@ def test_the_model_here_has_the_size_in_the_table() -> None:
     ],
 )
 def test_lookup(name: str, method: str) -> None:
-    found = known(name)
+    found = known_model(name)
     assert found is not None
     assert found.method == method
 
@@ -78,4 +78,4 @@ def test_lookup(name: str, method: str) -> None:
     ["", "splade", "naver/splade-v4", "bm26", "bm25:none", "bm25+splade-tiny", "@main", "/x"],
 )
 def test_what_is_not_known(name: str) -> None:
-    assert known(name) is None
+    assert known_model(name) is None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lsr.encoders import load_encoder
 from lsr.encoders.text.analysis import Analysis, GrowingVocabulary, TermIds, count_terms
-from lsr.encoders.text.scripts import has_words, places, words
+from lsr.encoders.text.scripts import COMMON, Plain, has_words, places, words
 
 sys.path.insert(0, str(Path(__file__).parent))
 from sentences import COLLECTIONS
@@ -245,3 +245,8 @@ def test_counts_are_of_words() -> None:
     vectors, lengths = count_terms(["猫猫 the Cat", ""], TermIds(GrowingVocabulary().add))
     assert lengths.tolist() == [4, 0]
     assert np.array_equal(vectors.weights, np.array([2, 1, 1], np.float32))
+
+
+def test_the_letters_and_signs_known_to_be_plain() -> None:
+    rule = Plain()
+    assert all(rule[character] for character in COMMON)

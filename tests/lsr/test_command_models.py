@@ -10,15 +10,14 @@ from typing import Any
 import click
 import pytest
 
-from lsr.encoders.catalogue import listed_methods
-from lsr.encoders.known import KNOWN
+from lsr.encoders.catalogue import known_models, listed_methods
 from lsr.encoders.methods import METHODS
 
 
 def test_json(run: Callable[..., Any]) -> None:
     answer = run("models", "--json")
     assert (answer.code, answer.err) == (0, "")
-    assert answer.json == [asdict(model) for model in KNOWN]
+    assert answer.json == [asdict(model) for model in known_models()]
 
 
 def test_table_in_a_pipe(run: Callable[..., Any]) -> None:
@@ -28,7 +27,7 @@ def test_table_in_a_pipe(run: Callable[..., Any]) -> None:
     lines = answer.out.splitlines()
     assert max(map(len, lines)) <= 100
     names = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
-    assert names == [model.name for model in KNOWN]
+    assert names == [model.name for model in known_models()]
     rows = [line.split() for line in lines]
     assert ["splade-tiny", "splade-max", "4.4", "mit", ".309", ".406"] in rows
     assert ["naver/splade-v3", "splade-max", "110", "cc-by-nc-sa-4.0", ".402", ".517"] in rows
@@ -71,7 +70,7 @@ def test_methods_as_json(run: Callable[..., Any]) -> None:
         "name": "epic",
         "queries": "mlp log1p-softplus sum",
         "documents": "epic log1p-softplus top 1000",
-        "paper": METHODS["epic"].paper,
+        "paper": next(method.paper for method in listed_methods() if method.name == "epic"),
         "query_model": True,
         "pair": False,
         "expanded": False,

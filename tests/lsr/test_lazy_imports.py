@@ -16,6 +16,7 @@ HEAVY = {
     "numba",
     "numpy",
     "pyarrow",
+    "regex",
     "rich",
     "tokenizers",
     "torch",
@@ -74,7 +75,7 @@ def test_search_with_the_builtin_model_needs_no_torch(
         found = imported(python, "search", index.path, "copper kettles", "--explain")
         assert found == {"numpy", "pyarrow"}
         found = imported(python, "search", index.path, "漢字")  # which is for the library
-        assert found == {"numpy", "pyarrow", "tokenizers"}
+        assert found == {"numpy", "pyarrow", "regex", "tokenizers"}
     assert imported(python, "encode", "--text", "copper") == {"numpy"}
 
 

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import click
 
-from lsr.terminal import columns, echo, write_json
+from lsr.terminal import columns, echo, styled, write_json
 
 if TYPE_CHECKING:
-    from lsr.encoders.known import KnownModel
+    from lsr.encoders.catalogue import KnownModel, ListedMethod, Place
 
+_MODEL = "{:<{room}}  {:<17}  {:>6}  {:<15}  {:>6}  {:>4}"
 _HEADER = ("method", "params", "licence", "MRR@10", "BEIR")
-_WIDTHS = (17, 6, 15, 6, 4)
-_FIGURES = sum(width + 2 for width in _WIDTHS)
+_FIGURES = len(_MODEL.format("", *_HEADER, room=0))
+
+_QUERIES = 22  # columns at most; longer words go on in the next line
+# Where the nearest weights of a method are: mark, colour, legend.
+_MARKS: dict[Place | None, tuple[str, str | None, str]] = {
+    "built in": ("●", "green", "built in"),
+    "cached": ("◐", "green", "downloaded"),
+    "on the hub": ("○", "yellow", "on the model hub"),
+    None: ("·", None, "none known that load"),
+}
+_GROUPS: dict[str, Callable[[ListedMethod], bool]] = {
+    "no model for queries": lambda method: not method.query_model,
+    "the same model for queries": lambda method: method.query_model and not method.pair,
+    "a second model for queries": lambda method: method.pair,
+}
 
 
 @click.command()
@@ -29,26 +45,40 @@ def models(methods: bool, as_json: bool) -> None:
     lsr models --methods
     lsr models --json
     """
-    from lsr.encoders.known import KNOWN
+    from lsr.encoders.catalogue import known_models, listed_methods, weights_of
+    from lsr.encoders.methods import METHODS
 
-    if methods:
-        from lsr.cli.commands.methods import print_methods
+    if not methods:
+        listed = known_models()
+        if as_json:
+            write_json([asdict(model) for model in listed])
+        else:
+            _print_models(listed)
+        return
+    weights = {method: weights_of(method.name) for method in listed_methods()}
+    if not as_json:
+        _print_methods(weights)
+        return
+    rows = []
+    for method, places in weights.items():
+        declared = METHODS.get(method.name)
+        sides = declared and {
+            "query": declared.query.to_json(),
+            "document": declared.document.to_json(),
+        }
+        rows.append({**asdict(method), "sides": sides, "weights": places})
+    write_json(rows)
 
-        print_methods(as_json)
-        return
-    if as_json:
-        write_json([asdict(model) for model in KNOWN])
-        return
+
+def _print_models(listed: tuple[KnownModel, ...]) -> None:
     width = columns()
-    longest = max(len(model.name) for model in KNOWN)
+    longest = max(len(model.name) for model in listed)
     room = min(longest + 2, max(20, width - _FIGURES))
-    for title, group in (
-        ("built in", [model for model in KNOWN if model.builtin]),
-        ("on the model hub", [model for model in KNOWN if not model.builtin]),
-    ):
-        echo(_row(title, _HEADER, room), bold=True)
-        for model in group:
-            _print(model, room, width)
+    for title, builtin in (("built in", True), ("on the model hub", False)):
+        echo(_MODEL.format(title, *_HEADER, room=room), bold=True)
+        for model in listed:
+            if model.builtin == builtin:
+                _print_model(model, room, width)
         echo()
     echo("Use one by name:  lsr index CORPUS -o INDEX --encoder NAME")
     echo("With constants:   --encoder bm25:lucene,k1=1.2,b=0.75\n")
@@ -61,33 +91,70 @@ def models(methods: bool, as_json: bool) -> None:
         echo(textwrap.fill(line, width))
 
 
-def _print(model: KnownModel, room: int, width: int) -> None:
-    figures = (
-        model.method,
-        "" if model.parameters is None else f"{model.parameters:g}",
-        model.licence or "",
-        _figure(model.mrr),
-        _figure(model.beir),
-    )
+def _print_model(model: KnownModel, room: int, width: int) -> None:
     name = f"  {model.name}"
     if len(name) > room:  # a name is there to be copied, so it is never cut
         echo(name)
         name = ""
-    echo(_row(name, figures, room))
+    parameters = "" if model.parameters is None else f"{model.parameters:g}"
+    figures = (
+        "" if figure is None else f"{figure:.3f}".removeprefix("0")
+        for figure in (model.mrr, model.beir)
+    )
+    row = _MODEL.format(name, model.method, parameters, model.licence or "", *figures, room=room)
+    echo(row.rstrip())
     about = f"cannot be loaded: {model.obstacle}" if model.obstacle else model.note
     if about:
-        indent = " " * 4
-        lines = textwrap.fill(about, width, initial_indent=indent, subsequent_indent=indent)
+        lines = textwrap.fill(about, width, initial_indent=" " * 4, subsequent_indent=" " * 4)
         echo(lines, fg="red" if model.obstacle else None, dim=not model.obstacle or None)
 
 
-def _row(name: str, figures: tuple[str, ...], room: int) -> str:
-    method, parameters, licence, mrr, beir = (
-        f"  {text:>{width}}" if heading in ("params", "MRR@10", "BEIR") else f"  {text:<{width}}"
-        for text, width, heading in zip(figures, _WIDTHS, _HEADER, strict=True)
+def _print_methods(methods: Mapping[ListedMethod, Mapping[str, Place]]) -> None:
+    width = columns()
+    # The titles stand above the names, two columns further left.
+    first = max(*(len(method.name) + 3 for method in methods), *map(len, _GROUPS))
+    second = min(_QUERIES, max(len(method.queries) for method in methods))
+    for title, belongs in _GROUPS.items():
+        echo(f"{title:<{first}}  {'queries':<{second}}  documents", bold=True)
+        for method, weights in methods.items():
+            if belongs(method):
+                _print_method(method, next(iter(weights.values()), None), first, second, width)
+        echo()
+    _print_legend(width)
+
+
+def _print_method(
+    method: ListedMethod, place: Place | None, first: int, second: int, width: int
+) -> None:
+    mark, colour, _ = _MARKS[place]
+    documents = f"{method.documents}{', expanded' if method.expanded else ''}"
+    echo(f" {mark}", fg=colour, nl=False)
+    cells = (
+        textwrap.wrap(words, room, break_on_hyphens=False)
+        for words, room in ((method.queries, second), (documents, width - first - second - 4))
     )
-    return f"{name:<{room}}{method}{parameters}{licence}{mrr}{beir}".rstrip()
+    name = f" {method.name:<{first - 3}}"
+    for queries, rest in zip_longest(*cells, fillvalue=""):
+        echo(f"{name}  {queries:<{second}}  {rest}".rstrip())
+        name = " " * first
+    indents = {"initial_indent": " " * 5, "subsequent_indent": " " * 5}
+    echo(textwrap.fill(method.paper, width, break_on_hyphens=False, **indents), dim=True)
 
 
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}".removeprefix("0")
+def _print_legend(width: int) -> None:
+    from lsr.encoders.methods import COMBINATIONS
+
+    echo("weights:", nl=False, bold=True)
+    for number, (mark, colour, meaning) in enumerate(_MARKS.values()):
+        echo("  " if number else " ", styled(mark, fg=colour), f" {meaning}", nl=False)
+    echo("\n")
+    echo("Use one:  lsr index CORPUS -o INDEX --encoder METHOD:CHECKPOINT\n")
+    parts = ", ".join(dict.fromkeys(name.partition("-d")[2] for name in COMBINATIONS))
+    for line in (
+        f"Any two sides together are a method too: qX-dY, X and Y being one of {parts}, as in "
+        "qlex-dmlm:splade-tiny; lex is mlm for the text's own terms alone.",
+        "What is expanded was published for documents with predicted queries or terms appended: "
+        "append them before indexing.",
+        "lsr models lists checkpoints by name; docs/encoders.md says what each word means.",
+    ):
+        echo(textwrap.fill(line, width, break_on_hyphens=False))
