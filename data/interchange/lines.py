@@ -188,7 +188,8 @@ def _tokens(source: Source) -> Callable[[pa.Array], pa.Array]:
     words = source.words
     if words is None:
         return lambda terms: _joined('"', pc.cast(terms, pa.large_string()), '"')
-    return pa.array([_json(words[term]) for term in range(len(words))], pa.large_string()).take
+    tokens = pa.array([_json(words[term]) for term in range(len(words))], pa.large_string())
+    return lambda terms: tokens.take(terms)
 
 
 def _objects(

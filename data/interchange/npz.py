@@ -170,7 +170,7 @@ class _Member:
     def read(self, count: int | None = None) -> npt.NDArray[Any]:
         """The next items, or all that are left; raises `EOFError` when they are cut short."""
         size = self.kind.itemsize
-        data = self._stream.read(None if count is None else count * size)
+        data = self._stream.read(-1 if count is None else count * size)
         if len(data) % size or len(data) < (count or 0) * size:
             raise EOFError("cut short")
         return np.frombuffer(data, self.kind)

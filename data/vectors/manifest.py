@@ -147,7 +147,7 @@ def _possible(manifest: VectorManifest) -> bool:
     """Whether the fields have the ranges of a manifest, and agree with each other."""
     encoder, shards, vocabulary = manifest.encoder, manifest.shards, manifest.vocabulary
     digests = [digest for shard in shards for digest in (shard.digest, shard.checksum)]
-    optional = (manifest.job, vocabulary and vocabulary.checksum)
+    optional = (manifest.job, None if vocabulary is None else vocabulary.checksum)
     digests += [digest for digest in optional if digest is not None]
     return (
         all(_DIGEST.fullmatch(digest) for digest in digests)
