@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from os import PathLike
 from typing import Any, TypeAlias
 
@@ -121,31 +122,13 @@ def checked(documents: Documents) -> Iterator[Document]:
     seen: set[str] = set()
     for number, document in enumerate(_documents(documents), 1):
         if document.id in seen:
-            place = documents.place if isinstance(documents, Corpus) else f"document {number}"
-            raise CorpusError(f"{place}: the id {document.id!r} was there before; ids must differ")
+            where = documents.place if isinstance(documents, Corpus) else f"document {number}"
+            raise CorpusError(f"{where}: the id {document.id!r} was there before; ids must differ")
         seen.add(document.id)
         yield document
 
 
-def _documents(documents: Documents) -> Iterator[Document]:
-    for number, item in enumerate(_reading(documents), 1):
-        if isinstance(documents, Corpus):  # which checks its records
-            yield item
-            continue
-        if not isinstance(item, Document | Mapping):
-            raise CorpusError(
-                f"document {number} is {type(item).__name__}, not a mapping; give each document "
-                'as {"id": ..., "text": ...}'
-            )
-        if isinstance(item, Document):
-            item = {"id": item.id, "title": item.title, "text": item.text}
-        try:
-            yield document_of(item)
-        except BadRecord as error:
-            raise CorpusError(f"document {number}: {error}") from None
-
-
-def _reading(documents: Iterable[Any]) -> Iterator[Any]:
+def _documents(documents: Iterable[Any]) -> Iterator[Document]:
     """The documents; a source that cannot be read is no fault of the place written to."""
     if isinstance(documents, str | bytes | PathLike) or not hasattr(documents, "__iter__"):
         raise CorpusError(
@@ -153,6 +136,23 @@ def _reading(documents: Iterable[Any]) -> Iterator[Any]:
             "a collection's file by lsr.data.corpus.open_corpus"
         )
     try:
-        yield from documents
+        if isinstance(documents, Corpus):  # which checks its records
+            yield from documents
+        else:
+            yield from map(_document, documents, count(1))
     except OSError as error:
         raise CorpusError(f"the documents cannot be read: {error}") from error
+
+
+def _document(item: Any, number: int) -> Document:
+    if isinstance(item, Document):
+        item = {"id": item.id, "title": item.title, "text": item.text}
+    elif not isinstance(item, Mapping):
+        raise CorpusError(
+            f"document {number} is {type(item).__name__}, not a mapping; give each document "
+            'as {"id": ..., "text": ...}'
+        )
+    try:
+        return document_of(item)
+    except BadRecord as error:
+        raise CorpusError(f"document {number}: {error}") from None

@@ -48,6 +48,11 @@ class Chunk:
     texts: list[str] | None
     vectors: SparseVectors
 
+    def __getitem__(self, rows: slice) -> Chunk:
+        """Some of the documents, next to each other."""
+        titles, texts = (None if c is None else c[rows] for c in (self.titles, self.texts))
+        return Chunk(self.ids[rows], titles, texts, self.vectors[rows])
+
     def documents(self) -> Iterator[Document]:
         """The documents, with empty titles and texts where there are none."""
         empty = [""] * len(self.ids)

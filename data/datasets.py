@@ -81,11 +81,14 @@ def find_dataset(name: str, data: Path | None, progress: type[Progress]) -> Path
     It is looked for as NAME.zip and as NAME in `data`, then in the user's cache, and else
     downloaded there.  Raises `CorpusError` when there is none to be had.
     """
-    if data is not None and (place := _in_folder(data, name)) is not None:
-        return place
-    cache = cache_folder() / "datasets"
-    if (place := _in_folder(cache, name)) is not None:
-        return place
+
+    def at_hand(folder: Path) -> Path | None:
+        paths = (folder / f"{name}.zip", folder / name)
+        return next((path for path in paths if path.exists()), None)
+
+    path = (data and at_hand(data)) or at_hand(cache_folder() / "datasets")
+    if path is not None:
+        return path
     md5 = CATALOGUE[name].md5
     if md5 is None:
         missing = f"{data} has neither {name}.zip nor a folder {name}" if data else "it is not here"
@@ -93,11 +96,6 @@ def find_dataset(name: str, data: Path | None, progress: type[Progress]) -> Path
             f"{name} cannot be downloaded, and {missing}; name the folder that holds it "
             "with --data DIR"
         )
-    place = cache / f"{name}.zip"
-    download(f"{BASE_URL}/{name}.zip", place, md5, progress)
-    return place
-
-
-def _in_folder(folder: Path, name: str) -> Path | None:
-    places = (folder / f"{name}.zip", folder / name)
-    return next((place for place in places if place.exists()), None)
+    path = cache_folder() / "datasets" / f"{name}.zip"
+    download(f"{BASE_URL}/{name}.zip", path, md5, progress)
+    return path

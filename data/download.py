@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 from lsr.errors import CorpusError
 from lsr.progress import Progress
 from lsr.storage.files import sync
-from lsr.storage.locks import Lock
+from lsr.storage.locks import holding
 
 _PIECE = 1 << 18
 _TIMEOUT = 60.0  # seconds without a byte
@@ -23,35 +23,30 @@ def md5_of(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def download(url: str, place: Path, md5: str, progress: type[Progress]) -> None:
-    """Download `url` to `place`, which appears complete and checked or not at all.
+def download(url: str, path: Path, md5: str, progress: type[Progress]) -> None:
+    """Download `url` to `path`, which appears complete and checked or not at all.
 
-    What has come is kept in PLACE.part when the connection ends early or the process dies, and
-    the next download asks for the rest alone.
+    The bytes received are kept in PATH.part when the connection ends early or the process dies,
+    and the next download asks for the rest alone.
 
     Raises `CorpusError` when the file cannot be had or is not the one of the checksum.
     """
-    part = place.with_name(f"{place.name}.part")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    lock = Lock(place.with_name(f"{place.name}.lock"))
-    if not lock.take():
-        raise CorpusError(f"{place} is being downloaded by another process; wait for it")
-    try:
-        if not place.exists():
-            _fetch(url, part, progress)
-            found = md5_of(part)
-            if found != md5:
-                part.unlink()
-                raise CorpusError(
-                    f"{url} has the MD5 {found} instead of {md5}, so it is damaged or another "
-                    "file; try again, or fetch it by other means and name its folder with "
-                    "--data DIR"
-                )
-            part.replace(place)
-            sync(place.parent)
-    finally:
-        place.with_name(f"{place.name}.lock").unlink(missing_ok=True)
-        lock.release()
+    part = path.with_name(f"{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    busy = CorpusError(f"{path} is being downloaded by another process; wait for it")
+    with holding(path.with_name(f"{path.name}.lock"), busy):
+        if path.exists():
+            return
+        _fetch(url, part, progress)
+        digest = md5_of(part)
+        if digest != md5:
+            part.unlink()
+            raise CorpusError(
+                f"{url} has the MD5 {digest} instead of {md5}, so it is damaged or another file; "
+                "try again, or fetch it by other means and name its folder with --data DIR"
+            )
+        part.replace(path)
+        sync(path.parent)
 
 
 def _fetch(url: str, part: Path, progress: type[Progress]) -> None:
@@ -82,10 +77,10 @@ def _answer(url: str, part: Path, before: int, progress: type[Progress]) -> bool
     """Add to `part` what one request brings; whether that is all."""
     headers = {"User-Agent": "lsr-engine", **({"Range": f"bytes={before}-"} if before else {})}
     with urlopen(Request(url, headers=headers), timeout=_TIMEOUT) as response:
-        length = _length(response)
+        length = response.headers.get("Content-Length", "")
         if response.status != 206:  # a server without ranges sends all of it
             before = 0
-        total = None if length is None else before + length
+        total = before + int(length) if length.isdecimal() else None
         with (
             part.open("ab" if before else "wb") as file,
             progress(f"Downloading {part.stem}", "bytes", total) as bar,
@@ -95,11 +90,6 @@ def _answer(url: str, part: Path, before: int, progress: type[Progress]) -> bool
                 file.write(piece)
                 bar.advance(len(piece))
     return total is None or _size(part) == total
-
-
-def _length(response: HTTPResponse) -> int | None:
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isdecimal() else None
 
 
 def _size(path: Path) -> int:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lsr.data.records import ID_FIELDS, BadRecord, Record, record_id, record_text
-from lsr.data.sources import PARQUET, ParquetSource, RecordSource, open_records, read, stop
-from lsr.data.streams import is_pipe
+from lsr.data.sources import ParquetSource, RecordSource, open_records, read, stop
 from lsr.data.token_vectors import one_row, term_of
 from lsr.errors import CorpusError
 from lsr.vectors import SparseVectors
@@ -38,27 +37,48 @@ class QueryFile:
     def __init__(self, path: str | PathLike[str]) -> None:
         """Raises `CorpusError` when it cannot be opened, or its first record is bad."""
         self._path = Path(path)
-        self._is_parquet = self._path.suffix.lower() == PARQUET and not is_pipe(self._path)
-        self._source: RecordSource
-        if self._is_parquet:
-            self._source = _open(path)
-            self.encoded = "terms" in ParquetSource(self._path).columns()
+        self._source = open_records(self._path, "queries.jsonl", ("id", "text"))
+        self._records = _records(self._source)
+        if isinstance(self._source, ParquetSource):
+            self.encoded = "terms" in self._source.columns()
         else:
-            self._source = begun = _Begun(_open(path))
-            self.encoded = "vector" in begun.first
+            first = list(islice(self._records, 1))
+            self.encoded = any("vector" in record for _, record in first)
+            self._records = chain(first, self._records)
 
     def texts(self) -> list[Query]:
         """What `read_queries` returns; to be called once, as is `vectors`."""
-        return [Query(*pair) for pair in _distinct(self._source, record_text).items()]
+        return [Query(*pair) for pair in self._distinct(record_text).items()]
 
     def vectors(self, find: Callable[[str], int | None]) -> tuple[list[str], SparseVectors]:
         """What `read_query_vectors` returns."""
-        if self._is_parquet:
-            source = ParquetSource(self._path, ID_FIELDS, ("terms",), ("weights",))
-            rows = _distinct(source, _columns_vector)
+        if isinstance(self._source, ParquetSource):
+            columns = ParquetSource(self._path, ID_FIELDS, ("terms",), ("weights",))
+            self._records = _records(columns)
+            rows = self._distinct(_columns_vector)
         else:
-            rows = _distinct(self._source, lambda record: _json_vector(record, find))
+            rows = self._distinct(lambda record: _json_vector(record, find))
         return list(rows), SparseVectors.concatenate(rows.values())
+
+    def _distinct(self, build: Callable[[Record], T]) -> dict[str, T]:
+        """What each record builds, by id, in order; at least one, and no id twice."""
+        built: dict[str, T] = {}
+        for number, record in self._records:
+            place = f"{self._source.where}, {self._source.unit} {number}"
+            try:
+                identifier, value = record_id(record), build(record)
+            except BadRecord as error:
+                stop(place, error)
+            if identifier in built:
+                raise CorpusError(
+                    f"{place} repeats the query id {identifier!r}; give each query an id of its own"
+                )
+            built[identifier] = value
+        if not built:
+            raise CorpusError(
+                f"{self._source.where} holds no query; check that it is the right file"
+            )
+        return built
 
 
 def read_queries(path: str | PathLike[str]) -> list[Query]:
@@ -90,54 +110,8 @@ def read_query_vectors(
     return QueryFile(path).vectors(find)
 
 
-class _Begun(RecordSource):
-    """A source of which the first record, `first`, was read already; {} where it has none."""
-
-    def __init__(self, source: RecordSource) -> None:
-        self.where, self.unit, self.once = source.where, source.unit, True
-        self.first: Record = {}
-        self._source = source
-        self._rest = source.raw()
-        self._read: list[tuple[int, Any]] = []
-        parse = source.parser()
-        for number, raw in self._rest:
-            self._read.append((number, raw))
-            try:
-                record = parse(number, raw)
-            except BadRecord as error:
-                stop(f"{self.where}, {self.unit} {number}", error)
-            if record is not None:
-                self.first = record
-                break
-
-    @property
-    def fraction(self) -> float | None:
-        return self._source.fraction
-
-    def raw(self) -> Iterator[tuple[int, Any]]:
-        return chain(self._read, self._rest)
-
-    def parser(self) -> Callable[[int, Any], Record | None]:
-        return self._source.parser()
-
-
-def _open(path: str | PathLike[str]) -> RecordSource:
-    return open_records(Path(path), "queries.jsonl", ("id", "text"))
-
-
-def _distinct(source: RecordSource, build: Callable[[Record], T]) -> dict[str, T]:
-    """What each record builds, by id, in order; at least one, and no id twice."""
-    built: dict[str, T] = {}
-    for number, (identifier, value) in read(source, lambda r: (record_id(r), build(r)), stop):
-        if identifier in built:
-            raise CorpusError(
-                f"{source.where}, {source.unit} {number} repeats the query id {identifier!r}; "
-                "give each query an id of its own"
-            )
-        built[identifier] = value
-    if not built:
-        raise CorpusError(f"{source.where} holds no query; check that it is the right file")
-    return built
+def _records(source: RecordSource) -> Iterator[tuple[int, Record]]:
+    return read(source, lambda record: record, stop)
 
 
 def _json_vector(record: Record, find: Callable[[str], int | None]) -> SparseVectors:

@@ -7,8 +7,10 @@ A record is a mapping of field names to values, whatever the format: `_id` or `i
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from numbers import Integral, Number
+from types import NoneType
 from typing import Any, TypeAlias
 
 from lsr.data.streams import MAX_LINE
@@ -17,7 +19,15 @@ MAX_ID_BYTES = 1024
 ID_FIELDS = ("_id", "id")
 TEXT_FIELDS = ("text", "contents")
 
-_KINDS = {str: "a string", bytes: "bytes", list: "a list", dict: "an object"}
+_KINDS = {
+    NoneType: "null",
+    bool: "true or false",
+    Number: "a number",
+    str: "a string",
+    bytes: "bytes",
+    list: "a list",
+    dict: "an object",
+}
 
 Record: TypeAlias = Mapping[str, Any]
 # (line number, line) -> a record, or None when the line holds none.
@@ -63,12 +73,11 @@ def parse_json(
 
 def unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of its fields, for `parse_json`; raises `BadRecord` for a name there twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise BadRecord(f"has {twice[:80]!r} twice in one object; keep one of them")
-    return found
+    return fields
 
 
 def parse_passage(number: int, line: bytes) -> Record | None:
@@ -91,22 +100,18 @@ def tsv_parser(*layouts: tuple[str, ...]) -> Parser:
         nonlocal columns
         text = decode(line)
         cells = text.split("\t")
-        if not columns:
-            if not text.strip():
+        if not columns and text.strip() and len(cells) in by_count:
+            columns = by_count[len(cells)]
+            if known.issuperset(names := tuple(cell.strip().lower() for cell in cells)):
+                columns = names
                 return None
-            if len(cells) in by_count:
-                columns = by_count[len(cells)]
-                if known.issuperset(names := tuple(cell.strip().lower() for cell in cells)):
-                    columns = names
-                    return None
-        if len(cells) == len(columns):
+        if columns and len(cells) == len(columns):
             return dict(zip(columns, cells, strict=True))
         if not text.strip():
             return None
-        wanted = [columns] if columns else layouts
-        described = " or ".join(f"{len(names)} ({', '.join(names)})" for names in wanted)
+        counts = [f"{len(n)} ({', '.join(n)})" for n in ([columns] if columns else layouts)]
         raise BadRecord(
-            f"has {len(cells)} tab-separated columns instead of {described}; "
+            f"has {len(cells)} tab-separated columns instead of {' or '.join(counts)}; "
             "replace tabs inside the text by spaces"
         )
 
@@ -194,20 +199,10 @@ def checked_text(value: Any, field: str) -> str:
 
 
 def _first(record: Record, fields: tuple[str, ...]) -> Any:
-    for field in fields:
-        if (value := record.get(field)) is not None:
-            return value
-    return None
+    values = (record.get(field) for field in fields)
+    return next((value for value in values if value is not None), None)
 
 
 def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, Number):
-        return "a number"
-    for kind, name in _KINDS.items():
-        if isinstance(value, kind):
-            return name
-    return f"the type {type(value).__name__}"
+    names = (name for kind, name in _KINDS.items() if isinstance(value, kind))
+    return next(names, f"the type {type(value).__name__}")

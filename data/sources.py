@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from lsr.data.records import (
     ID_FIELDS,
@@ -36,21 +36,18 @@ class RecordSource(ABC):
     where: str
     unit: str
     once = False  # whether it can be read a single time only
+    _read = _count = 0
 
     @property
-    @abstractmethod
     def fraction(self) -> float | None:
         """The share read so far, 0 to 1; None when it is unknown."""
+        return min(1.0, self._read / self._count) if self._count else None
 
     @abstractmethod
-    def raw(self) -> Iterator[tuple[int, Any]]:
-        """Yield (number, unparsed record) from the start; `CorpusError` when reading fails."""
+    def records(self) -> Iterator[tuple[int, Record | BadRecord]]:
+        """Yield the number of each record and the record, or why it is none.
 
-    @abstractmethod
-    def parser(self) -> Callable[[int, Any], Record | None]:
-        """What makes a record of each thing `raw` yields, None of what holds none.
-
-        It raises `BadRecord`; being apart from `raw`, it can do so and go on.
+        From the start each time; raises `CorpusError` when reading fails.
         """
 
 
@@ -60,12 +57,10 @@ def read(
     refuse: Callable[[str, BadRecord], None],
 ) -> Generator[tuple[int, T], None, None]:
     """Yield (number, built record); `refuse(place, error)` decides about bad ones."""
-    parse = source.parser()
-    for number, raw in source.raw():
+    for number, record in source.records():
         try:
-            record = parse(number, raw)
-            if record is None:
-                continue
+            if isinstance(record, BadRecord):
+                raise record
             built = build(record)
         except BadRecord as error:
             refuse(f"{source.where}, {source.unit} {number}", error)
@@ -73,7 +68,7 @@ def read(
         yield number, built
 
 
-def stop(place: str, error: BadRecord) -> None:
+def stop(place: str, error: BadRecord) -> NoReturn:
     """The `refuse` that ends reading."""
     raise CorpusError(f"{place} {error}")
 
@@ -106,20 +101,23 @@ class TextSource(RecordSource):
     unit = "line"
 
     def __init__(self, stream: LineStream, new_parser: Callable[[], Parser]) -> None:
-        self.where = stream.where
-        self.once = stream.once
-        self._stream = stream
-        self._new_parser = new_parser
+        self.where, self.once = stream.where, stream.once
+        self._stream, self._new_parser = stream, new_parser
 
     @property
     def fraction(self) -> float | None:
         return self._stream.fraction
 
-    def raw(self) -> Iterator[tuple[int, bytes]]:
-        return self._stream.lines()
-
-    def parser(self) -> Parser:
-        return self._new_parser()
+    def records(self) -> Iterator[tuple[int, Record | BadRecord]]:
+        parse = self._new_parser()
+        for number, line in self._stream.lines():
+            try:
+                record = parse(number, line)
+            except BadRecord as error:
+                yield number, error
+                continue
+            if record is not None:
+                yield number, record
 
 
 class ParquetSource(RecordSource):
@@ -132,32 +130,22 @@ class ParquetSource(RecordSource):
     ) -> None:
         self.where = str(path)
         self._path = path.absolute()
-        self._required = required
-        self._optional = optional
-        self._rows = 0
-        self._read = 0
-
-    @property
-    def fraction(self) -> float | None:
-        return self._read / self._rows if self._rows else None
+        self._required, self._optional = required, optional
 
     def columns(self) -> list[str]:
         """The names of all columns in the file."""
         with self._opened() as file:
             return list(file.schema_arrow.names)
 
-    def raw(self) -> Iterator[tuple[int, Record]]:
+    def records(self) -> Iterator[tuple[int, Record]]:
         self._read = 0
         with self._opened() as file:
-            self._rows = file.metadata.num_rows
-            columns = self._chosen(file.schema_arrow.names)
+            self._count = file.metadata.num_rows
+            columns = self._wanted(file.schema_arrow.names)
             for batch in file.iter_batches(_PARQUET_BATCH, columns=columns):
                 for record in batch.to_pylist():
                     self._read += 1
                     yield self._read, record
-
-    def parser(self) -> Callable[[int, Record], Record]:
-        return lambda number, record: record
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
@@ -177,7 +165,7 @@ class ParquetSource(RecordSource):
                 "fetch or write it again"
             ) from error
 
-    def _chosen(self, names: list[str]) -> list[str]:
+    def _wanted(self, names: list[str]) -> list[str]:
         for fields in self._required:
             if not set(names).intersection(fields):
                 raise CorpusError(
@@ -195,26 +183,25 @@ class IrDatasetsSource(RecordSource):
 
     def __init__(self, name: str) -> None:
         self.where = f"{IRDS}{name}"
-        self._read = 0
-        self._count = 0
         self._dataset = irds_dataset(self.where)
         if not self._dataset.has_docs():
             raise CorpusError(f"{self.where} has no documents of its own; name its collection")
 
-    @property
-    def fraction(self) -> float | None:
-        return min(1.0, self._read / self._count) if self._count else None
-
-    def raw(self) -> Iterator[tuple[int, Any]]:
+    def records(self) -> Iterator[tuple[int, Record]]:
         self._read = 0
         with reading_irds(self.where, lambda: f" after document {self._read}"):
             self._count = self._dataset.docs_count() or 0
             for document in self._dataset.docs_iter():
                 self._read += 1
-                yield self._read, document
-
-    def parser(self) -> Callable[[int, Any], Record]:
-        return _irds_record
+                titled = hasattr(document, "title") and hasattr(document, "text")
+                yield (
+                    self._read,
+                    {
+                        "id": document.doc_id,
+                        "title": document.title if titled else None,
+                        "text": document.text if titled else document.default_text(),
+                    },
+                )
 
 
 def irds_dataset(source: str) -> Any:
@@ -239,9 +226,3 @@ def reading_irds(where: str, after: Callable[[], str] = str) -> Iterator[None]:
         raise refusal("read", where, error) or CorpusError(
             f"{where} cannot be read{after()} ({error}); fetch the dataset again"
         ) from error
-
-
-def _irds_record(number: int, document: Any) -> Record:
-    if hasattr(document, "title") and hasattr(document, "text"):
-        return {"id": document.doc_id, "title": document.title, "text": document.text}
-    return {"id": document.doc_id, "text": document.default_text()}

@@ -88,13 +88,11 @@ class LineStream:
                     line = readline(MAX_LINE + 1)
                 self._finished = True
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
-            if why := refusal("read", self.where, error):
-                raise why from error
             reason = getattr(error, "strerror", None)
-            if reason:
-                raise CorpusError(f"{self.where} cannot be read: {reason}") from error
-            raise CorpusError(
-                f"{self.where} is truncated or damaged after line {number} ({error}); "
+            raise refusal("read", self.where, error) or CorpusError(
+                f"{self.where} cannot be read: {reason}"
+                if reason
+                else f"{self.where} is truncated or damaged after line {number} ({error}); "
                 "fetch or write the file again"
             ) from error
         finally:
@@ -106,13 +104,13 @@ class LineStream:
         if self._member is not None:
             return self._open_member(closing, self._path, self._member)
         raw: BinaryIO = closing.enter_context(self._path.open("rb", buffering=_BUFFER))
-        if self.once:
-            if PurePosixPath(self._path.name.lower()).suffix in _COMPRESSED[1:]:
-                return _decompressed(raw, self._path.name, closing)
+        name = self._path.name
+        if not self.once:
+            self._size = os.fstat(raw.fileno()).st_size
+            self._tell = raw.tell
+        elif PurePosixPath(name.lower()).suffix not in _COMPRESSED[1:]:
             return _flowing(cast(io.BufferedReader, raw), self.where, closing)
-        self._size = os.fstat(raw.fileno()).st_size
-        self._tell = raw.tell
-        return _decompressed(raw, self._path.name, closing)
+        return _decompressed(raw, name, closing)
 
     def _open_member(self, closing: ExitStack, path: Path, member: str) -> BinaryIO:
         archive = closing.enter_context(zipfile.ZipFile(path))
@@ -157,8 +155,8 @@ def locate(path: Path, member: str) -> LineStream:
     except OSError as error:  # a name too long, a folder that may not be entered
         raise CorpusError(f"{path} cannot be opened: {error.strerror}") from error
     if is_pipe(path):
-        if what := _WHOLE_SUFFIXES.get(path.suffix.lower()):
-            raise _not_in_pipe(str(path), what)
+        if kind := _WHOLE_SUFFIXES.get(path.suffix.lower()):
+            raise _not_in_pipe(str(path), kind)
     elif path.suffix.lower() == ".zip":
         return LineStream(path, _in_zip(path, member))
     return LineStream(path)
@@ -181,22 +179,21 @@ def _in_zip(path: Path, member: str) -> str:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        why = refusal("read", path, error)
-        raise why or CorpusError(
+        raise refusal("read", path, error) or CorpusError(
             f"{path} is not a readable zip ({error}); fetch it again"
         ) from error
     wanted = {member + compressed for compressed in _COMPRESSED}
     # Archives packed on a Mac repeat each name under __MACOSX with other content.
-    found = [
+    members = [
         name
         for name in names
-        if not name.startswith("__MACOSX/") and (name in wanted or name.partition("/")[2] in wanted)
+        if not name.startswith("__MACOSX/") and wanted.intersection((name, name.partition("/")[2]))
     ]
-    if not found:
+    if not members:
         raise CorpusError(f"{path} has no {member} in it; give a zip in BEIR's form")
-    if len(found) > 1:
-        raise CorpusError(f"{path} has both {found[0]} and {found[1]}; unpack it and name one")
-    return found[0]
+    if len(members) > 1:
+        raise CorpusError(f"{path} has both {members[0]} and {members[1]}; unpack it and name one")
+    return members[0]
 
 
 def _decompressed(raw: BinaryIO, name: str, closing: ExitStack) -> BinaryIO:
@@ -223,8 +220,8 @@ def compressed(file: IO[bytes], name: str, closing: ExitStack) -> IO[bytes]:
         import pyarrow as pa
 
         # It closes what it writes to.
-        own = closing.enter_context(os.fdopen(os.dup(file.fileno()), "wb"))
-        return cast(IO[bytes], closing.enter_context(pa.CompressedOutputStream(own, "zstd")))
+        copy = closing.enter_context(os.fdopen(os.dup(file.fileno()), "wb"))
+        return cast(IO[bytes], closing.enter_context(pa.CompressedOutputStream(copy, "zstd")))
     return file
 
 
@@ -241,14 +238,14 @@ def _flowing(reader: io.BufferedReader, where: str, closing: ExitStack) -> Binar
     first = reader.peek(4)
     if first.startswith(_GZIP_MAGIC):
         return _buffered(gzip.GzipFile(fileobj=reader), closing)
-    for magic, what in _WHOLE_FILES.items():
+    for magic, kind in _WHOLE_FILES.items():
         if first.startswith(magic):
-            raise _not_in_pipe(where, what)
+            raise _not_in_pipe(where, kind)
     return reader
 
 
-def _not_in_pipe(where: str, what: str) -> CorpusError:
-    return CorpusError(f"{where} brings {what}, which cannot be read from a pipe; name the file")
+def _not_in_pipe(where: str, kind: str) -> CorpusError:
+    return CorpusError(f"{where} brings {kind}, which cannot be read from a pipe; name the file")
 
 
 def _buffered(stream: object, closing: ExitStack) -> BinaryIO:

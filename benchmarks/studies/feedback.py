@@ -49,12 +49,12 @@ def main(options: Options) -> None:
 def measure_kinds(judged: list[JudgedIndex], names: list[str]) -> dict[str, list[Values]]:
     """The values without feedback, and by each kind that changes queries of a retriever."""
     fused, method = ",".join(names), "none" if len(names) == 1 else "minmax"
-    systems = {"no feedback": [each.fused(fused, method) for each in judged]}
+    systems = {"no feedback": [one.fused(fused, method) for one in judged]}
     for kind in FEEDBACK_KINDS:
         for interpolate in ("after",) if len(names) == 1 else INTERPOLATE:
             try:
                 columns = [
-                    each.fused(fused, method, prf=kind, interpolate=interpolate) for each in judged
+                    one.fused(fused, method, prf=kind, interpolate=interpolate) for one in judged
                 ]
             except QueryError:  # no retriever supports this kind
                 continue

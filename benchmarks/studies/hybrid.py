@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,9 @@ from benchmarks.commands import FOLDER, argument, command, option, table
 from benchmarks.judged import DEPTH, MEASURE, run_of, values
 from lsr.eval.dataset import Dataset, load_dataset
 from lsr.eval.report.figures import figure
-from lsr.eval.statistics import holm, paired_differences, randomization_test
-from lsr.eval.tuning.tuning import cross_validate, tune
-from lsr.fusion import METHODS, Method
-from lsr.fusion.learned import LearnedFusion
-from lsr.fusion.lists import Fused, Ranked
-from lsr.retrieval.hybrid import Candidates
+from lsr.eval.statistics import SIGNIFICANT, holm, paired_differences, randomization_test
+from lsr.eval.tuning.choose import choose
+from lsr.fusion import LEARNED, METHODS
 
 Values = Mapping[str, float]  # query -> value
 Table = dict[str, list[Values]]  # system -> values on each dataset
@@ -34,7 +31,6 @@ class JudgedIndex:
     dataset: Dataset
     index: lsr.Index
     measure: str = MEASURE
-    _candidates: dict[str, dict[str, Candidates]] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -56,42 +52,16 @@ class JudgedIndex:
         hits = hybrid.search(list(self.dataset.queries.values()), DEPTH)
         return values(self.dataset, run_of(self.dataset, hits), self.measure)
 
-    def candidates(self, names: str) -> dict[str, Candidates]:
-        """The lists of some retrievers, for each query."""
-        if names not in self._candidates:
-            hybrid = self.index.hybrid("none", retrievers=names)
-            lists = hybrid.candidates(list(self.dataset.queries.values()))
-            self._candidates[names] = dict(zip(self.dataset.queries, lists, strict=True))
-        return self._candidates[names]
-
     @property
     def ids(self) -> list[str]:
         """External ids by position in the collection."""
         docids = self.index.reader.docids_of(np.arange(len(self.index)))
         return [self.index.reader.id_of(docid) for docid in docids.tolist()]
 
-    def tuned(self, names: str, method: Method) -> Values:
-        """Each query's value with the weights chosen on the other folds."""
-        qrels, lists = self.dataset.qrels, self.candidates(names)
-        return tune(lists, qrels, self.ids, method, MEASURE, k=DEPTH).held_out
-
-    def learned(self, names: str) -> Values:
-        """Each query's value by trees trained on the other folds."""
-        qrels, lists, ids = self.dataset.qrels, self.candidates(names), self.ids
-        positions = {id: position for position, id in enumerate(ids)}
-        retrievers = self.index.hybrid("none", retrievers=names).names
-
-        def train(queries: list[str]) -> Callable[[Sequence[Ranked]], Ranked | Fused]:
-            examples = (
-                (
-                    lists[query].lists,
-                    {positions[id]: g for id, g in qrels[query].items() if id in positions},
-                )
-                for query in queries
-            )
-            return partial(LearnedFusion.train(retrievers, examples).rank, k=DEPTH)
-
-        return cross_validate(lists, qrels, ids, train, MEASURE)
+    def held_out(self, names: str, fusion: str) -> Values:
+        """Each query's value with the weights, or the trees, chosen on the other folds."""
+        choice = choose(self.index, self.dataset, fusion=fusion, retrievers=names, measure=MEASURE)
+        return choice.tuned.held_out
 
 
 def markdown(
@@ -103,16 +73,18 @@ def markdown(
         others = [name for name in systems if systems[name][column] is not baseline]
         differences = [paired_differences(baseline, systems[name][column]) for name in others]
         corrected = holm([randomization_test(difference) for difference in differences])
-        tests = dict(zip(others, zip(differences, corrected, strict=True), strict=True))
+        signs = {
+            name: "" if p >= SIGNIFICANT else " ▲" if difference.mean() > 0 else " ▼"
+            for name, difference, p in zip(others, differences, corrected, strict=True)
+        }
         for name in systems:
-            difference, p = tests.get(name, (np.zeros(1), 1.0))
-            marks[name].append("" if p >= 0.05 else " ▲" if difference.mean() > 0 else " ▼")
+            marks[name].append(signs.get(name, ""))
     rows = []
     for name, columns in systems.items():
         means = [float(np.mean(list(column.values()))) for column in columns]
         cells = [figure(mean) + mark for mean, mark in zip(means, marks[name], strict=True)]
         rows.append([name, *cells, figure(float(np.mean(means)))])
-    return table([title, *(each.dataset.name for each in judged), "mean"], rows)
+    return table([title, *(one.dataset.name for one in judged), "mean"], rows)
 
 
 @dataclass(frozen=True)
@@ -148,8 +120,7 @@ def main(options: Options) -> None:
     click.echo(tables[0])
     for title, measure in systems():
         fused = {
-            ", ".join(names): [measure(each, ",".join(names)) for each in judged]
-            for names in groups
+            ", ".join(names): [measure(one, ",".join(names)) for one in judged] for names in groups
         }
         tables.append(markdown(title, judged, fused, best))
         click.echo(f"\n{tables[-1]}")
@@ -168,8 +139,8 @@ def systems() -> Iterator[tuple[str, Callable[[JudgedIndex, str], Values]]]:
     yield "minmax, rescored", partial(fused, method="minmax", rescore=True)
     for method in METHODS:
         title = f"{method}, weights by cross-validation"
-        yield title, partial(JudgedIndex.tuned, method=method)
-    yield "learned, by cross-validation", JudgedIndex.learned
+        yield title, partial(JudgedIndex.held_out, fusion=method)
+    yield "learned, by cross-validation", partial(JudgedIndex.held_out, fusion=LEARNED)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Encoded vectors in the file formats of other projects, written and read as streams.
 
-A format is a line of `FORMATS` and a module of its name with its grammar for a docstring and
+A format is a line of `FORMATS` and a module of its name (one for all JSON lines, with a table of
+these) with its grammar for a docstring and
 
 - `write(file, path, source, scale, progress)`: write the documents of a `base.Source` to `file`,
   which is going to be `path`, weights times `scale` as integers if it is not None; return what
@@ -49,7 +50,9 @@ FORMATS = {
 
 
 def load(name: str) -> Any:
-    """The module of a format, imported when it is used."""
+    """The module of a format, or its entry in that of JSON lines; imported when it is used."""
+    if FORMATS[name].lines:
+        return import_module("lsr.data.interchange.lines").LINES[name]
     return import_module(f"lsr.data.interchange.{name}")
 
 

@@ -65,13 +65,7 @@ def walk(source: Source, what: str, progress: type[Progress]) -> Iterator[Chunk]
     """The chunks of a source, small enough for 32-bit sizes; reports how far it is."""
     with progress(what, "documents", source.documents) as bar:
         for chunk in source.chunks():
-            for rows in pieces(chunk.vectors.indptr):
-                yield Chunk(
-                    chunk.ids[rows],
-                    chunk.titles[rows] if chunk.titles is not None else None,
-                    chunk.texts[rows] if chunk.texts is not None else None,
-                    chunk.vectors[rows],
-                )
+            yield from map(chunk.__getitem__, pieces(chunk.vectors.indptr))
             bar.advance(len(chunk.ids))
 
 
@@ -98,15 +92,8 @@ def columns(source: Source, progress: type[Progress]) -> int:
     """One more than the largest term id there can be."""
     if source.words is not None:
         return len(source.words)
-    largest = -1
-    for chunk in walk(source, "Looking for the largest term", progress):
-        largest = max(largest, int(chunk.vectors.terms.max(initial=0)))
-    return largest + 1
-
-
-def token(words: Words | None, term: int) -> str:
-    """What stands for a term where there are only words: its word, else its id in digits."""
-    return str(term) if words is None else words[term]
+    chunks = walk(source, "Looking for the largest term", progress)
+    return 1 + max((int(chunk.vectors.terms.max(initial=0)) for chunk in chunks), default=-1)
 
 
 def whole(vectors: SparseVectors, scale: float) -> tuple[SparseVectors, npt.NDArray[np.int64]]:
@@ -146,6 +133,16 @@ def checked(
         raise CorpusError(f"{where}s {numbers[0]} to {numbers[-1]}: {error}") from None
 
 
-def damaged(path: object, what: str) -> NoReturn:
+def unique(seen: set[str], identifier: str, where: str, kind: str) -> None:
+    """Add an id to those seen; raise `CorpusError` when it was there, "FILE, line 7" being where
+    and, for `kind`, "document" what is to have an id of its own."""
+    if identifier in seen:
+        raise CorpusError(
+            f"{where} repeats the id {identifier!r}; give each {kind} an id of its own"
+        )
+    seen.add(identifier)
+
+
+def damaged(where: object, problem: str) -> NoReturn:
     """Refuse a file that is not as its format has it."""
-    raise CorpusError(f"{path} {what}; fetch or write the file again")
+    raise CorpusError(f"{where} {problem}; fetch or write the file again")

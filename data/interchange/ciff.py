@@ -28,18 +28,21 @@ bytes a document and the terms for writing, 24 bytes a document and the ids for 
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.data.interchange.base import MOST_IMPACT, Source, passes, token, walk, whole
+from lsr.data.interchange.base import MOST_IMPACT, Source, passes, walk, whole
 from lsr.data.interchange.ciff_reader import STEP, CiffReader
 from lsr.data.interchange.messages import MOST_BYTES, deal, encode
 from lsr.data.interchange.vocabulary import Given, Learned
 from lsr.errors import LsrError
 from lsr.progress import Progress
+
+Counts = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]  # terms, and documents of each
 
 _LARGEST = 255
 _MERGED = 1 << 22  # distinct terms of chunks kept apart before they are merged
@@ -52,13 +55,13 @@ def write(
     step = 1 / scale if scale is not None else _eight_bits(source, progress)
     scale = scale if scale is not None else 1 / step
     terms, frequencies, lengths = _survey(source, scale, progress)
-    tokens = [token(source.words, term).encode() for term in terms.tolist()]
+    name = str if source.words is None else source.words.__getitem__
+    tokens = [name(term).encode() for term in terms.tolist()]
     order = np.array(sorted(range(len(tokens)), key=tokens.__getitem__), np.int64)
-    ranks = np.empty_like(order)
-    ranks[order] = np.arange(order.size)
+    ranks = np.argsort(order)
     total = int(lengths.sum())
     counts = [terms.size, lengths.size, terms.size, lengths.size]
-    description = f"lsr-engine: {STEP}{step!r}"
+    description = f"lsr-engine: {STEP}{step!r}".encode()
     file.write(_framed(_message(1, *counts, total, total / max(1, lengths.size), description)))
     starts = np.concatenate([[0], np.cumsum(frequencies[order])])
     for lists in passes(starts):
@@ -69,25 +72,22 @@ def write(
         number = 0
         for chunk in walk(source, "Inverting", progress):
             vectors, integers = whole(chunk.vectors, scale)
-            its = ranks[np.searchsorted(terms, vectors.terms)]
-            deal(vectors.indptr, its, integers, number, lists.start, nexts, documents, impacts)
+            rows = number + vectors.row_of_entry()
+            entry_ranks = ranks[np.searchsorted(terms, vectors.terms)]
+            deal(rows, entry_ranks, integers, lists.start, nexts, documents, impacts)
             number += len(vectors)
-        for rank, start, stop in zip(lists, postings[:-1], postings[1:], strict=True):
-            part = slice(int(start), int(stop))
-            file.write(_list(tokens[order[rank]], documents[part], impacts[part]))
-    number = 0
-    for chunk in walk(source, "Writing ids", progress):
-        for identifier in chunk.ids:
-            file.write(_framed(_message(number, identifier.encode(), int(lengths[number]))))
-            number += 1
+        for rank, (start, stop) in zip(lists, pairwise(postings.tolist()), strict=True):
+            file.write(_list(tokens[order[rank]], documents[start:stop], impacts[start:stop]))
+    ids = (id for chunk in walk(source, "Writing ids", progress) for id in chunk.ids)
+    for number, (id, length) in enumerate(zip(ids, lengths.tolist(), strict=True)):
+        file.write(_framed(_message(number, id.encode(), length)))
     return f"It holds no texts and no term ids, and for weights whole impacts: {STEP}{step:.6g}."
 
 
 def _eight_bits(source: Source, progress: type[Progress]) -> float:
     """The step by which the largest weight is 255."""
-    largest = 0.0
-    for chunk in walk(source, "Looking for the largest weight", progress):
-        largest = max(largest, float(chunk.vectors.weights.max(initial=0)))
+    chunks = walk(source, "Looking for the largest weight", progress)
+    largest = max((float(chunk.vectors.weights.max(initial=0)) for chunk in chunks), default=0.0)
     return largest / _LARGEST if largest else 1.0
 
 
@@ -95,7 +95,7 @@ def _survey(
     source: Source, scale: float, progress: type[Progress]
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The distinct terms, ascending, their documents, and the sum of impacts of each document."""
-    parts = [(np.empty(0, np.uint32), np.empty(0, np.int64))]
+    parts: list[Counts] = [(np.empty(0, np.uint32), np.empty(0, np.int64))]
     lengths = [np.empty(0, np.int64)]
     for chunk in walk(source, "Counting", progress):
         vectors, impacts = whole(chunk.vectors, scale)
@@ -112,12 +112,11 @@ def _survey(
     return *_merged(parts), np.concatenate(lengths)
 
 
-def _merged(
-    parts: list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]],
-) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-    terms, places = np.unique(np.concatenate([part[0] for part in parts]), return_inverse=True)
+def _merged(parts: list[Counts]) -> Counts:
+    all_terms, all_counts = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    terms, positions = np.unique(all_terms, return_inverse=True)
     counts = np.zeros(terms.size, np.int64)
-    np.add.at(counts, places, np.concatenate([part[1] for part in parts]))
+    np.add.at(counts, positions, all_counts)
     return terms, counts
 
 
@@ -131,17 +130,18 @@ def _list(
     return _framed(head, room[:used].tobytes())
 
 
-def _message(*values: int | float | str | bytes) -> bytes:
+def _message(*values: int | float | bytes) -> bytes:
     """A message of the fields 1, 2, 3 …; zeros and empty strings are left out, as proto3 does."""
     parts = []
     for field, value in enumerate(values, 1):
+        if not value:
+            continue
         if isinstance(value, float):
-            parts.append(_varint(field << 3 | 1) + struct.pack("<d", value) if value else b"")
+            parts += [_varint(field << 3 | 1), struct.pack("<d", value)]
         elif isinstance(value, int):
-            parts.append(_varint(field << 3) + _varint(value) if value else b"")
-        elif value:
-            data = value.encode() if isinstance(value, str) else value
-            parts.append(_varint(field << 3 | 2) + _varint(len(data)) + data)
+            parts += [_varint(field << 3), _varint(value)]
+        else:
+            parts += [_varint(field << 3 | 2), _framed(value)]
     return b"".join(parts)
 
 

@@ -6,12 +6,13 @@ import mmap
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from lsr.data.corpus import Chunk
-from lsr.data.interchange.base import checked, damaged, passes, pieces
+from lsr.data.interchange.base import checked, damaged, passes, pieces, unique
 from lsr.data.interchange.messages import (
     CUT,
     PROBLEMS,
@@ -53,9 +54,8 @@ class CiffReader:
 
     def __iter__(self) -> Iterator[Chunk]:
         data = self._map()
-        start, lists_at = self._frame(data, 0, "header")
-        lists = self._number(data, start, lists_at, _LISTS, "header")
-        documents = self._number(data, start, lists_at, _DOCUMENTS, "header")
+        header, lists_at = self._frame(data, 0, "header")
+        lists, documents = header.number(_LISTS), header.number(_DOCUMENTS)
         # A message takes a byte at least, that of its length.
         if min(lists, documents) < 0 or lists + documents > data.size - lists_at:
             damaged(
@@ -63,7 +63,7 @@ class CiffReader:
                 f"speaks of {lists:,} postings lists and {documents:,} documents, which do not "
                 f"fit its {data.size:,} bytes",
             )
-        step = _STEP.search(self._text(data, start, lists_at, _DESCRIPTION, "header"))
+        step = _STEP.search(header.text(_DESCRIPTION))
         scale = float(step[1]) if step else 1.0
         counts = np.zeros(documents, np.int64)
         terms, ids_at = self._check_lists(data, lists_at, lists, counts)
@@ -103,18 +103,17 @@ class CiffReader:
         """The terms of the lists, and where these end; counts the postings of each document."""
         terms: dict[int, None] = {}
         for number in range(1, lists + 1):
-            where = f"postings list {number}"
-            start, at = self._frame(data, at, where)
-            problem = count(data, start, at, counts)
+            message, at = self._frame(data, at, f"postings list {number}")
+            problem = count(data, message.start, at, counts)
             if problem:
-                damaged(f"{self._path}, {where}", PROBLEMS[problem])
-            token = self._text(data, start, at, _TERM, where)
+                damaged(message.where, PROBLEMS[problem])
+            token = message.text(_TERM)
             try:
                 term = self._vocabulary.term(token)
             except BadRecord as error:
-                raise CorpusError(f"{self._path}, {where} {error}") from None
+                raise CorpusError(f"{message.where} {error}") from None
             if term in terms:
-                damaged(f"{self._path}, {where}", f"is a second one of {token[:80]!r}")
+                damaged(message.where, f"is a second one of {token[:80]!r}")
             terms[term] = None
         return list(terms), at
 
@@ -123,61 +122,61 @@ class CiffReader:
         ids: list[str] = [""] * documents
         seen: set[str] = set()
         for number in range(1, documents + 1):
-            where = f"document record {number}"
-            start, at = self._frame(data, at, where)
-            document = self._number(data, start, at, _NUMBER, where)
+            record, at = self._frame(data, at, f"document record {number}")
+            document = record.number(_NUMBER)
             try:
-                identifier = checked_id(self._text(data, start, at, _ID, where))
+                identifier = checked_id(record.text(_ID))
             except BadRecord as error:
-                raise CorpusError(f"{self._path}, {where} {error}") from None
+                raise CorpusError(f"{record.where} {error}") from None
             if not 0 <= document < documents or ids[document]:
-                damaged(f"{self._path}, {where}", f"is of document {document}, beyond or again")
-            if identifier in seen:
-                raise CorpusError(
-                    f"{self._path}, {where} repeats the id {identifier!r}; give each document an "
-                    "id of its own"
-                )
-            seen.add(identifier)
+                damaged(record.where, f"is of document {document}, beyond or again")
+            unique(seen, identifier, record.where, "document")
             ids[document] = identifier
         if at != data.size:
             damaged(self._path, f"goes on for {data.size - at:,} bytes after its last document")
         return ids
 
     def _rows(
-        self,
-        data: _Bytes,
-        at: int,
-        terms: list[int],
-        first: int,
-        indptr: npt.NDArray[np.int64],
+        self, data: _Bytes, at: int, terms: list[int], first: int, indptr: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
         """Terms and impacts of some documents, from `first` on; `indptr` says where they go."""
         row_terms = np.empty(indptr[-1], np.uint32)
         impacts = np.empty(indptr[-1], np.float32)
         nexts = indptr[:-1].copy()
         for term in terms:
-            start, at = self._frame(data, at, "postings list")
-            place(data, start, at, term, first, nexts, row_terms, impacts)
+            message, at = self._frame(data, at, "postings list")
+            place(data, message.start, at, term, first, nexts, row_terms, impacts)
         return row_terms, impacts
 
-    def _frame(self, data: _Bytes, at: int, where: str) -> tuple[int, int]:
-        """Start and end of the message whose length stands at `at`."""
+    def _frame(self, data: _Bytes, at: int, name: str) -> tuple[_Message, int]:
+        """The message whose length stands at `at`, and where it ends."""
         length, start = varint(data, at, data.size)
         if start < 0 or length < 0 or length > data.size - start:
-            damaged(f"{self._path}, {where}", PROBLEMS[CUT])
-        return start, start + length
+            damaged(f"{self._path}, {name}", PROBLEMS[CUT])
+        return _Message(data, start, start + length, f"{self._path}, {name}"), start + length
 
-    def _number(self, data: _Bytes, at: int, stop: int, field: int, where: str) -> int:
-        number, good = find_number(data, at, stop, field)
+
+class _Message(NamedTuple):
+    """Part of the file; `where` names it in messages."""
+
+    data: _Bytes
+    start: int
+    stop: int
+    where: str
+
+    def number(self, field: int) -> int:
+        """The number of a field; 0 if it has none."""
+        number, good = find_number(self.data, self.start, self.stop, field)
         if not good:
-            damaged(f"{self._path}, {where}", PROBLEMS[CUT])
+            damaged(self.where, PROBLEMS[CUT])
         return number
 
-    def _text(self, data: _Bytes, at: int, stop: int, field: int, where: str) -> str:
-        start, end, good = find_bytes(data, at, stop, field)
+    def text(self, field: int) -> str:
+        """The text of a field; empty if it has none."""
+        start, end, good = find_bytes(self.data, self.start, self.stop, field)
         if not good:
-            damaged(f"{self._path}, {where}", PROBLEMS[CUT])
+            damaged(self.where, PROBLEMS[CUT])
         try:
-            return data[start:end].tobytes().decode()
+            return self.data[start:end].tobytes().decode()
         except UnicodeDecodeError:
-            damaged(f"{self._path}, {where}", "has a name that is not UTF-8")
+            damaged(self.where, "has a name that is not UTF-8")

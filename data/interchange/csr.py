@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
 from lsr.data.corpus import Chunk
 from lsr.data.interchange.base import Source, columns, damaged, walk
@@ -42,19 +41,17 @@ def write(
             "to npz"
         )
     # Where the next start, term and weight go.
-    places = np.cumsum([_HEADER, 8 * (source.documents + 1), 4 * source.postings])
+    offsets = np.cumsum([_HEADER, 8 * (source.documents + 1), 4 * source.postings])
     file.write(np.array([source.documents, width, source.postings, 0], "<i8").tobytes())
-    places[0] += 8
+    offsets[0] += 8
     done = 0
     with ids_beside(path, source) as (write_ids, note):
         for chunk in walk(source, "Writing", progress):
             vectors = chunk.vectors
-            starts = vectors.indptr[1:] + done
-            for part, values in enumerate((starts, vectors.terms, vectors.weights)):
-                data = values.astype(_KINDS[part]).tobytes()
-                file.seek(int(places[part]))
-                file.write(data)
-                places[part] += len(data)
+            parts = (vectors.indptr[1:] + done, vectors.terms, vectors.weights)
+            for part, (kind, values) in enumerate(zip(_KINDS, parts, strict=True)):
+                file.seek(int(offsets[part]))
+                offsets[part] += file.write(values.astype(kind).tobytes())
             done += vectors.terms.size
             write_ids(chunk.ids)
     return note
@@ -84,17 +81,16 @@ class Reader(MatrixReader):
                 f"is no csr file, or was cut short: it has {size:,} bytes and speaks of "
                 f"{rows:,} rows, {width:,} columns and {entries:,} entries",
             )
-        starts_at = _HEADER
-        indptr = self._map("<i8", starts_at, rows + 1)
-        terms = self._map("<i4", starts_at + indptr.nbytes, entries)
-        weights = self._map("<f4", starts_at + indptr.nbytes + terms.nbytes, entries)
+        at = _HEADER
+        arrays = []
+        for kind, count in zip(_KINDS, (rows + 1, entries, entries), strict=True):
+            # Nothing cannot be mapped.
+            mapped = np.memmap(self._path, kind, "r", at, (count,)) if count else np.empty(0, kind)
+            arrays.append(mapped)
+            at += mapped.nbytes
+        indptr, terms, weights = arrays
         self._check_starts(indptr, entries)
         yield from self._chunks(indptr, width, lambda a, b: (terms[a:b], weights[a:b]))
-
-    def _map(self, kind: str, at: int, count: int) -> npt.NDArray[Any]:
-        if not count:  # nothing cannot be mapped
-            return np.empty(0, kind)
-        return np.memmap(self._path, kind, "r", at, (count,))
 
 
 reader = Reader

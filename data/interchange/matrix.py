@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lsr.data.corpus import Chunk
-from lsr.data.interchange.base import Source, Words, checked, damaged, pieces
+from lsr.data.interchange.base import Source, checked, damaged, pieces, unique
 from lsr.data.interchange.vocabulary import Given, holds_lines, read_words
 from lsr.data.records import BadRecord, checked_id, decode
+from lsr.data.sources import stop
 from lsr.data.streams import LineStream
 from lsr.errors import CorpusError, LsrError
 from lsr.storage.files import replacing
@@ -44,13 +45,13 @@ def ids_beside(path: Path, source: Source) -> Iterator[tuple[Callable[[Sequence[
     Also gives what to tell the user about them.  Raises `LsrError` when there is a FILE.words of
     other vectors and these have none.
     """
-    words = _listed(source.words)
+    named = source.words
+    words = None if named is None else [named[term] for term in range(len(named))]
     ids_file, words_file = beside(path, _IDS), beside(path, _WORDS)
     with ExitStack() as closing:
         if words is not None and holds_lines(words):
             file = closing.enter_context(replacing(words_file))
-            for word in words:
-                file.write(f"{word}\n".encode())
+            file.writelines(f"{word}\n".encode() for word in words)
             note = (
                 f"It holds no texts, ids and words: {ids_file} and {words_file} have the two last."
             )
@@ -74,10 +75,6 @@ def _write_ids(file: IO[bytes], path: Path, ids: Sequence[str]) -> None:
             f"{path} has an id a line and cannot hold {wrong[:80]!r}; export to JSON lines or ciff"
         )
     file.writelines(f"{identifier}\n".encode() for identifier in ids)
-
-
-def _listed(words: Words | None) -> list[str] | None:
-    return None if words is None else [words[term] for term in range(len(words))]
 
 
 class MatrixReader:
@@ -110,21 +107,15 @@ class MatrixReader:
                 term = vectors.terms[beyond[0]]
                 damaged(self._path, f"has the term {term} in row {row}, of {columns:,} columns")
             if self._vocabulary is not None:
-                self._vocabulary.check(
-                    f"{self._path}, row", part.start, vectors.indptr, vectors.terms
-                )
+                self._vocabulary.check(f"{self._path}, row", part.start, vectors)
             yield Chunk([next(ids) for _ in numbers], None, None, vectors)
             self.fraction = part.stop / rows
         for extra in ids:
             raise CorpusError(_miscounted(self._path, f"more ids ({extra!r}) than", rows))
 
     def _check_starts(self, indptr: npt.NDArray[np.int64], entries: int) -> None:
-        if (
-            not indptr.size
-            or indptr[0] != 0
-            or indptr[-1] != entries
-            or (indptr[1:] < indptr[:-1]).any()
-        ):
+        ends = (0, entries)
+        if not indptr.size or (indptr[0], indptr[-1]) != ends or (np.diff(indptr) < 0).any():
             damaged(self._path, f"has rows that do not add up to its {entries:,} entries")
 
 
@@ -139,20 +130,15 @@ def _ids(path: Path, rows: int) -> Iterator[str]:
         try:
             identifier = checked_id(decode(line))
         except BadRecord as error:
-            raise CorpusError(f"{file}, line {number} {error}") from None
-        if identifier in seen:
-            raise CorpusError(
-                f"{file}, line {number} repeats the id {identifier!r}; give each row an id of "
-                "its own"
-            )
-        seen.add(identifier)
+            stop(f"{file}, line {number}", error)
+        unique(seen, identifier, f"{file}, line {number}", "row")
         yield identifier
     if len(seen) < rows:
         raise CorpusError(_miscounted(path, f"{len(seen):,} ids for", rows))
 
 
-def _miscounted(path: Path, what: str, rows: int) -> str:
+def _miscounted(path: Path, count: str, rows: int) -> str:
     return (
-        f"{beside(path, _IDS)} has {what} the {rows:,} rows of {path.name}; give each row one id, "
+        f"{beside(path, _IDS)} has {count} the {rows:,} rows of {path.name}; give each row one id, "
         "or remove the file to call rows by their numbers"
     )

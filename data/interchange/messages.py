@@ -64,34 +64,32 @@ def _skip(data: Any, at: int, stop: int, wire: int) -> int:
 
 
 @compiled
+def _value(data: Any, at: int, stop: int) -> tuple[int, int, int]:
+    """The key at `at`, where its value starts and where that ends; CUT if it is none."""
+    key, start = varint(data, at, stop)
+    return key, start, _skip(data, start, stop, key & 7) if start >= 0 else CUT
+
+
+@compiled
 def find_number(data: Any, at: int, stop: int, field: int) -> tuple[int, bool]:
     """The number of a field of a message, 0 if it has none; and whether it is a message."""
-    found = 0
-    while at < stop:
-        key, at = varint(data, at, stop)
+    number = 0
+    while 0 <= at < stop:
+        key, start, at = _value(data, at, stop)
         if at >= 0 and key == field << 3:
-            found, at = varint(data, at, stop)
-        elif at >= 0:
-            at = _skip(data, at, stop, key & 7)
-        if at < 0:
-            return 0, False
-    return found, True
+            number, at = varint(data, start, stop)
+    return number, at >= 0
 
 
 @compiled
 def find_bytes(data: Any, at: int, stop: int, field: int) -> tuple[int, int, bool]:
     """Start and end of a field of bytes, alike if it has none; and whether it is a message."""
-    start, end = at, at
-    while at < stop:
-        key, at = varint(data, at, stop)
-        if at >= 0:
-            value = at
-            at = _skip(data, at, stop, key & 7)
-            if key == (field << 3 | 2) and at >= 0:
-                start, end = varint(data, value, stop)[1], at
-        if at < 0:
-            return 0, 0, False
-    return start, end, True
+    first = end = at
+    while 0 <= at < stop:
+        key, start, at = _value(data, at, stop)
+        if at >= 0 and key == (field << 3 | 2):
+            first, end = varint(data, start, stop)[1], at
+    return first, end, at >= 0
 
 
 @compiled
@@ -100,22 +98,14 @@ def _next(data: Any, at: int, stop: int) -> tuple[int, int, int]:
 
     The end is CUT where there is no message, and beyond `stop` when there is no other posting.
     """
-    while at < stop:
-        key, at = varint(data, at, stop)
-        if at < 0:
-            return CUT, 0, 0
-        if key != (_POSTINGS << 3 | 2):
-            at = _skip(data, at, stop, key & 7)
-            if at < 0:
-                return CUT, 0, 0
-            continue
-        length, at = varint(data, at, stop)
-        if at < 0 or length < 0 or length > stop - at:
-            return CUT, 0, 0
-        gap, good = find_number(data, at, at + length, _DOCUMENT)
-        impact, also = find_number(data, at, at + length, _IMPACT)
-        return (at + length if good and also else CUT), gap, impact
-    return stop + 1, 0, 0
+    while 0 <= at < stop:
+        key, start, at = _value(data, at, stop)
+        if at >= 0 and key == (_POSTINGS << 3 | 2):
+            start = varint(data, start, stop)[1]
+            gap, good = find_number(data, start, at, _DOCUMENT)
+            impact, also = find_number(data, start, at, _IMPACT)
+            return (at if good and also else CUT), gap, impact
+    return (stop + 1 if at >= 0 else CUT), 0, 0
 
 
 @compiled
@@ -165,27 +155,19 @@ def place(
 
 @compiled
 def deal(
-    indptr: Any,
-    ranks: Any,
-    impacts: Any,
-    number: int,
-    first: int,
-    nexts: Any,
-    documents: Any,
-    dealt: Any,
+    rows: Any, ranks: Any, impacts: Any, first: int, nexts: Any, documents: Any, dealt: Any
 ) -> None:
     """Give the lists of rank `first` to `first` + `nexts.size` - 1 their postings of a chunk.
 
-    `number` is that of the first document; `nexts` says where each list's next posting goes
+    `rows` are the documents of the postings; `nexts` says where each list's next posting goes
     in `documents` and `dealt`.
     """
-    for row in range(indptr.size - 1):
-        for entry in range(indptr[row], indptr[row + 1]):
-            rank = ranks[entry] - first
-            if 0 <= rank < nexts.size:
-                documents[nexts[rank]] = number + row
-                dealt[nexts[rank]] = impacts[entry]
-                nexts[rank] += 1
+    for entry in range(rows.size):
+        rank = ranks[entry] - first
+        if 0 <= rank < nexts.size:
+            documents[nexts[rank]] = rows[entry]
+            dealt[nexts[rank]] = impacts[entry]
+            nexts[rank] += 1
 
 
 @compiled

@@ -21,7 +21,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -66,22 +66,18 @@ def write(
                 member.write(chunk.vectors.weights.astype("<f4").tobytes())
         with _member(archive, "shape", "<i8", 2) as member:
             member.write(np.array([source.documents, width], "<i8").tobytes())
-        with _member(archive, "format", "|S3", None) as member:
+        with _member(archive, "format", "|S3") as member:
             member.write(b"csr")
     return note
 
 
-@contextmanager
-def _member(
-    archive: zipfile.ZipFile, name: str, kind: str, count: int | None
-) -> Iterator[IO[bytes]]:
-    """A member of the archive with the header of an array of `count` items, or a scalar."""
-    shape = () if count is None else (count,)
+def _member(archive: zipfile.ZipFile, name: str, kind: str, *shape: int) -> IO[bytes]:
+    """A new member of the archive with the header of an array."""
     # A ZipInfo has a fixed date: the same vectors make the same bytes.
-    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-        header = {"descr": kind, "fortran_order": False, "shape": shape}
-        _NPY.write_array_header_1_0(member, header)
-        yield member
+    member = archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True)
+    header = {"descr": kind, "fortran_order": False, "shape": shape}
+    _NPY.write_array_header_1_0(member, header)
+    return member
 
 
 class Reader(MatrixReader):
@@ -98,14 +94,14 @@ class Reader(MatrixReader):
 
     def _read(self, archive: zipfile.ZipFile, closing: ExitStack) -> Iterator[Chunk]:
         open_member = partial(self._member, archive, closing)
-        form = open_member("format", "S", 1).rest().tobytes()
+        form = open_member("format", "S", 1).read().tobytes()
         if form != b"csr":
             raise CorpusError(
                 f"{self._path} holds a matrix in the form {form.decode('latin-1')!r}; save its "
                 "tocsr() instead"
             )
-        rows, width = open_member("shape", "iu", 2).rest().tolist()
-        indptr = open_member("indptr", "iu", rows + 1).rest().astype(np.int64)
+        rows, width = open_member("shape", "iu", 2).read().tolist()
+        indptr = open_member("indptr", "iu", rows + 1).read().astype(np.int64)
         terms = open_member("indices", "iu")
         weights = open_member("data", "fiu", terms.size)
         self._check_starts(indptr, terms.size)
@@ -162,28 +158,20 @@ class _Member:
             self.problem = f"has no header ({first_line(error)})"
             return
         self.size = math.prod(shape)
+        size = stream.tell() + self.size * self.kind.itemsize
+        fits = info.file_size == size <= _MOST_PACKED * info.compress_size
         if self.kind.kind not in kinds:
             self.problem = f"is of {self.kind}"
         elif len(shape) > 1:
             self.problem = f"has the shape {shape}"
-        elif (
-            self.kind.itemsize == 0
-            or info.file_size != stream.tell() + self.size * self.kind.itemsize
-            or info.file_size > _MOST_PACKED * info.compress_size
-        ):
+        elif self.kind.itemsize == 0 or not fits:
             self.problem = f"has not the {self.size:,} items it speaks of"
 
-    def read(self, count: int) -> npt.NDArray[Any]:
-        """The next items; raises `EOFError` when there are fewer."""
-        data = self._stream.read(count * self.kind.itemsize)
-        if len(data) < count * self.kind.itemsize:
-            raise EOFError("cut short")
-        return np.frombuffer(data, self.kind)
-
-    def rest(self) -> npt.NDArray[Any]:
-        """All items not read so far; raises `EOFError` when bytes are left over."""
-        data = self._stream.read()
-        if len(data) % self.kind.itemsize:
+    def read(self, count: int | None = None) -> npt.NDArray[Any]:
+        """The next items, or all that are left; raises `EOFError` when they are cut short."""
+        size = self.kind.itemsize
+        data = self._stream.read(-1 if count is None else count * size)
+        if len(data) % size or len(data) < (count or 0) * size:
             raise EOFError("cut short")
         return np.frombuffer(data, self.kind)
 

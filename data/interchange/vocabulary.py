@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from lsr.data.records import BadRecord, decode, well_formed
 from lsr.data.streams import LineStream
 from lsr.data.token_vectors import term_of
 from lsr.errors import CorpusError
+from lsr.vectors import SparseVectors
 
 _LINE_ENDS = ("\n", "\r")
 
@@ -31,14 +31,12 @@ class Given:
             raise BadRecord(self._beyond(term))
         return term
 
-    def check(
-        self, where: str, first: int, indptr: npt.NDArray[np.int64], terms: npt.NDArray[np.integer]
-    ) -> None:
+    def check(self, where: str, first: int, vectors: SparseVectors) -> None:
         """Raise `CorpusError` for a term id of a row that has no word; `first` is row 0."""
-        beyond = np.flatnonzero(terms >= len(self.words))
+        beyond = np.flatnonzero(vectors.terms >= len(self.words))
         if beyond.size:
-            row = first + int(np.searchsorted(indptr, beyond[0], side="right")) - 1
-            raise CorpusError(f"{where} {row} {self._beyond(int(terms[beyond[0]]))}")
+            row = first + int(np.searchsorted(vectors.indptr, beyond[0], side="right")) - 1
+            raise CorpusError(f"{where} {row} {self._beyond(int(vectors.terms[beyond[0]]))}")
 
     def _beyond(self, term: int) -> str:
         return (

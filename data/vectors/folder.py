@@ -37,7 +37,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ from lsr.data.vectors.shards import (
 from lsr.errors import IndexCorrupt, VectorFolderError
 from lsr.storage.arrow import Columns, SortedStrings, map_file
 from lsr.storage.files import checksum_bytes, remove_unlisted, steady
-from lsr.storage.locks import Lock
+from lsr.storage.locks import holding
 from lsr.storage.manifest import MANIFEST, FileEntry
 from lsr.storage.vocabulary import VOCABULARY, read_vocabulary, write_vocabulary
 from lsr.storage.workspace import check_target, workspace
@@ -106,17 +106,14 @@ class VectorFolder:
             for number, shard in enumerate(manifest.shards)
         ]
         self._vocabulary: pa.Buffer | None = None
-        if manifest.vocabulary_file is not None:
-            assert manifest.vocabulary is not None
+        entry = manifest.vocabulary
+        if entry is not None:
+            assert manifest.vocabulary_file is not None
             assert manifest.words is not None
             file = path / manifest.vocabulary_file
-            self._vocabulary = _mapped(file, manifest.vocabulary.size)
-            if checksum_bytes(self._vocabulary) != manifest.vocabulary.checksum:
-                raise damaged(file, "it does not match its checksum")
+            self._vocabulary = _mapped(file, entry.size, entry.checksum)
             try:
-                self.words, self.term_columns = read_vocabulary(
-                    file, manifest.vocabulary.size, manifest.words
-                )
+                self.words, self.term_columns = read_vocabulary(file, entry.size, manifest.words)
             except IndexCorrupt as error:
                 raise damaged(file, error.what) from None
 
@@ -132,21 +129,19 @@ class VectorFolder:
         `SystemCallError`.
         """
         folder = Path(path).absolute()
-        return steady(folder / MANIFEST, lambda: cls._open(folder))
 
-    @classmethod
-    def _open(cls, folder: Path) -> VectorFolder:
-        manifest = VectorManifest.read(folder)
-        if manifest is not None:
-            return cls(folder, manifest)
-        if (folder / JOB).is_file():
+        def attempt() -> VectorFolder:
+            manifest = VectorManifest.read(folder)
+            if manifest is not None:
+                return cls(folder, manifest)
             raise VectorFolderError(
                 f"{folder} is unfinished; run the `lsr encode` that was making it again"
+                if (folder / JOB).is_file()
+                else f"{folder} is not a folder of encoded vectors: it has no {MANIFEST}; make one "
+                "with `lsr encode`"
             )
-        raise VectorFolderError(
-            f"{folder} is not a folder of encoded vectors: it has no {MANIFEST}; make one with "
-            "`lsr encode`"
-        )
+
+        return steady(folder / MANIFEST, attempt)
 
     def chunks(self) -> Iterator[Chunk]:
         """The documents in order, a shard at a time, each checked before it comes.
@@ -214,23 +209,12 @@ def commit(
     entries = []
     for number, origin in enumerate(origins):
         file = path / SHARDS / shard_name(number, origin)
-        try:
-            data = map_file(file)
-        except FileNotFoundError:
-            raise damaged(file, "it is missing") from None
+        data = _mapped(file)
         chunk, digest = _decode(file, data, text, None if words is None else len(words))
         if digest != origin.documents:
             raise damaged(file, "it is of other documents")
-        entries.append(
-            ShardEntry(
-                len(chunk.ids),
-                chunk.vectors.terms.size,
-                digest,
-                data.size,
-                checksum_bytes(data),
-                file.name,
-            )
-        )
+        sizes = (len(chunk.ids), chunk.vectors.terms.size)
+        entries.append(ShardEntry(*sizes, digest, data.size, checksum_bytes(data), file.name))
     vocabulary = None
     if words is not None:
         written = path / f".{VOCABULARY}.{os.getpid()}.tmp"
@@ -286,13 +270,16 @@ def write_vectors(
     `VectorFolderError` when the place is taken or cannot be written.
     """
     path = path.absolute()
+    busy = VectorFolderError(
+        f"{path} is being written by another process; wait for it or choose another place"
+    )
     with (
         workspace(
             path,
             check=lambda: check_output(path, force),
             sweep=lambda: _sweep_published(path),
         ) as space,
-        _alone(path),
+        holding(path / LOCK, busy),  # keeps processes that encode into the folder out of it
     ):
         new = space.new
         (new / SHARDS).mkdir(parents=True)
@@ -322,30 +309,12 @@ def _sweep_published(path: Path) -> None:
     sweep(path, manifest)
 
 
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Keep processes that encode into a folder, if it is there, out of it."""
-    lock = Lock(path / LOCK)
-    if not lock.take():
-        raise VectorFolderError(
-            f"{path} is being written by another process; wait for it or choose another place"
-        )
-    try:
-        yield
-    finally:
-        (path / LOCK).unlink(missing_ok=True)
-        lock.release()
-
-
 def read_sealed(file: Path) -> Chunk:
     """The documents of a shard of a folder that is being made, with their texts.
 
     Raises `VectorFolderError` when it is damaged.
     """
-    try:
-        return _decode(file, map_file(file), True, None)[0]
-    except FileNotFoundError:
-        raise damaged(file, "it is missing") from None
+    return _decode(file, _mapped(file), True, None)[0]
 
 
 def check_output(path: Path, force: bool) -> None:
@@ -354,14 +323,16 @@ def check_output(path: Path, force: bool) -> None:
     check_target(path, force, what, is_vector_folder, error=VectorFolderError)
 
 
-def _mapped(file: Path, size: int) -> pa.Buffer:
-    """The bytes of a file, of which there must be so many."""
+def _mapped(file: Path, size: int | None = None, checksum: str | None = None) -> pa.Buffer:
+    """The bytes of a file, of this size and checksum if they are known."""
     try:
         data = map_file(file)
     except FileNotFoundError:
         raise damaged(file, "it is missing") from None
-    if data.size != size:
+    if size not in (None, data.size):
         raise damaged(file, f"it has {data.size:,} bytes instead of {size:,}")
+    if checksum is not None and checksum_bytes(data) != checksum:
+        raise damaged(file, "it does not match its checksum")
     return data
 
 

@@ -66,9 +66,10 @@ class VectorManifest:
     @property
     def vocabulary_file(self) -> str | None:
         """The name of the file of the words; None when there is none."""
-        if self.vocabulary is None or self.version in _OLD_VERSIONS:
-            return None if self.vocabulary is None else f"{VOCABULARY}.arrow"
-        return vocabulary_name(self.vocabulary)
+        if self.vocabulary is None:
+            return None
+        old = self.version in _OLD_VERSIONS
+        return f"{VOCABULARY}.arrow" if old else vocabulary_name(self.vocabulary)
 
     def write(self, folder: Path) -> None:
         """Write into `folder`, atomically: the commit of all it names."""
@@ -83,16 +84,14 @@ class VectorManifest:
         path = folder / MANIFEST
 
         def refusal(problem: Problem, what: str) -> LsrError:
-            if problem == "format":
-                return VectorFolderError(
-                    f"{folder} is not a folder of encoded vectors: its {MANIFEST} is of something "
-                    "else"
-                )
-            if problem == "version":
-                return VectorFolderError(
-                    f"{folder} has version {what} of the format of encoded vectors, and this lsr "
-                    f"reads versions up to {VERSION}; update lsr or encode again with this one"
-                )
+            messages = {
+                "format": "is not a folder of encoded vectors: its manifest.json is of something "
+                "else",
+                "version": f"has version {what} of the format of encoded vectors, and this lsr "
+                f"reads versions up to {VERSION}; update lsr or encode again with this one",
+            }
+            if problem in messages:
+                return VectorFolderError(f"{folder} {messages[problem]}")
             return damaged(path, what)
 
         try:
@@ -147,11 +146,9 @@ def input_digest(digests: Iterable[str]) -> str:
 def _possible(manifest: VectorManifest) -> bool:
     """Whether the fields have the ranges of a manifest, and agree with each other."""
     encoder, shards, vocabulary = manifest.encoder, manifest.shards, manifest.vocabulary
-    digests = [] if manifest.job is None else [manifest.job]
-    for shard in shards:
-        digests += [shard.digest, shard.checksum]
-    if vocabulary is not None:
-        digests.append(vocabulary.checksum)
+    digests = [digest for shard in shards for digest in (shard.digest, shard.checksum)]
+    optional = (manifest.job, None if vocabulary is None else vocabulary.checksum)
+    digests += [digest for digest in optional if digest is not None]
     return (
         all(_DIGEST.fullmatch(digest) for digest in digests)
         and all(shard.documents and shard.postings <= SHARD_POSTINGS for shard in shards)

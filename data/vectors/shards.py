@@ -79,13 +79,13 @@ def regrouped(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
                 or characters >= SHARD_CHARACTERS
                 or postings + length > _OPEN_POSTINGS
             ):
-                yield _joined([*pieces, _rows(chunk, start, row)])
+                yield _joined([*pieces, chunk[start:row]])
                 pieces, start = [], row
                 documents = characters = postings = 0
             documents += 1
             characters += len(document.title) + len(document.text)
             postings += length
-        pieces.append(_rows(chunk, start, len(chunk.ids)))
+        pieces.append(chunk[start:])
     if documents:
         yield _joined(pieces)
 
@@ -186,13 +186,6 @@ def read_shard(data: pa.Buffer) -> tuple[Chunk, Origin]:
 
 def _schema(text: bool) -> pa.Schema:
     return pa.schema(_IDS + (_TEXTS if text else []) + _VECTORS)
-
-
-def _rows(chunk: Chunk, start: int, stop: int) -> Chunk:
-    titles, texts = (
-        None if column is None else column[start:stop] for column in (chunk.titles, chunk.texts)
-    )
-    return Chunk(chunk.ids[start:stop], titles, texts, chunk.vectors[start:stop])
 
 
 def _joined(chunks: Sequence[Chunk]) -> Chunk:

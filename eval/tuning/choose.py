@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -12,11 +12,10 @@ import numpy as np
 from lsr.arguments import whole
 from lsr.eval.dataset import Dataset
 from lsr.eval.measures import parse_measures
-from lsr.eval.results import Qrels, Scores
+from lsr.eval.results import Scores
 from lsr.eval.statistics import Comparison, compare
 from lsr.eval.tuning.tuning import (
     Fold,
-    Lists,
     Tuned,
     Weights,
     cross_validate,
@@ -28,7 +27,7 @@ from lsr.eval.tuning.tuning import (
 )
 from lsr.fusion import DEFAULT_FUSION, LEARNED, Missing
 from lsr.fusion.learned import LearnedFusion
-from lsr.fusion.lists import Ranked
+from lsr.fusion.lists import Fused, Ranked
 from lsr.progress import Progress, Silent
 from lsr.retrieval.hybrid import Candidates, Hybrid
 from lsr.retrieval.index import Index
@@ -39,7 +38,7 @@ _DEEPER = 10  # than its cutoff a measure sees a list, so that ties are cut as i
 
 @dataclass(frozen=True)
 class FusionChoice:
-    """How to fuse, and what it is worth on queries that had no part in the choice.
+    """How to fuse, and the value of that on queries that had no part in the choice.
 
     Attributes:
         retrievers: their names.
@@ -62,15 +61,15 @@ class FusionChoice:
 
     @property
     def held_out(self) -> float:
-        """The mean of what was chosen on the other folds."""
+        """The mean of the choice on the other folds."""
         return float(np.mean(list(self.tuned.held_out.values())))
 
     @cached_property
     def comparison(self) -> Comparison:
         """`held_out` against `equal`, query by query."""
-        measure, names = self.tuned.measure, ("equal", "chosen")
-        values = (self.tuned.equal, self.tuned.held_out)
-        scores = {name: Scores({}, {measure: v}) for name, v in zip(names, values, strict=True)}
+        measure = self.tuned.measure
+        values = {"equal": self.tuned.equal, "chosen": self.tuned.held_out}
+        scores = {name: Scores({}, {measure: of_queries}) for name, of_queries in values.items()}
         return compare(scores, [measure])[0]
 
     @property
@@ -135,97 +134,64 @@ def choose(
     split(dataset.queries, folds, seed)  # what cannot be cut must not be found after searching
     hybrid = index.hybrid(baseline, retrievers=retrievers)
     docids = index.reader.docids_of(np.arange(len(index))).tolist()
-    ids = [index.reader.id_of(docid) for docid in docids]
+    positions = {index.reader.id_of(docid): position for position, docid in enumerate(docids)}
+    ids = list(positions)
     qrels = {query: dataset.qrels[query] for query in dataset.queries}
-    lists = _search(hybrid, dataset, ids, progress)
+    lists = _search(hybrid, dataset, positions, progress)
     depth = _DEEPER * parsed.params.get("cutoff", 100)
-    if fusion == LEARNED:
-        learned, held_out = _learn(
-            hybrid.names, lists, qrels, ids, measure, depth, folds, seed, progress
-        )
-        equal = values_of(
-            list(held_out),
-            qrels,
-            ids,
-            measure,
-            lambda query: fuse_candidates(lists[query], baseline, None, missing, depth),
-        )
-        cut = [
-            Fold(queries, (), float(np.mean([held_out[query] for query in queries])))
-            for queries in split(qrels, folds, seed)
-        ]
-        tuned = Tuned(measure, (), held_out, equal, cut)
-        return FusionChoice(hybrid.names, fusion, baseline, tuned, learned)
-    with progress("Tuning", "weights", len(grid(len(hybrid.names)))) as bar:
-        tuned = tune(
-            lists,
-            qrels,
-            ids,
-            baseline,
-            measure,
-            folds=folds,
-            seed=seed,
-            missing=missing,
-            k=depth,
-            advance=bar.advance,
-        )
-    return FusionChoice(hybrid.names, fusion, baseline, tuned, None)
-
-
-def _learn(
-    retrievers: Sequence[str],
-    lists: Lists,
-    qrels: Qrels,
-    ids: Sequence[str],
-    measure: str,
-    depth: int,
-    folds: int,
-    seed: int,
-    progress: type[Progress],
-) -> tuple[LearnedFusion, Mapping[str, float]]:
-    """A fusion learned on all queries, and each query's value by one learned on other folds."""
-    positions = {id: position for position, id in enumerate(ids)}
-
-    def grades(query: str) -> dict[int, int]:
-        """By position; documents that are judged but not in the index are left out."""
-        return {positions[id]: grade for id, grade in qrels[query].items() if id in positions}
-
+    if fusion != LEARNED:
+        with progress("Tuning", "weights", len(grid(len(hybrid.names)))) as bar:
+            options = {"folds": folds, "seed": seed, "k": depth, "advance": bar.advance}
+            tuned = tune(lists, qrels, ids, baseline, measure, missing=missing, **options)
+        return FusionChoice(hybrid.names, fusion, baseline, tuned, None)
     with progress("Learning", "fusions", folds + 1) as bar:
 
-        def train(queries: Sequence[str]) -> LearnedFusion:
+        def train(queries: Iterable[str]) -> LearnedFusion:
             examples = ((lists[query].lists, grades(query)) for query in queries)
-            trained = LearnedFusion.train(retrievers, examples)
+            trained = LearnedFusion.train(hybrid.names, examples)
             bar.advance(1)
             return trained
 
-        def ranker(queries: Sequence[str]) -> Callable[[Sequence[Ranked]], Ranked]:
+        def grades(query: str) -> dict[int, int]:
+            """By position; documents that are judged but not in the index are left out."""
+            return {positions[id]: grade for id, grade in qrels[query].items() if id in positions}
+
+        def ranker(queries: list[str]) -> Callable[[Sequence[Ranked]], Ranked]:
             return partial(train(queries).rank, k=depth)
 
         held_out = cross_validate(lists, qrels, ids, ranker, measure, folds=folds, seed=seed)
-        return train(list(qrels)), held_out
+        learned = train(qrels)
+
+    def equally(query: str) -> Fused:
+        return fuse_candidates(lists[query], baseline, None, missing, depth)
+
+    equal = values_of(list(held_out), qrels, ids, measure, equally)
+    cut = [
+        Fold(queries, (), float(np.mean([held_out[query] for query in queries])))
+        for queries in split(qrels, folds, seed)
+    ]
+    tuned = Tuned(measure, (), held_out, equal, cut)
+    return FusionChoice(hybrid.names, fusion, baseline, tuned, learned)
 
 
 def _search(
-    hybrid: Hybrid, dataset: Dataset, ids: Sequence[str], progress: type[Progress]
+    hybrid: Hybrid, dataset: Dataset, positions: Mapping[str, int], progress: type[Progress]
 ) -> dict[str, Candidates]:
     """The lists to fuse for each query, without its own document where that is left out."""
+
+    def without(ranked: Ranked, position: int) -> Ranked:
+        others = ranked.positions != position
+        return Ranked(ranked.positions[others], ranked.scores[others])
+
     queries = list(dataset.queries)
     candidates: dict[str, Candidates] = {}
     with progress("Searching", "queries", len(queries)) as bar:
         for start in range(0, len(queries), _BATCH):
             batch = queries[start : start + _BATCH]
             texts = [dataset.queries[query] for query in batch]
-            candidates.update(zip(batch, hybrid.candidates(texts), strict=True))
+            for query, (lists, minima) in zip(batch, hybrid.candidates(texts), strict=True):
+                if dataset.leaves_out_own:
+                    lists = [without(ranked, positions.get(query, -1)) for ranked in lists]
+                candidates[query] = Candidates(lists, minima)
             bar.advance(len(batch))
-    if not dataset.leaves_out_own:
-        return candidates
-    positions = {id: position for position, id in enumerate(ids)}
-
-    def without(ranked: Ranked, position: int) -> Ranked:
-        others = ranked.positions != position
-        return Ranked(ranked.positions[others], ranked.scores[others])
-
-    return {
-        query: Candidates([without(ranked, positions.get(query, -1)) for ranked in lists], minima)
-        for query, (lists, minima) in candidates.items()
-    }
+    return candidates

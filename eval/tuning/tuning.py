@@ -97,19 +97,17 @@ def tune(
         values[number] = [by_query[query] for query in queries]
         if advance is not None:
             advance(1)
-    column = {query: number for number, query in enumerate(queries)}
     tuned: list[Fold] = []
-    held_out: dict[str, float] = {}
+    held_out = np.empty(len(queries))
     for held in cut:
-        out = [column[query] for query in held]
+        out = np.searchsorted(queries, held)
         best = _best(np.delete(values, out, axis=1))
         tuned.append(Fold(held, tried[best], float(values[best, out].mean())))
-        held_out.update(zip(held, values[best, out].tolist(), strict=True))
-    best = _best(values)
+        held_out[out] = values[best, out]
     return Tuned(
         measure=str(parse_measures([measure])[0]),
-        weights=tried[best],
-        held_out={query: held_out[query] for query in queries},
+        weights=tried[_best(values)],
+        held_out=dict(zip(queries, held_out.tolist(), strict=True)),
         equal=dict(zip(queries, values[0].tolist(), strict=True)),
         folds=tuned,
     )
@@ -167,13 +165,12 @@ def grid(retrievers: int, steps: int = STEPS) -> list[Weights]:
     retrievers, steps = whole("retrievers", retrievers), whole("steps", steps)
     equal = (1 / retrievers,) * retrievers
     # Bars among stars: the gaps between them are all the ways to hand out the steps.
-    every = []
+    all_weights = []
     for bars in combinations(range(steps + retrievers - 1), retrievers - 1):
         edges = (-1, *bars, steps + retrievers - 1)
         gaps = [after - before - 1 for before, after in pairwise(edges)]
-        every.append((sum(gap**2 for gap in gaps), tuple(gap / steps for gap in gaps)))
-    every.sort()
-    return [equal, *(weights for _, weights in every if weights != equal)]
+        all_weights.append((sum(gap**2 for gap in gaps), tuple(gap / steps for gap in gaps)))
+    return [equal, *(weights for _, weights in sorted(all_weights) if weights != equal)]
 
 
 def _best(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> int:
@@ -215,12 +212,8 @@ def values_of(
     run = {}
     for query in queries:
         ranked = fused(query)
-        run[query] = {
-            ids[position]: score
-            for position, score in zip(
-                ranked.positions.tolist(), ranked.scores.tolist(), strict=True
-            )
-        }
+        pairs = zip(ranked.positions.tolist(), ranked.scores.tolist(), strict=True)
+        run[query] = {ids[position]: score for position, score in pairs}
     judged = {query: qrels[query] for query in queries}
     (values,) = scores(judged, run, [measure]).per_query.values()
     return values

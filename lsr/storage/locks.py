@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from lsr.errors import LsrError
 
 
 class Lock:
@@ -44,6 +48,19 @@ class Lock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+@contextmanager
+def holding(path: Path, busy: LsrError) -> Iterator[None]:
+    """Hold the lock on a file, which is removed at the end; raises `busy` when another holds it."""
+    lock = Lock(path)
+    if not lock.take():
+        raise busy
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
