@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from lsr.encoders import _kernels
 from lsr.encoders.methods import Precision
-
-from . import plain_bert
-from .plain_bert import Arrays, gelu, random_arrays
+from support import plain_bert
+from support.plain_bert import Arrays, gelu, random_arrays
 
 FP32, BF16, INT8 = range(3)
 WORDS = 30
