@@ -105,9 +105,8 @@ sanitize: .venv/.dev
 	  -C build-dir=$(SANITIZE)/cmake -C cmake.define.LSR_SANITIZE=ON -C install.strip=false .
 	LD_PRELOAD="$(RUNTIMES)" ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
 	  $(SANITIZE)/venv/bin/python .venv/bin/pytest $(PARALLEL) --capture=sys \
-	  tests/index tests/lsr/test_damaged_index.py \
-	  tests/encoders/test_kernels.py tests/encoders/test_bert.py tests/encoders/test_heads.py \
-	  tests/encoders/test_wordpiece.py
+	  tests/index tests/encoders/test_kernels.py tests/encoders/test_bert.py \
+	  tests/encoders/test_heads.py tests/encoders/test_wordpiece.py
 
 clean:
 	rm -rf .venv build dist demo

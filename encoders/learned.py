@@ -259,9 +259,7 @@ class LearnedEncoder(ModelEncoder):
             vectors = vectors.where(np.concatenate([np.empty(0, bool), *literal]))
         if side.ratio:
             largest = np.array([row.weights.max(initial=0) for row in vectors], np.float32)
-            vectors = vectors.where(
-                vectors.weights > side.ratio * largest[vectors.row_of_entry()]
-            )
+            vectors = vectors.where(vectors.weights > side.ratio * largest[vectors.row_of_entry()])
         vectors = strongest(vectors, side.top)
         return strongest(unit(vectors) if side.unit else vectors, most)
 

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from interchanging import Documents, documents, name_of, read, write
 
 from lsr.data.corpus import Chunk
 from lsr.data.interchange import FORMATS, base, detect, named
 from lsr.errors import CorpusError, LsrError
+from support.interchanging import Documents, documents, name_of, read, write
 
 LINES = ["jsonvectors", "seismic", "pyterrier"]
 MATRICES = {"npz": 2**32 - 1, "csr": 2**31 - 1}

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from interchanging import GOLDEN, Documents, documents, read, write
 
 from lsr.data.interchange.messages import CUT, _put, varint
 from lsr.data.interchange.vocabulary import Given
 from lsr.errors import CorpusError, LsrError
+from support.interchanging import GOLDEN, Documents, documents, read, write
 
 # What the golden file holds; see interchange/README.md.
 WORDS = ["cat", "dog", "über", "🐟"]

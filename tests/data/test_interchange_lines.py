@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from interchanging import Documents, read, write
 
 from lsr.data.interchange.vocabulary import Given
 from lsr.errors import CorpusError, LsrError
+from support.interchanging import Documents, read, write
 
 WEIGHTS = [0.1, 2, 1e-10, 1e10, 123456.7, 2**24, 1e-45, float(np.finfo(np.float32).max), 0]
 ROW = {term: float(np.float32(weight)) for term, weight in enumerate(WEIGHTS)}

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from interchanging import GOLDEN, Documents, read, write
 
 from lsr.data.interchange.vocabulary import Given, read_words
 from lsr.errors import CorpusError, LsrError
+from support.interchanging import GOLDEN, Documents, read, write
 
 # What the golden files hold; see interchange/README.md.
 ROWS = [{1: 1.25, 4: 0.5}, {}, {0: 0.0, 2: float(np.float32(3e-8))}, {6: 255.0}]

@@ -12,8 +12,7 @@ from safetensors.numpy import load_file
 
 from lsr.encoders import load_encoder
 from lsr.errors import EncoderError
-
-from .changed import change_weights
+from support.changed import change_weights
 
 MakeCheckpoint = Callable[..., Path]
 TEXTS = ["red", "the reddish planet, saturns rings", "", "venus " * 20]

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from lsr.encoders.methods import Precision
 from lsr.kernels import ISAS
 from lsr.kernels import encoders as kernels
-
-from . import plain_bert
-from .plain_bert import Arrays, gelu, random_arrays
+from support import plain_bert
+from support.plain_bert import Arrays, gelu, random_arrays
 
 FP32, BF16, INT8 = range(3)
 WORDS = 30

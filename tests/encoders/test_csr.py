@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,8 @@ from lsr.encoders.dense.encoder import DenseEncoder, load_dense
 from lsr.encoders.latent.autoencoder import Autoencoder
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "lsr"))
-from tiny_csr import ACTIVE, LATENTS, MODULE, change, write_tiny_csr
-from tiny_dense import WIDTH, write_tiny_dense
-
-sys.path.pop(0)
+from support.tiny_csr import ACTIVE, LATENTS, MODULE, change, write_tiny_csr
+from support.tiny_dense import WIDTH, write_tiny_dense
 
 TEXTS = ["glass bees repair maps", "a", "harbour pilots, in rain?", "wheat " * 50, "tidal mills"]
 DOCUMENTS = [{"id": f"d{n}", "text": text} for n, text in enumerate(TEXTS)]

@@ -22,8 +22,7 @@ from lsr.encoders.models.torch_model import TorchModel
 from lsr.encoders.text.tokens import Tokens
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
-
-from .decoders import BOS, ROWS, add_residual, make_adapter, make_decoder
+from support.decoders import BOS, ROWS, add_residual, make_adapter, make_decoder
 
 LENGTH = 12
 TEXTS = [

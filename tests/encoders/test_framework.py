@@ -15,8 +15,8 @@ import lsr
 from lsr.encoders import load_encoder, restore_encoder
 from lsr.encoders.methods import COMBINATIONS, METHODS, Side, find_method
 from lsr.errors import EncoderError
+from support.changed import change_config, change_weights
 
-from .changed import change_config, change_weights
 from .test_methods import BACKBONES, LENGTH, TEXTS, Plain, check, dense
 
 MakeCheckpoint = Callable[..., Path]

@@ -18,8 +18,7 @@ from lsr.encoders import load_encoder, restore_encoder
 from lsr.encoders.methods import METHODS
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
-
-from .decoders import add_residual
+from support.decoders import add_residual
 
 MakeCheckpoint = Callable[..., Path]
 Dense = npt.NDArray[np.float32]

@@ -6,7 +6,6 @@ import copy
 import multiprocessing
 import pickle
 import shutil
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,15 +20,11 @@ from lsr.encoders.base import Settings
 from lsr.encoders.dense.encoder import load_dense
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
+from support.changed import change_config
+from support.tiny_csr import write_tiny_csr
+from support.tiny_dense import write_tiny_dense
 
-from .changed import change_config
 from .test_uhd import add_buckets
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "lsr"))
-from tiny_csr import write_tiny_csr
-from tiny_dense import write_tiny_dense
-
-sys.path.pop(0)
 
 pytestmark = pytest.mark.filterwarnings("ignore:bm25.* finds no terms:lsr.errors.TextWarning")
 

@@ -15,8 +15,7 @@ import pytest
 from lsr.encoders import load_encoder
 from lsr.encoders.models.bert import BertModel, load_bert
 from lsr.errors import EncoderError
-
-from .changed import (
+from support.changed import (
     ABSENT,
     WEIGHTS,
     change_config,

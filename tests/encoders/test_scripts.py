@@ -6,7 +6,6 @@ import re
 import sys
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +16,7 @@ from hypothesis import strategies as st
 from lsr.encoders import load_encoder
 from lsr.encoders.text.analysis import Analysis, GrowingVocabulary, TermIds, count_terms
 from lsr.encoders.text.scripts import COMMON, Plain, has_words, places, words
-
-sys.path.insert(0, str(Path(__file__).parent))
-from sentences import COLLECTIONS
-
-sys.path.pop(0)
+from support.sentences import COLLECTIONS
 
 FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 LETTERS = {chr(c) for c in range(sys.maxunicode) if unicodedata.category(chr(c))[0] == "L"}

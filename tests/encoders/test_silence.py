@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +15,9 @@ import lsr
 from lsr.encoders import load_encoder
 from lsr.encoders.base import Encoder
 from lsr.encoders.text.scripts import has_words
+from support.tiny_csr import write_tiny_csr
 
 from .test_uhd import add_buckets
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "lsr"))
-from tiny_csr import write_tiny_csr
-
-sys.path.pop(0)
 
 SILENT = ["", " \n\t\u3000", "?!… — «»", "\u200b\u00ad", "😀", "👩‍👩‍👧 ❤️ 1️⃣ 🇩🇪", "\u0301", "™©"]
 UNKNOWN = ["ᚠᚢᚦ", "ꦱꦲ ቐ"]  # to every model here

@@ -20,8 +20,7 @@ from lsr.encoders import load_encoder, restore_encoder
 from lsr.encoders.latent.buckets import BucketVocabulary, winners_of
 from lsr.encoders.latent.uhd import UhdEncoder
 from lsr.errors import EncoderError, EncoderMismatch
-
-from .changed import ABSENT, change_config
+from support.changed import ABSENT, change_config
 
 MakeCheckpoint = Callable[..., Path]
 LENGTH = 24

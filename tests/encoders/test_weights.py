@@ -15,8 +15,7 @@ from safetensors.numpy import save_file
 from lsr.encoders.checkpoints.weights import TOKEN_HEAD, Tensors, token_layers
 from lsr.encoders.models.bert import load_bert
 from lsr.errors import EncoderError
-
-from .changed import WEIGHTS, change_config
+from support.changed import WEIGHTS, change_config
 
 MakeCheckpoint = Callable[..., Path]
 

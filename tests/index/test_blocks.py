@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support import as_mapped
 
 from lsr.index.format import BLOCK, CODEBOOK, GROUP, groups_of
 from lsr.index.postings.blocks import codebook, gathered, split_terms, window_columns
 from lsr.index.postings.decoding import Postings, decode
 from lsr.storage.arrow import Columns
+from support.bare_index import as_mapped
 
 Array = npt.NDArray[np.integer]
 

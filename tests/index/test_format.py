@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from support import open_searcher, write_index
 
 from lsr.errors import IndexCorrupt, IndexFormatError, QueryError
 from lsr.index import format
@@ -33,6 +32,7 @@ from lsr.retrieval.index import Index
 from lsr.storage.arrow import ArrowFile, write_arrow
 from lsr.storage.manifest import MANIFEST, FileEntry, sealed_json
 from lsr.vectors import SparseVectors
+from support.bare_index import open_searcher, write_index
 
 RELEASED = Path(__file__).parent / "released"
 DOCUMENTS = [

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support import open_searcher, stored_integers, write_index
 
 from lsr.index.format import LIST_ORDERS, LISTS_PADDING, WINDOW
 from lsr.index.postings.decoding import decode
@@ -16,6 +15,7 @@ from lsr.index.postings.lists import list_columns, read_list
 from lsr.index.search.options import SearchOptions
 from lsr.index.segments.reader import Segment
 from lsr.vectors import SparseVectors
+from support.bare_index import open_searcher, stored_integers, write_index
 
 
 def bits_of(documents: list[int], order: int) -> str:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import as_mapped, open_searcher, write_index
 
 from lsr import kernels
 from lsr.errors import QueryError
@@ -20,6 +19,7 @@ from lsr.index.postings.inversion import quantize
 from lsr.index.postings.quantizer import IntegerQueries, step_for
 from lsr.index.search.options import SearchOptions
 from lsr.vectors import SparseVectors
+from support.bare_index import as_mapped, open_searcher, write_index
 
 QUERY_LEVELS = 2**14 - 1
 

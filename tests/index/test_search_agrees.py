@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from support import IN_MEMORY, brute_force, open_searcher, stored_integers, write_index
 
 from lsr import kernels
 from lsr.errors import InstructionSetError, QueryError
@@ -19,6 +18,7 @@ from lsr.index.search.options import SearchOptions
 from lsr.index.search.searcher import Searcher
 from lsr.index.verify import problems
 from lsr.vectors import SparseVectors
+from support.bare_index import IN_MEMORY, brute_force, open_searcher, stored_integers, write_index
 
 WAYS = [
     *((method, isa) for isa in kernels.ISAS["index"] for method in ("scan", "pruned", "auto")),

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import open_searcher, stored_integers, write_index
 
 from lsr import jit
 from lsr.index.format import SEGMENTS, Manifest
@@ -17,6 +16,7 @@ from lsr.index.segments.reader import Segment
 from lsr.index.segments.writer import SegmentWriter
 from lsr.index.verify import problems
 from lsr.vectors import SparseVectors
+from support.bare_index import open_searcher, stored_integers, write_index
 
 
 @given(

@@ -1,7 +1,4 @@
-"""A judged collection, and the measures that `lsr eval` prints for it.
-
-Makes `documented` importable from the test modules of this folder.
-"""
+"""A judged collection, and the measures that `lsr eval` prints for it."""
 
 from __future__ import annotations
 
@@ -18,8 +15,6 @@ from pathlib import Path
 import pytest
 
 from lsr.data.corpus import Document, open_corpus
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @dataclass(frozen=True)

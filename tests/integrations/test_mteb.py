@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from documented import documented, run
 
 import lsr
 from lsr.encoders import Encoder
 from lsr.errors import CorpusError, EncoderError, QueryError
 from lsr.integrations.mteb import LsrSearch
 from lsr.vectors import SparseVectors
+from support.documented import documented, run
 
 mteb = pytest.importorskip("mteb", reason="mteb is not installed (make interop)")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from documented import documented, run
 
 import lsr
 from lsr.errors import CorpusError, IndexExists, IndexFormatError, QueryError
+from support.documented import documented, run
 
 pd = pytest.importorskip("pandas", reason="pyterrier is not installed (make interop)")
 pt = pytest.importorskip("pyterrier", reason="pyterrier is not installed (make interop)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,10 @@ from lsr.data.vectors.folder import VectorFolder
 from lsr.encoders import load_encoder
 from lsr.fusion.learned import LearnedFusion
 from lsr.index.dense.side import DenseSide, problems
+from support.released_values import DOCUMENTS, dense_vectors, lists
 
 HERE = Path(__file__).parent
 EXPECTED = json.loads((HERE / "expected.json").read_text())
-
-sys.path.insert(0, str(HERE))
-from values import DOCUMENTS, dense_vectors, lists  # noqa: E402 - beside this file
-
-sys.path.pop(0)
 
 
 @pytest.mark.parametrize("name", ["vectors-1", "vectors-2"])

@@ -1,4 +1,7 @@
-"""Writes the folders and files beside it: `python tests/released/write.py`, once for each version.
+"""Writes the folders and files beside it: once for each version,
+
+    PYTHONPATH=tests python tests/released/write.py
+
 
 vectors-1 and dense-1 were written from the same values by the last sources that wrote version 1.
 What is here is never written again: `test_released.py` opens it for ever.
@@ -7,7 +10,6 @@ What is here is never written again: `test_released.py` opens it for ever.
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import lsr
@@ -21,11 +23,10 @@ from lsr.index.format import Manifest
 from lsr.indexing.encode import encode
 from lsr.progress import Silent
 from lsr.training.sae import fit_sae
+from support.released_values import DIMENSIONS, DOCUMENTS, dense_vectors, lists
+from support.tiny_dense import write_tiny_dense
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "lsr"))
-from tiny_dense import write_tiny_dense  # noqa: E402 - found by the line above
-from values import DIMENSIONS, DOCUMENTS, dense_vectors, lists  # noqa: E402 - beside this file
 
 
 def write() -> None:

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from rebuilding import build, check
-from tiny_dense import write_tiny_dense
 
 import lsr
 from lsr.index.dense import side as dense
 from lsr.index.verify import problems
+from support.rebuilding import build, check
+from support.tiny_dense import write_tiny_dense
 
 LONG = os.environ.get("LSR_SOAK") == "1"
 REBUILDS, READERS = (60, 8) if LONG else (4, 3)
@@ -35,12 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(*arguments: str | Path | int) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-P",
-            str(Path(__file__).with_name("rebuilding.py")),
-            *map(str, arguments),
-        ],
+        [sys.executable, "-P", "-m", "support.rebuilding", *map(str, arguments)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

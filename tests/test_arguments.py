@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -30,11 +29,7 @@ from lsr.retrieval.feedback import Feedback
 from lsr.retrieval.hybrid import Hybrid
 from lsr.retrieval.retrievers import DenseRetriever, SparseRetriever
 from lsr.vectors import SparseVectors
-
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny_csr import write_tiny_csr
-
-sys.path.pop(0)
+from support.tiny_csr import write_tiny_csr
 
 TEXTS = ["who repairs tidal mills", "copper, copper"]
 INTEGERS = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint32, np.uint64]

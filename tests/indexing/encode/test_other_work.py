@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from job import DOCUMENTS, SHARD, SHARDS, numbers, record, stamps, unfinished
 
 from lsr.data.vectors.folder import VectorFolder
 from lsr.vectors import SparseVectors
+from support.encode_job import DOCUMENTS, SHARD, SHARDS, numbers, record, stamps, unfinished
 
 pytestmark = pytest.mark.usefixtures("toy")
 

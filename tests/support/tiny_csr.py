@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-from tiny_dense import WIDTH, write_tiny_dense  # noqa: E402 - beside this file
-
-sys.path.pop(0)
+from support.tiny_dense import WIDTH, write_tiny_dense
 
 LATENTS, ACTIVE = 24, 5
 MODULE = "3_SparseAutoEncoder"

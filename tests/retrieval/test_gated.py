@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,7 @@ from lsr.encoders.latent.dsr import densified
 from lsr.errors import IndexFormatError, QueryError
 from lsr.indexing.dense import add_dense
 from lsr.retrieval.gated import GatedVectors
-
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny_dense import write_tiny_dense
-
-sys.path.pop(0)
+from support.tiny_dense import write_tiny_dense
 
 QUESTIONS = ["glass bees in rain", "paper maps"]
 

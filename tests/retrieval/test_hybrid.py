@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from editions import only
 
 import lsr
 from lsr.errors import (
@@ -33,11 +31,8 @@ from lsr.retrieval.feedback import Feedback
 from lsr.retrieval.hybrid import Hybrid
 from lsr.retrieval.named import learned_file
 from lsr.retrieval.retrievers import DenseRetriever, SparseRetriever
-
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny_dense import write_tiny_dense
-
-sys.path.pop(0)
+from support.editions import only
+from support.tiny_dense import write_tiny_dense
 
 TEXTS = [
     "who repairs tidal mills",

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from editions import shards_in, vocabulary
-from job import SHARDS, record, stamps
 
 import lsr
 from lsr.data.corpus import open_corpus
 from lsr.data.vectors.folder import VectorFolder
 from lsr.vectors import SparseVectors
+from support.editions import shards_in, vocabulary
+from support.encode_job import SHARDS, record, stamps
+from support.toy_encoder import LOADED
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -175,21 +176,15 @@ def test_bad_records_may_be_skipped(
 
 
 def test_settings_reach_the_encoder(
-    run: Callable[..., Any], corpus: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Any], corpus: Path, out: Path, toy: Callable[[], list[str]]
 ) -> None:
-    import toy_encoder  # beside this file
-
-    given = []
-    load = toy_encoder.load
-    monkeypatch.setattr(
-        toy_encoder, "load", lambda name, settings: given.append(settings) or load(name, settings)
-    )
+    LOADED.clear()
     options = ["--threads", 3, "--precision", "bf16", "--max-memory", "2GB", "--max-length", 7]
     assert run("encode", corpus, "-o", out, "--encoder", "toy", *options).code == 0
     index = ["index", corpus, "-o", out.with_name("i"), "--encoder", "toy"]
     assert run(*index, "--threads", 2, "--precision", "int8", "--max-memory", "1GB").code == 0
     assert run("encode", "--text", "a", "--encoder", "toy", "--precision", "int8").code == 0
-    seen = [(s.threads, s.precision, s.max_memory, s.max_length) for s in given]
+    seen = [(s.threads, s.precision, s.max_memory, s.max_length) for s in LOADED]
     assert seen == [
         (3, "bf16", 2 * 10**9, 7),
         (2, "int8", None, 256),

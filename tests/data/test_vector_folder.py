@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from editions import shard, shards_in, vocabulary
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +25,7 @@ from lsr.storage.files import checksum_bytes
 from lsr.storage.locks import Lock
 from lsr.storage.manifest import sealed_json
 from lsr.vectors import SparseVectors
+from support.editions import shard, shards_in, vocabulary
 
 WORDS = ["zwei", "eins", "ü", "word:x"]
 

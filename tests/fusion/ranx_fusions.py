@@ -1,6 +1,6 @@
 """Random runs and what the library ranx makes of them, as JSON on standard output.
 
-    pip install ranx && python tests/lsr/ranx_fusions.py 0 > tests/lsr/ranx_fusions.json
+    pip install ranx && python tests/fusion/ranx_fusions.py 0 > tests/fusion/ranx_fusions.json
 
 ranx compiles for most of a minute and draws in plotting libraries, so the tests read its figures
 from the file, and run it (`test_fusion.py`) only where somebody has installed it.

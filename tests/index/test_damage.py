@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from editions import only, segment, vocabulary
 
 import lsr
 from lsr.errors import IndexCorrupt, IndexFormatError, LsrError
 from lsr.storage.files import checksum_bytes
+from support.editions import only, segment, vocabulary
 
 FILES = [
     "manifest.json",

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from editions import shard, vocabulary
-from job import DOCUMENTS, numbers, record, stamps, unfinished
 
 import lsr
+from support.editions import shard, vocabulary
+from support.encode_job import DOCUMENTS, numbers, record, stamps, unfinished
 
 pytestmark = pytest.mark.usefixtures("toy")
 

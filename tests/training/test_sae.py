@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from editions import only
 
 import lsr
 from lsr.encoders import load_encoder
@@ -23,15 +22,11 @@ from lsr.encoders.dense.layout import ABOUT
 from lsr.encoders.training import autoencoder_fit
 from lsr.errors import CorpusError, EncoderError, IndexExists, LsrError
 from lsr.training.sae import Fitted, fit_sae
+from support.editions import only
+from support.tiny_csr import write_tiny_csr
+from support.tiny_dense import write_tiny_dense
 
-HERE = Path(__file__).parent
 SHARD = 10
-
-sys.path.insert(0, str(HERE))
-from tiny_csr import write_tiny_csr  # noqa: E402 - beside this file
-from tiny_dense import write_tiny_dense  # noqa: E402
-
-sys.path.pop(0)
 
 
 @pytest.fixture(autouse=True)

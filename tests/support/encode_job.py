@@ -1,11 +1,11 @@
-"""What the tests of this folder encode, and how they look at the work."""
+"""What the tests of `lsr encode` encode, and how they look at the work."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from editions import shard, vocabulary
+from support.editions import shard, vocabulary
 
 DOCUMENTS, SHARD = 55, 10
 SHARDS = range(6)

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from lsr.encoders.base import Encoder, Recorded, Settings, Where
-from lsr.encoders.registry import KINDS
 from lsr.vectors import SparseVectors
 
 WORDS = 1000
+LOADED: list[Settings] = []  # of each toy this process has loaded
 
 
 def load(name: str, settings: Settings) -> ToyEncoder:
+    LOADED.append(settings)
     return ToyEncoder(name, settings)
 
 
@@ -76,6 +77,3 @@ class ToyEncoder(Encoder):
 
     def literal_terms(self, text: str) -> Any:
         return self.encode_queries([text]).terms
-
-
-KINDS["toy"] = __name__

@@ -7,14 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from editions import only, shard
 
 import lsr
 from lsr.data.corpus import Chunk
@@ -25,15 +23,11 @@ from lsr.index.dense import no_dense
 from lsr.index.dense.faiss_files import KINDS
 from lsr.index.dense.side import DenseSide
 from lsr.indexing.dense import add_dense
+from support.editions import only, shard
+from support.tiny_dense import write_tiny_dense
 
-HERE = Path(__file__).parent
 SHARD = 10
 SMALL = f"import lsr.data.vectors.shards; lsr.data.vectors.shards.SHARD_DOCUMENTS = {SHARD}; "
-
-sys.path.insert(0, str(HERE))
-from tiny_dense import write_tiny_dense  # noqa: E402 - beside this file
-
-sys.path.pop(0)
 
 
 @pytest.fixture(autouse=True)

@@ -1,16 +1,13 @@
-"""A collection of six small shards.  Makes `job` importable from the test modules here."""
+"""A collection of six small shards."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from job import DOCUMENTS, SHARD, record  # found by the line above
+from support.encode_job import DOCUMENTS, SHARD, record
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from editions import shard, shards_in
-from job import DOCUMENTS, SHARD, SHARDS, numbers, stamps, unfinished
 
 from lsr.data.vectors.folder import VectorFolder
+from support.editions import shard, shards_in
+from support.encode_job import DOCUMENTS, SHARD, SHARDS, numbers, stamps, unfinished
+from support.toy_encoder import ToyEncoder
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -104,10 +105,8 @@ def test_interrupted_in_a_shard(
     toy: Callable[[], list[str]],
     signal_number: int,
 ) -> None:
-    import toy_encoder  # beside this file
-
     watch(
-        toy_encoder.ToyEncoder,
+        ToyEncoder,
         "encode_documents",
         "item 27 ",
         lambda: os.kill(os.getpid(), signal_number),

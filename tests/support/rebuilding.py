@@ -1,7 +1,7 @@
 """Builds editions of one index over and over, and reads them, each in a process of its own.
 
-    python rebuilding.py build PATH MODEL FIRST COUNT     editions FIRST to FIRST + COUNT - 1
-    python rebuilding.py read PATH SEED                   until standard input ends
+    python -m support.rebuilding build PATH MODEL FIRST COUNT   editions FIRST to FIRST + COUNT - 1
+    python -m support.rebuilding read PATH SEED                 until standard input ends
 
 A reader checks every answer against the edition that it opened, and prints what it saw as JSON.
 """

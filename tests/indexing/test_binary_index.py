@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from editions import segment
 
 import lsr
 from lsr.data.corpus import Chunk
 from lsr.data.vectors.folder import write_vectors
 from lsr.errors import LsrError
 from lsr.index.segments.writer import SegmentWriter
+from support.editions import segment
 
 DOCUMENTS = 300
 WORDS = [f"w{n}" for n in range(50)]

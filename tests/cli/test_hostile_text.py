@@ -23,11 +23,7 @@ from lsr.data.corpus import Chunk
 from lsr.data.vectors.folder import VectorFolder, write_vectors
 from lsr.indexing.build import build
 from lsr.terminal import one_line, printable
-
-sys.path.insert(0, str(Path(__file__).parent))
-from hostile import ATTACKS, controls, strings, word
-
-sys.path.pop(0)
+from support.hostile import ATTACKS, controls, strings, word
 
 HOSTILE = strings(100)
 _OWN_STYLE = re.compile(r"\x1b\[[0-9;]*m")

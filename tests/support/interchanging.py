@@ -16,7 +16,7 @@ from lsr.progress import Silent
 from lsr.storage.files import replacing
 from lsr.vectors import MAX_TERM, SparseVectors
 
-GOLDEN = Path(__file__).parent / "interchange"
+GOLDEN = Path(__file__).parents[1] / "data" / "interchange"
 SUFFIXES = {"npz": ".npz", "csr": ".csr", "ciff": ".ciff"}
 
 Row = dict[int, float]

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from editions import segment, shard
 
 import lsr
 from lsr.data.corpus import Chunk
@@ -19,6 +18,7 @@ from lsr.data.vectors.folder import VectorFolder, write_vectors
 from lsr.index.segments.writer import SegmentWriter
 from lsr.indexing.read_back import IndexVectors
 from lsr.progress import Silent
+from support.editions import segment, shard
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from editions import shard, shards_in
 
 import lsr
 from lsr.data.corpus import open_corpus
@@ -21,6 +20,7 @@ from lsr.encoders.learned import LearnedEncoder
 from lsr.encoders.lexical.bm25 import BM25Encoder
 from lsr.errors import LsrError
 from lsr.progress import Silent
+from support.editions import shard, shards_in
 
 DOCUMENTS, SHARD, BATCH = 600, 100, 30
 STOP = 300 + 45  # the document at which a build is stopped: in the second batch of shard 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,11 +24,7 @@ from lsr.eval.qrels import read_qrels
 from lsr.eval.runs import read_run, write_run
 from lsr.indexing.dense import add_dense
 from lsr.progress import Silent
-
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny_csr import write_tiny_csr
-
-sys.path.pop(0)
+from support.tiny_csr import write_tiny_csr
 
 TEXTS = ["who repairs tidal mills", "copper, copper"]
 
