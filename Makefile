@@ -2,7 +2,8 @@
 # make test         the whole test suite (a part of it: make test ARGS=tests/index)
 # make interop      the tests beside MTEB and PyTerrier, which it installs into the same environment
 # make lint types   what ruff, import-linter and mypy say
-# make wheel-check  build the sdist, from it the wheel, install that alone and use it
+# make wheel-check  build the sdist, from it the wheel, install that alone and use it; then the
+#                   checkout, plain and editable, and start the benchmarks in its root
 # make soak         the long form of tests/soak: rebuilds, kills and hostile text by the hundred
 # make sanitize     the tests of the kernels, and of damage, with address and UB sanitizers (Linux, GCC)
 # make clean        remove all that the above made
@@ -89,6 +90,11 @@ wheel-check: .venv/.tools
 	build/wheel-check/bin/pip $(INSTALL) dist/*.whl
 	build/wheel-check/bin/pip check
 	.ci/use_installed build/wheel-check
+	for editable in "" --editable; do \
+	  build/wheel-check/bin/pip $(INSTALL) $$editable '.[bench]' && \
+	  env -u PYTHONSAFEPATH build/wheel-check/bin/python -m benchmarks.search --help && \
+	  env -u PYTHONSAFEPATH build/wheel-check/bin/python -c "import lsr.kernels" || exit; \
+	done
 
 # A second environment holds an lsr of its own and borrows all else from .venv through a .pth
 # file: .pth files inside a folder added so are not read, which hides .venv's editable lsr.
