@@ -137,8 +137,8 @@ def _print_method(
     for queries, rest in zip_longest(*cells, fillvalue=""):
         echo(f"{name}  {queries:<{second}}  {rest}".rstrip())
         name = " " * first
-    indents = {"initial_indent": " " * 5, "subsequent_indent": " " * 5}
-    echo(textwrap.fill(method.paper, width, break_on_hyphens=False, **indents), dim=True)
+    paper = textwrap.wrap(method.paper, width - 5, break_on_hyphens=False)
+    echo(textwrap.indent("\n".join(paper), " " * 5), dim=True)
 
 
 def _print_legend(width: int) -> None:
