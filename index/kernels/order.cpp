@@ -7,9 +7,9 @@
 namespace lsr::index {
 namespace {
 
-constexpr size_t kRounds = 8;         // of exchanges; more change the bounds by less than 2 %
+constexpr size_t kRounds = 8;          // of exchanges; more change the bounds by less than 2 %
 constexpr size_t kLeastSwapped = 200;  // stop when fewer than one document in so many moved
-constexpr size_t kLeaf = 8;           // documents of a block, whose order means nothing
+constexpr size_t kLeaf = 8;            // documents of a block, whose order means nothing
 
 // log2 of small integers, which nearly all are.
 float log2_of(size_t x) {

@@ -17,7 +17,7 @@ void scale(const Located& located, const uint32_t* terms, const float* weights, 
   scaled.weights.clear();
   scaled.given.clear();
   scaled.maxima.clear();
-  scaled.places.clear();
+  scaled.term_indices.clear();
   scaled.unit = 1;
   double largest = 0, total = 0, limits = 0;
   for (size_t i = 0; i < size; ++i) {
@@ -27,14 +27,14 @@ void scale(const Located& located, const uint32_t* terms, const float* weights, 
     scaled.terms.push_back(terms[i]);
     scaled.given.push_back(given);
     scaled.maxima.push_back(maximum);
-    scaled.places.push_back(static_cast<uint32_t>(i));
+    scaled.term_indices.push_back(static_cast<uint32_t>(i));
     // What the weight is worth in a score, before the unit is chosen.
     largest = std::max(largest, given * step);
     total += given * step * maximum;
     limits += maximum;
   }
   if (scaled.terms.empty()) return;
-  // Rounding, and lifting small weights to 1, adds at most 1 to an integer.
+  // Rounding, and raising small weights to 1, adds at most 1 to an integer.
   const double room = kScoreLimit - limits;
   if (room <= 0)
     throw QueryTooLong("a query has too many terms for 32-bit scores; keep its strongest");

@@ -81,16 +81,16 @@ class Searcher:
             self._postings = kernels.index.Postings(
                 self.positions, self.alive, manifest.bits, manifest.step, manifest.error
             )
-            for columns, count in self._windows():
+            for columns, count in self._partitions():
                 self._postings.add(count, columns)
         except kernels.index.Damaged as error_:
             path = segments[0].path.parent if segments else "the index"
             raise IndexCorrupt(path, str(error_)) from None
 
-    def _windows(self) -> list[tuple[Columns, int]]:
-        """The columns of every window, and its number of documents."""
+    def _partitions(self) -> list[tuple[Columns, int]]:
+        """The columns of every partition, and its number of documents."""
         return [
-            (segment.window(number), count)
+            (segment.partition(number), count)
             for segment in self._segments
             for number, count in enumerate(segment.entry.windows)
         ]
@@ -114,7 +114,7 @@ class Searcher:
         cuts = np.linspace(0, len(queries), shares + 1).astype(int).tolist()
         with ThreadPoolExecutor(threads) as pool:
             parts = pool.map(lambda a, b: self._found(engine, queries[a:b]), cuts[:-1], cuts[1:])
-            return [found for part in parts for found in part]
+            return [hits for part in parts for hits in part]
 
     def quantize(self, queries: SparseVectors) -> IntegerQueries:
         """The integer form of queries in this index.
@@ -133,7 +133,7 @@ class Searcher:
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
         """A document's terms, its stored weights, and its weights as given where kept.
 
-        There is no forward index: the document is looked up in every term of its window.
+        There is no forward index: the document is looked up in every term of its partition.
         """
         return self._checked(lambda: self._postings.vector(document))
 
@@ -157,7 +157,7 @@ class Searcher:
             from lsr.index.search.reference import Reference
 
             try:
-                reference = Reference(self._windows(), self.positions, self.alive)
+                reference = Reference(self._partitions(), self.positions, self.alive)
             except ValueError as error:  # columns that do not fit each other
                 raise IndexCorrupt(self._segments[0].path, str(error)) from None
             return lambda queries: reference.search(

@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from lsr.errors import IndexCorrupt, first_line
 from lsr.index.format import (
+    PARTITION,
     SEGMENTS,
     STORED_BATCH,
-    WINDOW,
     Manifest,
     SegmentEntry,
 )
-from lsr.index.segments.schema import DOCUMENTS, STORED, window_files, window_types
+from lsr.index.segments.schema import DOCUMENTS, STORED, partition_files, partition_types
 from lsr.storage.arrow import ArrowFile, Columns, SortedStrings
 from lsr.storage.manifest import MANIFEST, FileEntry
 from lsr.storage.vocabulary import read_vocabulary
@@ -38,8 +38,8 @@ class Segment:
         self.path = index / SEGMENTS / entry.id
         self.entry = entry
         self._manifest = manifest
-        if not all(0 < documents <= WINDOW for documents in entry.windows):
-            raise IndexCorrupt(index, f"segment {entry.id} has a window of an impossible size")
+        if not all(0 < documents <= PARTITION for documents in entry.windows):
+            raise IndexCorrupt(index, f"segment {entry.id} has a partition of an impossible size")
         self._documents = documents = self._open("documents", 1)
         columns = documents.numbers(
             0, **{name: kind.to_pandas_dtype() for name, kind in DOCUMENTS.items() if name != "id"}
@@ -50,20 +50,21 @@ class Segment:
         if not len(self.ids) == self.positions.size == entry.documents:
             raise IndexCorrupt(documents.path, "its length is not the segment's")
         self.alive: npt.NDArray[np.uint8] = self._open("alive", 1).numbers(0, bits=np.uint8)["bits"]
-        windows = len(entry.windows)
-        self._files = window_files(manifest.bits, "floats" in manifest.kept)
-        self._columns = {name: self._open(name, windows) for name in self._files}
+        partitions = len(entry.windows)
+        self._files = partition_files(manifest.bits, "floats" in manifest.kept)
+        self._columns = {name: self._open(name, partitions) for name in self._files}
         self._stored = (
             self._open("stored", -(-entry.documents // STORED_BATCH))
             if "text" in manifest.kept
             else None
         )
 
-    def window(self, number: int) -> Columns:
-        """The columns of a window, named as the kernels take them; "floats" when kept."""
+    def partition(self, number: int) -> Columns:
+        """The columns of a partition, named as the kernels take them; "floats" when kept."""
         columns: Columns = {}
         for file, names in self._files.items():
-            values = self._columns[file].numbers(number, **window_types(self._manifest.bits, names))
+            types = partition_types(self._manifest.bits, names)
+            values = self._columns[file].numbers(number, **types)
             columns |= {names[name][0]: values[name] for name in names}
         return columns
 

@@ -33,8 +33,8 @@ def search(
     queries = boost(context, vectors, options.boosts)
     rows = (queries,) if len(queries) == 1 else queries
     hits = []
-    found = context.reader.search(queries, options)
-    for text, row, (docids, _, scores, _) in zip(texts, rows, found, strict=True):
+    lists = context.reader.search(queries, options)
+    for text, row, (docids, _, scores, _) in zip(texts, rows, lists, strict=True):
         why = _Why(context, text, row, docids, scores, options.exact_floats)
         hits.append(Hits(context.reader, text, docids, scores, why))
     return hits

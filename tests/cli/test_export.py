@@ -110,7 +110,7 @@ def test_eight_bits_survive_ciff(
 def test_an_index_of_several_windows_without_words_and_texts(
     run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = partial(SegmentWriter, window=300)
+    small = partial(SegmentWriter, partition=300)
     monkeypatch.setattr("lsr.indexing.build.SegmentWriter", small)
     monkeypatch.setattr("lsr.indexing.read_back._TAKEN", 77)
     generator = np.random.default_rng(5)
@@ -230,7 +230,7 @@ def test_an_index_with_terms_beyond_its_words(
     monkeypatch.setattr("lsr.index.reader.open_vocabulary", lambda *_: (["a", "b"], {}))
     answer = run("export", bm25_index.path, "-o", tmp_path / "v.csr")
     assert answer.code == 1
-    assert "window 0: it has the term 27, which has no word" in answer.error
+    assert "partition 0: it has the term 27, which has no word" in answer.error
     assert not any(tmp_path.iterdir())
 
 

@@ -45,7 +45,7 @@ def test_scores_are_counts(
     order: str,
     weight: float,
 ) -> None:
-    small = partial(SegmentWriter, window=90)
+    small = partial(SegmentWriter, partition=90)
     monkeypatch.setattr("lsr.indexing.build.SegmentWriter", small)
     vectors = binary(weight)
     folder = folder_of(tmp_path / "vectors", vectors)

@@ -288,7 +288,7 @@ def test_sixteen_bits_are_finer(tmp_path: Path, documents: list[dict[str, str]])
     assert np.allclose(index.get("d002").vector.weights, vector.weights, atol=1e-3)
 
 
-def test_small_windows_and_shards_give_the_same_hits(
+def test_small_partitions_and_shards_give_the_same_hits(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     shards_of: Callable[[int], None],

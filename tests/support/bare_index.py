@@ -12,7 +12,7 @@ from lsr.index.format import SEGMENTS, Manifest, edition_of
 from lsr.index.postings.quantizer import step_for
 from lsr.index.search.searcher import Searcher
 from lsr.index.segments.reader import Segment
-from lsr.index.segments.schema import FLOAT_FILES, WINDOW_FILES
+from lsr.index.segments.schema import FLOAT_FILES, PARTITION_FILES
 from lsr.index.segments.writer import SegmentWriter
 from lsr.storage.arrow import Columns
 from lsr.storage.manifest import FileEntry
@@ -86,10 +86,10 @@ def open_searcher(index: Path, alive: np.ndarray | None = None) -> Searcher:
 
 
 def as_mapped(files: dict[str, Columns]) -> Columns:
-    """The batches of a window, by file and column, as `Segment.window` names them."""
+    """The batches of a partition, by file and column, as `Segment.partition` names them."""
     return {
         column: files[file][name]
-        for file, names in (WINDOW_FILES | FLOAT_FILES).items()
+        for file, names in (PARTITION_FILES | FLOAT_FILES).items()
         if file in files
         for name, (column, _) in names.items()
     }
