@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lsr.cli.options import json_option, number_option
 from lsr.terminal import cell, columns, echo, note, styled, write_json
 
 if TYPE_CHECKING:
@@ -35,23 +36,20 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="BEIR's name of the dataset, for published figures (default: the zip's or folder's).",
 )
-@click.option(
+@number_option(
     "--queries",
-    "count",
-    default=5,
-    show_default=True,
-    type=click.IntRange(0),
-    metavar="N",
-    help="Show the N that the second run wins, and loses, most against the first.",
+    "Show the N that the second run wins, and loses, most against the first.",
+    5,
+    least=0,
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def compare(
     runs: tuple[Path, ...],
     qrels: str,
     measures: str,
     split: str,
     dataset: str | None,
-    count: int,
+    queries: int,
     as_json: bool,
 ) -> None:
     """Test whether runs differ: two or more run files on the same judgments.
@@ -75,13 +73,13 @@ def compare(
         if run.unjudged:
             note(f"{name}: {run.unjudged:,} queries of the run have no judgments and are left out")
     if as_json:
-        write_json(comparison.as_json(found, count))
+        write_json(comparison.as_json(found, queries))
         return
     for measure in found.measures:
         _print_measure(found, measure)
-    if count:
+    if queries:
         first = found.measures[0]
-        won, lost = found.changes(first, count)
+        won, lost = found.changes(first, queries)
         _print_queries(f"{first}: queries that [2] wins most over [1]", won)
         _print_queries(f"{first}: queries that [2] loses most to [1]", lost)
 

@@ -15,9 +15,15 @@ from lsr.cli.hybrid import hybrid_of, hybrid_options
 from lsr.cli.options import (
     STANDARD_OUTPUT,
     Output,
+    choice_option,
+    data_option,
     encoder_option,
     encoding_options,
+    flag,
     given,
+    json_option,
+    judged_options,
+    number_option,
     precision_option,
     writable,
 )
@@ -31,15 +37,12 @@ if TYPE_CHECKING:
 # Options that say something of a run that is there already.
 _OF_RUN_FILES = ("datasets", "run_file", "qrels", "split", "measures", "per_query", "as_json")
 _FILE = Output()
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command("eval")
 @click.argument("datasets", metavar="DATASET…", nargs=-1)
-@click.option(
-    "--suite", type=click.Choice(["small", "beir13"]), help="Several datasets, by one name."
-)
-@click.option("--data", type=_FOLDER, metavar="DIR", help="Folder with the zips of named datasets.")
+@choice_option("--suite", "Several datasets, by one name.", ("small", "beir13"))
+@data_option
 @encoder_option(multiple=True)
 @click.option(
     "--index",
@@ -55,17 +58,14 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 )
 @hybrid_options
 @click.option("--split", metavar="NAME", help="Split of judgments (default: the usual one).")
-@click.option("--queries", metavar="FILE", help="Queries, if DATASET holds documents alone.")
-@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, if they are not in DATASET.")
+@judged_options
 @click.option(
     "--measures",
     metavar="NAMES",
     default="",
     help='ir-measures names (default: the usual ones, mostly "nDCG@10 R@100 RR@10").',
 )
-@click.option(
-    "-k", default=1000, show_default=True, type=click.IntRange(1), metavar="N", help="Hits a query."
-)
+@number_option("-k", "Hits a query.", 1000)
 @click.option(
     "--run",
     "run_out",
@@ -88,14 +88,9 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     help="Also write the value of each query.",
 )
 @click.option("--report", type=_FILE, metavar="DIR", help="Also write a report, with its indexes.")
-@click.option("--fresh", is_flag=True, help="Rebuild indexes and search again.")
-@click.option(
-    "--threads",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Threads for building; queries run on one.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@flag("--fresh", "Rebuild indexes and search again.")
+@number_option("--threads", "Threads for building; queries run on one.")
+@json_option
 @click.pass_context
 def evaluate(
     context: click.Context,

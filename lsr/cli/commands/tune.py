@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lsr.cli.hybrid import fusion_option, missing_option, retrievers_option
-from lsr.cli.options import given
+from lsr.cli.options import (
+    data_option,
+    flag,
+    given,
+    json_option,
+    judged_options,
+    number_option,
+)
 from lsr.errors import CorpusError, IndexExists
 from lsr.terminal import cell, echo, note, write_json
 
@@ -29,35 +36,22 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="The index to search, with dense vectors.",
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help="Folder with the zips of named datasets.",
-)
+@data_option
 @click.option("--split", metavar="NAME", help="Split of judgments (default: dev, else train).")
-@click.option("--queries", metavar="FILE", help="Queries, if DATASET holds documents alone.")
-@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, if they are not in DATASET.")
+@judged_options
 @fusion_option
 @retrievers_option
 @missing_option
 @click.option(
     "--measure", default="nDCG@10", show_default=True, metavar="NAME", help="Measure to maximize."
 )
-@click.option(
-    "--folds",
-    default=5,
-    show_default=True,
-    type=click.IntRange(2),
-    metavar="N",
-    help="Folds of the cross-validation.",
-)
+@number_option("--folds", "Folds of the cross-validation.", 5, least=2)
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed for the folds.")
 @click.option("--encoder", metavar="E", help="New location of the index's encoder, if it moved.")
 @click.option("--dense", metavar="D", help="New location of its dense encoder.")
 @click.option("--device", metavar="D", help="Device for models, such as cpu or cuda:0.")
-@click.option("--force", is_flag=True, help="Replace an existing learned fusion.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@flag("--force", "Replace an existing learned fusion.")
+@json_option
 @click.pass_context
 def tune(
     context: click.Context,
