@@ -51,7 +51,19 @@ class QueryFile:
         return [Query(*pair) for pair in self._distinct(record_text).items()]
 
     def vectors(self, find: Callable[[str], int | None]) -> tuple[list[str], SparseVectors]:
-        """What `read_query_vectors` returns."""
+        """The ids and vectors of encoded queries, one row each, terms put in ascending order.
+
+        Two forms: JSON lines `{"id": ..., "vector": {token: weight}}` (Anserini's
+        JsonVectorCollection), and Parquet with the columns `id`, `terms` (list of unsigned
+        integers) and `weights` (list of floats).
+
+        Args:
+            find: the term id of a token, None when there is no such token.  A token that is not
+                found but all digits is taken for a term id itself.
+
+        Raises `CorpusError` naming the line of a token that is not found, of a repeated id, or of
+        a vector that breaks the rules of `SparseVectors`.
+        """
         if isinstance(self._source, ParquetSource):
             columns = ParquetSource(self._path, ID_FIELDS, ("terms",), ("weights",))
             self._records = _records(columns)
@@ -88,26 +100,6 @@ def read_queries(path: str | PathLike[str]) -> list[Query]:
     (.gz, .zst).  Raises `CorpusError` naming the line of a bad record or a repeated id.
     """
     return QueryFile(path).texts()
-
-
-def read_query_vectors(
-    path: str | PathLike[str], find: Callable[[str], int | None]
-) -> tuple[list[str], SparseVectors]:
-    """The ids and vectors of encoded queries, one row each, terms put in ascending order.
-
-    Two forms: JSON lines `{"id": ..., "vector": {token: weight}}` (Anserini's
-    JsonVectorCollection), and Parquet with the columns `id`, `terms` (list of unsigned
-    integers) and `weights` (list of floats).
-
-    Args:
-        path: the file; jsonl may be compressed (.gz, .zst).
-        find: the term id of a token, None when there is no such token.  A token that is not
-            found but all digits is taken for a term id itself.
-
-    Raises `CorpusError` naming the line of a token that is not found, of a repeated id, or of
-    a vector that breaks the rules of `SparseVectors`.
-    """
-    return QueryFile(path).vectors(find)
 
 
 def _records(source: RecordSource) -> Iterator[tuple[int, Record]]:
