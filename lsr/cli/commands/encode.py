@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from lsr.cli.options import (
     output_option,
     precision_option,
 )
+from lsr.progress import Progress
 from lsr.terminal import (
     Styled,
     cell,
@@ -131,7 +132,6 @@ def _encode_corpus(
     from lsr.data.vectors.locking import check_folder
     from lsr.encoders import DEFAULT_ENCODER, load_encoder
     from lsr.indexing.encode import encode as encode_corpus
-    from lsr.progress import Progress
     from lsr.storage.files import writing
 
     check_folder(output)
@@ -191,10 +191,7 @@ def _show(
                 "encoder": view.encoder,
                 "text": text,
                 "query": query,
-                "terms": [
-                    {"word": term.word, "weight": term.weight, "kind": term.kind}
-                    for term in view.terms[:top]
-                ],
+                "terms": [asdict(term) for term in view.terms[:top]],
                 "terms_in_all": len(view.terms),
             }
         )

@@ -27,6 +27,7 @@ from lsr.cli.options import (
     precision_option,
     writable,
 )
+from lsr.progress import Progress
 from lsr.terminal import echo, emit, note, write_json
 
 if TYPE_CHECKING:
@@ -165,7 +166,6 @@ def evaluate(
         )
     if report is not None:
         from lsr.eval.report.report import write_report
-        from lsr.progress import Progress
 
         write_report(report, results, command, progress=Progress)
     if per_query is not None:
@@ -201,7 +201,6 @@ def _datasets(
 ) -> dict[str, list[Dataset]]:
     """Name and parts of each dataset."""
     from lsr.eval.dataset import load_dataset, parts_of
-    from lsr.progress import Progress
 
     if not sources:
         raise click.UsageError("Give a DATASET, --suite NAME, or --run-file FILE with --qrels.")
@@ -233,7 +232,6 @@ def _results(
     from lsr.eval.experiments.experiment import evaluate as evaluate_index
     from lsr.eval.experiments.index_cache import IndexCache
     from lsr.eval.results import joined
-    from lsr.progress import Progress
 
     if len(experiments) > 1 and experiments[0].weights is not None:
         raise click.UsageError("--weights are for one --encoder.")

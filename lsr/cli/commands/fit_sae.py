@@ -15,6 +15,7 @@ from lsr.cli.options import (
     on_error_option,
     output_option,
 )
+from lsr.progress import Progress
 from lsr.terminal import conclude
 
 
@@ -84,7 +85,6 @@ def fit_sae(
     lsr search nfcorpus "does vitamin D prevent falls" --explain
     """
     from lsr.encoders.dense.encoder import load_dense
-    from lsr.progress import Progress
     from lsr.training.sae import fit_sae as fit
 
     documents = open_documents(corpus, on_error, "lsr fit-sae")

@@ -13,6 +13,7 @@ from lsr.cli.options import flag, output_option
 from lsr.data.interchange import detect, load
 from lsr.data.streams import is_pipe
 from lsr.errors import CorpusError, LsrError
+from lsr.progress import Progress
 from lsr.terminal import note
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ def import_(
     lsr import index.ciff -o vectors
     """
     from lsr.data.vectors.folder import VectorFolder, check_output, write_vectors
-    from lsr.progress import Progress
 
     check_output(output.absolute(), force)
     name = _format_to_read(file, format)

@@ -20,6 +20,7 @@ from lsr.cli.options import (
     precision_option,
 )
 from lsr.errors import IndexExists
+from lsr.progress import Progress
 from lsr.terminal import conclude, note
 
 if TYPE_CHECKING:
@@ -123,7 +124,6 @@ def index(
     from lsr.data.collection import Collection
     from lsr.data.vectors.folder import FolderDocuments, VectorFolder
     from lsr.data.vectors.manifest import is_vector_folder
-    from lsr.progress import Progress
 
     vectors = VectorFolder.open(corpus) if is_vector_folder(Path(corpus)) else None
     options |= {"bits": int(bits), "force": force, "progress": Progress}

@@ -17,6 +17,7 @@ from lsr.cli.options import (
     number_option,
 )
 from lsr.errors import CorpusError, IndexExists
+from lsr.progress import Progress
 from lsr.terminal import cell, echo, note, write_json
 
 if TYPE_CHECKING:
@@ -83,7 +84,6 @@ def tune(
     """
     from lsr.eval.tuning.choose import choose
     from lsr.fusion import LEARNED
-    from lsr.progress import Progress
     from lsr.retrieval.index import Index
     from lsr.retrieval.named import learned_file
 
@@ -119,7 +119,6 @@ def _dataset(
     """The dataset with the judgments that are for tuning, and in which the index has documents."""
     from lsr.eval.dataset import load_dataset, parts_of, split_for_tuning
     from lsr.eval.experiments.experiment import with_documents
-    from lsr.progress import Progress
 
     parts = parts_of(source, data, Progress)
     if len(parts) > 1:
