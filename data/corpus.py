@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -47,6 +47,12 @@ class Chunk:
     titles: list[str] | None
     texts: list[str] | None
     vectors: SparseVectors
+
+    @classmethod
+    def of(cls, documents: Sequence[Document], vectors: SparseVectors) -> Chunk:
+        """Documents with their titles, texts and vectors."""
+        titles, texts = [d.title for d in documents], [d.text for d in documents]
+        return cls([d.id for d in documents], titles, texts, vectors)
 
     def __getitem__(self, rows: slice) -> Chunk:
         """Some of the documents, next to each other."""

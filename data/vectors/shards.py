@@ -190,13 +190,10 @@ def _schema(text: bool) -> pa.Schema:
 
 def _joined(chunks: Sequence[Chunk]) -> Chunk:
     """One chunk of several, of which all have texts or none has; titles may be missing."""
-    ids = [id for chunk in chunks for id in chunk.ids]
     vectors = SparseVectors.concatenate(chunk.vectors for chunk in chunks)
     if all(chunk.texts is None for chunk in chunks):
-        return Chunk(ids, None, None, vectors)
-    documents = [document for chunk in chunks for document in chunk.documents()]
-    titles, texts = [d.title for d in documents], [d.text for d in documents]
-    return Chunk(ids, titles, texts, vectors)
+        return Chunk([id for chunk in chunks for id in chunk.ids], None, None, vectors)
+    return Chunk.of([document for chunk in chunks for document in chunk.documents()], vectors)
 
 
 def _check_header(file: pq.ParquetFile) -> None:
