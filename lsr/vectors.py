@@ -186,11 +186,8 @@ class SparseVectors:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SparseVectors):
             return NotImplemented
-        return (
-            np.array_equal(self.indptr, other.indptr)
-            and np.array_equal(self.terms, other.terms)
-            and np.array_equal(self.weights, other.weights)
-        )
+        names = self.__slots__
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
 
     __hash__ = None  # type: ignore[assignment]  # arrays inside: equal by value, so unhashable
 

@@ -15,17 +15,12 @@ _OF_FUSING = ("fusion", "weight", "retrievers", "missing", "depth", "rescore")
 _OF_FEEDBACK = ("interpolate",)
 
 
-class Weight(click.ParamType[float | str]):
-    """The weight of the dense vectors, or NAME=WEIGHT,… of all retrievers."""
-
-    name = "weight"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
-        """A number, or a text for `parse_weights`."""
-        try:
-            return float(value)
-        except ValueError:
-            return str(value)
+def _weight(value: str) -> float | str:
+    """The weight of the dense vectors, or NAME=WEIGHT,… of all retrievers for `parse_weights`."""
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 fusion_option = choice_option(
@@ -46,7 +41,7 @@ hybrid_options = add_options(
     fusion_option,
     click.option(
         "--weight",
-        type=Weight(),
+        type=_weight,
         metavar="W",
         help="Weight of the dense list, 0 to 1 (default: .5), or NAME=W,… of all lists.",
     ),

@@ -131,7 +131,7 @@ def evaluate(
     lsr eval --run-file nfcorpus.trec --qrels nfcorpus.zip --json
     """
     from lsr.data.datasets import SUITES
-    from lsr.eval.experiments.experiment import Experiment
+    from lsr.eval.experiments.experiment import Experiment, evaluate_run
 
     to_stdout = run_out is STANDARD_OUTPUT
     if to_stdout and as_json:
@@ -145,7 +145,9 @@ def evaluate(
             raise click.UsageError(f"--run-file is measured as it is; leave out {option}.")
         if qrels is None:
             raise click.UsageError("--run-file needs --qrels FILE|ZIP.")
-        results = [_measure_run(run_file, qrels, split, names)]
+        results = [evaluate_run(run_file, qrels, split, names)]
+        for remark in results[0].provenance["remarks"]:
+            note(f"{run_file}: {remark}.")
     else:
         hybrid = hybrid_of(context, options)
         if dense is not None and hybrid is None:
@@ -268,8 +270,8 @@ def _results(
                 for part in parts:
                     indexes.check(path_of(part, experiment), experiment)
             for (name, parts), experiment in product(datasets.items(), experiments):
-                found = [measured(part, experiment) for part in parts]
-                result = found[0] if len(found) == 1 else joined(name, found)
+                part_results = [measured(part, experiment) for part in parts]
+                result = part_results[0] if len(part_results) == 1 else joined(name, part_results)
                 if run_out is not None and run_out is not STANDARD_OUTPUT:
                     _write_run(run_out, result, several)
                 results.append(result)
@@ -306,12 +308,3 @@ def _write_run(path: Path, result: Result, several: bool) -> None:
         path = path / result.dataset / f"{file_name(result.encoder)}{suffix_for(result.run)}"
         path.parent.mkdir(parents=True, exist_ok=True)
     write_run(path, rows(result.run), "lsr")
-
-
-def _measure_run(file: Path, qrels: str, split: str | None, measures: Sequence[str]) -> Result:
-    from lsr.eval.experiments.experiment import evaluate_run
-
-    result = evaluate_run(file, qrels, split, measures)
-    for remark in result.provenance["remarks"]:
-        note(f"{file}: {remark}.")
-    return result
