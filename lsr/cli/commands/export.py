@@ -80,9 +80,9 @@ def format_to_write(file: Path, format: str | None) -> str:
             if names
             else f"The name {file.name} says no format; say which with --format."
         )
-    chosen = format or names[0]
-    check_name(file, chosen)
-    return chosen
+    name = format or names[0]
+    check_name(file, name)
+    return name
 
 
 def check_name(file: Path, format: str) -> None:

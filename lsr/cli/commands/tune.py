@@ -68,7 +68,7 @@ def tune(
     device: str | None,
     force: bool,
     as_json: bool,
-    **how: Any,
+    **settings: Any,
 ) -> None:
     """Choose how to fuse the lists of an index, on the judged queries of DATASET.
 
@@ -88,7 +88,7 @@ def tune(
     from lsr.retrieval.named import learned_file
 
     index = Index.open(path)
-    learned = how["fusion"] == LEARNED
+    learned = settings["fusion"] == LEARNED
     if learned and given(context, "missing"):
         raise click.UsageError("A learned fusion needs no --missing: it sees what is missing.")
     if learned and learned_file(index).exists() and not force:
@@ -97,8 +97,8 @@ def tune(
         index.use_encoder(encoder, device=device)
     if dense is not None or device is not None:
         index.use_dense_encoder(dense, device=device)
-    dataset = _dataset(corpus, data, split, queries, qrels, how["measure"], index)
-    choice = choose(index, dataset, **how, progress=Progress)
+    dataset = _dataset(corpus, data, split, queries, qrels, settings["measure"], index)
+    choice = choose(index, dataset, **settings, progress=Progress)
     if choice.learned is not None:
         choice.learned.save(learned_file(index))
     if as_json:
