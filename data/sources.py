@@ -52,9 +52,7 @@ class RecordSource(ABC):
 
 
 def read(
-    source: RecordSource,
-    build: Callable[[Record], T],
-    refuse: Callable[[str, BadRecord], None],
+    source: RecordSource, build: Callable[[Record], T], refuse: Callable[[str, BadRecord], None]
 ) -> Generator[tuple[int, T], None, None]:
     """Yield (number, built record); `refuse(place, error)` decides about bad ones."""
     for number, record in source.records():

@@ -19,11 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lsr.data.vectors.folder import LOCK, SHARDS, sweep
-from lsr.data.vectors.manifest import (
-    JOB,
-    VectorManifest,
-    is_vector_folder,
-)
+from lsr.data.vectors.manifest import JOB, VectorManifest, is_vector_folder
 from lsr.errors import VectorFolderError
 from lsr.storage.files import checksum_bytes, write_atomically
 from lsr.storage.locks import Lock

@@ -135,11 +135,7 @@ def write_shard(path: Path, chunk: Chunk, origin: Origin) -> None:
     metadata = {"documents": origin.documents, "job": origin.job}
     table = pa.table(columns, _schema(chunk.texts is not None).with_metadata(metadata))
     seal(
-        path,
-        table,
-        compression="zstd",
-        column_encoding=_SPLIT,
-        row_group_size=max(1, len(vectors)),
+        path, table, compression="zstd", column_encoding=_SPLIT, row_group_size=max(1, len(vectors))
     )
 
 

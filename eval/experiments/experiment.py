@@ -121,10 +121,7 @@ def evaluate(
 
 
 def run_queries(
-    search: Callable[[str, int], Hits],
-    dataset: Dataset,
-    k: int,
-    progress: type[Progress] = Silent,
+    search: Callable[[str, int], Hits], dataset: Dataset, k: int, progress: type[Progress] = Silent
 ) -> TimedRun:
     """Encode and search each query alone, and time that: on one thread, after some to warm up.
 

@@ -172,12 +172,7 @@ def _encoded(vectors: Path, source: Texts, options: BuildOptions) -> VectorFolde
     if read_job(vectors) is None:  # nothing that could be used
         shutil.rmtree(vectors, ignore_errors=True)
     folder, _ = encode(
-        vectors,
-        source.documents,
-        encoder,
-        progress=options.progress,
-        alone=True,
-        force=True,
+        vectors, source.documents, encoder, progress=options.progress, alone=True, force=True
     )
     return folder
 

@@ -87,10 +87,7 @@ class SparseRetriever(Retriever[SparseVectors]):
     """
 
     def __init__(
-        self,
-        context: SearchContext,
-        part: str | None = None,
-        options: SearchOptions | None = None,
+        self, context: SearchContext, part: str | None = None, options: SearchOptions | None = None
     ) -> None:
         self.reader = context.reader
         self._context, self._options = context, options or SearchOptions()

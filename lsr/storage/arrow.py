@@ -141,12 +141,7 @@ class ArrowFile:
         _, offsets, data = column.buffers()
         bounds = self._view(offsets, np.dtype(np.int64), column.offset, len(column) + 1, name)
         size = data.size if data is not None else 0
-        return Strings(
-            self.path,
-            name,
-            bounds,
-            self._view(data, np.dtype(np.uint8), 0, size, name),
-        )
+        return Strings(self.path, name, bounds, self._view(data, np.dtype(np.uint8), 0, size, name))
 
     def _number(self, record: pa.RecordBatch, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         column = self._column(record, name, pa.from_numpy_dtype(dtype))

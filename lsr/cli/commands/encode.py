@@ -140,12 +140,7 @@ def _encode_corpus(
     loaded = load_encoder(encoder or DEFAULT_ENCODER, **settings)
     with writing(output):
         folder, encoded = encode_corpus(
-            output,
-            collection,
-            loaded,
-            progress=Progress,
-            alone=documents.once,
-            force=force,
+            output, collection, loaded, progress=Progress, alone=documents.once, force=force
         )
     if documents.skipped:
         note(f"{documents.skipped:,} bad records were skipped.")
@@ -171,12 +166,7 @@ def _show(
 
     if index is None:
         view = show_terms(
-            text,
-            encoder or "splade-tiny",
-            query=query,
-            top=top or SHOWN,
-            device=device,
-            **settings,
+            text, encoder or "splade-tiny", query=query, top=top or SHOWN, device=device, **settings
         )
     else:
         from lsr.retrieval.index import Index

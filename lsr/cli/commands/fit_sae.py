@@ -8,13 +8,7 @@ from typing import Any
 import click
 
 from lsr.cli.corpora import open_documents
-from lsr.cli.options import (
-    flag,
-    max_length_option,
-    number_option,
-    on_error_option,
-    output_option,
-)
+from lsr.cli.options import flag, max_length_option, number_option, on_error_option, output_option
 from lsr.progress import Progress
 from lsr.terminal import conclude
 

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lsr.cli.hybrid import fusion_option, missing_option, retrievers_option
-from lsr.cli.options import (
-    data_option,
-    flag,
-    given,
-    json_option,
-    judged_options,
-    number_option,
-)
+from lsr.cli.options import data_option, flag, given, json_option, judged_options, number_option
 from lsr.errors import CorpusError, IndexExists
 from lsr.progress import Progress
 from lsr.terminal import cell, echo, note, write_json
