@@ -87,13 +87,13 @@ class _Run:
     begun: dict[int, str] = field(default_factory=dict, init=False)
 
     def finished_folder(self) -> VectorFolder:
-        self.begun = self._begun()
+        folder = self._finished()
+        self.begun = self._begun(folder)
         scan = self.collection.scan
         if scan is not None:
             check_size(scan.documents)
             if not self.force:
                 self._compare(scan)
-        folder = self._finished()
         shards = self._shards() if folder is None else self._unless_unchanged(folder)
         if shards is not None:
             (self.path / SHARDS).mkdir(exist_ok=True)
@@ -118,9 +118,8 @@ class _Run:
             if span is None or digest != span.digest:
                 raise self._changed(number, span)
 
-    def _begun(self) -> dict[int, str]:
+    def _begun(self, folder: VectorFolder | None) -> dict[int, str]:
         """The digests of the documents that were encoded for this job, by the shard."""
-        folder = self._finished()
         if folder is not None:
             return {n: shard.digest for n, shard in enumerate(folder.manifest.shards)}
         shards = OBSERVED if self.encoder.gathers_statistics else SHARDS
@@ -324,7 +323,7 @@ class _Run:
 
 
 def job_of(encoder: Encoder) -> dict[str, Any]:
-    """What decides the vectors, before any text is seen, as JSON values."""
+    """All that decides the vectors, before any text is seen, as JSON values."""
     job = {
         "format": FORMAT,
         "version": _JOB_VERSION,

@@ -27,6 +27,8 @@ from lsr.cli.options import (
     precision_option,
     writable,
 )
+from lsr.cli.results import as_json as json_of
+from lsr.cli.results import print_one, print_table
 from lsr.progress import Progress
 from lsr.terminal import echo, emit, note, write_json
 
@@ -180,13 +182,9 @@ def evaluate(
 
         emit(run_lines(STANDARD_OUTPUT, rows(results[0].run), "lsr"))
     if as_json:
-        from lsr.cli.results import as_json as json_of
-
         objects = [json_of(result) for result in results]
         write_json(objects[0] if len(objects) == 1 else objects)
     else:
-        from lsr.cli.results import print_one, print_table
-
         if len(results) == 1:
             print_one(results[0], note if to_stdout else echo)
         else:
