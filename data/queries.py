@@ -47,7 +47,7 @@ class QueryFile:
             self._records = chain(first, self._records)
 
     def texts(self) -> list[Query]:
-        """What `read_queries` returns; to be called once, as is `vectors`."""
+        """The queries, as from `read_queries`; to be called once, as is `vectors`."""
         return [Query(*pair) for pair in self._distinct(record_text).items()]
 
     def vectors(self, find: Callable[[str], int | None]) -> tuple[list[str], SparseVectors]:
@@ -73,7 +73,7 @@ class QueryFile:
         return list(rows), SparseVectors.concatenate(rows.values())
 
     def _distinct(self, build: Callable[[Record], T]) -> dict[str, T]:
-        """What each record builds, by id, in order; at least one, and no id twice."""
+        """The value built of each record, by id, in order; at least one, and no id twice."""
         built: dict[str, T] = {}
         for number, record in self._records:
             place = f"{self._source.where}, {self._source.unit} {number}"

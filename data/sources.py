@@ -217,7 +217,7 @@ def irds_dataset(source: str) -> Any:
 
 @contextmanager
 def reading_irds(where: str, after: Callable[[], str] = str) -> Iterator[None]:
-    """What ir_datasets raises while it reads, as one sentence; `after` says how far it came."""
+    """Make one sentence of an error of ir_datasets; `after` says how far reading came."""
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:  # downloads, checksums, formats

@@ -1,4 +1,4 @@
-"""What callers pass in, by one set of rules.
+"""Checks of callers' arguments, by one set of rules.
 
 - A whole number (k, depth, threads, bits, max_length, seed …) is an int or anything else with
   `__index__`, as NumPy's integers have.  True and 2.0 are none.

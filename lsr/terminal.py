@@ -93,7 +93,7 @@ def is_terminal() -> bool:
 
 
 def columns() -> int:
-    """How wide standard output is; 100 where it is no terminal."""
+    """Columns of standard output; 100 where it is no terminal."""
     return shutil.get_terminal_size().columns if is_terminal() else 100
 
 
@@ -216,7 +216,7 @@ class _Safe(io.TextIOBase):
 
     @abstractmethod
     def _fail(self, error: Exception | None) -> None:
-        """What a failure to write means; `error` None where the stream was closed at the start."""
+        """Handle a failure to write; `error` is None where the stream was closed at the start."""
 
     def _let_go(self) -> None:
         """Point the stream at nothing: what is left in its buffer would fail again at the end."""

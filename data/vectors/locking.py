@@ -172,7 +172,7 @@ def _remove_work(path: Path) -> None:
 
 
 def _temporary(path: Path) -> list[Path]:
-    """What a process that is killed leaves of the files it was writing."""
+    """Unfinished files that a killed process leaves behind."""
     names = (MANIFEST, JOB, VOCABULARY)
     return [file for name in names for file in path.glob(f".{name}.*.tmp")]
 

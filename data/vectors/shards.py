@@ -42,7 +42,7 @@ _MOST_BYTES = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a shard was made of: a digest of its documents, and a hash of all else."""
+    """The origin of a shard: a digest of its documents, and a hash of all else."""
 
     documents: str
     job: str
@@ -155,7 +155,7 @@ def seal(path: Path, table: pa.Table, **options: Any) -> None:
 
 
 def shard_origin(path: Path) -> Origin | None:
-    """What a sealed shard was made of, from its last bytes; None when there is none, or no such
+    """The origin of a sealed shard, from its last bytes; None when there is none, or no such
     file.  Raises `SystemCallError`."""
     try:
         metadata = pq.read_metadata(pa.BufferReader(map_file(path))).metadata or {}

@@ -36,7 +36,7 @@ _NOT_OF_VECTORS = ("batch_size", "device", "threads")  # settings that decide no
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """What is measured: an encoder, and how its index is searched.
+    """An encoder to measure, and how its index is searched.
 
     Attributes:
         encoder: its name; None is the encoder of the index, or the usual one for a new index.

@@ -145,7 +145,7 @@ class Summary:
 
     @property
     def legend(self) -> str:
-        """What the tables of measures show."""
+        """An explanation of the tables of measures."""
         words = ["Means over the judged queries, in brackets their 95 % bootstrap intervals."]
         if len(self.encoders) > 1:
             words.append(

@@ -1,4 +1,4 @@
-"""How to fuse the lists of an index, chosen on a judged dataset; see `lsr.eval.tuning.tuning`."""
+"""Choosing a fusion for the lists of an index on a judged dataset; see `tuning`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DEEPER = 10  # than its cutoff a measure sees a list, so that ties are cut as i
 
 @dataclass(frozen=True)
 class FusionChoice:
-    """How to fuse, and the value of that on queries that had no part in the choice.
+    """A way to fuse, and its value on queries that had no part in the choice.
 
     Attributes:
         retrievers: their names.

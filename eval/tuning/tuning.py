@@ -1,4 +1,4 @@
-"""How to fuse, chosen on judged queries, and what it is worth on queries it was not chosen on.
+"""Choosing a fusion on judged queries, and its value on queries it was not chosen on.
 
 The queries are shuffled by a seed and cut into folds.  What is chosen on all folds but one is
 measured on that one, so every query counts once, with a choice that has not seen it.  The weights

@@ -1,4 +1,4 @@
-"""How `lsr search` prints hits."""
+"""Hits as `lsr search` prints them."""
 
 from __future__ import annotations
 

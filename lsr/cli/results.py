@@ -1,4 +1,4 @@
-"""How `lsr eval` prints results."""
+"""Results as `lsr eval` prints them."""
 
 from __future__ import annotations
 

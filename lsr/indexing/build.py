@@ -52,7 +52,7 @@ _TAKEN = 4096  # documents brought together at once in the order of the index
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How an index is written.
+    """Options of writing an index.
 
     Attributes:
         bits: of a stored weight, 8 or 16; or 1 to store none, where all are equal, as those of
