@@ -174,5 +174,5 @@ class DenseCorrupt(IndexCorrupt):
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's error says, in one line, for a sentence of ours."""
+    """The first line of another library's message, for a sentence of ours."""
     return str(error).strip().partition("\n")[0]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from lsr.progress import Progress
+
 if TYPE_CHECKING:
     from lsr.data.collection import Collection
     from lsr.data.corpus import Corpus
@@ -30,7 +32,6 @@ def scanned(corpus: Corpus, source: str) -> Collection:
     What can be read only once, or comes over a network, is not read ahead.
     """
     from lsr.data.collection import Collection
-    from lsr.progress import Progress
 
     collection = Collection(corpus)
     if not corpus.once and not source.startswith("irds:"):
