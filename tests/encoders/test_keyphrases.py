@@ -19,7 +19,7 @@ from lsr.encoders.text.tokens import Tokens
 from lsr.encoders.training.keyphrases import _covering, add_phrases, mine
 from lsr.errors import EncoderError
 
-from .conftest import ROWS, WORDS
+from .conftest import IN_TORCH, ROWS, WORDS
 
 MakeCheckpoint = Callable[..., Path]
 LENGTH = 24
@@ -94,25 +94,16 @@ def test_formula(
 
 
 def test_torch_pools_phrases_their_own_way_too(
-    make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, pooled_by_torch: Callable[[], None]
 ) -> None:
-    from lsr.encoders.models.torch_model import TorchModel
-
     add_phrases(str(make_checkpoint()), FEW, tmp_path / "phrases")
     name = str(tmp_path / "phrases")
     wanted = dense(load_encoder(name, max_length=LENGTH).encode_documents(TEXTS), ROWS)
-    monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
-    found = dense(load_encoder(name, max_length=LENGTH).encode_documents(TEXTS), ROWS)
-    assert found == pytest.approx(wanted, abs=1e-4)
-    made = TorchModel.__init__
-
-    def without_head(self: TorchModel, *parts: Any) -> None:
-        made(self, *parts)
-        self._head = None  # as on a GPU
-
-    monkeypatch.setattr(TorchModel, "__init__", without_head)
-    found = dense(load_encoder(name, max_length=LENGTH).encode_documents(TEXTS), ROWS)
-    assert found == pytest.approx(wanted, abs=1e-4)
+    for change in (lambda: None, pooled_by_torch):
+        change()
+        in_torch = load_encoder(name, max_length=LENGTH, **IN_TORCH)
+        found = dense(in_torch.encode_documents(TEXTS), ROWS)
+        assert found == pytest.approx(wanted, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["bert", "modernbert"])
