@@ -220,6 +220,12 @@ def shards_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 @pytest.fixture
+def short_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Autoencoders are fitted in 60 steps: 300 take a second."""
+    monkeypatch.setattr("lsr.encoders.training.autoencoder_fit.LEAST_STEPS", 60)
+
+
+@pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """watch(Encoder, "collect") gives the texts that the method is given from now on, as they come.
 

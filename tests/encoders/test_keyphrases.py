@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import lsr
 from lsr.encoders import load_encoder
 from lsr.encoders.text.tokens import Tokens
-from lsr.encoders.training.keyphrases import _covering, add_phrases, mine
+from lsr.encoders.training.keyphrases import add_phrases, covering, mine
 from lsr.errors import EncoderError
 
 from .conftest import IN_TORCH, ROWS, WORDS
@@ -268,7 +268,7 @@ def test_covering_is_greedy(documents: dict[str, list[int]]) -> None:
         wanted.append(best)
         covered |= set(left.pop(best))
     wanted += sorted(left, key=lambda phrase: (-len(left[phrase]), phrase))
-    assert _covering(documents) == wanted
+    assert covering(documents) == wanted
 
 
 def test_declared_sides(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:

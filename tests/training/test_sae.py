@@ -30,10 +30,8 @@ SHARD = 10
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch, shards_of: Callable[[int], None]) -> None:
+def small(short_fits: None, shards_of: Callable[[int], None]) -> None:
     shards_of(SHARD)
-    monkeypatch.setattr(autoencoder_fit, "LEAST_STEPS", 40)
-    monkeypatch.setattr(autoencoder_fit, "PASSES", 1)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +60,7 @@ def test_the_command_end_to_end(
     answer = run("fit-sae", corpus, "-o", out, "--dense", model, *options)
     assert answer.code == 0
     assert answer.out.startswith(f"{out}: 24 latents, fitted to 144 documents; ")
-    for step in ("Checking: 144", "Encoding: 144", "Fitting: 40 steps", "Naming: 144"):
+    for step in ("Checking: 144", "Encoding: 144", "Fitting: 60 steps", "Naming: 144"):
         assert step in answer.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.jsonl", "latents"]
     names = json.loads(only(out, "*_SparseAutoEncoder-*/latents.json").read_text())
@@ -83,13 +81,13 @@ def test_what_is_written_encodes_the_vectors_that_were_fitted_to(
 ) -> None:
     """The folder's dense part makes the very vectors of the encoder it was fitted for."""
     fit_sae(tmp_path / "s", documents, str(model), active=4)
-    encoder = load_encoder(str(tmp_path / "s"))
+    encoder: Any = load_encoder(str(tmp_path / "s"))
     texts = [document["text"] for document in documents[:20]]
     expected = load_dense(str(model)).encode_documents(texts)  # of unit length by cosine
     assert np.allclose(np.linalg.norm(expected, axis=1), 1)
-    assert np.array_equal(encoder._dense.encode_documents(texts), expected)  # type: ignore[attr-defined]
+    assert np.array_equal(encoder.dense.encode_documents(texts), expected)
     queries = load_dense(str(model)).encode_queries(texts)
-    assert np.array_equal(encoder._dense.encode_queries(texts), queries)  # type: ignore[attr-defined]
+    assert np.array_equal(encoder.dense.encode_queries(texts), queries)
     lengths = [float((v.weights**2).sum()) for v in encoder.encode_documents(texts)]
     assert lengths == pytest.approx([1.0] * 20)
 
