@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lsr.terminal import Styled, cell, echo, note
@@ -60,20 +60,12 @@ def as_json(hit: Hit, explain: bool) -> dict[str, Any]:
 
 
 def _terms_as_json(why: Explanation) -> dict[str, Any]:
-    return {
-        **({"parts": why.parts} if why.parts else {}),
-        "terms": [
-            {
-                "term": match.term,
-                "query_weight": match.query_weight,
-                "document_weight": match.document_weight,
-                "product": match.product,
-                "kind": match.kind,
-                **({"part": match.part} if match.part is not None else {}),
-            }
-            for match in why.terms
-        ],
-    }
+    terms = [asdict(match) for match in why.terms]
+    if why.parts:
+        return {"parts": why.parts, "terms": terms}
+    for term in terms:
+        del term["part"]
+    return {"terms": terms}
 
 
 def snippet(text: str, words: list[str], length: int = _SNIPPET) -> str:

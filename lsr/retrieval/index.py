@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
@@ -116,10 +116,10 @@ class Index(SearchContext):
         be loaded (see `use_encoder`).
         """
         texts = [queries] if isinstance(queries, str) else listed("questions", queries)
-        checked = SearchOptions(k, **options)
         if hybrid is not None:
-            hits = self._hybrid(hybrid, checked).search(texts, k)
+            hits = self.hybrid(hybrid, **options).search(texts, k)
         else:
+            checked = SearchOptions(k, **options)  # before the encoder is loaded
             hits = search(self, self.encoder.encode_queries(texts), texts, checked)
         return hits[0] if isinstance(queries, str) else hits
 
@@ -138,9 +138,7 @@ class Index(SearchContext):
             queries: the texts of the vectors, where there are any, for explanations.
         """
         rows = SparseVectors.of(vectors)
-        texts: Sequence[str | None] = [None] * len(rows)
-        if queries is not None:
-            texts = listed("queries", queries)
+        texts = [None] * len(rows) if queries is None else listed("queries", queries)
         if len(texts) != len(rows):
             raise QueryError(
                 f"there are {len(texts)} queries for {len(rows)} vectors; give one each"
@@ -153,13 +151,10 @@ class Index(SearchContext):
         `settings` are those of `lsr.retrieval.named.build_hybrid` and of `SearchOptions`.  Keep the
         `Hybrid` for many questions.
         """
-        options = {n: settings.pop(n) for n in SearchKeywords.__annotations__ if n in settings}
-        return self._hybrid(fusion, SearchOptions(**options), **settings)
-
-    def _hybrid(self, fusion: str, options: SearchOptions, **settings: Any) -> Hybrid:
         from lsr.retrieval.named import build_hybrid  # late: most searches need none of it
 
-        return build_hybrid(self, fusion, options=options, **settings)
+        of_search = {n: settings.pop(n) for n in SearchKeywords.__annotations__ if n in settings}
+        return build_hybrid(self, fusion, options=SearchOptions(**of_search), **settings)
 
     def get(self, id: Any) -> StoredDocument:
         """The document with an external id; raises `QueryError` when there is none.

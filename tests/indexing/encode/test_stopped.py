@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -292,18 +293,19 @@ def test_a_full_disk(
     limit: int,
 ) -> None:
     """Files may not grow beyond a limit, which fails as a full disk does."""
-    command = lsr_command(6, "encode", corpus, "-o", out, "--encoder", encoder)
-    command[command.index("-c") + 1] = (
-        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+    program = (
+        "import os, resource, sys;"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit},) * 2);"
-    ) + command[command.index("-c") + 1]
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    encode = lsr_command(6, "encode", corpus, "-o", out, "--encoder", encoder)
+    command = [sys.executable, "-c", program, *encode]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"Error: {out} cannot be written: File too")
     assert "Traceback" not in done.stderr
     assert out.exists() == (limit == 2200)
-    again = lsr_command(6, "encode", corpus, "-o", out, "--encoder", encoder)
-    done = subprocess.run(again, capture_output=True, text=True, check=True)
+    done = subprocess.run(encode, capture_output=True, text=True, check=True)
     assert done.stdout.endswith("nothing was left to encode\n") == (limit == 2200)
 
 
