@@ -10,11 +10,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before the library is imported: no test asks the network
 
 import lsr
 from lsr.cli import main
@@ -214,9 +217,28 @@ def python() -> list[str]:
 
 
 @pytest.fixture
-def shards_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """shards_of(10): a shard holds so many documents from now on; 2,048 would make tests slow."""
-    return lambda count: monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", count)
+def shards_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """shards_of(10, characters=200): a shard holds so much from now on.
+
+    2,048 documents or 8 MiB of text, as they hold, would make tests slow.
+    """
+
+    def limit(documents: int, **others: int) -> None:
+        for name, most in {"documents": documents, **others}.items():
+            monkeypatch.setattr(f"lsr.data.vectors.shards.SHARD_{name.upper()}", most)
+
+    return limit
+
+
+@pytest.fixture
+def segment_limits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """segment_limits(window=90): the limits of the `SegmentWriter` of builds from now on, which
+    collections of a test do not reach."""
+    from lsr.index.segments.writer import SegmentWriter
+
+    return lambda **limits: monkeypatch.setattr(
+        "lsr.indexing.build.SegmentWriter", partial(SegmentWriter, **limits)
+    )
 
 
 @pytest.fixture
@@ -259,12 +281,20 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
-    """The encoder "toy" is known; toy() gives the texts it has encoded since it was last asked."""
+def add_kind(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """add_kind(name, module) makes a kind of encoders known, for the test alone."""
     from lsr.encoders.registry import KINDS
 
+    return lambda name, module: monkeypatch.setitem(KINDS, name, module)
+
+
+@pytest.fixture
+def toy(
+    add_kind: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[[], list[str]]]:
+    """The encoder "toy" is known; toy() gives the texts it has encoded since it was last asked."""
     log = tmp_path.parent / f"{tmp_path.name}.log"
-    monkeypatch.setitem(KINDS, "toy", "support.toy_encoder")
+    add_kind("toy", "support.toy_encoder")
     monkeypatch.setenv("TOY_LOG", str(log))
 
     def texts() -> list[str]:

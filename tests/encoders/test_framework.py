@@ -195,6 +195,7 @@ def test_epic(
     check(encoder, query, document)
     lengths = np.diff(encoder.encode_documents(TEXTS).indptr)
     assert lengths.tolist() == [39, 39, 0, 39, 39, 39]  # all terms but [UNK]
+    # So that the model's 40 terms are several tiles, as 30,522 are.
     monkeypatch.setattr("lsr.encoders.models.epic._TILE", 7)
     pooled = load_encoder(f"epic:{folder}", max_length=LENGTH, pooling="sum", **runner)
     check(pooled, query, lambda text: document(text, "sum"))
