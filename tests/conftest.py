@@ -90,18 +90,19 @@ def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Result]]:
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], io.StringIO]:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.StringIO]:
     """Make standard output a terminal of so many columns, and catch what it shows."""
 
     class Screen(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    def make(columns: int) -> io.StringIO:
+    def make(columns: int, colour: bool = False) -> io.StringIO:
         screen = Screen()
         monkeypatch.setattr("sys.stdout", screen)
         monkeypatch.setenv("COLUMNS", str(columns))
-        monkeypatch.setenv("NO_COLOR", "1")
+        if not colour:
+            monkeypatch.setenv("NO_COLOR", "1")
         monkeypatch.setenv("TERM", "xterm")
         return screen
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,12 +49,6 @@ def write_zip(path: Path, members: dict[str, bytes]) -> str:
         for name, data in members.items():
             archive.writestr(name, data)
     return str(path)
-
-
-def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> io.BytesIO:
-    stream = io.BytesIO(data)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
-    return stream
 
 
 @pytest.mark.parametrize("name", ["c.jsonl", "c.json", "c.ndjson", "C.JSONL"])
@@ -136,8 +129,8 @@ def test_zip_packed_on_a_mac(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [JSONL, gzip.compress(JSONL)])
-def test_standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    stream = feed(monkeypatch, data)
+def test_standard_input(feed: Callable[[bytes], io.BytesIO], data: bytes) -> None:
+    stream = feed(data)
     corpus = open_corpus("-")
     assert (corpus.name, corpus.fraction) == ("stdin", None)
     assert list(corpus) == DOCUMENTS

@@ -18,6 +18,7 @@ from lsr.encoders import load_encoder
 from lsr.encoders.text.tokens import Tokens
 from lsr.encoders.training.keyphrases import add_phrases, covering, mine
 from lsr.errors import EncoderError
+from support.system import before_call
 
 from .conftest import IN_TORCH, ROWS, WORDS
 
@@ -182,7 +183,7 @@ def test_the_start_of_a_long_text_never_ends_within_a_phrase(
 
 
 def test_no_partial_folder_and_clear_errors(
-    make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
     checkpoint, folder = str(make_checkpoint()), tmp_path / "phrases"
     with pytest.raises(EncoderError, match="none of the 3 phrases is new"):
@@ -192,10 +193,16 @@ def test_no_partial_folder_and_clear_errors(
     unicoil = str(make_checkpoint("bert", "other", head="unicoil"))
     with pytest.raises(EncoderError, match="no single language model"):
         add_phrases(unicoil, FEW, folder)
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", lambda *_: (_ for _ in ()).throw(OSError("full")))
-        with pytest.raises(EncoderError, match="cannot be written: full"):
-            add_phrases(checkpoint, FEW, folder)
+
+    def full(path: Any, *_: Any) -> None:
+        if Path(path).name == "lsr.json":
+            raise OSError("full")
+
+    with (
+        before_call("io.open", full),
+        pytest.raises(EncoderError, match="cannot be written: full"),
+    ):
+        add_phrases(checkpoint, FEW, folder)
     assert not list(tmp_path.glob("phrases*"))
     assert add_phrases(checkpoint, [*FEW, "red", FEW[0]], folder) == FEW
     with pytest.raises(EncoderError, match="exists already"):

@@ -220,8 +220,8 @@ def test_what_cannot_be_done() -> None:
 
 
 @pytest.mark.parametrize("encoder", ["bm25", "bm25+splade-tiny"])
-def test_statistics_are_of_one_corpus(encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", 2)
+def test_statistics_are_of_one_corpus(encoder: str, shards_of: Callable[..., None]) -> None:
+    shards_of(2)
     one, other = small(), small(corpus=[*CORPUS, {"id": "e", "title": "", "text": "red"}])
     model = LsrSearch(encoder)
     expected = []

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+
+from lsr.progress import Progress, Silent
 
 
 @contextmanager
@@ -53,3 +58,32 @@ def limited(limit: int, command: list[str]) -> list[str]:
         "os.execv(sys.argv[1], sys.argv[1:])"
     )
     return [sys.executable, "-c", program, *command]
+
+
+def wait_for(what: Callable[[], object]) -> None:
+    """Return when something is true; fails after a minute."""
+    deadline = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def killed(command: list[str], when: Callable[[], object]) -> None:
+    """Start a command and kill it when something is true."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(when)
+    finally:
+        process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+def stopped_at(step: str) -> type[Progress]:
+    """A progress that is interrupted where a step, such as "Ordering", begins."""
+
+    class Stopped(Silent):
+        def __init__(self, what: str, *_: Any) -> None:
+            if what == step:
+                raise KeyboardInterrupt
+
+    return Stopped
