@@ -261,11 +261,11 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
         texts: list[str] = []
         call, pending = getattr(kind, method), [act] if act is not None else []
 
-        def watched(self: Any, batch: list[str], *arguments: Any) -> Any:
+        def watched(self: Any, batch: list[str], *arguments: Any, **options: Any) -> Any:
             texts.extend(batch)
             if pending and any(text in one for one in batch):
                 pending.pop()()
-            return call(self, batch, *arguments)
+            return call(self, batch, *arguments, **options)
 
         monkeypatch.setattr(kind, method, watched)
         return texts
