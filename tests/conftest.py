@@ -99,6 +99,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.StringIO]:
 
     def make(columns: int, colour: bool = False) -> io.StringIO:
         screen = Screen()
+        # A real one takes a process of its own, which costs a second.
         monkeypatch.setattr("sys.stdout", screen)
         monkeypatch.setenv("COLUMNS", str(columns))
         if not colour:
@@ -267,6 +268,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
                 pending.pop()()
             return call(self, batch, *arguments, **options)
 
+        # What is encoded again, and what is not, shows in no result.
         monkeypatch.setattr(kind, method, watched)
         return texts
 
@@ -284,6 +286,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def add_kind(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """add_kind(name, module) makes a kind of encoders known, for the test alone."""
+    # Kinds are a table of this package; nobody adds to it from outside.
     from lsr.encoders.registry import KINDS
 
     return lambda name, module: monkeypatch.setitem(KINDS, name, module)

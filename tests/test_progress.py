@@ -25,6 +25,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
+        # Reports come every ten seconds, and say how many minutes are left.
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
 

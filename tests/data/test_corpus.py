@@ -18,6 +18,7 @@ from lsr.data.builtin import COLLECTIONS, MODELS, collection_path, model_path
 from lsr.data.collection import checked
 from lsr.data.corpus import Document, open_corpus
 from lsr.errors import CorpusError
+from support.ir_dataset import registered
 
 DOCUMENTS = [
     Document("d1", "Mars", "The red planet."),
@@ -164,7 +165,6 @@ class MarcoDoc(NamedTuple):
     ],
 )
 def test_ir_datasets(docs: list[Any], expected: list[tuple[str, str, str]]) -> None:
-    import ir_datasets
     from ir_datasets.formats import BaseDocs
 
     class Docs(BaseDocs):  # type: ignore[misc]
@@ -174,14 +174,11 @@ def test_ir_datasets(docs: list[Any], expected: list[tuple[str, str, str]]) -> N
         def docs_count(self) -> int:
             return len(docs)
 
-    ir_datasets.registry.register("lsr-test/tiny", ir_datasets.Dataset(Docs()))
-    try:
+    with registered({"lsr-test/tiny": (Docs(),)}):
         corpus = open_corpus("irds:lsr-test/tiny")
         assert corpus.name == "lsr-test/tiny"
         assert list(corpus) == [Document(*fields) for fields in expected]
         assert corpus.fraction == 1.0
-    finally:
-        del ir_datasets.registry._registered["lsr-test/tiny"]
     with pytest.raises(CorpusError, match="knows no dataset 'lsr-test/tiny'"):
         open_corpus("irds:lsr-test/tiny")
 
