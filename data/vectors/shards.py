@@ -27,9 +27,9 @@ from lsr.vectors import SparseVectors
 
 SHARD_DOCUMENTS = 2048
 SHARD_CHARACTERS = 1 << 23  # also what a shard's texts take in memory, or a few times it
+SHARD_OPEN_POSTINGS = 1 << 24  # taken into a shard of imported vectors; a longer row is one alone
 SHARD_POSTINGS = 1 << 28  # the most a shard can hold; 2,048 documents have 131,072 each
 
-_OPEN_POSTINGS = 1 << 24  # taken into a shard of imported vectors; a single longer row is one
 _IDS = [("id", pa.string())]
 _TEXTS = [("title", pa.string()), ("text", pa.string())]
 _VECTORS = [("terms", pa.list_(pa.uint32())), ("weights", pa.list_(pa.float32()))]
@@ -77,7 +77,7 @@ def regrouped(chunks: Iterable[Chunk]) -> Iterator[Chunk]:
             if documents and (
                 documents == SHARD_DOCUMENTS
                 or characters >= SHARD_CHARACTERS
-                or postings + length > _OPEN_POSTINGS
+                or postings + length > SHARD_OPEN_POSTINGS
             ):
                 yield _joined([*pieces, chunk[start:row]])
                 pieces, start = [], row

@@ -125,9 +125,9 @@ class CsrEncoder(ModelEncoder):
         layout = read_dense_layout(folder, MODULE, about)
         self._hash = content_hash(*dict.fromkeys([*layout.folders, own]))
         length = min(settings.max_length, layout.max_length or settings.max_length)
-        self._dense = DenseEncoder(checkpoint, settings.where, length, layout)
-        self._tokens = Tokens(layout.folders[0], self._dense.max_length or settings.max_length)
-        self.autoencoder = read_autoencoder(own, self._dense.dimensions)
+        self.dense = DenseEncoder(checkpoint, settings.where, length, layout)
+        self._tokens = Tokens(layout.folders[0], self.dense.max_length or settings.max_length)
+        self.autoencoder = read_autoencoder(own, self.dense.dimensions)
         self._unit = optional(about).get("similarity_fn_name") == "cosine"
         latents = len(self.autoencoder.weight)
         names = own / LATENTS if (own / LATENTS).exists() else folder / LATENTS
@@ -140,7 +140,7 @@ class CsrEncoder(ModelEncoder):
 
     @property
     def identity(self) -> dict[str, Any]:
-        dense = self._dense.identity
+        dense = self.dense.identity
         return {
             **self._checkpoint.identity(KIND, self.name, self._hash),
             "latents": len(self.autoencoder.weight),
@@ -156,13 +156,13 @@ class CsrEncoder(ModelEncoder):
 
     def collect(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
         """The latents of documents, at most `document_terms` per row."""
-        vectors = self._dense.encode_documents(texts, advance)
+        vectors = self.dense.encode_documents(texts, advance)
         return strongest(self._latents(texts, vectors), self._settings.document_terms)
 
     def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
         """The latents of queries, at most `query_terms` per row."""
         texts = check_texts(texts)
-        vectors = self._dense.encode_queries(texts)
+        vectors = self.dense.encode_queries(texts)
         return strongest(self._latents(texts, vectors), self._settings.query_terms)
 
     def _latents(self, texts: Sequence[str], vectors: Floats) -> SparseVectors:

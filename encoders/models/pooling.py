@@ -14,9 +14,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "double-log1p": lambda x: x.relu_().log1p_().log1p_(),
 }
 
-_LOGITS = 1 << 26  # held at a time: a GPU wants few large products
-_POSITIONS = 256  # of several short texts together in one product
-
 
 def pool_logits(
     hidden: Tensor,
@@ -25,6 +22,9 @@ def pool_logits(
     bias: Tensor | None,
     activation: str,
     pooling: str,
+    *,
+    held: int = 1 << 26,
+    together: int = 256,
 ) -> Tensor:
     """Pool activation(hidden x weight' + bias) over each text's positions, logits never whole.
 
@@ -35,14 +35,16 @@ def pool_logits(
         bias: float32, shape (terms,), or None.
         activation: one of `ACTIVATIONS`.
         pooling: "max" or "sum".
+        held: logits at a time; a GPU wants few large products.
+        together: positions of several short texts in one product.
 
     Returns float32, shape (texts, terms).
     """
     texts, positions, _ = hidden.shape
     activate = ACTIVATIONS[activation]
     pooled = torch.empty(len(weight), texts, dtype=torch.float32, device=hidden.device)
-    together = max(1, _POSITIONS // positions)
-    size = max(_LOGITS, min(together, texts) * positions)
+    together = max(1, together // positions)
+    size = max(held, min(together, texts) * positions)
     buffer = torch.empty(size, dtype=torch.float32, device=hidden.device)
     for first in range(0, texts, together):
         group = hidden[first : first + together]

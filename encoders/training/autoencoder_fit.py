@@ -69,21 +69,28 @@ def fit(
     # depend on how many there are.
     torch.set_num_threads(1)
     try:
-        return _Fit(own, float(variance), latents, active, seed).run(progress)
+        return Fitting(own, float(variance), latents, active, seed).run(progress)
     finally:
         torch.set_num_threads(before)
 
 
-class _Fit:
+class Fitting:
+    """The parameters on their way.
+
+    Attributes:
+        weight, pre_bias, latent_bias: as of the `Autoencoder`; they get gradients.
+        idle: int64, (latents,): steps since each was active.
+    """
+
     def __init__(
         self, vectors: torch.Tensor, variance: float, latents: int, active: int, seed: int
     ) -> None:
         self._vectors, self._variance = vectors, variance
         self._latents, self._active = latents, active
         self._random = torch.Generator().manual_seed(seed)
-        self._weight, self._pre_bias = self._start()
-        self._latent_bias = torch.zeros(latents, requires_grad=True)
-        self._idle = torch.zeros(latents, dtype=torch.int64)  # steps since a latent was active
+        self.weight, self.pre_bias = self._start()
+        self.latent_bias = torch.zeros(latents, requires_grad=True)
+        self.idle = torch.zeros(latents, dtype=torch.int64)
 
     def _start(self) -> tuple[torch.Tensor, torch.Tensor]:
         vectors, random = self._vectors, self._random
@@ -107,7 +114,7 @@ class _Fit:
     def run(self, progress: type[Progress]) -> Autoencoder:
         batch = min(BATCH, len(self._vectors))
         steps = max(LEAST_STEPS, PASSES * len(self._vectors) // batch)
-        parameters = [self._weight, self._pre_bias, self._latent_bias]
+        parameters = [self.weight, self.pre_bias, self.latent_bias]
         optimizer = torch.optim.Adam(parameters, _STEP, eps=6.25e-10)
         order, at = self._shuffled(), 0
         with progress("Fitting", "steps", steps) as bar:
@@ -115,7 +122,7 @@ class _Fit:
                 optimizer.param_groups[0]["lr"] = _STEP * min(1, (steps - step) / (steps * _DECAY))
                 if at + batch > len(order):
                     order, at = self._shuffled(), 0
-                loss = self._loss(self._vectors[order[at : at + batch]])
+                loss = self.loss(self._vectors[order[at : at + batch]])
                 at += batch
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
@@ -124,9 +131,10 @@ class _Fit:
         weight, pre_bias, latent_bias = (own.detach().numpy() for own in parameters)
         return Autoencoder(weight, pre_bias, latent_bias, self._active)
 
-    def _loss(self, batch: torch.Tensor) -> torch.Tensor:
-        k, weight, pre_bias = self._active, self._weight, self._pre_bias
-        found = batch @ weight.T + (self._latent_bias - weight @ pre_bias)
+    def loss(self, batch: torch.Tensor) -> torch.Tensor:
+        """The loss of some vectors, (texts, dimensions), as one step counts it."""
+        k, weight, pre_bias = self._active, self.weight, self.pre_bias
+        found = batch @ weight.T + (self.latent_bias - weight @ pre_bias)
         values, places = torch.topk(found, min(_MORE * k, self._latents), dim=1)
         values = values.relu()
         latents = _spread(values[:, :k], places[:, :k], self._latents)
@@ -139,8 +147,8 @@ class _Fit:
             + _CONTRAST_WEIGHT
             * cross_entropy(unit @ unit.T / _TEMPERATURE, torch.arange(len(batch)))
         )
-        self._idle = torch.where((latents > 0).any(0), 0, self._idle + 1)
-        dead = (self._idle > _DEAD).nonzero()[:, 0]
+        self.idle = torch.where((latents > 0).any(0), 0, self.idle + 1)
+        dead = (self.idle > _DEAD).nonzero()[:, 0]
         if len(dead):
             loss = loss + _AUX_WEIGHT * self._auxiliary(found[:, dead], weight[dead], rest.detach())
         return loss

@@ -87,10 +87,10 @@ def mine(texts: Iterable[str], count: int = 30_000, least: int = 20) -> list[str
     kept = {str(names[p]): found for p, found in documents.items() if len(found) >= least}
     if not kept:
         raise _none(least)
-    return _covering(kept)[:count]
+    return covering(kept)[:count]
 
 
-def _covering(documents: dict[str, list[int]]) -> list[str]:
+def covering(documents: dict[str, list[int]]) -> list[str]:
     """The phrases in the order in which they cover most documents."""
     covered: set[int] = set()
     chosen: list[str] = []

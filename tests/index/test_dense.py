@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from lsr.index.dense.format import DenseManifest
 from lsr.index.dense.side import DenseSide, write_dense
 from lsr.progress import Silent
 from lsr.storage.manifest import FileEntry, sealed_json
+from support.system import before_call
 
 Vectors = npt.NDArray[np.float32]
 APPROXIMATE = [kind for kind in KINDS if kind != "flat"]
@@ -42,6 +44,14 @@ def write(folder: Path, vectors: Vectors, kind: str = "flat", threads: int = 2) 
         progress=Silent,
     )
     return DenseSide(folder, DenseManifest.read(folder))
+
+
+@contextmanager
+def batches_of(count: int) -> Iterator[None]:
+    """A batch is so many vectors; 65,536 would make tests slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dense, "BATCH", count)
+        yield
 
 
 def brute_force(vectors: Vectors, query: Vectors) -> tuple[Any, Any]:
@@ -78,12 +88,12 @@ def test_flat_is_brute_force(
     """With values from a few, so that there are ties at and around the k-th."""
     random = np.random.default_rng(seed)
     vectors = (random.integers(-values, values, (documents, 3)) / values).astype(np.float32)
-    queries = (random.integers(-values, values, (5, 3)) / values).astype(np.float32)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dense, "BATCH", batch)
-        patch.setattr(dense, "_QUERIES", 2)
+    # More than are multiplied with a batch at once.
+    queries = (random.integers(-values, values, (66, 3)) / values).astype(np.float32)
+    with batches_of(batch):
         side = write(tmp_path_factory.mktemp("flat") / "dense", vectors)
-        for query, (places, scores) in zip(queries, side.search(queries, k), strict=True):
+        found = side.search(queries, k)
+        for query, (places, scores) in zip(queries[::13], found[::13], strict=True):
             expected = brute_force(vectors, query)
             assert places.tolist() == expected[0][:k].tolist()
             assert scores.tolist() == expected[1][:k].tolist()
@@ -200,17 +210,14 @@ def test_graphs_are_grown_by_one_thread(tmp_path: Path) -> None:
     assert faiss.omp_get_max_threads() == before
 
 
-def test_fewer_candidates_than_wanted(
-    made: dict[str, Path], clustered: Vectors, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fewer_candidates_than_wanted(tmp_path: Path) -> None:
     """Where faiss finds no more it says -1, which is no place."""
-    monkeypatch.setattr(faiss_files, "_PROBES", 1)
-    monkeypatch.setattr(faiss_files, "_TIMES", 0)
-    monkeypatch.setattr(faiss_files, "_SHARE", 1 << 30)
-    side = opened(made["ivf"])
-    ((places, scores),) = side.search(clustered[:1], 500)
-    assert 0 < places.size < 500
-    assert scores.tolist() == side.score(clustered[0], places).tolist()
+    vectors = random(5, 2000, 32)
+    vectors[:1900] = vectors[0]  # each other's neighbours, so that a walk does not leave them
+    side = write(tmp_path / "hnsw", vectors, "hnsw")
+    ((places, scores),) = side.search(vectors[-1:], 2000)
+    assert 0 < places.size < 2000
+    assert scores.tolist() == side.score(vectors[-1], places).tolist()
 
 
 def test_faiss_keeps_no_vectors_a_second_time(made: dict[str, Path]) -> None:
@@ -234,13 +241,15 @@ def test_rows_and_scores(made: dict[str, Path], clustered: Vectors) -> None:
             side.vectors(wrong)
 
 
-def test_rows_of_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense, "BATCH", 7)
+def test_rows_of_several_batches(tmp_path: Path) -> None:
     vectors = random(1, 40, 4)
-    side = write(tmp_path / "dense", vectors)
-    places = [39, 0, 13, 14, 0]
-    assert np.array_equal(side.vectors(places), vectors[places])
-    assert [len(batch) for batch in side._batches] == [7, 7, 7, 7, 7, 5]
+    with batches_of(7):
+        side = write(tmp_path / "dense", vectors)
+        places = [39, 0, 13, 14, 0]
+        assert np.array_equal(side.vectors(places), vectors[places])
+    with pa.ipc.open_file(vectors_of(tmp_path / "dense")) as file:
+        sizes = [file.get_batch(number).num_rows for number in range(file.num_record_batches)]
+    assert sizes == [7, 7, 7, 7, 7, 5]
 
 
 def test_questions_that_cannot_be(made: dict[str, Path], clustered: Vectors) -> None:
@@ -334,20 +343,16 @@ def test_files_of_another_size(copy: Callable[[str], Path], pattern: str, how: s
 
 
 @pytest.mark.parametrize("kind", APPROXIMATE)
-def test_faiss_reads_no_byte_that_was_not_written(
-    copy: Callable[[str], Path], kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faiss_reads_no_byte_that_was_not_written(copy: Callable[[str], Path], kind: str) -> None:
     folder = copy(kind)
     data = bytearray(faiss_of(folder).read_bytes())
-    monkeypatch.setattr(
-        "lsr.index.dense.faiss_files.read", lambda *_: pytest.fail("faiss was asked")
-    )
-    for place in np.random.default_rng(0).integers(0, len(data), 20).tolist():
-        data[place] ^= 1
-        faiss_of(folder).write_bytes(data)
-        with pytest.raises(DenseCorrupt, match="does not match its checksum"):
-            used(folder)
-        data[place] ^= 1
+    with before_call("faiss.deserialize_index", lambda *_: pytest.fail("faiss was asked")):
+        for place in np.random.default_rng(0).integers(0, len(data), 20).tolist():
+            data[place] ^= 1
+            faiss_of(folder).write_bytes(data)
+            with pytest.raises(DenseCorrupt, match="does not match its checksum"):
+                used(folder)
+            data[place] ^= 1
 
 
 def reseal(folder: Path, **changes: Any) -> None:
@@ -440,11 +445,13 @@ def test_manifests_that_are_none(copy: Callable[[str], Path]) -> None:
         opened(folder)
 
 
-def test_batches_of_other_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense, "BATCH", 7)
-    write(tmp_path / "dense", random(0, 13, 4))
-    monkeypatch.setattr(dense, "BATCH", 10)  # which 7 + 6 documents are two of, too
-    with pytest.raises(DenseCorrupt, match="does not hold the vectors of 13 documents"):
+def test_batches_of_other_lengths(tmp_path: Path) -> None:
+    with batches_of(7):
+        write(tmp_path / "dense", random(0, 13, 4))
+    with (
+        batches_of(10),  # which 7 + 6 documents are two of, too
+        pytest.raises(DenseCorrupt, match="does not hold the vectors of 13 documents"),
+    ):
         opened(tmp_path / "dense")
 
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr import jit
 from lsr.index.format import SEGMENTS, Manifest
 from lsr.index.postings.inversion import sort_by_term
 from lsr.index.segments.reader import Segment
@@ -118,13 +117,3 @@ def test_an_empty_index_is_sound(tmp_path: Path) -> None:
     assert list(problems(index)) == []
     assert Manifest.read(index).documents == 0
     assert (index / SEGMENTS / "0" / "rare_postings.arrow").exists()
-
-
-def test_compiling_needs_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    def njit(**options: bool) -> object:
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: function
-
-    monkeypatch.setattr(jit, "njit", njit)
-    assert jit.compiled(len)("abc") == 3
