@@ -203,7 +203,7 @@ def test_questions_are_anything_iterable(hybrid_index: lsr.Index) -> None:
     one = hybrid_index.search(np.str_(TEXTS[0]))
     assert one.ids.tolist() == usual[0]
     for wrong in (7, b"copper", None):
-        with pytest.raises(QueryError, match="questions must be several, in a list or the like"):
+        with pytest.raises(QueryError, match="questions must be a list or another iterable"):
             hybrid_index.search(wrong)  # type: ignore[call-overload]
 
 
@@ -265,7 +265,7 @@ def test_ids_are_anything_iterable(tmp_path: Path, ids: Callable[[], Any]) -> No
 def test_listed() -> None:
     assert listed("texts", iter("ab")) == ["a", "b"]
     for wrong in ("ab", b"ab", 7, None):
-        with pytest.raises(CorpusError, match="texts must be several, in a list or the like, not "):
+        with pytest.raises(CorpusError, match="texts must be a list or another iterable, not "):
             listed("texts", wrong, error=CorpusError)  # type: ignore[arg-type]
 
 

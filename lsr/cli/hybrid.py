@@ -1,4 +1,4 @@
-"""Options of a search by several retrievers."""
+"""Options of hybrid search and feedback."""
 
 from __future__ import annotations
 
@@ -74,14 +74,15 @@ hybrid_options = add_options(
     click.option(
         "--prf",
         type=click.Choice(FEEDBACK_KINDS),
-        help="Search again with queries changed by the top documents; rm3 is for bm25.",
+        help="Pseudo-relevance feedback: search again with queries refined by the top documents; "
+        "rm3 is for bm25.",
     ),
     click.option(
         "--interpolate",
         type=click.Choice(INTERPOLATE),
         default="both",
         show_default=True,
-        help="With --prf and --hybrid: where the other lists come in.",
+        help="With --prf and --hybrid: fuse the other lists before feedback, after it, or both.",
     ),
 )
 

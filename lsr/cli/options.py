@@ -29,7 +29,7 @@ class Bytes(click.ParamType[int]):
             return value
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?I?B?)\s*", value.upper())
         if match is None or (match[2] and match[2] not in _UNITS):
-            self.fail(f"{value!r} is no size; write it as 800MB or 2GB", param, ctx)
+            self.fail(f"{value!r} is not a size; write it as 800MB or 2GB", param, ctx)
         return int(float(match[1]) * _UNITS[match[2]])
 
 
@@ -49,7 +49,9 @@ class Output(click.Path):
         if value != "-":
             return super().convert(value, param, ctx)
         if not self._run:
-            self.fail("- is standard output, which takes a run alone; name a place", param, ctx)
+            self.fail(
+                "- is standard output, which only --run can use; give a file or folder", param, ctx
+            )
         return STANDARD_OUTPUT
 
 
@@ -78,7 +80,7 @@ def flag(name: str, help: str, *names: str) -> Callable[[F], F]:
 
 
 json_option = flag("--json", "Print JSON.", "as_json")
-max_length_option = number_option("--max-length", "Tokens read of a text.", 256)
+max_length_option = number_option("--max-length", "Cut texts after N tokens.", 256)
 weights_option = click.option(
     "--weights", metavar="P=W,…", help="Weight of each part, e.g. bm25=.6,splade-tiny=.4."
 )
@@ -103,8 +105,8 @@ def encoder_option(multiple: bool = False) -> Callable[[F], F]:
         metavar="E",
         multiple=multiple,
         help="bm25[:VARIANT][,language=L], splade-tiny, [METHOD:] with a checkpoint folder or "
-        "HUB-ID[@REVISION], or several joined by + (default: bm25+splade-tiny, and "
-        f"splade-tiny where there is no collection).{several}",
+        "HUB-ID[@REVISION], or several joined by + (default: bm25+splade-tiny; for a single "
+        f"text splade-tiny).{several}",
     )
 
 
@@ -117,10 +119,10 @@ encoding_options = add_options(
         "--prune-ratio",
         type=click.FloatRange(0, 1, max_open=True),
         metavar="R",
-        help="Drop weights up to R times a document's largest.",
+        help="Drop weights up to R times the document's largest weight.",
     ),
-    click.option("--device", metavar="D", help="Where a model runs, such as cpu or cuda:0."),
-    number_option("--batch-size", "Texts per batch of a model."),
+    click.option("--device", metavar="D", help="Device for models, such as cpu or cuda:0."),
+    number_option("--batch-size", "Texts per batch of the model."),
 )
 
 
@@ -131,7 +133,7 @@ precision_option = click.option(
     type=click.Choice(["fp32", "bf16", "int8"]),
     default="fp32",
     show_default=True,
-    help="Arithmetic of a model.",
+    help="Arithmetic of the model.",
 )
 
 on_error_option = click.option(

@@ -72,7 +72,9 @@ class Feedback:
         if kind not in FEEDBACK_KINDS:
             raise QueryError(f"there is no feedback {kind!r}; use {', '.join(FEEDBACK_KINDS)}")
         if kind == "average" and query is not None:
-            raise QueryError("average has no share for the query; use rocchio, or leave it out")
+            raise QueryError(
+                "average has no weight for the query; use rocchio, or leave the weight out"
+            )
         usual = _USUAL[kind]
         share = usual.query if query is None else query
         return cls(

@@ -68,7 +68,7 @@ class Names(NamedTuple):
             fitting = [name for name in known if f"{rest},".startswith(f"{name},")]
             if not fitting:
                 raise QueryError(
-                    f"{rest.partition(',')[0]!r} is no retriever of this index; it has "
+                    f"{rest.partition(',')[0]!r} is not a retriever of this index; it has "
                     f"{', '.join(known)}"
                 )
             names.append(max(fitting, key=len))
@@ -88,7 +88,7 @@ class Names(NamedTuple):
             return [parsed[name] for name in names]
         if len(selected) != 2 or selected.count(DENSE) != 1:
             raise QueryError(
-                "a single weight is for dense vectors beside one other retriever; give one for "
+                "a single weight needs two retrievers, one of them dense; give one weight for "
                 f"each of {', '.join(names)}, as NAME=WEIGHT,…"
             )
         weight = real("the weight of the dense vectors", weights, 0, 1)

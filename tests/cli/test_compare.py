@@ -71,9 +71,9 @@ def test_the_tables(run: Callable[..., Any], folder: Path) -> None:
 def test_what_runs_lack_is_reported(run: Callable[..., Any], folder: Path) -> None:
     answer = run("compare", *files(folder, "one", "two"), "--qrels", folder)
     assert answer.err.splitlines() == [
-        "one: 1 of 5 judged queries have no line in the run and count as finding nothing",
+        "one: 1 of 5 judged queries have no line in the run and count as empty results",
         "one: 1 queries of the run have no judgments and are left out",
-        "two: 1 of 5 judged queries have no line in the run and count as finding nothing",
+        "two: 1 of 5 judged queries have no line in the run and count as empty results",
         "two: 1 queries of the run have no judgments and are left out",
     ]
 
@@ -131,7 +131,7 @@ def test_bad_input(run: Callable[..., Any], folder: Path) -> None:
     fails(2, "a comparison needs two runs or more", one, "--qrels", folder)
     fails(2, "two runs or more", "--qrels", folder)
     fails(2, "Missing option '--qrels'", one, two)
-    fails(2, "'foo' is no measure", one, two, "--qrels", folder, "--measures", "foo")
+    fails(2, "'foo' is not a measure", one, two, "--qrels", folder, "--measures", "foo")
     fails(2, "no measure to compare by", one, two, "--qrels", folder, "--measures", " ")
     fails(1, "has no qrels/dev.tsv", one, two, "--qrels", folder, "--split", "dev")
     fails(1, "nothing.trec", one, "nothing.trec", "--qrels", folder)

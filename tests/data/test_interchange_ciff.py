@@ -88,7 +88,9 @@ def test_a_vocabulary_gives_the_ids(tmp_path: Path) -> None:
     back = read("ciff", path, Given("words.txt", words))
     assert back.rows[3] == {4: STEP, 0: 70000 * STEP}
     assert back.words == words
-    with pytest.raises(CorpusError, match="postings list 3 weighs 'über', which is no word of w"):
+    with pytest.raises(
+        CorpusError, match="postings list 3 has the token 'über', which is not a word of w"
+    ):
         read("ciff", path, Given("words.txt", ["cat", "dog"]))
     write("ciff", tmp_path / "v.ciff", Documents(["a"], [{7: 1, 30: 2}]), 2)
     digits = read("ciff", tmp_path / "v.ciff", Given("words.txt", [f"w{n}" for n in range(31)]))

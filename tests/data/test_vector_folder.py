@@ -313,7 +313,7 @@ SHARD = {
     "file": "000000-0123456789abcdef.parquet",
 }
 FORGED: list[tuple[dict[str, Any], str]] = [
-    ({"format": "lsr-index"}, "its manifest.json is of something else"),
+    ({"format": "lsr-index"}, "its manifest.json is a manifest of another kind"),
     ({"version": 3}, "has version 3 of the format of encoded vectors, and this lsr reads"),
     ({"version": "2"}, "has an impossible value"),
     ({"version": KeyError}, "has an impossible value"),
@@ -532,7 +532,7 @@ def test_a_shard_without_its_digest(folder: Path) -> None:
     replace_shard(folder, parquet(table.replace_schema_metadata({"job": ""})))
     assert f"{shard(folder / 'shards', 0)} is damaged: " in damage(folder)
     replace_shard(folder, parquet(table.replace_schema_metadata({"documents": "0", "job": ""})))
-    assert "it is not what the manifest says" in damage(folder)
+    assert "it does not match the manifest" in damage(folder)
 
 
 def test_rewritten_by_another_program(folder: Path) -> None:

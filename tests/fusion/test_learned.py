@@ -150,7 +150,7 @@ def test_every_damaged_byte_is_seen(learned: LearnedFusion, tmp_path: Path) -> N
 def test_files_of_another_kind(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_bytes(content)
-    with pytest.raises(FusionError, match=r"other\.json is no learned fusion; train one"):
+    with pytest.raises(FusionError, match=r"other\.json is not a learned fusion; train one"):
         LearnedFusion.load(path)
 
 

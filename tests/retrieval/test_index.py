@@ -197,7 +197,7 @@ def test_vectors_and_ids_must_fit(tmp_path: Path) -> None:
     two = lsr.SparseVectors([0, 1, 2], [1, 1], [1, 1])
     wrong: list[tuple[list[Any], type[LsrError], str]] = [
         (["a"], VectorError, "1 ids for 2 vectors"),
-        (["a", "a"], CorpusError, "document 2: the id 'a' was there before"),
+        (["a", "a"], CorpusError, "document 2: the id 'a' is repeated"),
         (["a", ""], CorpusError, "document 2: has an empty id"),
         (["a", None], CorpusError, "document 2: has no id"),
     ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "--qrels",
     required=True,
     metavar="FILE_OR_ZIP",
-    help="Judgments: a BEIR zip or folder, or a file in BEIR's or TREC's form.",
+    help="Judgments: a BEIR zip or folder, or a file in BEIR's or TREC's format.",
 )
 @click.option(
     "--measures",
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="ir-measures names.",
 )
-@click.option("--split", metavar="NAME", default="test", show_default=True, help="Judgments.")
+@click.option(
+    "--split", metavar="NAME", default="test", show_default=True, help="Split of the judgments."
+)
 @click.option(
     "--dataset",
     metavar="NAME",
-    help="BEIR's name of the dataset, for published figures (default: the zip's or folder's).",
+    help="BEIR's name of the dataset, for published figures (default: from the zip or folder).",
 )
 @click.option(
     "--queries",
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     show_default=True,
     type=click.IntRange(0),
     metavar="N",
-    help="Show the N that the second run wins, and loses, most against the first.",
+    help="Show the N queries with the largest gains and losses of the second run.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(
@@ -70,7 +72,7 @@ def compare(
         if run.missing:
             note(
                 f"{name}: {run.missing:,} of {found.queries:,} judged queries have no line "
-                "in the run and count as finding nothing"
+                "in the run and count as empty results"
             )
         if run.unjudged:
             note(f"{name}: {run.unjudged:,} queries of the run have no judgments and are left out")

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Folder with the zips of named datasets.",
 )
-@click.option("--split", metavar="NAME", help="Split of judgments (default: dev, else train).")
-@click.option("--queries", metavar="FILE", help="Queries, if DATASET holds documents alone.")
+@click.option("--split", metavar="NAME", help="Split of the judgments (default: dev, else train).")
+@click.option("--queries", metavar="FILE", help="Queries, if DATASET contains only documents.")
 @click.option("--qrels", metavar="FILE|ZIP", help="Judgments, if they are not in DATASET.")
 @fusion_option
 @retrievers_option
@@ -75,11 +75,11 @@ def tune(
     as_json: bool,
     **how: Any,
 ) -> None:
-    """Choose how to fuse the lists of an index, on the judged queries of DATASET.
+    """Tune the fusion of an index on the judged queries of DATASET.
 
-    DATASET is what `lsr eval` takes.  Weights are the best of all multiples of .1; "--fusion
-    learned" trains trees instead and leaves them in the index.  Cross-validation measures
-    the choice on queries that had no part in it, against equal weights.
+    DATASET is any dataset that `lsr eval` takes.  `lsr tune` tries all weights that are multiples
+    of .1; "--fusion learned" trains trees instead and stores them in the index.  Cross-validation
+    compares the result with equal weights, on held-out queries.
 
     \b
     lsr tune nfcorpus.zip --index nfcorpus
@@ -96,9 +96,11 @@ def tune(
     index = Index.open(path)
     learned = how["fusion"] == LEARNED
     if learned and given(context, "missing"):
-        raise click.UsageError("A learned fusion needs no --missing: it sees what is missing.")
+        raise click.UsageError(
+            "--fusion learned has no rule for missing documents; leave out --missing."
+        )
     if learned and learned_file(index).exists() and not force:
-        raise IndexExists(f"{path} has a learned fusion already; add --force to replace it")
+        raise IndexExists(f"{path} already has a learned fusion; add --force to replace it")
     if encoder is not None or device is not None:
         index.use_encoder(encoder, device=device)
     if dense is not None or device is not None:
@@ -130,7 +132,7 @@ def _dataset(
     parts = parts_of(source, data, Progress)
     if len(parts) > 1:
         raise click.UsageError(
-            f"{source} is {len(parts)} datasets; name one, as {source}.zip/PART."
+            f"{source} consists of {len(parts)} datasets; name one, as {source}.zip/PART."
         )
     ((name, place),) = parts.items()
     if split is None and qrels is None:
@@ -140,7 +142,7 @@ def _dataset(
     judged = {document for row in dataset.qrels.values() for document in row}
     if dataset.counts["judged_documents_missing"] == len(judged):
         raise CorpusError(
-            f"none of the documents judged in {dataset.judgments} is in {index.path}; give the "
+            f"{index.path} has none of the documents judged in {dataset.judgments}; give the "
             "index of this dataset"
         )
     for remark in dataset.remarks:
@@ -178,6 +180,6 @@ def _print(dataset: Dataset, choice: FusionChoice) -> None:
     echo(f"On all queries: --hybrid --fusion {choice.fusion}{weights}")
     if not choice.is_better:
         echo(
-            "Not significantly better than equal weights on queries that had no part in it, so "
-            f"these will do: --hybrid --fusion {choice.baseline}"
+            "Not significantly better than equal weights on held-out queries; use equal weights: "
+            f"--hybrid --fusion {choice.baseline}"
         )

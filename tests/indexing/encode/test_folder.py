@@ -68,7 +68,7 @@ def test_the_same_command_again_finds_nothing_to_do(
         answer = run("encode", corpus, "-o", out, "--encoder", encoder, *force)
         assert answer.code == 0
         if before:
-            assert answer.out.endswith(" MB; nothing was left to encode\n")
+            assert answer.out.endswith(" MB; all of it was already encoded\n")
             assert (stamps(out), toy()) == (before, [])
         toy()
 
