@@ -252,7 +252,7 @@ class _Run:
                 files.append(file)
         self._none_beyond(len(spans))
         self.encoder.finalize(lambda: (read_sealed(file).vectors for file in files))
-        with self.progress("Weighing", "documents", spans[-1].last if spans else 0) as bar:
+        with self.progress("Weighting", "documents", spans[-1].last if spans else 0) as bar:
             for span, file in zip(spans, files, strict=True):
                 origin = Origin(span.digest, chain(self.job, before))
                 final = self.path / SHARDS / shard_name(span.number, origin)

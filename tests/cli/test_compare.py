@@ -55,11 +55,11 @@ def test_the_tables(run: Callable[..., Any], folder: Path) -> None:
     assert flat.split()[2:] == [".6789", "-.1527", "-.1527", "-.1527"]
     assert "R@100, 5 queries of scifact" in answer.out
     assert answer.out.count("what was published") == 1
-    won = lines.index("nDCG@10: queries that [2] wins most over [1]")
+    won = lines.index("nDCG@10: largest gains of [2] over [1]")
     assert lines[won + 1].startswith("  +.6309  .0000 to .6309  q2  question 2 long")
     assert lines[won + 2].startswith("  +.3691  .6309 to 1.0000  q1  question 1 long")
     assert lines[won + 3] == ""
-    lost = lines.index("nDCG@10: queries that [2] loses most to [1]")
+    lost = lines.index("nDCG@10: largest losses of [2] to [1]")
     assert lines[lost + 1].startswith("  -1.0000  1.0000 to .0000  q3  question 3")
     assert lines[lost + 1].endswith("…")
     assert max(map(len, lines)) == 100

@@ -26,7 +26,7 @@ def test_an_index_and_what_is_said_about_it(
     assert [line.split(" in ")[0] for line in answer.err.splitlines()] == [
         "Checking: 144 documents",
         "Encoding: 144 documents",
-        "Weighing: 144 documents",
+        "Weighting: 144 documents",
         "Reading: 144 documents",
         "Ordering: 720 placements",
         "Writing: 144 documents",

@@ -84,8 +84,8 @@ def compare(
     if count:
         first = found.measures[0]
         won, lost = found.changes(first, count)
-        _print_queries(f"{first}: queries that [2] wins most over [1]", won)
-        _print_queries(f"{first}: queries that [2] loses most to [1]", lost)
+        _print_queries(f"{first}: largest gains of [2] over [1]", won)
+        _print_queries(f"{first}: largest losses of [2] to [1]", lost)
 
 
 def _print_measure(found: RunComparison, measure: str) -> None:
@@ -123,7 +123,7 @@ def _print_measure(found: RunComparison, measure: str) -> None:
     )
     if references := published(found.dataset, measure):
         _print_table(
-            ["  less what was published", "", *numbers.values()],
+            ["  difference from published", "", *numbers.values()],
             [
                 [
                     f"  {reference.system}",

@@ -163,10 +163,10 @@ def _print(dataset: Dataset, choice: FusionChoice) -> None:
         f"{cell(', '.join(choice.retrievers))} by {choice.fusion}, {choice.tuned.measure}\n"
     )
     test = choice.comparison
-    kind = "learned" if choice.learned is not None else "chosen"
+    kind = "trees" if choice.learned is not None else "tuned weights"
     for name, value in (
         (f"{choice.baseline}, equal weights", figure(choice.equal)),
-        (f"{kind} on the other folds", figure(choice.held_out)),
+        (f"{kind}, held out", figure(choice.held_out)),
         ("difference", f"{signed(test.difference)} {span(test.interval, signed)}"),
         ("p, by randomization", probability(test.p_randomization)),
     ):
