@@ -147,7 +147,7 @@ def reals(index: lsr.Index) -> dict[str, Call]:
             index.search(TEXTS[0], 3).ids.tolist()
             + index.hybrid(weights=w).search(TEXTS[0], 3).ids.tolist()
         ),
-        "the query's share in feedback": lambda w: Feedback.of("rocchio", query=w),
+        "the query's weight in feedback": lambda w: Feedback.of("rocchio", query=w),
         f"the factor of {word}": lambda w: index.search_vectors(vectors, boosts={word: w})[
             0
         ].scores.tolist(),
