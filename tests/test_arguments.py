@@ -240,7 +240,7 @@ def test_texts_are_anything_iterable(encoders: dict[str, Any], name: str) -> Non
             encode("one text")
         with pytest.raises(EncoderError, match="text 1 of the batch is int, not a text"):
             encode(iter(["a", 7]))
-        with pytest.raises(EncoderError, match="texts must be several"):
+        with pytest.raises(EncoderError, match="texts must be a list"):
             encode(7)
 
 
@@ -258,7 +258,7 @@ def test_texts_are_anything_iterable(encoders: dict[str, Any], name: str) -> Non
 def test_ids_are_anything_iterable(tmp_path: Path, ids: Callable[[], Any]) -> None:
     index = lsr.Index.from_vectors(tmp_path / "i", ids(), VECTORS)
     assert sorted(index.reader.ids.to_pylist()) == ["a", "b"]
-    with pytest.raises(QueryError, match="ids must be several"):
+    with pytest.raises(QueryError, match="ids must be a list"):
         lsr.Index.from_vectors(tmp_path / "j", "ab", VECTORS)
 
 

@@ -158,8 +158,8 @@ def test_a_file_of_questions(
         (["--hybrid", "--weight", "much"], 1, "Error: 'much' are no weights"),
         (["--hybrid", "--weight", "2"], 2, "dense vectors must be a finite number from 0 to 1"),
         (["--hybrid", "--depth", "0"], 2, "0 is not in the range x>=1"),
-        (["--hybrid", "--fusion", "learned"], 1, "there is no learned fusion"),
-        (["--hybrid", "--retrievers", "bm26"], 2, "'bm26' is no retriever of this index"),
+        (["--hybrid", "--fusion", "learned"], 1, "there is not a learned fusion"),
+        (["--hybrid", "--retrievers", "bm26"], 2, "'bm26' is not a retriever of this index"),
         (["--hybrid", "--dense", "nowhere"], 1, "nowhere"),
     ],
 )
@@ -405,7 +405,7 @@ def test_what_cannot_be_tuned(
         (["--folds", "1"], 2, "1 is not in the range x>=2"),
         (["--split", "train"], 1, "train"),
         (["--measure", "goodness"], 2, "'goodness' is not a measure"),
-        (["--retrievers", "bm26,dense"], 2, "'bm26' is no retriever"),
+        (["--retrievers", "bm26,dense"], 2, "'bm26' is not a retriever"),
         (
             ["--fusion", "learned", "--missing", "zero"],
             2,

@@ -192,7 +192,7 @@ def test_places(run: Callable[..., Any], jsonl: Path, tmp_path: Path) -> None:
     assert run("import", jsonl, "-o", tmp_path / "out").code == 0
     answer = run("import", jsonl, "-o", tmp_path / "out")
     assert answer.code == 1
-    assert "is a folder of encoded vectors already; add --force" in answer.error
+    assert "is already a folder of encoded vectors; add --force" in answer.error
     assert run("import", jsonl, "-o", jsonl).code == 1
     assert jsonl.read_text() == LINES
     assert run("import", jsonl, "-o", tmp_path / "out", "--force").code == 0

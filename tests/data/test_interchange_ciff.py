@@ -213,11 +213,11 @@ def test_bad_records(tmp_path: Path, case: str) -> None:
     [
         (
             (2**31 - 1, 2),
-            "speaks of 2,147,483,647 postings lists and 2 documents, which do not fit",
+            "declares 2,147,483,647 postings lists and 2 documents, which do not fit",
         ),
-        ((1, 2**31 - 1), "speaks of 1 postings lists and 2,147,483,647 documents"),
+        ((1, 2**31 - 1), "declares 1 postings lists and 2,147,483,647 documents"),
         ((2**62, 2**62), "which do not fit"),
-        ((-1, 2), "speaks of -1 postings lists"),
+        ((-1, 2), "declares -1 postings lists"),
         ((1, -1), "and -1 documents"),
         ((2, 2), "document record 2 is cut short"),
         ((1, 3), "document record 3 is cut short"),

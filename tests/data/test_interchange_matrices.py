@@ -365,12 +365,12 @@ def csr(
 @pytest.mark.parametrize(
     ("sizes", "starts", "terms", "data", "message"),
     [
-        ([10**12, 5, 2], [0, 2], [1, 2], [1, 1], "speaks of 1,000,000,000,000 rows, 5 columns"),
+        ([10**12, 5, 2], [0, 2], [1, 2], [1, 1], "declares 1,000,000,000,000 rows, 5 columns"),
         ([1, 5, 10**12], [0, 2], [1, 2], [1, 1], "and 1,000,000,000,000 entries"),
         ([2**62, 5, -(2**62)], [0, 2], [1, 2], [1, 1], "is not a csr file"),
-        ([-1, 5, 2], [], [1, 2], [1, 1], "speaks of -1 rows"),
-        ([1, -5, 2], [0, 2], [1, 2], [1, 1], "speaks of 1 rows, -5 columns"),
-        ([2, 5, -1], [0, 0], [], [], "speaks of 2 rows, 5 columns and -1 entries"),
+        ([-1, 5, 2], [], [1, 2], [1, 1], "declares -1 rows"),
+        ([1, -5, 2], [0, 2], [1, 2], [1, 1], "declares 1 rows, -5 columns"),
+        ([2, 5, -1], [0, 0], [], [], "declares 2 rows, 5 columns and -1 entries"),
         ([1, 2**31 + 1, 2], [0, 2], [1, 2], [1, 1], "2,147,483,649 columns"),
         ([1, 5, 2], [0, 1], [1, 2], [1, 1], "rows that do not add up to its 2 entries"),
         ([2, 5, 2], [0, 3, 2], [1, 2], [1, 1], "rows that do not add up"),

@@ -88,7 +88,7 @@ def test_json_vectors(tmp_path: Path) -> None:
     [
         ('{"saturn": 1}', "line 2 has the token 'saturn', which is not a word of the vocabulary"),
         ('{"-1": 1}', "line 2 has the token '-1'"),
-        ('{"\\u0663": 1}', "line 2 weighs"),  # a digit, but not one of a decimal term id
+        ('{"\\u0663": 1}', "line 2 has the token"),  # a digit, but not one of a decimal term id
         ('{"99999999999": 1}', "line 2 has the token '99999999999'"),
         ('{"4294967296": 1}', "line 2 is not a vector: terms must lie between 0 and 4294967295"),
         ('{"red": 1, "3": 2}', "line 2 has term 3 twice"),

@@ -214,7 +214,7 @@ def test_places_that_are_taken(
     tmp_path: Path, folder: Path, files_of: Callable[[Path], dict[str, bytes]]
 ) -> None:
     with pytest.raises(
-        VectorFolderError, match="is a folder of encoded vectors already; add --force"
+        VectorFolderError, match="is already a folder of encoded vectors; add --force"
     ):
         write_vectors(folder, [chunk("new")], words=None)
     foreign = tmp_path / "mine"

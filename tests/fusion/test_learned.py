@@ -116,7 +116,7 @@ def test_the_same_examples_give_the_same_model(learned: LearnedFusion) -> None:
 def test_nothing_to_learn_from() -> None:
     found = [ranked({1: 2.0, 2: 1.0})]
     for hopeless in ([], [([ranked({})], {1: 1})], [(found, {9: 1, 2: 0, 1: -1})]):
-        with pytest.raises(FusionError, match="none of the judged queries found a relevant"):
+        with pytest.raises(FusionError, match="no list of a judged query has a relevant"):
             LearnedFusion.train(["a"], hopeless)
 
 
@@ -142,7 +142,7 @@ def test_every_damaged_byte_is_seen(learned: LearnedFusion, tmp_path: Path) -> N
             LearnedFusion.load(path)
     for end in (0, 1, 50, len(good) - 1):
         path.write_bytes(good[:end])
-        with pytest.raises(FusionError, match="is no learned fusion"):
+        with pytest.raises(FusionError, match="is not a learned fusion"):
             LearnedFusion.load(path)
 
 
@@ -155,14 +155,14 @@ def test_files_of_another_kind(content: bytes, tmp_path: Path) -> None:
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FusionError, match=r"there is no learned fusion .*none.json; train one"):
+    with pytest.raises(FusionError, match=r"there is not a learned fusion .*none.json; train one"):
         LearnedFusion.load(tmp_path / "none.json")
     with pytest.raises(SystemCallError, match="cannot be read: Is a directory"):
         LearnedFusion.load(tmp_path)
     huge = tmp_path / "huge.json"
     with huge.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(FusionError, match="is no learned fusion"):
+    with pytest.raises(FusionError, match="is not a learned fusion"):
         LearnedFusion.load(huge)
 
 

@@ -350,7 +350,7 @@ def test_a_learned_fusion(tmp_path: Path, index: lsr.Index) -> None:
     path = tmp_path / "copy"
     shutil.copytree(index.path, path)
     opened = lsr.open(path)
-    with pytest.raises(FusionError, match=r"there is no learned fusion .*json; train one"):
+    with pytest.raises(FusionError, match=r"there is not a learned fusion .*json; train one"):
         opened.search(TEXTS[0], hybrid="learned")
     trained = learned(index)
     trained.save(learned_file(opened))
@@ -427,7 +427,7 @@ def test_retrievers_with_commas_in_their_names(
         ),
         (
             {"weights": 0.5, "retrievers": "bm25,splade-tiny,dense"},
-            "give one for each of bm25, spl",
+            "give one weight for each of bm25, spl",
         ),
         ({"weights": "tiny=1"}, r"weights lack bm25\+splade-tiny; give one for each"),
         ({"weights": "tiny=1,bm25=1"}, "there is nothing called 'bm25' to weigh here"),
