@@ -158,7 +158,7 @@ def test_a_file_of_questions(
         (["--hybrid", "--weight", "much"], 1, "Error: 'much' are no weights"),
         (["--hybrid", "--weight", "2"], 2, "dense vectors must be a finite number from 0 to 1"),
         (["--hybrid", "--depth", "0"], 2, "0 is not in the range x>=1"),
-        (["--hybrid", "--fusion", "learned"], 1, "there is not a learned fusion"),
+        (["--hybrid", "--fusion", "learned"], 1, "there is no learned fusion"),
         (["--hybrid", "--retrievers", "bm26"], 2, "'bm26' is not a retriever of this index"),
         (["--hybrid", "--dense", "nowhere"], 1, "nowhere"),
     ],

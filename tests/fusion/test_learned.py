@@ -155,7 +155,7 @@ def test_files_of_another_kind(content: bytes, tmp_path: Path) -> None:
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FusionError, match=r"there is not a learned fusion .*none.json; train one"):
+    with pytest.raises(FusionError, match=r"there is no learned fusion .*none.json; train one"):
         LearnedFusion.load(tmp_path / "none.json")
     with pytest.raises(SystemCallError, match="cannot be read: Is a directory"):
         LearnedFusion.load(tmp_path)

@@ -350,7 +350,7 @@ def test_a_learned_fusion(tmp_path: Path, index: lsr.Index) -> None:
     path = tmp_path / "copy"
     shutil.copytree(index.path, path)
     opened = lsr.open(path)
-    with pytest.raises(FusionError, match=r"there is not a learned fusion .*json; train one"):
+    with pytest.raises(FusionError, match=r"there is no learned fusion .*json; train one"):
         opened.search(TEXTS[0], hybrid="learned")
     trained = learned(index)
     trained.save(learned_file(opened))
