@@ -387,5 +387,5 @@ def test_what_is_wrong_is_found_before_any_work(
     assert (answer.code, answer.error) == (
         1,
         f"cranfield cannot be downloaded, and {folder} has neither cranfield.zip nor a folder "
-        "cranfield; name the folder that holds it with --data DIR",
+        "cranfield; give its folder with --data DIR",
     )

@@ -284,7 +284,7 @@ def test_datasets_by_source(folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert parts_of("cranfield", None, Silent) == {"cranfield": "cranfield"}
     (folder / "qrels").rename(folder / "other")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(CorpusError, match="cranfield cannot be downloaded, and it is not here"):
+    with pytest.raises(CorpusError, match="cranfield cannot be downloaded, and it is not in"):
         parts_of("cranfield", None, Silent)
 
 
