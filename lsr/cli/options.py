@@ -105,8 +105,8 @@ def encoder_option(multiple: bool = False) -> Callable[[F], F]:
         metavar="E",
         multiple=multiple,
         help="bm25[:VARIANT][,language=L], splade-tiny, [METHOD:] with a checkpoint folder or "
-        "HUB-ID[@REVISION], or several joined by + (default: bm25+splade-tiny; for a single "
-        f"text splade-tiny).{several}",
+        "HUB-ID[@REVISION], or several joined by + (default: bm25+splade-tiny, and "
+        f"splade-tiny for `lsr encode --text`).{several}",
     )
 
 
