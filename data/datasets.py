@@ -91,10 +91,13 @@ def find_dataset(name: str, data: Path | None, progress: type[Progress]) -> Path
         return path
     md5 = CATALOGUE[name].md5
     if md5 is None:
-        missing = f"{data} has neither {name}.zip nor a folder {name}" if data else "it is not here"
+        missing = (
+            f"{data} has neither {name}.zip nor a folder {name}"
+            if data
+            else "it is not in the cache"
+        )
         raise CorpusError(
-            f"{name} cannot be downloaded, and {missing}; name the folder that holds it "
-            "with --data DIR"
+            f"{name} cannot be downloaded, and {missing}; give its folder with --data DIR"
         )
     path = cache_folder() / "datasets" / f"{name}.zip"
     download(f"{BASE_URL}/{name}.zip", path, md5, progress)

@@ -83,7 +83,7 @@ class QueryFile:
                 stop(place, error)
             if identifier in built:
                 raise CorpusError(
-                    f"{place} repeats the query id {identifier!r}; give each query an id of its own"
+                    f"{place} repeats the query id {identifier!r}; give each query a unique id"
                 )
             built[identifier] = value
         if not built:

@@ -183,7 +183,7 @@ class IrDatasetsSource(RecordSource):
         self.where = f"{IRDS}{name}"
         self._dataset = irds_dataset(self.where)
         if not self._dataset.has_docs():
-            raise CorpusError(f"{self.where} has no documents of its own; name its collection")
+            raise CorpusError(f"{self.where} contains no documents; name its collection")
 
     def records(self) -> Iterator[tuple[int, Record]]:
         self._read = 0

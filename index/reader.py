@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """A document as the index keeps it; `vector` has one row."""
+    """A stored document; `vector` has one row, title and text are "" if the index has no texts."""
 
     id: str
     title: str

@@ -93,7 +93,7 @@ def is_terminal() -> bool:
 
 
 def columns() -> int:
-    """Columns of standard output; 100 where it is no terminal."""
+    """The width of standard output in columns; 100 if it is not a terminal."""
     return shutil.get_terminal_size().columns if is_terminal() else 100
 
 

@@ -1,4 +1,4 @@
-"""`SparseVectors`: the one type that encoders and the index share; and sums in a fixed order."""
+"""`SparseVectors`, the type that encoders and the index share; and sums in a fixed order."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ class SparseVectors:
 
     @classmethod
     def of(cls, value: Any) -> SparseVectors:
-        """The vectors that a value holds: itself, a matrix, or rows.
+        """Convert a value to vectors.
 
         Args:
             value: `SparseVectors`, or several of them; a sparse matrix or array of SciPy, of any
-                form and type of numbers, where entries that stand twice are added up; or what
-                NumPy makes an array of shape (rows, terms) of: arrays, lists of lists, tensors.
-                Weights of zero are left out.
+                format and number type, whose duplicate entries are summed; or a value that NumPy
+                converts to an array of shape (rows, terms): arrays, lists of lists, tensors.
+                Weights of zero are dropped.
 
-        Raises `VectorError` for all else, `RowError` for rows that break the rules.
+        Raises `VectorError` for other values, `RowError` for rows that break the rules.
         """
         if isinstance(value, cls):
             return value
@@ -76,7 +76,7 @@ class SparseVectors:
         try:
             array = np.asarray(value)
         except Exception as error:  # whatever foreign arrays raise, and rows of several lengths
-            raise VectorError(f"these are no rows of numbers ({first_line(error)})") from None
+            raise VectorError(f"these are not rows of numbers ({first_line(error)})") from None
         if array.ndim == 1 and array.size == 0:
             array = array.reshape(0, 0)
         if array.ndim != 2 or array.dtype.kind not in "fiub":
@@ -101,7 +101,7 @@ class SparseVectors:
             rows = matrix.astype(np.float64).tocsr(copy=True)
             rows.check_format(full_check=True)
         except ValueError as error:
-            raise VectorError(f"this is no sparse matrix ({first_line(error)})") from None
+            raise VectorError(f"this is not a sparse matrix ({first_line(error)})") from None
         rows.sum_duplicates()
         rows.data = _floats("weights", rows.data)
         rows.eliminate_zeros()
@@ -161,7 +161,7 @@ class SparseVectors:
         return self.indptr.size - 1
 
     def __getitem__(self, rows: int | slice) -> SparseVectors:
-        """One row, or some; over the same memory unless a slice has a step."""
+        """One row, or a slice of rows; they share memory unless the slice has a step."""
         if isinstance(rows, slice):
             start, stop, stride = rows.indices(len(self))
             if stride != 1:

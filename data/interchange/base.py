@@ -137,9 +137,7 @@ def unique(seen: set[str], identifier: str, where: str, kind: str) -> None:
     """Add an id to those seen; raise `CorpusError` when it was there, "FILE, line 7" being where
     and, for `kind`, "document" what is to have an id of its own."""
     if identifier in seen:
-        raise CorpusError(
-            f"{where} repeats the id {identifier!r}; give each {kind} an id of its own"
-        )
+        raise CorpusError(f"{where} repeats the id {identifier!r}; give each {kind} a unique id")
     seen.add(identifier)
 
 

@@ -85,8 +85,8 @@ class VectorManifest:
 
         def refusal(problem: Problem, what: str) -> LsrError:
             messages = {
-                "format": "is not a folder of encoded vectors: its manifest.json is of something "
-                "else",
+                "format": "is not a folder of encoded vectors: its manifest.json is a manifest "
+                "of another kind",
                 "version": f"has version {what} of the format of encoded vectors, and this lsr "
                 f"reads versions up to {VERSION}; update lsr or encode again with this one",
             }

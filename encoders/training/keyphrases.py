@@ -187,6 +187,6 @@ def _grow(model: Any, tokenizer: Any, added: Sequence[str], pieces: Sequence[lis
 
 def _none(least: int) -> EncoderError:
     return EncoderError(
-        f"no phrase is a keyphrase of at least {least} documents; give more documents, or ask for "
-        "fewer a phrase"
+        f"no phrase is a keyphrase of at least {least} documents; give more documents, or a "
+        "smaller --least"
     )

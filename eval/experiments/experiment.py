@@ -167,13 +167,13 @@ def _cached_run(
         return cached
     writable = can_write(cache.folder)
     if not writable:
-        progress.note(f"The run will not be kept: {cache.folder} cannot be written.")
+        progress.note(f"The run will not be cached: {cache.folder} cannot be written.")
     timed = run_queries(search, dataset, experiment.k, progress)
     if writable:
         try:
             cache.store(key, timed)
         except (OSError, LsrError) as error:  # a full disk is no reason to lose the results
-            progress.note(f"The run is not kept: {error}.")
+            progress.note(f"The run is not cached: {error}.")
     return timed
 
 

@@ -85,7 +85,7 @@ class IndexCache:
         except CorpusError as error:  # no home
             reason = str(error)
         if self.temporary is None:
-            self._progress.note(f"The index will not be kept: {reason}; --index DIR keeps it.")
+            self._progress.note(f"The index will not be cached: {reason}; --index DIR keeps it.")
             folder = TemporaryDirectory(prefix="lsr-", ignore_cleanup_errors=True)
             self.temporary = Path(self._closing.enter_context(folder))
         return self.temporary / dataset.name / label
@@ -207,12 +207,12 @@ def _check_built(path: Path, dataset: Dataset, experiment: Experiment) -> None:
         ) from None
     if documents != dataset.collection:
         raise LsrError(
-            f"{path} was built of other documents than those of {dataset.documents} now; give "
+            f"{path} was built from other documents than {dataset.documents} has now; give "
             "another place, or build it again with --fresh"
         )
     for name, value in experiment.vector_settings.items():
         if settings.get(name) != value:
             raise LsrError(
-                f"--{name.replace('_', '-')} {value} cannot change {path}, which is there "
-                "already; leave it out, give another place, or build it again with --fresh"
+                f"--{name.replace('_', '-')} {value} cannot change the existing {path}; leave it "
+                "out, give another place, or build it again with --fresh"
             )

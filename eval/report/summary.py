@@ -150,7 +150,7 @@ class Summary:
         if len(self.encoders) > 1:
             words.append(
                 "The best of a row is bold. ▲ and ▼: significantly above and below "
-                f"{self.first}, the first encoder, by the randomisation test with Holm's "
+                f"{self.first}, the first encoder, by the randomization test with Holm's "
                 "correction over all pairs of encoders, p < .05."
             )
         if len(self.datasets) > 1:

@@ -52,7 +52,7 @@ _WALK = 128
 
 
 def check_kind(kind: str, documents: int) -> None:
-    """Raise `LsrError` when there is no such index, or none of so few documents."""
+    """Raise `LsrError` for an unknown kind of index, or too few documents for it."""
     if kind not in KINDS:
         raise LsrError(f"there is no faiss index {kind!r}; give one of {', '.join(KINDS)}")
     least = {"pq": _CENTROIDS, "ivf": _POINTS}.get(kind, 0)

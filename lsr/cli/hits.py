@@ -78,7 +78,7 @@ def snippet(text: str, words: list[str], length: int = _SNIPPET) -> str:
 
 
 def _letter(text: str, place: int) -> int:
-    """The first place from `place` on that is no mark of the letter before it."""
+    """The first place from `place` on that is not a combining mark."""
     while place < len(text) and unicodedata.category(text[place]).startswith("M"):
         place += 1
     return place
@@ -111,9 +111,9 @@ def _readable(why: Explanation) -> Explanation:
 
 
 def print_plain(hits: Hits, explain: bool, nothing: str = "") -> None:
-    """Lines for other programs: rank, score, id, title; a snippet; the explanation.
+    """Print lines for other programs: rank, score, id, title; a snippet; the explanation.
 
-    `nothing` is said where there are no hits.
+    Without hits, print `nothing` on standard error.
     """
     for rank, hit in enumerate(hits, 1):
         why = hit.explain()
@@ -132,7 +132,7 @@ def _name(identifier: str) -> str:
 
 
 def print_table(hits: Hits, explain: bool, nothing: str = "") -> None:
-    """A table for a terminal; `nothing` is said where there are no hits."""
+    """Print a table for a terminal; without hits, print `nothing`."""
     from rich.console import Console, Group
     from rich.table import Table
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""Options of a search by several retrievers."""
+"""Options of hybrid search and feedback."""
 
 from __future__ import annotations
 
@@ -51,12 +51,13 @@ hybrid_options = add_options(
     flag("--rescore", "Let every retriever score the documents of all lists."),
     choice_option(
         "--prf",
-        "Search again with queries changed by the top documents; rm3 is for bm25.",
+        "Pseudo-relevance feedback: search again with queries refined by the top documents; rm3 is "
+        "for bm25.",
         FEEDBACK_KINDS,
     ),
     choice_option(
         "--interpolate",
-        "With --prf and --hybrid: where the other lists come in.",
+        "With --prf and --hybrid: fuse the other lists before feedback, after it, or both.",
         INTERPOLATE,
         "both",
     ),

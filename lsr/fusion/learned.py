@@ -71,7 +71,7 @@ class LearnedFusion:
                 sizes.append(positions.size)
         if not any(labels):
             raise FusionError(
-                "a fusion cannot be learned: none of the judged queries found a relevant document"
+                "a fusion cannot be learned: no list of a judged query has a relevant document"
             )
         data = lightgbm.Dataset(np.concatenate(matrices), labels, group=sizes)
         booster = lightgbm.train(
@@ -140,7 +140,7 @@ class LearnedFusion:
                 return FusionError(f"{path} is a learned fusion of another version; train it again")
             if problem == "damaged":
                 return FusionError(f"the fusion {path} is damaged: {what}; train it again")
-            return FusionError(f"{path} is no learned fusion; train one")
+            return FusionError(f"{path} is not a learned fusion; train one")
 
         try:
             fields = read_sealed(Path(path), _FORMAT, (_VERSION,), _Fields, refusal)

@@ -55,19 +55,17 @@ class BuildOptions:
     """Options of writing an index.
 
     Attributes:
-        bits: of a stored weight, 8 or 16; or 1 to store none, where all are equal, as those of
-            binary vectors are.
-        keep_floats: also keep the weights as given, for `exact_floats` searches.
-        order: how documents are stored: "bisection" puts similar ones next to each other,
-            which makes search faster and the index smaller; "none" keeps the order given.
-            Hits are the same.
-        threads: for the model, ordering and inverting; None leaves the model to its encoder
-            and takes the processors there are for the rest.
-        max_memory: bytes for the vectors being worked on; the model, external ids and the
-            ordering (about 120 bytes a document each, 500 with 1 bit) and the vocabulary come on
-            top.
-        force: replace an index that is there.
-        progress: how to report; silent by default.
+        bits: bits of a stored weight, 8 or 16; or 1 for binary vectors, whose weights are all
+            equal and are not stored.
+        keep_floats: also store the original weights, for `exact_floats` searches.
+        order: "bisection" stores similar documents next to each other, which makes search faster
+            and the index smaller; "none" keeps the order given.  Hits are the same.
+        threads: for the model, ordering and inverting; None is the encoder's default for the
+            model, and one per processor for the rest.
+        max_memory: bytes for vectors during the build; the model, external ids and the ordering
+            (about 120 bytes a document each, 500 with 1 bit) and the vocabulary are extra.
+        force: replace an existing index.
+        progress: the class that reports progress; silent by default.
     """
 
     bits: int = 8
@@ -142,14 +140,14 @@ def build(
     source: Texts | Vectors | VectorFolder,
     options: BuildOptions | None = None,
 ) -> None:
-    """Write a new index of documents that are encoded on the way, or are encoded already.
+    """Write a new index of texts, which are encoded first, or of vectors.
 
     Args:
-        path: the index directory; must not exist, or be an index and `force` given.
+        path: the index directory; it must not exist, unless it is an index and `force` is given.
 
-    Raises `CorpusError` for a bad document or a repeated id, `IndexExists` when the place is
-    taken or being written by another process, `VectorFolderError` when a folder of vectors is
-    damaged, and `LsrError` when the index cannot be written.
+    Raises `CorpusError` for a bad document or a repeated id, `IndexExists` when `path` exists or
+    another process is writing there, `VectorFolderError` when a folder of vectors is damaged, and
+    `LsrError` when the index cannot be written.
     """
     path = Path(path).absolute()
     options = options or BuildOptions()

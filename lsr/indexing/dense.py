@@ -93,7 +93,7 @@ def add_dense(
     def check() -> None:
         if has_dense(path) and not force and belongs_to(DenseManifest.read(folder), manifest):
             raise IndexExists(
-                f"{path} has a dense side already; add --force (force=True) to replace it"
+                f"{path} already has a dense side; add --force (force=True) to replace it"
             )
 
     with workspace(folder, check=check, sweep=lambda: sweep(folder), kept=[SHARDS]) as space:

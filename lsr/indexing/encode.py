@@ -247,7 +247,7 @@ class _Run:
         self.encoder.finalize(lambda: (read_sealed(file).vectors for file in files))
         job = chain(self.job, before)
         origins = [Origin(span.digest, job) for span in spans]
-        with self.progress("Weighing", "documents", spans[-1].last if spans else 0) as bar:
+        with self.progress("Weighting", "documents", spans[-1].last if spans else 0) as bar:
             for span, file, origin in zip(spans, files, origins, strict=True):
                 final = self.path / SHARDS / shard_name(span.number, origin)
                 if shard_origin(final) != origin:

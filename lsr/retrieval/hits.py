@@ -19,12 +19,12 @@ from lsr.retrieval.explanation import Explanation
 class Hits:
     """The best documents for one query, best first; there may be fewer than k.
 
-    Pickled hits have their ids and scores.  Texts and explanations come from the index, which is
-    opened again when one is asked for: `IndexChanged` is raised when its edition is gone.
+    Pickled hits contain ids and scores.  For texts and explanations they open the index again, and
+    raise `IndexChanged` when its edition is gone.
 
     Attributes:
         query: the query's text, or None when it was a vector.
-        docids: uint32, shape (hits,), the documents' numbers in the index.
+        docids: uint32, shape (hits,), docids in the index.
         scores: float64, shape (hits,).
     """
 
@@ -113,7 +113,7 @@ class Hits:
     def _rank(self, rank: SupportsIndex) -> int:
         number = operator.index(rank)
         if not -len(self) <= number < len(self):
-            raise IndexError(f"there is no hit {number}: there are {len(self)}")
+            raise IndexError(f"there is no hit {number}; there are {len(self)} hits")
         return number % len(self)
 
 

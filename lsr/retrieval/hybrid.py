@@ -1,8 +1,8 @@
-"""Several retrievers, one answer: their lists are refined, rescored and fused, in this order.
+"""Search by several retrievers: feedback, rescoring and fusion of their lists, in this order.
 
     Hybrid([SparseRetriever(index), DenseRetriever(index)], "rrf").search("a question")
 
-`lsr.retrieval.named` makes one from the names of an index's retrievers.
+`lsr.retrieval.named` builds a hybrid from the names of an index's retrievers.
 """
 
 from __future__ import annotations
@@ -58,13 +58,14 @@ class Hybrid:
         weights: of the retrievers, see `fuse`; a learned fusion has its own.
         missing: the contribution of a list to a document that it lacks, see `fuse`.
         depth: documents of each list, unless k is larger.
-        rescore: every retriever scores the documents of all lists, exactly; so a list lacks only
+        rescore: every retriever scores the documents of all lists, exactly; then a list lacks only
             documents that cannot be hits of its retriever.
         feedback: retrievers that support it search again with refined queries.
-        interpolate: the place of the other lists then, see `lsr.retrieval.feedback.search_again`.
+        interpolate: where the other lists contribute then; see
+            `lsr.retrieval.feedback.search_again`.
 
-    Raises `QueryError` for what does not fit together, `FusionError` for a fusion learned for
-    others.
+    Raises `QueryError` for arguments that do not fit together, `FusionError` for a fusion that was
+    learned for other retrievers.
     """
 
     def __init__(
@@ -112,9 +113,9 @@ class Hybrid:
     def search(self, queries: Iterable[str], k: int = ...) -> list[Hits]: ...
 
     def search(self, queries: str | Iterable[str], k: int = 10) -> Hits | list[Hits]:
-        """The k best documents for a question, or for each of several.
+        """The k best documents for a query, or for each of several queries.
 
-        The scores are fused ones; `explain` has the contribution of each retriever.
+        Scores are fused; `explain` gives the contribution of each retriever.
         """
         k = whole("k", k)
         texts = [queries] if isinstance(queries, str) else listed("questions", queries)

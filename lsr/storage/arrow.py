@@ -187,7 +187,7 @@ class Strings:
     def bytes(self, row: int) -> bytes:
         """The UTF-8 bytes of a row."""
         if not 0 <= row < len(self):
-            raise IndexCorrupt(self._path, f"row {row} of {len(self)} was asked for")
+            raise IndexCorrupt(self._path, f"it has {len(self)} rows, and no row {row}")
         start, end = int(self._bounds[row]), int(self._bounds[row + 1])
         if not 0 <= start <= end <= self._data.size:
             raise IndexCorrupt(self._path, f"row {row} of column {self._name!r} lies outside it")

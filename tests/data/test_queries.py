@@ -86,11 +86,11 @@ def test_json_vectors(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("vector", "message"),
     [
-        ('{"saturn": 1}', "line 2 weighs 'saturn', which is no word of the vocabulary"),
-        ('{"-1": 1}', "line 2 weighs '-1'"),
-        ('{"\\u0663": 1}', "line 2 weighs"),  # a digit, but not one of a decimal term id
-        ('{"99999999999": 1}', "line 2 weighs '99999999999'"),
-        ('{"4294967296": 1}', "line 2 is no vector: terms must lie between 0 and 4294967295"),
+        ('{"saturn": 1}', "line 2 has the token 'saturn', which is not a word of the vocabulary"),
+        ('{"-1": 1}', "line 2 has the token '-1'"),
+        ('{"\\u0663": 1}', "line 2 has the token"),  # a digit, but not one of a decimal term id
+        ('{"99999999999": 1}', "line 2 has the token '99999999999'"),
+        ('{"4294967296": 1}', "line 2 is not a vector: terms must lie between 0 and 4294967295"),
         ('{"red": 1, "3": 2}', "line 2 has term 3 twice"),
         ('{"red": -1}', "line 2 has the weight -1.0 for term 3"),
         ('{"red": NaN}', "line 2 has the weight nan for term 3"),
@@ -137,9 +137,9 @@ def test_parquet_vectors(tmp_path: Path, terms: Any, weights: Any) -> None:
 @pytest.mark.parametrize(
     ("terms", "weights", "message"),
     [
-        ([5], [1.0, 2.0], "is no vector: row 0|row 2 has 1 terms and 2 weights"),
+        ([5], [1.0, 2.0], "is not a vector: row 0|row 2 has 1 terms and 2 weights"),
         ([5, 5], [1.0, 2.0], "row 2 has term 5 twice"),
-        ([-5], [1.0], "row 2 is no vector: terms must lie between"),
+        ([-5], [1.0], "row 2 is not a vector: terms must lie between"),
         ([None], [1.0], "row 2 has terms that are not integers"),
         ([5], [None], "row 2 has weights that are not numbers"),
         (None, [1.0], "row 2 has no lists of terms and weights"),

@@ -191,7 +191,7 @@ def test_bad_usage(run: Callable[..., Any], corpus: Path, tmp_path: Path, model:
         assert said in answer.err
     answer = run("index", "-", "-o", out, "--dense", model)
     assert answer.code == 2
-    assert "standard input can be read once" in answer.err
+    assert "standard input can be read only once" in answer.err
     for name, said in (("nothing", "no dense encoder 'nothing'"), (tmp_path, "no modules.json")):
         answer = run("index", corpus, "-o", out, "--dense", name)
         assert answer.code == 1
@@ -275,7 +275,7 @@ def test_an_interrupted_run_says_where_its_work_is(
     partial = out / "dense" / "partial"
     assert answer.code == 130
     assert [line for line in answer.err.splitlines() if line][-2:] == [
-        f"Finished work is kept in {partial}: the same command goes on from there.",
+        f"Finished work is kept in {partial}: run the same command again to resume.",
         "Interrupted.",
     ]
     assert len(shards(partial)) == 3
@@ -388,7 +388,7 @@ def test_two_processes_at_one_index(
         (lambda d: [*d[:7], {**d[7], "text": "new"}, *d[8:]], r"document 8 .* is not 'd013' as"),
         (lambda d: [*d[:7], {**d[7], "title": "new"}, *d[8:]], r"document 8 "),
         (lambda d: [*d[:7], {**d[7], "id": "new"}, *d[8:]], r"document 8 "),
-        (lambda d: [*d[:7], d[6], *d[8:]], r"the id 'd012' was there before"),
+        (lambda d: [*d[:7], d[6], *d[8:]], r"the id 'd012' is repeated"),
     ],
 )
 def test_other_documents_are_found_before_any_work(

@@ -197,7 +197,7 @@ def test_vectors_and_ids_must_fit(tmp_path: Path) -> None:
     two = lsr.SparseVectors([0, 1, 2], [1, 1], [1, 1])
     wrong: list[tuple[list[Any], type[LsrError], str]] = [
         (["a"], VectorError, "1 ids for 2 vectors"),
-        (["a", "a"], CorpusError, "document 2: the id 'a' was there before"),
+        (["a", "a"], CorpusError, "document 2: the id 'a' is repeated"),
         (["a", ""], CorpusError, "document 2: has an empty id"),
         (["a", None], CorpusError, "document 2: has no id"),
     ]
@@ -211,7 +211,7 @@ BAD_DOCUMENTS: dict[str, tuple[list[Any], str]] = {
     "string": (["text"], "document 1 is str, not a mapping"),
     "no text": ([{"id": "a"}], "document 1: has no text"),
     "no id": ([{"id": "a", "text": ""}, {"text": "x"}], "document 2: has no id"),
-    "twice": ([{"id": 7, "text": "x"}, {"id": "7", "text": "y"}], "document 2: the id '7' was"),
+    "twice": ([{"id": 7, "text": "x"}, {"id": "7", "text": "y"}], "document 2: the id '7' is"),
     "surrogate": ([{"id": "a", "text": "\ud800"}], "document 1: has the lone surrogate"),
 }
 
@@ -266,7 +266,7 @@ def test_the_place_of_an_index(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "down" / "index"
     built = lsr.Index.build(str(path), one, "bm25")
     assert repr(built) == f"Index({str(path)!r}: 1 documents, bm25)"
-    with pytest.raises(IndexExists, match="is an index already; add --force"):
+    with pytest.raises(IndexExists, match="is already an index; add --force"):
         lsr.Index.build(path, two, "bm25")
     assert lsr.open(path).search("copper").ids.tolist() == ["a"]
     assert lsr.Index.build(path, two, "bm25", force=True).search("copper").ids.tolist() == ["b"]

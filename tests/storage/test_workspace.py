@@ -160,7 +160,7 @@ def test_a_new_folder_is_whole_or_not_there(tmp_path: Path) -> None:
         (folder / "file").touch()
     assert [path.name for path in target.iterdir()] == ["file"]
     with (
-        pytest.raises(LsrError, match="exists already; give a new folder"),
+        pytest.raises(LsrError, match="already exists; give a new folder"),
         new_folder(target, LsrError),
     ):
         pass

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "--qrels",
     required=True,
     metavar="FILE_OR_ZIP",
-    help="Judgments: a BEIR zip or folder, or a file in BEIR's or TREC's form.",
+    help="Judgments: a BEIR zip or folder, or a file in BEIR's or TREC's format.",
 )
 @click.option(
     "--measures",
@@ -30,15 +30,17 @@ if TYPE_CHECKING:
     show_default=True,
     help="ir-measures names.",
 )
-@click.option("--split", metavar="NAME", default="test", show_default=True, help="Judgments.")
+@click.option(
+    "--split", metavar="NAME", default="test", show_default=True, help="Split of the judgments."
+)
 @click.option(
     "--dataset",
     metavar="NAME",
-    help="BEIR's name of the dataset, for published figures (default: the zip's or folder's).",
+    help="BEIR's name of the dataset, for published figures (default: from the zip or folder).",
 )
 @number_option(
     "--queries",
-    "Show the N that the second run wins, and loses, most against the first.",
+    "Show the N queries with the largest gains and losses of the second run.",
     5,
     least=0,
 )
@@ -69,7 +71,7 @@ def compare(
         if run.missing:
             note(
                 f"{name}: {run.missing:,} of {comparison.queries:,} judged queries have no line "
-                "in the run and count as finding nothing"
+                "in the run and count as empty results"
             )
         if run.unjudged:
             note(f"{name}: {run.unjudged:,} queries of the run have no judgments and are left out")
@@ -81,8 +83,8 @@ def compare(
     if queries:
         first = comparison.measures[0]
         won, lost = comparison.changes(first, queries)
-        _print_queries(f"{first}: queries that [2] wins most over [1]", won)
-        _print_queries(f"{first}: queries that [2] loses most to [1]", lost)
+        _print_queries(f"{first}: largest gains of [2] over [1]", won)
+        _print_queries(f"{first}: largest losses of [2] to [1]", lost)
 
 
 def _print_measure(comparison: RunComparison, measure: str) -> None:
@@ -120,7 +122,7 @@ def _print_measure(comparison: RunComparison, measure: str) -> None:
     )
     if references := published(comparison.dataset, measure):
         _print_table(
-            ["  less what was published", "", *numbers.values()],
+            ["  difference from published", "", *numbers.values()],
             [
                 [
                     f"  {reference.system}",

@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from lsr.eval.experiments.experiment import Experiment
     from lsr.eval.results import Result
 
-# Options that say something of a run that is there already.
+# Options that apply to the run of --run-file.
 _OF_RUN_FILES = ("datasets", "run_file", "qrels", "split", "measures", "per_query", "as_json")
 _FILE = Output()
 
 
 @click.command("eval")
 @click.argument("datasets", metavar="DATASET…", nargs=-1)
-@choice_option("--suite", "Several datasets, by one name.", ("small", "beir13"))
+@choice_option("--suite", "A group of datasets.", ("small", "beir13"))
 @data_option
 @encoder_option(multiple=True)
 @click.option(
@@ -52,7 +52,7 @@ _FILE = Output()
     "index_path",
     type=_FILE,
     metavar="DIR",
-    help="Use this index, or build it here and keep it; for several, in DIR/DATASET/ENCODER.",
+    help="Use this index, or build it here; several are in DIR/DATASET/ENCODER.",
 )
 @encoding_options
 @precision_option
@@ -60,7 +60,7 @@ _FILE = Output()
     "--dense", metavar="D", help="Dense vectors for --hybrid: minilm, a folder, or a HUB-ID."
 )
 @hybrid_options
-@click.option("--split", metavar="NAME", help="Split of judgments (default: the usual one).")
+@click.option("--split", metavar="NAME", help="Split of the judgments (default: the usual one).")
 @judged_options
 @click.option(
     "--measures",
@@ -68,14 +68,14 @@ _FILE = Output()
     default="",
     help='ir-measures names (default: the usual ones, mostly "nDCG@10 R@100 RR@10").',
 )
-@number_option("-k", "Hits a query.", 1000)
+@number_option("-k", "Hits per query.", 1000)
 @click.option(
     "--run",
     "run_out",
     type=Output(run=True),
     metavar="OUT.trec|.jsonl",
-    help="Also write the run, as TREC's columns or JSON lines, - for standard output; for several, "
-    "the folder OUT/DATASET.",
+    help="Also write the run, in TREC's format or as JSON lines; - is standard output; several "
+    "runs go to OUT/DATASET.",
 )
 @click.option(
     "--run-file",
@@ -88,7 +88,7 @@ _FILE = Output()
     type=_FILE,
     callback=writable,
     metavar="OUT.parquet",
-    help="Also write the value of each query.",
+    help="Also write the values of each query.",
 )
 @click.option("--report", type=_FILE, metavar="DIR", help="Also write a report, with its indexes.")
 @flag("--fresh", "Rebuild indexes and search again.")
@@ -120,9 +120,9 @@ def evaluate(
 ) -> None:
     """Measure encoders on judged datasets.
 
-    DATASET is a name of BEIR (downloaded unless --data DIR has its zip), a BEIR folder or zip,
-    irds:ID, or a collection with --queries and --qrels.  Indexes and runs are kept: the same
-    command goes on where it was interrupted, and does nothing twice.
+    DATASET is the name of a BEIR dataset (downloaded unless --data DIR has its zip), a BEIR folder
+    or zip, irds:ID, or a collection with --queries and --qrels.  Indexes and runs are cached: the
+    same command resumes after an interruption, and repeats no finished work.
 
     \b
     lsr eval nfcorpus.zip
@@ -144,7 +144,7 @@ def evaluate(
         others = (p.name for p in context.command.params if p.name not in _OF_RUN_FILES)
         option = "DATASET" if datasets else given(context, *map(str, others))
         if option is not None:
-            raise click.UsageError(f"--run-file is measured as it is; leave out {option}.")
+            raise click.UsageError(f"--run-file measures an existing run; leave out {option}.")
         if qrels is None:
             raise click.UsageError("--run-file needs --qrels FILE|ZIP.")
         results = [evaluate_run(run_file, qrels, split, names)]
@@ -153,7 +153,7 @@ def evaluate(
     else:
         hybrid = hybrid_of(context, options)
         if dense is not None and hybrid is None:
-            raise click.UsageError("--dense is searched with --hybrid; add it.")
+            raise click.UsageError("--dense only applies to --hybrid; add --hybrid.")
         sources = [*SUITES.get(suite or "", ()), *datasets]
         settings = {name: v for name, v in options.items() if given(context, name)}
         encoders: list[str | None] = [*dict.fromkeys(encoder)] or [None]
@@ -205,13 +205,13 @@ def _datasets(
     if not sources:
         raise click.UsageError("Give a DATASET, --suite NAME, or --run-file FILE with --qrels.")
     if len(sources) > 1 and (queries or qrels):
-        raise click.UsageError("--queries and --qrels are for one DATASET.")
+        raise click.UsageError("--queries and --qrels apply to a single DATASET.")
     datasets: dict[str, list[Dataset]] = {}
     for source in sources:
         parts = parts_of(source, data, Progress)
         name = source if len(parts) > 1 else next(iter(parts))
         if name in datasets:
-            raise click.UsageError(f"{name} is there twice; give each dataset once.")
+            raise click.UsageError(f"{name} is given twice; give each dataset once.")
         datasets[name] = [
             load_dataset(place, split, measures, name=part, queries=queries, qrels=qrels)
             for part, place in parts.items()
@@ -234,10 +234,10 @@ def _results(
     from lsr.eval.results import joined
 
     if len(experiments) > 1 and experiments[0].weights is not None:
-        raise click.UsageError("--weights are for one --encoder.")
+        raise click.UsageError("--weights apply to a single --encoder.")
     several = len(experiments) > 1 or len(datasets) > 1 or len(next(iter(datasets.values()))) > 1
     if several and run_out is STANDARD_OUTPUT:
-        raise click.UsageError("--run - is for one DATASET and one --encoder; name a folder.")
+        raise click.UsageError("--run - applies to a single DATASET and --encoder; give a folder.")
     if not several and run_out is not None:
         writable(click.get_current_context(), click.Option(["--run"]), run_out)
     if several or index_path is None:
@@ -278,7 +278,7 @@ def _results(
                     note(f"{name}: {'; '.join(remarks)}.")
         except KeyboardInterrupt:
             if indexes.temporary is None:
-                note("Finished work is kept: the same command goes on from there.")
+                note("Finished work is kept: run the same command again to resume.")
             raise
     return results
 
@@ -293,7 +293,7 @@ def _check_run(file: Path, dataset: Dataset, index: Path | None) -> None:
     check_ids(file, dataset.queries)
     if index is not None and index.exists():
         check_ids_of(file, Index.open(index).reader.ids)
-    # What comes over a network is not read ahead.
+    # A collection from the network is not read twice.
     elif not is_json_lines(file) and not dataset.documents.startswith(IRDS):
         check_ids(file, documents=(document.id for document in open_corpus(dataset.documents)))
 

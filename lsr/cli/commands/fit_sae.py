@@ -14,22 +14,22 @@ from lsr.terminal import conclude
 
 
 def _width(value: str) -> int:
-    """Latents a dimension, written as 4x or 4."""
+    """Latents per dimension, as 4x or 4."""
     number = value.removesuffix("x")
     if not number.isdecimal() or int(number) < 1:
-        raise click.BadParameter(f"{value!r} is no width; write it as 4x")
+        raise click.BadParameter(f"{value!r} is not a width; write it as 4x")
     return int(number)
 
 
 @click.command(name="fit-sae")
 @click.argument("corpus")
-@output_option("The encoder to be.", "FOLDER", required=True)
+@output_option("The folder of the new encoder.", "FOLDER", required=True)
 @click.option(
     "--dense",
     default="minilm",
     show_default=True,
     metavar="D",
-    help="The dense encoder: minilm, a folder that sentence-transformers saved, or a HUB-ID.",
+    help="Dense encoder: minilm, a folder saved by sentence-transformers, or a HUB-ID.",
 )
 @click.option(
     "--width",
@@ -37,21 +37,21 @@ def _width(value: str) -> int:
     default="4x",
     show_default=True,
     metavar="Nx",
-    help="Latents a dimension of the dense vectors.",
+    help="Latents per dimension of the dense vectors.",
 )
-@number_option("--active", "Latents of a text.", 32)
+@number_option("--active", "Active latents per text.", 32)
 @number_option("--seed", "Random seed.", 0, least=0)
 @number_option(
     "--sample",
-    "Of a larger collection, fit to about so many documents, evenly spread.",
+    "Fit to about N evenly spread documents of a larger collection.",
     100_000,
     least=2,
 )
 @max_length_option
-@click.option("--device", metavar="D", help="Where the dense model runs, such as cpu or cuda:0.")
-@number_option("--threads", "For the dense model.")
+@click.option("--device", metavar="D", help="Device for the dense model, such as cpu or cuda:0.")
+@number_option("--threads", "Threads for the dense model.")
 @on_error_option
-@flag("--force", "Replace a folder of this kind that is there.")
+@flag("--force", "Replace an existing autoencoder.")
 def fit_sae(
     corpus: str,
     output: Path,
@@ -64,9 +64,9 @@ def fit_sae(
 ) -> None:
     """Fit a sparse autoencoder to the dense vectors of CORPUS: an encoder with named latents.
 
-    CORPUS is what `lsr index` takes, but no pipe or standard input.  No judgments are needed.  Run
-    the same command again after an interruption: finished vectors are kept, the fitting of some
-    minutes starts again.
+    CORPUS is any collection that `lsr index` reads, except pipes and standard input.  No judgments
+    are needed.  To resume after an interruption, run the same command again: encoded vectors are
+    kept, and the fitting, which takes minutes, restarts.
 
     \b
     lsr fit-sae nfcorpus.zip -o latents --dense minilm --width 4x --active 32
@@ -83,5 +83,5 @@ def fit_sae(
     made = fit(output, documents, encoder, threads=threads, progress=Progress, **options)
     conclude(
         f"{output}: {made.latents:,} latents, fitted to {made.documents:,} documents; "
-        f"{made.unused:,} are active in none of them"
+        f"{made.unused:,} are active in no document"
     )

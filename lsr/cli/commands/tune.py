@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     help="The index to search, with dense vectors.",
 )
 @data_option
-@click.option("--split", metavar="NAME", help="Split of judgments (default: dev, else train).")
+@click.option("--split", metavar="NAME", help="Split of the judgments (default: dev, else train).")
 @judged_options
 @fusion_option
 @retrievers_option
@@ -63,11 +63,11 @@ def tune(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Choose how to fuse the lists of an index, on the judged queries of DATASET.
+    """Tune the fusion of an index on the judged queries of DATASET.
 
-    DATASET is what `lsr eval` takes.  Weights are the best of all multiples of .1; "--fusion
-    learned" trains trees instead and leaves them in the index.  Cross-validation measures
-    the choice on queries that had no part in it, against equal weights.
+    DATASET is any dataset that `lsr eval` takes.  `lsr tune` tries all weights that are multiples
+    of .1; "--fusion learned" trains trees instead and stores them in the index.  Cross-validation
+    compares the result with equal weights, on held-out queries.
 
     \b
     lsr tune nfcorpus.zip --index nfcorpus
@@ -83,9 +83,11 @@ def tune(
     index = Index.open(path)
     learned = settings["fusion"] == LEARNED
     if learned and given(context, "missing"):
-        raise click.UsageError("A learned fusion needs no --missing: it sees what is missing.")
+        raise click.UsageError(
+            "--fusion learned has no rule for missing documents; leave out --missing."
+        )
     if learned and learned_file(index).exists() and not force:
-        raise IndexExists(f"{path} has a learned fusion already; add --force to replace it")
+        raise IndexExists(f"{path} already has a learned fusion; add --force to replace it")
     if encoder is not None or device is not None:
         index.use_encoder(encoder, device=device)
     if dense is not None or device is not None:
@@ -116,7 +118,7 @@ def _dataset(
     parts = parts_of(source, data, Progress)
     if len(parts) > 1:
         raise click.UsageError(
-            f"{source} is {len(parts)} datasets; name one, as {source}.zip/PART."
+            f"{source} consists of {len(parts)} datasets; name one, as {source}.zip/PART."
         )
     ((name, place),) = parts.items()
     if split is None and qrels is None:
@@ -126,7 +128,7 @@ def _dataset(
     judged = {document for row in dataset.qrels.values() for document in row}
     if dataset.counts["judged_documents_missing"] == len(judged):
         raise CorpusError(
-            f"none of the documents judged in {dataset.judgments} is in {index.path}; give the "
+            f"{index.path} has none of the documents judged in {dataset.judgments}; give the "
             "index of this dataset"
         )
     for remark in dataset.remarks:
@@ -147,10 +149,10 @@ def _print(dataset: Dataset, choice: FusionChoice) -> None:
         f"{cell(', '.join(choice.retrievers))} by {choice.fusion}, {choice.tuned.measure}\n"
     )
     test = choice.comparison
-    kind = "learned" if choice.learned is not None else "chosen"
+    kind = "trees" if choice.learned is not None else "tuned weights"
     for name, value in (
         (f"{choice.baseline}, equal weights", figure(choice.equal)),
-        (f"{kind} on the other folds", figure(choice.held_out)),
+        (f"{kind}, held out", figure(choice.held_out)),
         ("difference", f"{signed(test.difference)} {span(test.interval, signed)}"),
         ("p, by randomization", probability(test.p_randomization)),
     ):
@@ -164,6 +166,6 @@ def _print(dataset: Dataset, choice: FusionChoice) -> None:
     echo(f"On all queries: --hybrid --fusion {choice.fusion}{weights}")
     if not choice.is_better:
         echo(
-            "Not significantly better than equal weights on queries that had no part in it, so "
-            f"these will do: --hybrid --fusion {choice.baseline}"
+            "Not significantly better than equal weights on held-out queries; use equal weights: "
+            f"--hybrid --fusion {choice.baseline}"
         )
