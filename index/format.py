@@ -224,16 +224,16 @@ class Manifest:
         """
         path = index / MANIFEST
 
-        def refusal(problem: Problem, what: str) -> LsrError:
+        def refusal(problem: Problem, detail: str) -> LsrError:
             if problem == "format":
                 return IndexFormatError(f"{path} does not describe an lsr index")
             if problem == "version":
                 return IndexFormatError(
-                    f"{index} has index format {what}, and this lsr reads the formats "
+                    f"{index} has index format {detail}, and this lsr reads the formats "
                     f"{min(_OLD_VERSIONS)} to {FORMAT_VERSION}; update lsr or rebuild the index "
                     "with this version"
                 )
-            return IndexCorrupt(path, what)
+            return IndexCorrupt(path, detail)
 
         versions = (*_OLD_VERSIONS, FORMAT_VERSION)
         field = "format_version"

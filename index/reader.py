@@ -16,7 +16,7 @@ from lsr.errors import IndexChanged, IndexCorrupt, IndexFormatError, LsrError, V
 from lsr.index.dense import has_dense
 from lsr.index.format import Manifest
 from lsr.index.search.options import SearchOptions
-from lsr.index.search.searcher import Found, Searcher
+from lsr.index.search.searcher import Searcher, TopDocs
 from lsr.index.segments.reader import Segment, open_vocabulary
 from lsr.storage.arrow import SortedStrings
 from lsr.storage.files import steady
@@ -186,7 +186,7 @@ class IndexReader:
         """The number of terms of each document, by docid."""
         return np.concatenate([np.empty(0, np.uint32), *(s.active for s in self.segments)])
 
-    def search(self, queries: SparseVectors, options: SearchOptions) -> list[Found]:
+    def search(self, queries: SparseVectors, options: SearchOptions) -> list[TopDocs]:
         """The best documents of each query; see `lsr.index.search.searcher`."""
         return self._searcher.search(queries, options)
 

@@ -51,7 +51,7 @@ class PlainIndex:
 
     @classmethod
     def build(cls, vectors: SparseVectors) -> PlainIndex:
-        """Quantize and invert documents; term numbers should be dense, as a vocabulary's are."""
+        """Quantize and invert documents; term ids should have few gaps, as a vocabulary's have."""
         weights, step = eight_bits(vectors)
         terms = int(vectors.terms.max(initial=0)) + 1
         maxima = np.zeros(terms, np.uint32)

@@ -28,7 +28,7 @@ const Isas<Loops>& isas() {
   return all;
 }
 
-// What one query found, best first.
+// The hits of one query, best first.
 struct Answer {
   std::vector<uint32_t> documents, integers;
   std::vector<double> scores;
@@ -137,12 +137,12 @@ class Postings {
         }
       }
     }
-    nb::list found;
+    nb::list results;
     for (Answer& answer : answers)
-      found.append(nb::make_tuple(to_numpy(std::move(answer.documents)),
+      results.append(nb::make_tuple(to_numpy(std::move(answer.documents)),
                                   to_numpy(std::move(answer.integers)),
                                   to_numpy(std::move(answer.scores)), answer.unit));
-    return found;
+    return results;
   }
 
   // Stored weights, documents outer; 0 where there is no posting.
@@ -161,7 +161,7 @@ class Postings {
     require(document < next_, "no such document");
     const Partition& partition = view_.partition_of(document);
     std::vector<uint32_t> terms, stored;
-    std::vector<float> given;
+    std::vector<float> floats;
     size_t sparse = 0, dense = 0;
     while (sparse < partition.sparse_terms.size || dense < partition.dense_terms.size) {
       const bool is_sparse =
@@ -174,9 +174,9 @@ class Postings {
       if (posting.weight == 0) continue;
       terms.push_back(term);
       stored.push_back(posting.weight);
-      if (partition.floats.data != nullptr) given.push_back(float_of(partition, posting));
+      if (partition.floats.data != nullptr) floats.push_back(float_of(partition, posting));
     }
-    return to_tuple(std::move(terms), std::move(stored), std::move(given));
+    return to_tuple(std::move(terms), std::move(stored), std::move(floats));
   }
 
  private:
@@ -242,9 +242,9 @@ class Postings {
   // The values of a column; `size` is what its length must be.
   template <class T>
   const T* column(const nb::dict& columns, const char* name, size_t size) {
-    const Column<T> found = column<T>(columns, name);
-    require_sound(found.size == size, "the columns of a partition differ in length");
-    return found.data;
+    const Column<T> values = column<T>(columns, name);
+    require_sound(values.size == size, "the columns of a partition differ in length");
+    return values.data;
   }
 
   template <class T>

@@ -15,15 +15,15 @@ void count(const View& index, const Query& query, const Wanted& wanted, const Lo
   uint64_t largest = 0;
   for (const int32_t weight : scaled.weights) largest += static_cast<uint64_t>(weight);
   scratch.top.start(wanted.k, wanted.margin, largest);
-  for (size_t w = 0; w < index.partitions.size(); ++w) {
-    const Partition& partition = index.partitions[w];
+  for (size_t p = 0; p < index.partitions.size(); ++p) {
+    const Partition& partition = index.partitions[p];
     scratch.sums.assign(size_t{partition.superblocks} * kSuperblockDocuments, 0);
     std::vector<List>& lists = scratch.lists;
     std::vector<uint32_t>& weights = scratch.list_weights;
     lists.clear();
     weights.clear();
     for (size_t i = 0; i < scaled.terms.size(); ++i) {
-      const uint32_t row = query.sparse_row(i, w);
+      const uint32_t row = query.sparse_row(i, p);
       if (row == kAbsent) continue;
       lists.push_back(list_of(partition, row));
       weights.push_back(static_cast<uint32_t>(scaled.weights[i]));

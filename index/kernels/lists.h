@@ -9,7 +9,7 @@ namespace {
 
 constexpr size_t kOrderBits = 4;
 
-// A place in a list.  Whatever the bytes, no load reaches further than 8 bytes behind the last:
+// A position in a list.  Whatever the bytes, no load reaches further than 8 bytes behind the last:
 // kListsPadding.
 struct Cursor {
   const uint8_t* bytes;

@@ -25,13 +25,13 @@ inline uint32_t chunk_bitmap(const Run& run, size_t chunk) {
 }
 
 // The posting of a document (counted from the partition's first) in a run.
-struct Found {
+struct ChunkPosting {
   const uint8_t* weight;  // its low byte, or null when there is no posting
   size_t plane;           // distance to its high byte, where weights have one
   size_t rank;            // among the postings of its chunk
 };
 
-inline Found find_in_chunk(const Run& run, uint32_t document, unsigned planes) {
+inline ChunkPosting find_in_chunk(const Run& run, uint32_t document, unsigned planes) {
   const size_t chunk = document / (kChunk * kBlock), block = document / kBlock % kChunk;
   const uint32_t bitmap = chunk_bitmap(run, chunk);
   if (!(bitmap >> block & 1)) return {nullptr, 0, 0};
@@ -50,8 +50,8 @@ inline void find_ranks(const Run& run, const uint32_t* documents, size_t count, 
   for (size_t i = 0; i < count; ++i)
     __builtin_prefetch(chunk_at(run, documents[i] / (kChunk * kBlock), planes));
   for (size_t i = 0; i < count; ++i) {
-    const Found found = find_in_chunk(run, documents[i], planes);
-    ranks[i] = found.weight == nullptr ? kNoRank : static_cast<uint32_t>(found.rank);
+    const ChunkPosting posting = find_in_chunk(run, documents[i], planes);
+    ranks[i] = posting.weight == nullptr ? kNoRank : static_cast<uint32_t>(posting.rank);
   }
 }
 

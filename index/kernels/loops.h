@@ -65,7 +65,7 @@ struct Superblock {
   const int16_t* factors;  // query weights by row
   const Quad* quads;       // the same, by four rows
   size_t rows;
-  size_t number;                  // of the partition
+  size_t index;                   // in the partition
   unsigned planes;                // bytes a weight
   uint64_t wanted;                // bit b: block b is to be scored
   const SparseProduct* products;  // of sparse terms, in any order

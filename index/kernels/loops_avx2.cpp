@@ -7,15 +7,15 @@ namespace {
 
 // Which bytes of eight get a code, and the marks of the others: a byte with its high bit set is
 // looked up as zero.
-struct Places {
+struct Spread {
   uint64_t codes, absent;
 };
 
-struct AllPlaces {
-  Places of[256];
-  AllPlaces() {
+struct SpreadTable {
+  Spread bytes[256];
+  SpreadTable() {
     for (uint64_t bits = 0; bits < 256; ++bits)
-      of[bits] = {spread(bits) & 0x0F0F0F0F0F0F0F0Fu, ~spread(bits) & 0x8080808080808080u};
+      bytes[bits] = {spread(bits) & 0x0F0F0F0F0F0F0F0Fu, ~spread(bits) & 0x8080808080808080u};
   }
 };
 
@@ -23,12 +23,12 @@ constexpr size_t kSuperblocksAtOnce = 8;
 
 // Spreads a row's codes of some superblocks, a byte a block; returns where the next ones start.
 const uint8_t* spread_codes(const uint8_t* codes, const uint64_t* bitmaps, size_t superblocks,
-                            const Places* places, uint64_t* out) {
+                            const Spread* table, uint64_t* out) {
   for (size_t superblock = 0; superblock < superblocks; ++superblock) {
     uint64_t bitmap = bitmaps[superblock];
     size_t nibble = 0;
     for (size_t i = 0; i < 8; ++i, bitmap >>= 8) {
-      const Places& at = places[bitmap & 255];
+      const Spread& at = table[bitmap & 255];
       // A word from the byte of the first code has the 8 codes even from its middle.
       const uint64_t word = load64(codes + nibble / 2) >> (nibble % 2 * 4);
       *out++ = _pdep_u64(word, at.codes) | at.absent;
@@ -49,7 +49,7 @@ uint16_t largest(__m256i values) {
 
 void bound(const Run* runs, const uint8_t* tables, size_t rows, size_t superblocks,
            uint16_t* bounds, uint16_t* superblock_maxima) {
-  static const AllPlaces places;
+  static const SpreadTable spread_table;
   const __m256i low_bytes = _mm256_set1_epi16(255);
   // Sums of the even and of the odd ones of every 32 blocks: what a byte-wise lookup widens to.
   __m256i sums[kMostSuperblocks * 4];
@@ -64,7 +64,7 @@ void bound(const Run* runs, const uint8_t* tables, size_t rows, size_t superbloc
       const size_t count =
           superblocks - first < kSuperblocksAtOnce ? superblocks - first : kSuperblocksAtOnce;
       alignas(32) uint64_t spread[kSuperblocksAtOnce * 8];
-      codes = spread_codes(codes, runs[row].bitmaps + first, count, places.of, spread);
+      codes = spread_codes(codes, runs[row].bitmaps + first, count, spread_table.bytes, spread);
       for (size_t i = 0; i < 2 * count; ++i) {
         const __m256i values = _mm256_shuffle_epi8(
             table, _mm256_load_si256(reinterpret_cast<const __m256i*>(spread) + i));
@@ -94,7 +94,7 @@ void bound(const Run* runs, const uint8_t* tables, size_t rows, size_t superbloc
 
 uint64_t at_least(const uint16_t* values, uint16_t least) {
   const __m256i limit = _mm256_set1_epi16(static_cast<short>(least));
-  uint64_t found = 0;
+  uint64_t reached = 0;
   for (int i = 0; i < 2; ++i) {
     const __m256i* at = reinterpret_cast<const __m256i*>(values) + 2 * i;
     // a >= b exactly when max(a, b) is a: there is no unsigned comparison.
@@ -103,9 +103,9 @@ uint64_t at_least(const uint16_t* values, uint16_t least) {
     const __m256i high = _mm256_cmpeq_epi16(_mm256_max_epu16(b, limit), b);
     const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(low, high), 0xD8);
     const auto mask = static_cast<unsigned>(_mm256_movemask_epi8(bytes));
-    found |= static_cast<uint64_t>(mask) << (32 * i);
+    reached |= static_cast<uint64_t>(mask) << (32 * i);
   }
-  return found;
+  return reached;
 }
 
 void add_bitmap(const List& list, uint32_t weight, uint32_t count, uint32_t* sums) {
@@ -115,10 +115,10 @@ void add_bitmap(const List& list, uint32_t weight, uint32_t count, uint32_t* sum
     const uint64_t word = bits_at(list, first, count);
     for (uint32_t i = 0; i < 8; ++i) {
       const __m256i byte = _mm256_set1_epi32(static_cast<int>(word >> (8 * i) & 255));
-      const __m256i found = _mm256_cmpeq_epi32(_mm256_and_si256(byte, bit), bit);
+      const __m256i mask = _mm256_cmpeq_epi32(_mm256_and_si256(byte, bit), bit);
       __m256i* at = reinterpret_cast<__m256i*>(sums + first + 8 * i);
       _mm256_storeu_si256(
-          at, _mm256_add_epi32(_mm256_loadu_si256(at), _mm256_and_si256(found, weights)));
+          at, _mm256_add_epi32(_mm256_loadu_si256(at), _mm256_and_si256(mask, weights)));
     }
   }
 }
@@ -126,7 +126,7 @@ void add_bitmap(const List& list, uint32_t weight, uint32_t count, uint32_t* sum
 size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* documents,
              uint32_t* scores) {
   const __m256i below = _mm256_set1_epi32(static_cast<int>(least) - 1);
-  size_t found = 0;
+  size_t count = 0;
   for (uint32_t d = 0; d < kSuperblockDocuments; d += 32) {
     // Most documents reach nothing: four registers are looked at together.
     __m256i reached[4], any = _mm256_setzero_si256();
@@ -138,14 +138,14 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
     if (_mm256_testz_si256(any, any)) continue;
     for (uint32_t i = 0; i < 4; ++i) {
       auto left = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(reached[i])));
-      for (; left != 0; left &= left - 1, ++found) {
+      for (; left != 0; left &= left - 1, ++count) {
         const uint32_t at = d + 8 * i + static_cast<uint32_t>(__builtin_ctz(left));
-        documents[found] = first + at;
-        scores[found] = sums[at];
+        documents[count] = first + at;
+        scores[count] = sums[at];
       }
     }
   }
-  return found;
+  return count;
 }
 
 }  // namespace

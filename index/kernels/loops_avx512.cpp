@@ -176,7 +176,7 @@ void add_rows(const Superblock& superblock, size_t first, size_t rows, uint32_t*
     unsigned left = words_of(superblock.wanted) >> (4 * half) & 15;
     if (left == 0) continue;
     for (size_t row = 0; row < rows; ++row) {
-      open_half(superblock.runs[first + row], 2 * superblock.number + half, 1, halves[row]);
+      open_half(superblock.runs[first + row], 2 * superblock.index + half, 1, halves[row]);
       prefetch(halves[row].weights[3] + 64);
     }
     for (; left != 0; left &= left - 1) {
@@ -193,7 +193,7 @@ size_t collect(const Superblock& superblock, const uint32_t* sums, uint32_t* doc
   const __m512i least = _mm512_set1_epi32(static_cast<int>(superblock.least));
   const __m512i lane =
       _mm512_setr_epi32(0, 2, 4, 6, 16, 18, 20, 22, 32, 34, 36, 38, 48, 50, 52, 54);
-  size_t found = 0;
+  size_t count = 0;
   for (unsigned left = words_of(superblock.wanted) & 255; left != 0; left &= left - 1) {
     const auto word = static_cast<size_t>(__builtin_ctz(left));
     __m512i lanes[4];
@@ -208,14 +208,14 @@ size_t collect(const Superblock& superblock, const uint32_t* sums, uint32_t* doc
       const __mmask16 mask = _mm512_mask_cmpge_epi32_mask(
           static_cast<__mmask16>(_pdep_u32(blocks, 0x1111) * 15), lanes[i], least);
       const size_t first =
-          superblock.number * kSuperblockDocuments + word * kWord + i % 2 * 8 + i / 2;
+          superblock.index * kSuperblockDocuments + word * kWord + i % 2 * 8 + i / 2;
       const __m512i all = _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int>(first)));
-      _mm512_storeu_si512(documents + found, _mm512_maskz_compress_epi32(mask, all));
-      _mm512_storeu_si512(scores + found, _mm512_maskz_compress_epi32(mask, lanes[i]));
-      found += ones(mask);
+      _mm512_storeu_si512(documents + count, _mm512_maskz_compress_epi32(mask, all));
+      _mm512_storeu_si512(scores + count, _mm512_maskz_compress_epi32(mask, lanes[i]));
+      count += ones(mask);
     }
   }
-  return found;
+  return count;
 }
 
 size_t score(const Superblock& superblock, uint32_t* documents, uint32_t* scores) {
@@ -268,7 +268,7 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
              uint32_t* scores) {
   const __m512i limit = _mm512_set1_epi32(static_cast<int>(least));
   const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  size_t found = 0;
+  size_t count = 0;
   for (uint32_t d = 0; d < kSuperblockDocuments; d += 64) {
     // Most documents reach nothing: four registers are looked at together.
     __m512i values[4];
@@ -280,12 +280,12 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
       const __mmask16 mask = _mm512_cmpge_epi32_mask(values[i], limit);
       const __m512i all =
           _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int>(first + d + 16 * i)));
-      _mm512_storeu_si512(documents + found, _mm512_maskz_compress_epi32(mask, all));
-      _mm512_storeu_si512(scores + found, _mm512_maskz_compress_epi32(mask, values[i]));
-      found += ones(mask);
+      _mm512_storeu_si512(documents + count, _mm512_maskz_compress_epi32(mask, all));
+      _mm512_storeu_si512(scores + count, _mm512_maskz_compress_epi32(mask, values[i]));
+      count += ones(mask);
     }
   }
-  return found;
+  return count;
 }
 
 }  // namespace

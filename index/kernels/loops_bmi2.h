@@ -80,7 +80,7 @@ inline size_t score_blocks(const Superblock& superblock, uint32_t* documents, ui
   for (size_t half = 0; half < 2; ++half) {
     const auto wanted = static_cast<uint32_t>(superblock.wanted >> (half * kChunk));
     if (wanted == 0) continue;
-    const size_t chunk = 2 * superblock.number + half;
+    const size_t chunk = 2 * superblock.index + half;
     uint32_t* at = sums + half * kChunk * kBlock;
     for (size_t row = 0; row < superblock.rows; ++row) {
       if (superblock.planes == 1)
@@ -90,19 +90,19 @@ inline size_t score_blocks(const Superblock& superblock, uint32_t* documents, ui
     }
   }
   const __m256i below = _mm256_set1_epi32(static_cast<int>(superblock.least) - 1);
-  size_t found = 0;
+  size_t count = 0;
   for (uint64_t left = superblock.wanted; left != 0; left &= left - 1) {
     const size_t first = static_cast<size_t>(__builtin_ctzll(left)) * kBlock;
     const __m256i values = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + first));
     auto reached = static_cast<unsigned>(
         _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(values, below))));
-    for (; reached != 0; reached &= reached - 1, ++found) {
+    for (; reached != 0; reached &= reached - 1, ++count) {
       const size_t d = first + static_cast<size_t>(__builtin_ctz(reached));
-      documents[found] = static_cast<uint32_t>(superblock.number * kSuperblockDocuments + d);
-      scores[found] = sums[d];
+      documents[count] = static_cast<uint32_t>(superblock.index * kSuperblockDocuments + d);
+      scores[count] = sums[d];
     }
   }
-  return found;
+  return count;
 }
 
 }  // namespace

@@ -29,9 +29,9 @@ void bound(const Run* runs, const uint8_t* tables, size_t rows, size_t superbloc
 }
 
 uint64_t at_least(const uint16_t* values, uint16_t least) {
-  uint64_t found = 0;
-  for (size_t i = 0; i < kSuperblock; ++i) found |= uint64_t{values[i] >= least} << i;
-  return found;
+  uint64_t mask = 0;
+  for (size_t i = 0; i < kSuperblock; ++i) mask |= uint64_t{values[i] >= least} << i;
+  return mask;
 }
 
 // Adds a row's products to the sums of the wanted blocks of half a superblock.
@@ -61,19 +61,19 @@ size_t score(const Superblock& superblock, uint32_t* documents, uint32_t* scores
     sums[superblock.products[i].document] += superblock.products[i].product;
   for (size_t row = 0; row < superblock.rows; ++row)
     for (size_t half = 0; half < 2; ++half)
-      add_half(superblock.runs[row], 2 * superblock.number + half,
+      add_half(superblock.runs[row], 2 * superblock.index + half,
                static_cast<uint32_t>(superblock.wanted >> (half * kChunk)), superblock.planes,
                static_cast<uint32_t>(superblock.factors[row]), sums + half * kChunk * kBlock);
-  size_t found = 0;
+  size_t count = 0;
   for (size_t d = 0; d < kSuperblockDocuments; ++d) {
     // Compared as signed numbers, as the vector sets do: a wrapped sum reaches nothing.
     if ((superblock.wanted >> (d / kBlock) & 1) == 0 || sums[d] < superblock.least ||
         sums[d] >= 0x80000000u)
       continue;
-    documents[found] = static_cast<uint32_t>(superblock.number * kSuperblockDocuments + d);
-    scores[found++] = sums[d];
+    documents[count] = static_cast<uint32_t>(superblock.index * kSuperblockDocuments + d);
+    scores[count++] = sums[d];
   }
-  return found;
+  return count;
 }
 
 void add_bitmap(const List& list, uint32_t weight, uint32_t count, uint32_t* sums) {
@@ -84,13 +84,13 @@ void add_bitmap(const List& list, uint32_t weight, uint32_t count, uint32_t* sum
 
 size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* documents,
              uint32_t* scores) {
-  size_t found = 0;
+  size_t count = 0;
   for (uint32_t d = 0; d < kSuperblockDocuments; ++d) {
     if (sums[d] < least || sums[d] >= 0x80000000u) continue;  // as in `score`
-    documents[found] = first + d;
-    scores[found++] = sums[d];
+    documents[count] = first + d;
+    scores[count++] = sums[d];
   }
-  return found;
+  return count;
 }
 
 }  // namespace

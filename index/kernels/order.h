@@ -34,7 +34,7 @@ class Bisection {
   size_t strongest_;
   std::vector<uint64_t> starts_ = {0};
   std::vector<uint32_t> terms_;  // numbered by first appearance
-  std::unordered_map<uint32_t, uint32_t> number_of_;
+  std::unordered_map<uint32_t, uint32_t> term_ids_;
 };
 
 }  // namespace lsr::index

@@ -41,14 +41,14 @@ const Run kNoRun = {kNoBitmaps, kNoChunks, kNoPostings, kNoPostings, 0, 0};
 
 const Partition& View::partition_of(uint32_t document) const {
   const auto after = std::upper_bound(partitions.begin(), partitions.end(), document,
-                                      [](uint32_t d, const Partition& w) { return d < w.first; });
+                                      [](uint32_t d, const Partition& p) { return d < p.first; });
   return *(after - 1);  // the first partition starts at document 0
 }
 
 size_t find(const Column<uint32_t>& terms, uint32_t term) {
   const uint32_t* end = terms.data + terms.size;
-  const uint32_t* found = std::lower_bound(terms.data, end, term);
-  return found != end && *found == term ? static_cast<size_t>(found - terms.data) : kNotFound;
+  const uint32_t* match = std::lower_bound(terms.data, end, term);
+  return match != end && *match == term ? static_cast<size_t>(match - terms.data) : kNotFound;
 }
 
 std::pair<size_t, size_t> sparse_run(const Partition& partition, size_t row) {
@@ -97,22 +97,22 @@ void locate(const View& index, const uint32_t* terms, size_t size, Located& loca
   located.dense.resize(size * partitions);
   located.sparse.resize(size * partitions);
   located.maxima.assign(size, 0);
-  for (size_t w = 0; w < partitions; ++w) {
-    const Partition& partition = index.partitions[w];
-    find_all(partition.dense_terms, terms, size, located.dense.data() + w, partitions);
+  for (size_t p = 0; p < partitions; ++p) {
+    const Partition& partition = index.partitions[p];
+    find_all(partition.dense_terms, terms, size, located.dense.data() + p, partitions);
     // A term is dense or sparse in a partition, not both.
     std::vector<uint32_t>& others = located.scratch;
     others.clear();
     for (size_t i = 0; i < size; ++i)
-      if (located.dense[i * partitions + w] == kAbsent) others.push_back(terms[i]);
+      if (located.dense[i * partitions + p] == kAbsent) others.push_back(terms[i]);
     located.rows.resize(others.size());
     find_all(partition.sparse_terms, others.data(), others.size(), located.rows.data(), 1);
     for (size_t i = 0, other = 0; i < size; ++i)
-      located.sparse[i * partitions + w] =
-          located.dense[i * partitions + w] == kAbsent ? located.rows[other++] : kAbsent;
+      located.sparse[i * partitions + p] =
+          located.dense[i * partitions + p] == kAbsent ? located.rows[other++] : kAbsent;
     for (size_t i = 0; i < size; ++i) {
-      const uint32_t dense = located.dense[i * partitions + w];
-      const uint32_t sparse = located.sparse[i * partitions + w];
+      const uint32_t dense = located.dense[i * partitions + p];
+      const uint32_t sparse = located.sparse[i * partitions + p];
       if (dense != kAbsent)
         located.maxima[i] =
             std::max(located.maxima[i], partition.codebooks[dense * kCodes + kCodes - 1]);
@@ -131,9 +131,9 @@ size_t first_float(const Partition& partition, size_t row, uint32_t local) {
 Posting sparse_posting(const Partition& partition, std::pair<size_t, size_t> run, uint32_t local) {
   const uint16_t* begin = partition.documents.data + run.first;
   const uint16_t* end = partition.documents.data + run.second;
-  const uint16_t* found = std::lower_bound(begin, end, local);
-  if (found == end || *found != local) return {0, 0};
-  const auto index = static_cast<size_t>(found - partition.documents.data);
+  const uint16_t* posting = std::lower_bound(begin, end, local);
+  if (posting == end || *posting != local) return {0, 0};
+  const auto index = static_cast<size_t>(posting - partition.documents.data);
   return {partition.weights[index], index};
 }
 
@@ -142,12 +142,12 @@ Posting find_posting(const Partition& partition, uint32_t document, uint32_t ter
   const size_t row = find(partition.dense_terms, term);
   if (row != kNotFound) {
     const Run run = dense_run(partition, static_cast<uint32_t>(row));
-    const Found found = find_in_chunk(run, local, partition.planes());
-    if (found.weight == nullptr) return {0, 0};
-    uint32_t weight = found.weight[0];
-    if (partition.weights.wide) weight |= uint32_t{found.weight[found.plane]} << 8;
+    const ChunkPosting posting = find_in_chunk(run, local, partition.planes());
+    if (posting.weight == nullptr) return {0, 0};
+    uint32_t weight = posting.weight[0];
+    if (partition.weights.wide) weight |= uint32_t{posting.weight[posting.plane]} << 8;
     if (partition.floats.data == nullptr) return {weight, kNotFound};
-    return {weight, first_float(partition, row, local) + found.rank};
+    return {weight, first_float(partition, row, local) + posting.rank};
   }
   const size_t sparse = find(partition.sparse_terms, term);
   if (sparse == kNotFound) return {0, 0};

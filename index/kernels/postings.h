@@ -60,7 +60,7 @@ struct Partition {
   // Weights as given, where kept: those of sparse terms, then of dense ones.
   Column<float> floats;
   const uint16_t* ranks;  // a value a chunk: the term's postings before it
-  uint32_t first;         // number of the partition's first document in the index
+  uint32_t first;         // docid of the partition's first document
   uint32_t count;         // documents
   uint32_t superblocks;
   uint32_t first_superblock;  // of the partition in the index

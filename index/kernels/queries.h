@@ -18,7 +18,7 @@ struct QueryTooLong : std::runtime_error {
 struct Scaled {
   std::vector<uint32_t> terms;         // those that the index has
   std::vector<int32_t> weights;        // 1 to 16,383
-  std::vector<double> given;           // their weights as given
+  std::vector<double> floats;          // their weights as given
   std::vector<uint32_t> maxima;        // largest stored weight of each
   std::vector<uint32_t> term_indices;  // of each in the query as given
   double unit;                         // of a score: a power of two

@@ -12,9 +12,9 @@ class Rescoring {
   Rescoring(const View& index, const Query& query, const Loops& loops, Scratch& scratch)
       : index_(index), query_(query), loops_(loops), s_(scratch) {}
 
-  // Hits [begin, end) lie in partition w, in order of documents.
-  void score(size_t w, size_t begin, size_t end) {
-    const Partition& partition = index_.partitions[w];
+  // Hits [begin, end) lie in partition p, in order of documents.
+  void score(size_t p, size_t begin, size_t end) {
+    const Partition& partition = index_.partitions[p];
     const size_t count = end - begin;
     s_.locals.resize(count);
     s_.ranks.resize(count);
@@ -27,22 +27,22 @@ class Rescoring {
     }
     s_.matches.clear();
     for (size_t term = 0; term < query_.scaled.terms.size(); ++term) {
-      const uint32_t dense = query_.dense_row(term, w), sparse = query_.sparse_row(term, w);
-      const double given = query_.scaled.given[term];
+      const uint32_t dense = query_.dense_row(term, p), sparse = query_.sparse_row(term, p);
+      const double weight = query_.scaled.floats[term];
       if (dense != kAbsent)
-        match_dense(partition, dense, given);
+        match_dense(partition, dense, weight);
       else if (sparse != kAbsent)
-        match_sparse(partition, sparse_run(partition, sparse), given);
+        match_sparse(partition, sparse_run(partition, sparse), weight);
     }
     for (const Scratch::Match& match : s_.matches)
-      s_.scores[begin + match.hit] += match.given * double{partition.floats.data[match.index]};
+      s_.scores[begin + match.hit] += match.weight * double{partition.floats.data[match.index]};
   }
 
  private:
   // Postings that can be gone through in the time of one lookup, about.
   static constexpr size_t kLookupCost = 8;
 
-  void match_dense(const Partition& partition, uint32_t row, double given) {
+  void match_dense(const Partition& partition, uint32_t row, double weight) {
     loops_.ranks(dense_run(partition, row), s_.locals.data(), s_.locals.size(), partition.planes(),
                  s_.ranks.data());
     // No branch: whether a hit has the term is anybody's guess.
@@ -50,7 +50,7 @@ class Rescoring {
     s_.matches.resize(count + s_.locals.size());
     const size_t first = count;
     for (size_t i = 0; i < s_.locals.size(); ++i) {
-      s_.matches[count] = {i, first_float(partition, row, s_.locals[i]) + s_.ranks[i], given};
+      s_.matches[count] = {i, first_float(partition, row, s_.locals[i]) + s_.ranks[i], weight};
       count += s_.ranks[i] != kNoRank;
     }
     s_.matches.resize(count);
@@ -64,12 +64,12 @@ class Rescoring {
 
   // A run of a sparse term is short: go through it, unless even fewer hits are to be looked up in
   // it.
-  void match_sparse(const Partition& partition, std::pair<size_t, size_t> run, double given) {
+  void match_sparse(const Partition& partition, std::pair<size_t, size_t> run, double weight) {
     if (run.second > partition.floats.size) throw Damaged("a weight as given is missing");
     if (s_.locals.size() * kLookupCost < run.second - run.first) {
       for (size_t i = 0; i < s_.locals.size(); ++i) {
         const Posting posting = sparse_posting(partition, run, s_.locals[i]);
-        if (posting.weight != 0) s_.matches.push_back({i, posting.index, given});
+        if (posting.weight != 0) s_.matches.push_back({i, posting.index, weight});
       }
       return;
     }
@@ -77,7 +77,7 @@ class Rescoring {
       const uint32_t document = partition.documents.data[at];
       if (document >= partition.count || !(s_.marked[document / 64] >> document % 64 & 1)) continue;
       const uint64_t before = s_.marked[document / 64] & ((uint64_t{1} << document % 64) - 1);
-      s_.matches.push_back({s_.earlier[document / 64] + count_ones(before), at, given});
+      s_.matches.push_back({s_.earlier[document / 64] + count_ones(before), at, weight});
     }
   }
 

@@ -35,7 +35,7 @@ class Searching {
   }
 
  private:
-  // A damaged document number leads at most so many blocks beyond its partition.
+  // A damaged docid leads at most so many blocks beyond its partition.
   static constexpr size_t kSlack = 65536 / kBlock;
   // More terms than this could overflow the 16 bits of a bound.
   static constexpr size_t kMostTerms = 4096;
@@ -56,8 +56,8 @@ class Searching {
       largest_score_ += largest;
       largest_product = std::max(largest_product, largest);
       bool dense = false;
-      for (size_t w = 0; w < index_.partitions.size(); ++w)
-        dense |= query_.dense_row(i, w) != kAbsent;
+      for (size_t p = 0; p < index_.partitions.size(); ++p)
+        dense |= query_.dense_row(i, p) != kAbsent;
       if (dense) s_.rows.push_back(static_cast<uint32_t>(i));
     }
     // Bounds are counted in units of 1 / 250 of the largest product, rounded up, so that those of a
@@ -65,10 +65,10 @@ class Searching {
     unit_ = static_cast<uint32_t>(
         std::max<uint64_t>({(largest_product + 249) / 250, (largest_score_ + 59999) / 60000, 1}));
     // A partition at a time: what its postings are added to is then close at hand.
-    for (size_t w = 0; w < index_.partitions.size(); ++w) {
-      const Partition& partition = index_.partitions[w];
+    for (size_t p = 0; p < index_.partitions.size(); ++p) {
+      const Partition& partition = index_.partitions[p];
       for (size_t i = 0; i < scaled.terms.size(); ++i) {
-        const uint32_t row = query_.sparse_row(i, w);
+        const uint32_t row = query_.sparse_row(i, p);
         if (row == kAbsent) continue;
         const auto [begin, end] = sparse_run(partition, row);
         const auto* weights = static_cast<const uint8_t*>(partition.weights.data);
@@ -77,7 +77,7 @@ class Searching {
           __builtin_prefetch(weights + at * planes_, 0, 2);
         }
         s_.sparse.push_back(
-            {begin, end, static_cast<uint32_t>(w), static_cast<uint32_t>(scaled.weights[i])});
+            {begin, end, static_cast<uint32_t>(p), static_cast<uint32_t>(scaled.weights[i])});
       }
     }
     fill_rows();
@@ -91,8 +91,8 @@ class Searching {
     for (size_t row = 0; row < rows; ++row) {
       const size_t i = s_.rows[row];
       s_.factors[row] = static_cast<int16_t>(query_.scaled.weights[i]);
-      for (size_t w = 0; w < partitions; ++w)
-        s_.runs[w * rows + row] = dense_run(index_.partitions[w], query_.dense_row(i, w));
+      for (size_t p = 0; p < partitions; ++p)
+        s_.runs[p * rows + row] = dense_run(index_.partitions[p], query_.dense_row(i, p));
     }
     s_.quads.assign(quads, {0, 0});
     for (size_t row = 0; row < rows; ++row) {
@@ -194,11 +194,11 @@ class Searching {
   void bound_blocks() {
     const size_t rows = s_.rows.size();
     s_.tables.resize((rows + 1) * kCodes);  // sets may take rows by twos
-    for (size_t w = 0; w < index_.partitions.size(); ++w) {
-      const Partition& partition = index_.partitions[w];
+    for (size_t p = 0; p < index_.partitions.size(); ++p) {
+      const Partition& partition = index_.partitions[p];
       for (size_t row = 0; row < rows; ++row) {
         const size_t i = s_.rows[row];
-        const uint32_t term_row = query_.dense_row(i, w);
+        const uint32_t term_row = query_.dense_row(i, p);
         if (term_row == kAbsent) continue;  // no code of it is ever looked up
         const uint32_t scale = scaled(static_cast<uint32_t>(query_.scaled.weights[i]));
         uint8_t* table = s_.tables.data() + row * kCodes;
@@ -209,7 +209,7 @@ class Searching {
           fill_table(static_cast<const uint8_t*>(partition.codebooks.data) + book, scale, table);
       }
       const size_t first = partition.first_superblock;
-      loops_.bound(s_.runs.data() + w * rows, s_.tables.data(), rows, partition.superblocks,
+      loops_.bound(s_.runs.data() + p * rows, s_.tables.data(), rows, partition.superblocks,
                    s_.bounds.data() + first * kSuperblock, s_.superblock_maxima.data() + first);
     }
   }
@@ -268,13 +268,13 @@ class Searching {
   void fetch_superblock(size_t superblock) const {
     const uint64_t wanted = survivors(superblock, least_bound());
     if (wanted == 0) return;
-    const uint32_t w = index_.partition_of_superblock[superblock];
+    const uint32_t p = index_.partition_of_superblock[superblock];
     const size_t rows = s_.rows.size(),
-                 chunk = 2 * (superblock - index_.partitions[w].first_superblock);
+                 chunk = 2 * (superblock - index_.partitions[p].first_superblock);
     for (size_t half = 0; half < 2; ++half) {
       if (static_cast<uint32_t>(wanted >> (kChunk * half)) == 0) continue;
       for (size_t row = 0; row < rows; ++row) {
-        const uint8_t* at = chunk_at(s_.runs[w * rows + row], chunk + half, planes_);
+        const uint8_t* at = chunk_at(s_.runs[p * rows + row], chunk + half, planes_);
         __builtin_prefetch(at);
         __builtin_prefetch(at + 64);
       }
@@ -288,10 +288,10 @@ class Searching {
 
   // Score blocks of a superblock.
   void score_superblock(size_t superblock, uint64_t wanted) {
-    const uint32_t w = index_.partition_of_superblock[superblock];
-    const Partition& partition = index_.partitions[w];
+    const uint32_t p = index_.partition_of_superblock[superblock];
+    const Partition& partition = index_.partitions[p];
     const size_t rows = s_.rows.size();
-    const Superblock task = {s_.runs.data() + w * rows,
+    const Superblock task = {s_.runs.data() + p * rows,
                              s_.factors.data(),
                              s_.quads.data(),
                              rows,
@@ -301,8 +301,8 @@ class Searching {
                              s_.products.data() + s_.first_products[superblock],
                              s_.first_products[superblock + 1] - s_.first_products[superblock],
                              s_.top.threshold()};
-    const size_t found = loops_.score(task, s_.candidates, s_.candidate_scores);
-    for (size_t i = 0; i < found; ++i) {
+    const size_t count = loops_.score(task, s_.candidates, s_.candidate_scores);
+    for (size_t i = 0; i < count; ++i) {
       if (s_.candidates[i] >= partition.count) continue;  // of a damaged index
       const uint32_t document = partition.first + s_.candidates[i];
       if (index_.alive[document >> 3] >> (document & 7) & 1)

@@ -63,7 +63,7 @@ struct Scratch {
   // Of the hits that are scored again.
   struct Match {
     size_t hit, index;  // among weights as given
-    double given;       // the query's weight
+    double weight;      // the query's weight
   };
   std::vector<double> scores;
   std::vector<uint32_t> locals, ranks;

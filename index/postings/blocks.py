@@ -40,32 +40,32 @@ def codebook(maxima: Any, book: Any) -> None:
     for i in range(1, ordered.size):
         if ordered[i] != ordered[i - 1]:
             distinct += 1
-    found, total = 0, np.int64(0)
+    size, total = 0, np.int64(0)
     for i in range(ordered.size):
         total += ordered[i]
         last = i + 1 == ordered.size
         if not last and ordered[i + 1] == ordered[i]:
             continue
         share = (i + 1) * _EDGES // ordered.size
-        if last or distinct <= _EDGES or share > found:
-            edges[found], counts[found + 1], sums[found + 1] = ordered[i], i + 1, total
-            found += 1
-    if found <= CODEBOOK:
+        if last or distinct <= _EDGES or share > size:
+            edges[size], counts[size + 1], sums[size + 1] = ordered[i], i + 1, total
+            size += 1
+    if size <= CODEBOOK:
         for code in range(CODEBOOK):
-            book[code] = edges[min(code, found - 1)]
+            book[code] = edges[min(code, size - 1)]
         return
-    costs = np.full((CODEBOOK + 1, found + 1), np.inf)
-    before = np.zeros((CODEBOOK + 1, found + 1), np.int64)
+    costs = np.full((CODEBOOK + 1, size + 1), np.inf)
+    before = np.zeros((CODEBOOK + 1, size + 1), np.int64)
     costs[0, 0] = 0
     for bins in range(1, CODEBOOK + 1):
-        for j in range(bins, found + 1):
+        for j in range(bins, size + 1):
             for i in range(bins - 1, j):
                 cost = costs[bins - 1, i] + (
                     edges[j - 1] * (counts[j] - counts[i]) - (sums[j] - sums[i])
                 )
                 if cost < costs[bins, j]:
                     costs[bins, j], before[bins, j] = cost, i
-    j = found
+    j = size
     for bins in range(CODEBOOK, 0, -1):
         book[bins - 1] = edges[j - 1]
         j = before[bins, j]
@@ -135,7 +135,7 @@ def write_dense_lists(
 ) -> tuple[int, int]:
     """Write the blocks of the given runs; return the bytes of codes and of payload.
 
-    Codebooks of zeros are filled in first.
+    Codebooks of zeros are size in first.
     """
     codebooks, bitmaps, chunks, ranks, codes, payload, code_starts, payload_starts = columns
     fit = codebooks.size > 0 and not codebooks.any()

@@ -1,6 +1,6 @@
 """Top-k search over the segments of an index.
 
-Every method promises the same list of `Found` for the same queries:
+Every method promises the same list of `TopDocs` for the same queries:
 
 - a document is found when it is alive and shares a term with the query;
 - its score is the integer sum of query weight times stored weight over shared terms;
@@ -37,11 +37,11 @@ _KERNEL_METHODS = {"auto": 0, "scan": 1, "pruned": 2}
 MOST_DOCUMENTS = 2**32 - 1
 
 T = TypeVar("T")
-# What `Found` has, for each query.
+# What `TopDocs` has, for each query.
 Engine = Callable[[SparseVectors], list[tuple[Any, ...]]]
 
 
-class Found(NamedTuple):
+class TopDocs(NamedTuple):
     """The hits of one query, best first.
 
     Attributes:
@@ -95,7 +95,7 @@ class Searcher:
             for number, count in enumerate(segment.entry.windows)
         ]
 
-    def search(self, queries: SparseVectors, options: SearchOptions) -> list[Found]:
+    def search(self, queries: SparseVectors, options: SearchOptions) -> list[TopDocs]:
         """The best documents of each query.
 
         Raises `QueryError` for `exact_floats` without the weights as given.
@@ -108,12 +108,12 @@ class Searcher:
         k = min(options.k, max(1, self.positions.size))
         engine = self._engine(options.method, k, options.exact_floats)
         if threads == 1 or len(queries) < 2:
-            return self._found(engine, queries)
+            return self._top_docs(engine, queries)
         # More shares than threads, so that a share of slow queries does not hold up the end.
         shares = min(len(queries), 4 * threads)
         cuts = np.linspace(0, len(queries), shares + 1).astype(int).tolist()
         with ThreadPoolExecutor(threads) as pool:
-            parts = pool.map(lambda a, b: self._found(engine, queries[a:b]), cuts[:-1], cuts[1:])
+            parts = pool.map(lambda a, b: self._top_docs(engine, queries[a:b]), cuts[:-1], cuts[1:])
             return [hits for part in parts for hits in part]
 
     def quantize(self, queries: SparseVectors) -> IntegerQueries:
@@ -168,8 +168,8 @@ class Searcher:
             queries.indptr, queries.terms, queries.weights, k, code, isa, exact_floats
         )
 
-    def _found(self, engine: Engine, queries: SparseVectors) -> list[Found]:
-        return [Found._make(hits) for hits in self._checked(lambda: engine(queries))]
+    def _top_docs(self, engine: Engine, queries: SparseVectors) -> list[TopDocs]:
+        return [TopDocs._make(hits) for hits in self._checked(lambda: engine(queries))]
 
     def _checked(self, call: Callable[[], T]) -> T:
         try:

@@ -70,12 +70,12 @@ class Segment:
 
     def id_column(self) -> pa.Array:
         """All external ids, large_string over the mapped file."""
-        record = self._documents.read(0)
+        batch = self._documents.read(0)
         try:
-            record.validate(full=True)  # offsets and UTF-8, before anything goes by them
+            batch.validate(full=True)  # offsets and UTF-8, before anything goes by them
         except pa.ArrowException as error:
             raise IndexCorrupt(self._documents.path, first_line(error)) from None
-        return record.column("id")
+        return batch.column("id")
 
     def stored(self, document: int) -> tuple[str, str] | None:
         """Title and text of a document, or None when the index keeps no text."""
@@ -87,13 +87,13 @@ class Segment:
     def stored_batch(self, number: int, rows: slice = slice(None)) -> list[tuple[str, str]]:
         """Titles and texts of (some of) the `STORED_BATCH` documents that are stored together."""
         assert self._stored is not None
-        record = self._stored.read(number)
-        if record.num_rows != min(STORED_BATCH, self.entry.documents - number * STORED_BATCH):
+        batch = self._stored.read(number)
+        if batch.num_rows != min(STORED_BATCH, self.entry.documents - number * STORED_BATCH):
             raise IndexCorrupt(self._stored.path, "a batch of texts has another length")
         try:
             # Values decompressed from the file: offsets and UTF-8 are checked before use.
-            record.validate(full=True)
-            titles, texts = (record.column(name)[rows].to_pylist() for name in STORED)
+            batch.validate(full=True)
+            titles, texts = (batch.column(name)[rows].to_pylist() for name in STORED)
         except (ValueError, KeyError) as error:
             raise IndexCorrupt(
                 self._stored.path, f"a batch of texts cannot be read ({error})"
