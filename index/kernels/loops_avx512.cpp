@@ -48,7 +48,7 @@ void add_two(const Run* two, const uint8_t* tables, size_t superblocks, const Ru
                    _MM_HINT_T0);
       if (superblock % 8 == 0)
         _mm_prefetch(reinterpret_cast<const char*>(soon[i].bitmaps + superblock), _MM_HINT_T0);
-      // The places of the chunks are wanted when blocks are scored.
+      // The addresses of the chunks are used when blocks are scored.
       if (superblock % 16 == 0)
         _mm_prefetch(reinterpret_cast<const char*>(soon[i].chunks + 2 * superblock), _MM_HINT_T1);
     }

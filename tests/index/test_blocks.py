@@ -61,8 +61,8 @@ def written(count: int, postings: Postings, dense: int) -> Columns:
 
 def run_of(postings: Postings, term: int) -> tuple[Array, Array]:
     """Documents and weights of a term."""
-    place = postings.terms.tolist().index(term)
-    span = slice(postings.starts[place], postings.starts[place + 1])
+    row = postings.terms.tolist().index(term)
+    span = slice(postings.starts[row], postings.starts[row + 1])
     return postings.documents[span], postings.weights[span]
 
 

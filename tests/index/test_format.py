@@ -77,8 +77,8 @@ def test_any_changed_byte_of_a_manifest_is_found(tmp_path: Path, small: SparseVe
     index, _ = write_index(tmp_path, small)
     path = index / MANIFEST
     good = path.read_bytes()
-    for place in range(len(good)):
-        path.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+    for offset in range(len(good)):
+        path.write_bytes(good[:offset] + bytes([good[offset] ^ 1]) + good[offset + 1 :])
         with pytest.raises((IndexCorrupt, IndexFormatError)):
             Manifest.read(index)
 
@@ -120,16 +120,16 @@ def rewrite(index: Path, manifest: Manifest, name: str, change: object) -> None:
     replace(manifest, files=files).write(index)
 
 
-def put(column: str, place: int, value: object) -> object:
+def put(column: str, offset: int, value: object) -> object:
     def change(columns: dict[str, np.ndarray]) -> None:
-        columns[column][place] = value
+        columns[column][offset] = value
 
     return change
 
 
-def flip(column: str, place: int, bits: int) -> object:
+def flip(column: str, offset: int, bits: int) -> object:
     def change(columns: dict[str, np.ndarray]) -> None:
-        columns[column][place] ^= columns[column].dtype.type(bits)
+        columns[column][offset] ^= columns[column].dtype.type(bits)
 
     return change
 
@@ -359,8 +359,8 @@ def test_any_value_of_any_column_may_be_wrong(
             values = columns[column]
             raw = rng.integers(0, 256, values.itemsize * 3, np.uint8)
             if values.size > 3:
-                place = int(rng.integers(values.size - 3))
-                values[place : place + 3] = raw.view(values.dtype)
+                offset = int(rng.integers(values.size - 3))
+                values[offset : offset + 3] = raw.view(values.dtype)
 
         rewrite(index, manifest, file, change)
         found += bool(list(problems(index)))

@@ -106,18 +106,18 @@ def test_what_is_no_list_is_not_read(written: str, room: int, found: list[int] |
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "said"),
+    ("offset", "value", "message"),
     [
         (0, 0, "the list of term 10 is damaged"),  # no document at all
         (1, 1, "the list of term 11 is damaged"),  # a bitmap no longer
         (2, 0, "the list of term 11 is damaged"),
     ],
 )
-def test_a_term_has_a_document(place: int, value: int, said: str) -> None:
+def test_a_term_has_a_document(offset: int, value: int, message: str) -> None:
     columns = columns_of([[0], [0, 1, 2]], 24)
     assert columns["lists"].tolist() == [0b00001000, 0xF0, 7, 0, 0] + [0] * LISTS_PADDING
-    columns["lists"][place] = value
-    with pytest.raises(ValueError, match=said):
+    columns["lists"][offset] = value
+    with pytest.raises(ValueError, match=message):
         decode(columns, 24)
 
 

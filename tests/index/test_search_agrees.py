@@ -166,7 +166,7 @@ def test_float_exact_scores_are_those_of_brute_force(case: dict[str, object]) ->
 
 @pytest.mark.parametrize("bits", [1, 8, 16])
 def test_a_full_partition(tmp_path: Path, bits: int) -> None:
-    """As many documents as one partition takes, and some: its places must fit their columns."""
+    """As many documents as one partition takes, and some: its offsets must fit their columns."""
     rng = np.random.default_rng(bits)
     count = PARTITION + 3
     # Term 0 in all documents, 1 in half of them, 2 in one of a hundred, 3 in the last.

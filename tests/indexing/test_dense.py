@@ -77,13 +77,13 @@ def test_a_search_of_the_dense_side(
     assert np.array_equal(side.vectors(range(len(documents))), vectors)
     query = with_dense.dense_encoder.encode_queries(["glass bees"])
     exact = (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1).astype(np.float32)
-    ((places, scores),) = side.search(query, 5)
+    ((positions, scores),) = side.search(query, 5)
     best = np.lexsort((np.arange(exact.size), -exact))[:5]
-    assert places.tolist() == best.tolist()
+    assert positions.tolist() == best.tolist()
     assert scores.tolist() == exact[best].tolist()
 
 
-def test_places_are_those_that_the_index_breaks_ties_by(with_dense: lsr.Index) -> None:
+def test_positions_are_those_that_the_index_breaks_ties_by(with_dense: lsr.Index) -> None:
     """Documents are stored in another order than given, and both sides number them as given."""
     assert with_dense.dense is not None
     (segment,) = with_dense.reader.segments
@@ -92,9 +92,9 @@ def test_places_are_those_that_the_index_breaks_ties_by(with_dense: lsr.Index) -
     for row in (0, 50, 143):
         found = with_dense.get(segment.ids[row])
         text = f"{found.title} {found.text}" if found.title else found.text
-        place = int(segment.positions[row])
+        position = int(segment.positions[row])
         expected = encoder.encode_documents([text])
-        assert np.array_equal(with_dense.dense.vectors([place]), expected)
+        assert np.array_equal(with_dense.dense.vectors([position]), expected)
 
 
 def test_an_index_without_one(bm25_index: lsr.Index) -> None:

@@ -114,11 +114,11 @@ def brute_force(
 ) -> tuple[list[int], list[float]]:
     """(documents, scores) of the best k: all products, summed a document at a time."""
     owners = np.repeat(np.arange(len(vectors)), np.diff(vectors.indptr))
-    places = np.searchsorted(query_terms, vectors.terms)
-    places = np.minimum(places, query_terms.size - 1)
+    rows = np.searchsorted(query_terms, vectors.terms)
+    rows = np.minimum(rows, query_terms.size - 1)
     factors = np.zeros(vectors.terms.size)
     if query_terms.size:
-        factors = np.where(query_terms[places] == vectors.terms, query_weights[places], 0)
+        factors = np.where(query_terms[rows] == vectors.terms, query_weights[rows], 0)
     scores = np.bincount(owners, factors * weights.astype(np.float64), len(vectors))
     if positions is None:
         positions = np.arange(len(vectors))
