@@ -146,14 +146,14 @@ def test_the_command_on_an_index_that_is_there(
         assert files_of(out) == before
         return
     assert answer.code == 0
-    assert "is an index already: only its dense vectors are made" in answer.err
+    assert "is an existing index: only its dense vectors are added" in answer.err
     after = files_of(out)
     assert {name: after[name] for name in before} == before
     made = ["manifest.json", "vectors.*.arrow", *([] if kind == "flat" else ["vectors.*.faiss"])]
     assert set(after) - set(before) == {f"dense/{only(out / 'dense', name).name}" for name in made}
     again = run("index", corpus, "-o", out, "--dense", model)
     assert again.code == 1
-    assert "dense vectors already; add --force" in again.err
+    assert "an index with dense vectors; add --force" in again.err
     assert files_of(out) == after
     assert (
         run("index", corpus, "-o", out, "--encoder", "bm25", "--dense", model, "--force").code == 0
@@ -177,7 +177,7 @@ def test_the_command_from_vectors(
     write_vectors(tmp_path / "bare", [bare], words=None)
     answer = run("index", tmp_path / "bare", "-o", tmp_path / "i", "--dense", model)
     assert (answer.code, (tmp_path / "i").exists()) == (1, False)
-    assert "has no texts that dense vectors could be made of" in answer.error
+    assert "has no texts to make dense vectors of" in answer.error
 
 
 def test_bad_usage(run: Callable[..., Any], corpus: Path, tmp_path: Path, model: Path) -> None:
@@ -343,7 +343,7 @@ def test_a_replacement_that_was_stopped_half_way(
     model: Path,
 ) -> None:
     out = copy(with_dense)
-    with pytest.raises(LsrError, match=r"has a dense side already; add --force"):
+    with pytest.raises(LsrError, match=r"already has a dense side; add --force"):
         add_dense(out, documents, str(model))
     partial = out / "dense" / "partial"
     assert not partial.exists()
@@ -370,7 +370,7 @@ def test_two_processes_at_one_index(
     partial.mkdir(parents=True)
     lock = Lock(partial / "lock")
     assert lock.take()
-    with pytest.raises(LsrError, match="being made by another process"):
+    with pytest.raises(LsrError, match="being written by another process"):
         add_dense(out, documents, str(model))
     lock.release()
     add_dense(out, documents, str(model))

@@ -199,7 +199,7 @@ def test_the_command_says_what_is_kept(
     watch(DenseEncoder, "encode_documents", documents[-1]["text"], stop)
     answer = run("fit-sae", corpus, "-o", tmp_path / "s", "--dense", model)
     assert answer.code == 130
-    kept = f"Finished work is kept in {tmp_path / 's' / 'partial'}: the same command goes on"
+    kept = f"Finished work is kept in {tmp_path / 's' / 'partial'}: run the same command"
     assert kept in answer.err
     assert "Interrupted." in answer.err
 

@@ -26,7 +26,7 @@ _MARKS: dict[Place | None, tuple[str, str | None, str]] = {
     "built in": ("●", "green", "built in"),
     "cached": ("◐", "green", "downloaded"),
     "on the hub": ("○", "yellow", "on the model hub"),
-    None: ("·", None, "none known that load"),
+    None: ("·", None, "none that lsr can load"),
 }
 _GROUPS: dict[str, Callable[[ListedMethod], bool]] = {
     "no model for queries": lambda method: not method.query_model,
