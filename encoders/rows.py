@@ -13,8 +13,8 @@ Ids = npt.NDArray[np.uint32]
 Weights = npt.NDArray[np.float32]
 Row = tuple[Ids, Weights]  # terms ascending, weights above zero
 
-# The row of a text without known words.
-NO_TERMS: Row = (np.empty(0, np.uint32), np.empty(0, np.float32))
+# The row of a text that says nothing.
+SILENT: Row = (np.empty(0, np.uint32), np.empty(0, np.float32))
 
 
 def nonzero(terms: Ids, weights: Weights) -> Row:
@@ -42,5 +42,5 @@ def unit(vectors: SparseVectors) -> SparseVectors:
 def stack(rows: Sequence[Row]) -> SparseVectors:
     """The rows one after another."""
     indptr = np.cumsum([0, *(terms.size for terms, _ in rows)], dtype=np.int64)
-    terms, weights = map(np.concatenate, zip(NO_TERMS, *rows, strict=True))
+    terms, weights = map(np.concatenate, zip(SILENT, *rows, strict=True))
     return SparseVectors.trusted(indptr, terms, weights)

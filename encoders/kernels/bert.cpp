@@ -58,8 +58,8 @@ void attend(const Bert& bert, const float* from, size_t from_stride, size_t leng
         loops.softmax(scratch.scores.data() + i * room, length, scale);
       for (size_t first = 0; first < size_room; first += kPanel)
         loops.product(scratch.scores.data(), room, count, length,
-                      scratch.values.data() + first * length, plain, scratch.context.data() + first,
-                      size_room);
+                      scratch.values.data() + first * length, plain,
+                      scratch.context.data() + first, size_room);
       for (size_t i = 0; i < count; ++i)
         std::memcpy(to + (row + i) * to_stride + head * size,
                     scratch.context.data() + i * size_room, size * sizeof(float));

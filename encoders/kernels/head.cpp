@@ -35,7 +35,8 @@ void Head::fit(const Basis& basis, const float* hidden, const int64_t* lengths, 
   screen_ = std::move(fitted);
 }
 
-std::vector<Text> Head::texts_of(const float* hidden, const int64_t* lengths, size_t texts) const {
+std::vector<Text> Head::texts_of(const float* hidden, const int64_t* lengths,
+                                 size_t texts) const {
   std::vector<Text> all;
   for (size_t i = 0; i < texts; ++i) {
     all.push_back({hidden, static_cast<size_t>(lengths[i])});
@@ -65,8 +66,8 @@ void Head::pool(const float* hidden, const int64_t* lengths, size_t texts, Pooli
   }
 }
 
-void Head::compute(const Text& text, const uint64_t* found, Pooling pooling, Activation activation,
-                   Rows& rows) const {
+void Head::compute(const Text& text, const uint64_t* found, Pooling pooling,
+                   Activation activation, Rows& rows) const {
   thread_local std::vector<float> positions, weights, logits;
   thread_local std::vector<uint32_t> terms;
   static const float no_bias[kPanel] = {};
@@ -79,7 +80,8 @@ void Head::compute(const Text& text, const uint64_t* found, Pooling pooling, Act
   terms.clear();
   const auto flush = [&] {
     for (size_t i = 0; i < terms.size(); ++i)
-      std::memcpy(weights.data() + i * width_, weight_ + terms[i] * width_, width_ * sizeof(float));
+      std::memcpy(weights.data() + i * width_, weight_ + terms[i] * width_,
+                  width_ * sizeof(float));
     for (size_t first = 0; first < room; first += kPanel)
       loops_.product(weights.data(), width_, terms.size(), width_,
                      positions.data() + first * width_, {no_bias, Finish::kNone},

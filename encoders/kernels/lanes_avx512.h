@@ -50,16 +50,17 @@ inline void store_part(float* to, Vec v, size_t count) {
 struct Pairs {
   __m512bh values;
 };
+using Pair = Pairs;
 
-inline Pairs weights_at(const uint16_t* from) {
+inline Pairs pairs_at(const uint16_t* from) {
   return {reinterpret_cast<__m512bh>(_mm512_loadu_si512(from))};
 }
-inline Pairs value_at(const uint16_t* from) {
+inline Pair pair_at(const uint16_t* from) {
   int32_t pair;
   std::memcpy(&pair, from, sizeof pair);
   return {reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair))};
 }
-inline Vec add_product(Vec sum, const Pairs& w, const Pairs& x) {
+inline Vec dot_pairs(Vec sum, const Pairs& w, const Pair& x) {
   return _mm512_dpbf16_ps(sum, w.values, x.values);
 }
 

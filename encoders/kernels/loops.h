@@ -48,22 +48,22 @@ struct ByteColumns {
   const float* scales;
 };
 
-// A logit is at most the product of the bytes + limit + the inner product of the row's slacks with
-// the column's.  See screen.h.
+// A logit is at most the product of the bytes + limit + the product of `mine` with `its`, number by
+// number.  See screen.h.
 constexpr size_t kSlacks = 3;
 struct Bounds {
   ByteColumns columns;
   const float* limits;
-  const float* slacks[kSlacks];
+  const float* its[kSlacks];
 };
 struct Slacks {
-  float values[kSlacks];
+  float mine[kSlacks];
 };
 
 struct Loops {
   // out[r][c] = epilogue(sum over k of rows[r][k] * panel[k][c]), for the panel's kPanel columns.
-  void (*product)(const float* rows, size_t stride, size_t count, size_t inner, const float* panel,
-                  const Epilogue& epilogue, float* out, size_t out_stride);
+  void (*product)(const float* rows, size_t stride, size_t count, size_t inner,
+                  const float* panel, const Epilogue& epilogue, float* out, size_t out_stride);
   // The same of bfloat16 rows and weights, summed in float32.
   void (*product_bf16)(const uint16_t* rows, size_t stride, size_t count, size_t inner,
                        const uint16_t* panel, const Epilogue& epilogue, float* out,
@@ -76,8 +76,8 @@ struct Loops {
   // best[c] = the largest integer of column c over all rows (at least one), kBytePanel columns.
   void (*largest)(const ByteRows& rows, size_t count, size_t inner, const int8_t* panel,
                   int32_t* best);
-  // Bit c tells that (best[c] - shift) * scale * column's scale + limits[c] + values . slacks[c] is
-  // above zero or not a number, for kBytePanel columns.
+  // Bit c tells that (best[c] - shift) * scale * column's scale + limits[c] + mine . its[c] is above
+  // zero or not a number, for kBytePanel columns.
   uint64_t (*reaching)(const int32_t* best, float scale, const Slacks& slacks,
                        const Bounds& bounds);
   // Rounds a row to signed bytes: round(value / scale), within 127.

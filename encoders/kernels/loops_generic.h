@@ -25,8 +25,8 @@
 namespace lsr::encoders {
 namespace {
 
-constexpr size_t kVectors = 2;                  // a row's accumulators
-constexpr size_t kColumns = kVectors * kLanes;  // that one pass takes of a panel
+constexpr size_t kVectors = 2;                        // a row's accumulators
+constexpr size_t kColumns = kVectors * kLanes;        // that one pass takes of a panel
 static_assert(kPanel % kColumns == 0, "a panel is whole passes");
 static_assert(kBytePanel % (kByteVectors * kLanes) == 0, "a panel is whole passes");
 
@@ -66,19 +66,22 @@ inline float largest_lane(Vec v) {
 struct Pairs {
   Vec even, odd;
 };
+using Pair = Pairs;
 
-inline Pairs split(Ints bits) { return {floats_of(bits << 16), floats_of(bits & -65536)}; }
-inline Pairs weights_at(const uint16_t* from) {
+inline Pairs split(Ints bits) {
+  return {floats_of(bits << 16), floats_of(bits & -65536)};
+}
+inline Pairs pairs_at(const uint16_t* from) {
   Ints bits;
   std::memcpy(&bits, from, sizeof bits);
   return split(bits);
 }
-inline Pairs value_at(const uint16_t* from) {
+inline Pair pair_at(const uint16_t* from) {
   int32_t pair;
   std::memcpy(&pair, from, sizeof pair);
   return split(all(pair));
 }
-inline Vec add_product(Vec sum, const Pairs& w, const Pairs& x) {
+inline Vec dot_pairs(Vec sum, const Pairs& w, const Pair& x) {
   return fma(x.odd, w.odd, fma(x.even, w.even, sum));
 }
 
@@ -156,39 +159,29 @@ void over_rows(size_t count, const A&... arguments) {
   Rest<Loop, rows - 1>::run(count - first, first, arguments...);
 }
 
-// A step of a product takes one float of the inner dimension, or a pair of bfloat16.
-template <class T>
-constexpr size_t kStep = sizeof(float) / sizeof(T);
-
-inline Vec weights_at(const float* from) { return load(from); }
-inline Vec value_at(const float* from) { return all(*from); }
-inline Vec add_product(Vec sum, const Vec& w, const Vec& x) { return fma(x, w, sum); }
-
-template <class T>
 struct Product {
-  const T* rows;
+  const float* rows;
   size_t stride, inner;
-  const T* panel;
+  const float* panel;
   const Epilogue& epilogue;
   float* out;
   size_t out_stride;
 };
 
 template <size_t rows>
-struct ProductLoop {
-  template <class T>
-  static void run(size_t first, const Product<T>& product, size_t column) {
-    const T* row = product.rows + first * product.stride;
-    const T* weights = product.panel + column * kStep<T>;
+struct FloatLoop {
+  static void run(size_t first, const Product& product, size_t column) {
+    const float* row = product.rows + first * product.stride;
+    const float* weights = product.panel + column;
     Vec sums[rows][kVectors];
     for (auto& row_sums : sums)
       for (Vec& value : row_sums) value = Vec{};
-    for (size_t k = 0; k < product.inner; k += kStep<T>, weights += kPanel * kStep<T>) {
-      decltype(weights_at(weights)) w[kVectors];
-      for (size_t v = 0; v < kVectors; ++v) w[v] = weights_at(weights + v * kLanes * kStep<T>);
+    for (size_t k = 0; k < product.inner; ++k, weights += kPanel) {
+      Vec w[kVectors];
+      for (size_t v = 0; v < kVectors; ++v) w[v] = load(weights + v * kLanes);
       for (size_t r = 0; r < rows; ++r) {
-        const auto x = value_at(row + r * product.stride + k);
-        for (size_t v = 0; v < kVectors; ++v) sums[r][v] = add_product(sums[r][v], w[v], x);
+        const Vec x = all(row[r * product.stride + k]);
+        for (size_t v = 0; v < kVectors; ++v) sums[r][v] = fma(x, w[v], sums[r][v]);
       }
     }
     for (size_t r = 0; r < rows; ++r)
@@ -198,12 +191,51 @@ struct ProductLoop {
   }
 };
 
-template <class T>
-void product(const T* rows, size_t stride, size_t count, size_t inner, const T* panel,
+void product(const float* rows, size_t stride, size_t count, size_t inner, const float* panel,
              const Epilogue& epilogue, float* out, size_t out_stride) {
-  const Product<T> all_rows = {rows, stride, inner, panel, epilogue, out, out_stride};
+  const Product all_rows = {rows, stride, inner, panel, epilogue, out, out_stride};
   for (size_t column = 0; column < kPanel; column += kColumns)
-    over_rows<ProductLoop, kRows>(count, all_rows, column);
+    over_rows<FloatLoop, kRows>(count, all_rows, column);
+}
+
+struct PairProduct {
+  const uint16_t* rows;
+  size_t stride, inner;
+  const uint16_t* panel;
+  const Epilogue& epilogue;
+  float* out;
+  size_t out_stride;
+};
+
+template <size_t rows>
+struct PairLoop {
+  static void run(size_t first, const PairProduct& product, size_t column) {
+    const uint16_t* row = product.rows + first * product.stride;
+    const uint16_t* weights = product.panel + column * 2;
+    Vec sums[rows][kVectors];
+    for (auto& row_sums : sums)
+      for (Vec& value : row_sums) value = Vec{};
+    for (size_t k = 0; k < product.inner; k += 2, weights += kPanel * 2) {
+      Pairs w[kVectors];
+      for (size_t v = 0; v < kVectors; ++v) w[v] = pairs_at(weights + v * kLanes * 2);
+      for (size_t r = 0; r < rows; ++r) {
+        const Pair x = pair_at(row + r * product.stride + k);
+        for (size_t v = 0; v < kVectors; ++v) sums[r][v] = dot_pairs(sums[r][v], w[v], x);
+      }
+    }
+    for (size_t r = 0; r < rows; ++r)
+      for (size_t v = 0; v < kVectors; ++v)
+        store(product.out + (first + r) * product.out_stride + column + v * kLanes,
+              finished(sums[r][v], product.epilogue, column + v * kLanes));
+  }
+};
+
+void product_bf16(const uint16_t* rows, size_t stride, size_t count, size_t inner,
+                  const uint16_t* panel, const Epilogue& epilogue, float* out,
+                  size_t out_stride) {
+  const PairProduct all_rows = {rows, stride, inner, panel, epilogue, out, out_stride};
+  for (size_t column = 0; column < kPanel; column += kColumns)
+    over_rows<PairLoop, kRows>(count, all_rows, column);
 }
 
 // The integers of some rows for kByteVectors x kLanes columns of a panel.
@@ -237,7 +269,8 @@ struct LargestLoop {
   }
 };
 
-void largest(const ByteRows& rows, size_t count, size_t inner, const int8_t* panel, int32_t* best) {
+void largest(const ByteRows& rows, size_t count, size_t inner, const int8_t* panel,
+             int32_t* best) {
   for (size_t column = 0; column < kBytePanel; column += kByteVectors * kLanes) {
     Ints most[kByteVectors];
     for (Ints& value : most) value = all(INT32_MIN);
@@ -260,7 +293,7 @@ uint64_t reaching(const int32_t* best, float scale, const Slacks& slacks, const 
     std::memcpy(&integers, best + i, sizeof integers);
     Vec value = unshifted(integers, bounds.columns, i) * (scale * load(bounds.columns.scales + i));
     value += load(bounds.limits + i);
-    for (size_t s = 0; s < kSlacks; ++s) value += slacks.values[s] * load(bounds.slacks[s] + i);
+    for (size_t s = 0; s < kSlacks; ++s) value += slacks.mine[s] * load(bounds.its[s] + i);
     mask |= static_cast<uint64_t>(signs(~(value <= 0.0f))) << i;
   }
   return mask;
@@ -296,7 +329,8 @@ struct ByteLoop {
 void product_bytes(const ByteRows& rows, const float* row_scales, size_t count, size_t inner,
                    const int8_t* panel, const ByteColumns& columns, const Epilogue& epilogue,
                    float* out, size_t out_stride) {
-  const ByteProduct all_rows = {rows, row_scales, inner, panel, columns, epilogue, out, out_stride};
+  const ByteProduct all_rows = {rows,    row_scales, inner, panel,
+                                columns, epilogue,   out,   out_stride};
   for (size_t column = 0; column < kBytePanel; column += kByteVectors * kLanes)
     over_rows<ByteLoop, kByteRows>(count, all_rows, column);
 }
@@ -321,8 +355,8 @@ void to_bf16(const float* row, size_t width, uint16_t* out) {
   }
 }
 
-void normalize(float* row, const float* added, size_t width, const float* gamma, const float* beta,
-               float epsilon) {
+void normalize(float* row, const float* added, size_t width, const float* gamma,
+               const float* beta, float epsilon) {
   Vec total = {};
   for (size_t i = 0; i < width; i += kLanes) {
     Vec value = load_part(row + i, width - i);
@@ -344,7 +378,8 @@ void normalize(float* row, const float* added, size_t width, const float* gamma,
   const float shrink = 1.0f / __builtin_sqrtf(square / static_cast<float>(width) + epsilon);
   for (size_t i = 0; i < width; i += kLanes) {
     const Vec away = (load_part(row + i, width - i) - mean) * shrink;
-    store_part(row + i, fma(away, load_part(gamma + i, width - i), load_part(beta + i, width - i)),
+    store_part(row + i,
+               fma(away, load_part(gamma + i, width - i), load_part(beta + i, width - i)),
                width - i);
   }
 }
@@ -381,8 +416,8 @@ void softmax(float* row, size_t width, float scale) {
     store_part(row + i, load_part(row + i, width - i) * share, width - i);
 }
 
-constexpr Loops kLoops = {product<float>, product<uint16_t>, product_bytes, largest, reaching,
-                          to_bytes,       to_bf16,           normalize,     softmax, maximum};
+constexpr Loops kLoops = {product, product_bf16, product_bytes, largest, reaching, to_bytes,
+                          to_bf16, normalize,    softmax,       maximum};
 
 }  // namespace
 }  // namespace lsr::encoders

@@ -28,7 +28,8 @@ void QuantizedRows::resize(size_t count, size_t width) {
   row_.assign(inner_, 0);
 }
 
-const int8_t* QuantizedRows::set(const Loops& loops, size_t row, const float* values, float scale) {
+const int8_t* QuantizedRows::set(const Loops& loops, size_t row, const float* values,
+                                 float scale) {
   const size_t inner = inner_;  // bytes may alias members, and then these are read every time
   int8_t* bytes = row_.data();
   uint8_t* to = values_.data() + row * inner;
@@ -58,7 +59,8 @@ PackedBytes::PackedBytes(const Loops& loops, const float* weight, size_t columns
   }
 }
 
-void pack_floats(const float* weight, size_t stride, size_t columns, size_t width, float* panels) {
+void pack_floats(const float* weight, size_t stride, size_t columns, size_t width,
+                 float* panels) {
   for (size_t first = 0; first < columns; first += kPanel, panels += width * kPanel) {
     const size_t here = columns - first < kPanel ? columns - first : kPanel;
     if (here < kPanel) std::memset(panels, 0, width * kPanel * sizeof(float));
@@ -108,8 +110,8 @@ void Linear::apply(const Loops& loops, const float* rows, size_t stride, size_t 
     }
     for (size_t first = 0; first < columns_; first += kBytePanel)
       loops.product_bytes(quantized.from(0), scales.data(), count, bytes_.inner,
-                          bytes_.panel(first), bytes_.from(first), {bias_.data() + first, finish},
-                          out + first, out_stride);
+                          bytes_.panel(first), bytes_.from(first),
+                          {bias_.data() + first, finish}, out + first, out_stride);
   } else if (precision_ == Precision::kFp32) {
     for (size_t first = 0; first < columns_; first += kPanel)
       loops.product(rows, stride, count, width_, floats_.data() + first * width_,

@@ -28,9 +28,9 @@ struct Text {
   size_t length;
 };
 
-// Other coordinates, width x width, row-major: (forward (h - mean)) (inverse w) = (h - mean) w.
+// Other coordinates, width x width, row-major: (turn (h - centre)) (back w) = (h - centre) w.
 struct Basis {
-  const float *forward, *inverse, *mean;
+  const float *turn, *back, *centre;
 };
 
 class Screen {
@@ -46,8 +46,8 @@ class Screen {
   // How many words of 64 bits a text's terms take.
   size_t words() const { return (terms_.size() + 63) / 64; }
 
-  // Sets bit t % 64 of word t / 64 for each term t that can be above zero.  `found`: texts x
-  // words(), all zero.
+  // Sets bit t % 64 of word t / 64 for each term t that can be above zero.  `found`: texts x words(),
+  // all zero.
   void find(const std::vector<Text>& texts, uint64_t* found) const;
 
  private:
@@ -62,7 +62,7 @@ class Screen {
     size_t count = 0;
     std::vector<int8_t> bytes;
     int32_t shifts[kBytePanel] = {};
-    float scales[kBytePanel] = {}, limits[kBytePanel] = {}, slacks[kSlacks][kBytePanel] = {};
+    float scales[kBytePanel] = {}, limits[kBytePanel] = {}, its[kSlacks][kBytePanel] = {};
   };
   struct Rounded;
   struct Scratch;
@@ -71,20 +71,20 @@ class Screen {
   void choose_depths(const std::vector<Text>& sample);
   template <class Depth>
   void add_panels(const Depth& depth);
-  void fill(Panel& panel, const uint32_t* ranks, size_t count, size_t depth) const;
+  void fill(Panel& panel, const uint32_t* places, size_t count, size_t depth) const;
   void round(const std::vector<Text>& texts, Rounded& rounded) const;
   uint64_t reached(const Panel& panel, const Rounded& rounded, size_t text) const;
 
   const Loops& loops_;
   size_t width_, inner_;
-  std::vector<uint32_t> order_;  // terms in the order of their depths
-  std::vector<Term> terms_;      // in that order
-  std::vector<int8_t> bytes_;    // terms x inner_, in that order; none where nothing is tried again
-  std::vector<size_t> depths_;   // bytes that a panel may take of each row, ascending up to inner_
+  std::vector<uint32_t> order_;  // the term at each place
+  std::vector<Term> terms_;      // at each place
+  std::vector<int8_t> bytes_;    // places x inner_; none where nothing is tried again
+  std::vector<size_t> depths_;  // bytes that a panel may take of each row, ascending up to inner_
   std::vector<Panel> panels_;
-  bool rotated_ = false;
-  Linear forward_;
-  double mean_ = 0;       // its length
+  bool turned_ = false;
+  Linear turn_;
+  double centre_ = 0;     // its length
   double uncertain_ = 0;  // see round()
 };
 

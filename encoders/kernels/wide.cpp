@@ -24,8 +24,9 @@ void largest_products(const Loops& loops, const float* weight, size_t dimensions
   for (size_t first = 0; first < dimensions; first += kTogether) {
     const size_t count = std::min(kTogether, dimensions - first);
     for (size_t column = 0; column < room; column += kPanel)
-      loops.product(weight + first * width, width, count, width, positions.data() + column * width,
-                    {no_bias, Finish::kNone}, products.data() + column, room);
+      loops.product(weight + first * width, width, count, width,
+                    positions.data() + column * width, {no_bias, Finish::kNone},
+                    products.data() + column, room);
     for (size_t i = 0; i < count; ++i)
       values[first + i] = loops.maximum(products.data() + i * room, length);
   }

@@ -51,7 +51,7 @@ from lsr.encoders.latent.autoencoder import (
 )
 from lsr.encoders.pickling import ModelEncoder
 from lsr.encoders.restoring import check_same, find_recorded, reading
-from lsr.encoders.rows import NO_TERMS, stack
+from lsr.encoders.rows import SILENT, stack
 from lsr.encoders.text.analysis import GrowingVocabulary
 from lsr.encoders.text.tokens import Tokens
 from lsr.errors import EncoderError, EncoderMismatch
@@ -98,8 +98,8 @@ def _find(name: str) -> Checkpoint:
 class CsrEncoder(ModelEncoder):
     """A folder's queries and documents as latents; may be used from several threads.
 
-    A text is read as far as the folder's dense encoder reads it, and at most `max_length`; one
-    without known words has no latents.  No latent is a word of a text, so none is literal.
+    A text is read as far as the folder's dense encoder reads it, and at most `max_length`; one that
+    says nothing has no latents.  No latent is a word of a text, so none is literal.
 
     Args:
         vocabulary: what the latents are called; None takes the folder's names.
@@ -168,8 +168,8 @@ class CsrEncoder(ModelEncoder):
     def _latents(self, texts: Sequence[str], vectors: Floats) -> SparseVectors:
         rows = self.autoencoder.rows(vectors, self._unit)
         read = zip(texts, self._tokens.encode(texts), rows, strict=True)
-        known = self._tokens.has_known_words
-        return stack([row if known(text, ids) else NO_TERMS for text, ids, row in read])
+        says = self._tokens.says_something
+        return stack([row if says(text, ids) else SILENT for text, ids, row in read])
 
     def literal_terms(self, text: str) -> npt.NDArray[np.uint32]:
         return np.empty(0, np.uint32)

@@ -37,7 +37,7 @@ from lsr.encoders.models.bert import BertBody, load_body
 from lsr.encoders.models.heads import not_finite
 from lsr.encoders.pickling import ModelEncoder
 from lsr.encoders.restoring import check_same, find_recorded, reading
-from lsr.encoders.rows import NO_TERMS, Ids, Row, stack
+from lsr.encoders.rows import SILENT, Ids, Row, stack
 from lsr.encoders.text.tokens import Tokens
 from lsr.errors import EncoderError
 from lsr.machine import processors
@@ -141,7 +141,7 @@ class UhdEncoder(ModelEncoder):
                 self._tokens.check_size(model.terms)
                 self._tokens.check_length(folder, model.positions)
                 models = [model] * (settings.threads or processors())
-                self._batches = Batches(models, settings.batch_size, settings.max_memory, NO_TERMS)
+                self._batches = Batches(models, settings.batch_size, settings.max_memory, SILENT)
             return self._batches
 
 

@@ -57,7 +57,7 @@ class Batches(Generic[_Side, _Row]):
         models: one a thread that shall work; the same may be there several times.
         most: texts a model sees at once; None goes by their tokens.
         max_memory: bytes this process shall take at most; None for no limit.
-        empty: the row of texts without known words (`Tokens.has_known_words`); None asks the model.
+        silent: the row of texts that say nothing (`Tokens.says_something`); None asks the model.
 
     Raises `EncoderError` when `max_memory` is too little for any batch.
     """
@@ -67,9 +67,9 @@ class Batches(Generic[_Side, _Row]):
         models: Sequence[Model[_Side, _Row]],
         most: int | None = None,
         max_memory: int | None = None,
-        empty: _Row | None = None,
+        silent: _Row | None = None,
     ) -> None:
-        self.model, self._empty = models[0], empty
+        self.model, self._silent = models[0], silent
         self._models, self._most = models, most or sys.maxsize
         cost = self.model.position_bytes
         wanted = max(_BATCH_POSITIONS.start, min(_BATCH_POSITIONS.stop - 1, _BATCH_BYTES // cost))
@@ -141,13 +141,13 @@ class Batches(Generic[_Side, _Row]):
         self, model: Model[_Side, _Row], side: _Side, tokens: Tokens, texts: list[str]
     ) -> list[_Row]:
         ids = tokens.encode(texts)
-        if self._empty is None:
-            return self._batched(model, side, ids)
-        known = [tokens.has_known_words(*pair) for pair in zip(texts, ids, strict=True)]
-        made = iter(self._batched(model, side, list(compress(ids, known))))
-        return [next(made) if has_words else self._empty for has_words in known]
+        if self._silent is None:
+            return self._spoken(model, side, ids)
+        speaks = [tokens.says_something(*pair) for pair in zip(texts, ids, strict=True)]
+        made = iter(self._spoken(model, side, list(compress(ids, speaks))))
+        return [next(made) if own else self._silent for own in speaks]
 
-    def _batched(self, model: Model[_Side, _Row], side: _Side, ids: list[Ids]) -> list[_Row]:
+    def _spoken(self, model: Model[_Side, _Row], side: _Side, ids: list[Ids]) -> list[_Row]:
         rows: list[_Row] = []
         start = 0
         while start < len(ids):
@@ -172,7 +172,7 @@ class Batches(Generic[_Side, _Row]):
                     f"{model.folder}; give a smaller max_length"
                 ) from None
         # Positions with padding, half of which the next batches may have.
-        self._positions = len(ids) * max(some.size for some in ids) // 2
+        self._positions = len(ids) * max(own.size for own in ids) // 2
         middle = len(ids) // 2
         return [
             row for half in (ids[:middle], ids[middle:]) for row in self._batch(model, side, half)

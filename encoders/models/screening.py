@@ -52,17 +52,18 @@ class Fitting:
             if self._sampled < max(_SAMPLE, 4 * self._weight.shape[1]):
                 return
             sample, self._sample = self._sample, None
-        hidden_states = np.concatenate([states for states, _ in sample])
-        lengths = np.concatenate([some for _, some in sample])
-        self._kernel.fit(*balanced(self._weight, hidden_states), hidden_states, lengths)
+        together = np.concatenate([states for states, _ in sample])
+        lengths = np.concatenate([own for _, own in sample])
+        self._kernel.fit(*balanced(self._weight, together), together, lengths)
 
 
 def balanced(weight: Floats, hidden: Floats) -> tuple[Floats, Floats, Floats]:
     """Coordinates in which weights and hidden states are spread alike, most in the first ones.
 
     But for a factor, the second moments of both become the same diagonal matrix, descending: of all
-    linear maps this leaves the least to the dimensions that are dropped (balanced truncation;
-    Moore, "Principal component analysis in linear systems", 1981).
+    linear maps
+    this leaves the least to the dimensions that are dropped (balanced truncation; Moore, 1981,
+    "Principal component analysis in linear systems").
 
     Args:
         weight: float32, shape (terms, width).
@@ -82,11 +83,11 @@ def balanced(weight: Floats, hidden: Floats) -> tuple[Floats, Floats, Floats]:
     for first in range(0, len(weight), _BLOCK):
         block = weight[first : first + _BLOCK].astype(np.float64)
         moments += block.T @ block / len(weight)
-    shared, rotation = np.linalg.eigh(root @ moments @ root)
-    shared, rotation = shared[::-1], rotation[:, ::-1]
+    shared, turned = np.linalg.eigh(root @ moments @ root)
+    shared, turned = shared[::-1], turned[:, ::-1]
     shared = np.maximum(shared, max(1e-6 * shared[0], float(np.finfo(np.float32).tiny)))
-    basis = shared[:, None] ** 0.25 * (rotation.T @ root_inverse)
-    inverse = shared[:, None] ** -0.25 * (rotation.T @ root)
+    basis = shared[:, None] ** 0.25 * (turned.T @ root_inverse)
+    inverse = shared[:, None] ** -0.25 * (turned.T @ root)
     even = np.sqrt(np.linalg.norm(inverse) / np.linalg.norm(basis))  # neither overflows
     basis, inverse = basis * even, inverse / even
     return basis.astype(np.float32), inverse.astype(np.float32), mean.astype(np.float32)

@@ -141,7 +141,7 @@ class Tokens:
         """The distinct ids of what `encode` reads of a text, ascending, special ones left out."""
         return self.ordinary(np.unique(self.encode([text])[0]))
 
-    def has_known_words(self, text: str, ids: Ids) -> bool:
+    def says_something(self, text: str, ids: Ids) -> bool:
         """Whether a text has words, and any in the vocabulary among the ids that are read of it.
 
         Blanks, punctuation and emoji have none; a model would answer with what it expands [CLS] or

@@ -26,19 +26,19 @@ def spread(random: np.random.Generator, rows: int, width: int, least: float = 0.
 def test_products_are_kept() -> None:
     random = np.random.default_rng(1)
     hidden, weight = spread(random, 500, 40), spread(random, 300, 40)
-    forward, inverse, mean = balanced(weight, hidden)
-    expected = (hidden - mean).astype(float) @ weight.T
-    found = (hidden - mean) @ forward.T.astype(float) @ (weight @ inverse.T.astype(float)).T
+    turn, back, centre = balanced(weight, hidden)
+    expected = (hidden - centre).astype(float) @ weight.T
+    found = (hidden - centre) @ turn.T.astype(float) @ (weight @ back.T.astype(float)).T
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
-    assert np.allclose(mean, hidden.mean(0), atol=1e-5)
+    assert np.allclose(centre, hidden.mean(0), atol=1e-5)
 
 
 def test_both_sides_are_spread_alike_and_most_in_the_first_dimensions() -> None:
     random = np.random.default_rng(2)
     hidden, weight = spread(random, 2000, 24, 0.3), spread(random, 300, 24, 0.3)
-    forward, inverse, mean = balanced(weight, hidden)
-    states = (hidden - mean).astype(float) @ forward.T
-    terms = weight.astype(float) @ inverse.T
+    turn, back, centre = balanced(weight, hidden)
+    states = (hidden - centre).astype(float) @ turn.T
+    terms = weight.astype(float) @ back.T
     one, other = (values.T @ values / len(values) for values in (states, terms))
     for moments in (one, other):
         diagonal = np.diag(moments)
@@ -61,10 +61,10 @@ def test_both_sides_are_spread_alike_and_most_in_the_first_dimensions() -> None:
 @pytest.mark.parametrize("size", [0, 1e-38, 1, 3e38])
 def test_any_sample_gives_a_basis_that_undoes_itself(hidden: Any, size: float) -> None:
     weight = np.full((4, 3), size, np.float32)
-    forward, inverse, mean = balanced(weight, hidden)
-    assert np.abs(forward.T.astype(float) @ inverse - np.eye(3)).max() < 1e-4
+    turn, back, centre = balanced(weight, hidden)
+    assert np.abs(turn.T.astype(float) @ back - np.eye(3)).max() < 1e-4
     head = kernels.encoders.Head("scalar", weight, np.zeros(4, np.float32))
-    head.fit(forward, inverse, mean, hidden, np.array([len(hidden)], np.int64))
+    head.fit(turn, back, centre, hidden, np.array([len(hidden)], np.int64))
 
 
 class Watched:
