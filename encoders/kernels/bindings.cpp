@@ -116,15 +116,16 @@ class HeadModel {
   }
 
   // Fits the screen to hidden states of some texts; see screen.h.
-  void fit(Matrix turn, Matrix back, Array<float> centre, Matrix hidden, Array<int64_t> lengths) {
-    require(turn.shape(0) == width() && turn.shape(1) == width() && back.shape(0) == width() &&
-                back.shape(1) == width() && centre.size() == width(),
-            "the basis has another width");
+  void fit(Matrix basis, Matrix inverse, Array<float> mean, Matrix hidden, Array<int64_t> lengths) {
+    for (const Matrix& matrix : {basis, inverse})
+      require(matrix.shape(0) == width() && matrix.shape(1) == width(),
+              "the basis has another width");
+    require(mean.size() == width(), "the basis has another width");
     require(hidden.shape(1) == width(), "hidden states have another width");
     require(hidden.shape(0) > 0, "no positions to fit to");
     check_lengths(lengths, hidden.shape(0), hidden.shape(0));
     nb::gil_scoped_release released;
-    head_.fit({turn.data(), back.data(), centre.data()}, hidden.data(), lengths.data(),
+    head_.fit({basis.data(), inverse.data(), mean.data()}, hidden.data(), lengths.data(),
               lengths.size());
   }
 
@@ -190,7 +191,7 @@ class BertModel {
     std::vector<float> states(rows * bert_->width);
     {
       nb::gil_scoped_release released;
-      bert_->run_layers(ids.data(), lengths.data(), lengths.size(), after, states.data());
+      bert_->run(ids.data(), lengths.data(), lengths.size(), states.data(), after);
     }
     const size_t shape[2] = {rows, bert_->width};
     return to_numpy(std::move(states), shape);
@@ -328,7 +329,7 @@ void bind(nb::module_& m) {
       .def(nb::init<const std::string&, Matrix, Array<float>>(), "isa"_a, "weight"_a, "bias"_a)
       .def("pool", &HeadModel::pool, "hidden"_a, "lengths"_a, "pooling"_a, "activation"_a,
            "screened"_a = true)
-      .def("fit", &HeadModel::fit, "turn"_a, "back"_a, "centre"_a, "hidden"_a, "lengths"_a);
+      .def("fit", &HeadModel::fit, "basis"_a, "inverse"_a, "mean"_a, "hidden"_a, "lengths"_a);
   nb::class_<BertModel>(m, "Bert", "Token ids to hidden states.")
       .def(nb::init<const std::string&, int, size_t, size_t, float, const nb::dict&>(), "isa"_a,
            "precision"_a, "layers"_a, "heads"_a, "epsilon"_a, "arrays"_a)

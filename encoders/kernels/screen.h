@@ -28,9 +28,9 @@ struct Text {
   size_t length;
 };
 
-// Other coordinates, width x width, row-major: (turn (h - centre)) (back w) = (h - centre) w.
+// Other coordinates, width x width, row-major: (matrix (h - mean)) (inverse w) = (h - mean) w.
 struct Basis {
-  const float *turn, *back, *centre;
+  const float *matrix, *inverse, *mean;
 };
 
 class Screen {
@@ -62,7 +62,7 @@ class Screen {
     size_t count = 0;
     std::vector<int8_t> bytes;
     int32_t shifts[kBytePanel] = {};
-    float scales[kBytePanel] = {}, limits[kBytePanel] = {}, its[kSlacks][kBytePanel] = {};
+    float scales[kBytePanel] = {}, limits[kBytePanel] = {}, slacks[kSlacks][kBytePanel] = {};
   };
   struct Rounded;
   struct Scratch;
@@ -82,9 +82,9 @@ class Screen {
   std::vector<int8_t> bytes_;    // places x inner_; none where nothing is tried again
   std::vector<size_t> depths_;  // bytes that a panel may take of each row, ascending up to inner_
   std::vector<Panel> panels_;
-  bool turned_ = false;
-  Linear turn_;
-  double centre_ = 0;     // its length
+  bool transformed_ = false;
+  Linear transform_;
+  double mean_length_ = 0;  // of the basis's mean
   double uncertain_ = 0;  // see round()
 };
 
