@@ -140,8 +140,8 @@ class Postings {
     nb::list results;
     for (Answer& answer : answers)
       results.append(nb::make_tuple(to_numpy(std::move(answer.documents)),
-                                  to_numpy(std::move(answer.integers)),
-                                  to_numpy(std::move(answer.scores)), answer.unit));
+                                    to_numpy(std::move(answer.integers)),
+                                    to_numpy(std::move(answer.scores)), answer.unit));
     return results;
   }
 
