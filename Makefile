@@ -1,7 +1,7 @@
 # make demo         index the shipped collection and search it
 # make test         the whole test suite (a part of it: make test ARGS=tests/index)
 # make interop      the tests beside MTEB and PyTerrier, which it installs into the same environment
-# make lint types   what ruff, import-linter and mypy say
+# make lint types   what ruff, clang-format, import-linter and mypy say
 # make wheel-check  build the sdist, from it the wheel, install that alone and use it; then the
 #                   checkout, plain and editable, and start the benchmarks in its root
 # make soak         the long form of tests/soak: rebuilds, kills and hostile text by the hundred
@@ -23,6 +23,7 @@ INSTALL := install -qq --constraint constraints.txt
 TORCH := --no-deps --retries 0 --timeout 15 --extra-index-url $(TORCH_INDEX) torch
 SEARCH := .venv/bin/lsr search demo/arxiv-cs
 SANITIZE := build/sanitize
+CPP := index/kernels encoders/kernels lsr/native
 PARALLEL := -n auto --dist loadfile
 
 .PHONY: demo test soak interop lint types wheel-check sanitize clean
@@ -48,6 +49,7 @@ soak: .venv/.dev
 lint: .venv/.dev
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	.venv/bin/clang-format --dry-run -Werror $(wildcard $(addsuffix /*.cpp,$(CPP)) $(addsuffix /*.h,$(CPP)))
 	.venv/bin/lint-imports --no-logo
 
 types: .venv/.dev
