@@ -122,7 +122,7 @@ def checked(documents: Documents) -> Iterator[Document]:
     seen: set[str] = set()
     for number, document in enumerate(_documents(documents), 1):
         if document.id in seen:
-            where = documents.place if isinstance(documents, Corpus) else f"document {number}"
+            where = documents.location if isinstance(documents, Corpus) else f"document {number}"
             raise CorpusError(f"{where}: the id {document.id!r} is repeated; ids must differ")
         seen.add(document.id)
         yield document

@@ -77,7 +77,7 @@ class Corpus:
         name: of the collection: "nfcorpus" for beir/nfcorpus.zip.
         once: whether it can be read a single time only, as standard input and pipes.
         skipped: how many bad records were left out so far, with `on_error` "skip".
-        place: of the document read last, such as "docs.jsonl, line 7".
+        location: of the document read last, such as "docs.jsonl, line 7".
     """
 
     def __init__(self, name: str, source: RecordSource, on_error: Literal["stop", "skip"]) -> None:
@@ -99,7 +99,7 @@ class Corpus:
         return self._source.where
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return f"{self._source.where}, {self._source.unit} {self._number}"
 
     def __iter__(self) -> Iterator[Document]:
@@ -115,7 +115,7 @@ class Corpus:
                 f"{self._source.where} holds no documents{bad}; check that it is the right file"
             )
 
-    def _skip(self, place: str, error: BadRecord) -> None:
+    def _skip(self, location: str, error: BadRecord) -> None:
         self.skipped += 1
 
 

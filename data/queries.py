@@ -76,14 +76,14 @@ class QueryFile:
         """The value built of each record, by id, in order; at least one, and no id twice."""
         built: dict[str, T] = {}
         for number, record in self._records:
-            place = f"{self._source.where}, {self._source.unit} {number}"
+            location = f"{self._source.where}, {self._source.unit} {number}"
             try:
                 identifier, value = record_id(record), build(record)
             except BadRecord as error:
-                stop(place, error)
+                stop(location, error)
             if identifier in built:
                 raise CorpusError(
-                    f"{place} repeats the query id {identifier!r}; give each query a unique id"
+                    f"{location} repeats the query id {identifier!r}; give each query a unique id"
                 )
             built[identifier] = value
         if not built:

@@ -54,7 +54,7 @@ class RecordSource(ABC):
 def read(
     source: RecordSource, build: Callable[[Record], T], refuse: Callable[[str, BadRecord], None]
 ) -> Generator[tuple[int, T], None, None]:
-    """Yield (number, built record); `refuse(place, error)` decides about bad ones."""
+    """Yield (number, built record); `refuse(location, error)` decides about bad ones."""
     for number, record in source.records():
         try:
             if isinstance(record, BadRecord):
@@ -66,9 +66,9 @@ def read(
         yield number, built
 
 
-def stop(place: str, error: BadRecord) -> NoReturn:
+def stop(location: str, error: BadRecord) -> NoReturn:
     """The `refuse` that ends reading."""
-    raise CorpusError(f"{place} {error}")
+    raise CorpusError(f"{location} {error}")
 
 
 def open_records(

@@ -326,7 +326,7 @@ def _load_models(
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     models = [
-        load_torch(folder, side, place, settings.precision, tokens) for place in device.split(",")
+        load_torch(folder, side, one, settings.precision, tokens) for one in device.split(",")
     ]
     return models * 2  # while one batch is computed, the next is read
 

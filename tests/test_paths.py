@@ -138,7 +138,7 @@ def test_collections_do_not_depend_on_the_current_folder(
     elsewhere()
     assert [list(corpus) for corpus in opened] == wanted
     assert [document.id for document in wanted[0]] == [document.id for document in wanted[1]]
-    assert opened[0].place == f"{'set/corpus.jsonl'}, line 9"
+    assert opened[0].location == f"{'set/corpus.jsonl'}, line 9"
 
 
 def test_datasets_do_not_depend_on_the_current_folder(

@@ -38,27 +38,27 @@ def checked(chunks: Iterable[Chunk], words: Sequence[str] | None) -> Iterator[Ch
         if chunk.ids and text is None:
             text = chunk.texts is not None
         for row, document in enumerate(chunk.documents()):
-            place = f"document {len(seen) + 1:,}"
+            location = f"document {len(seen) + 1:,}"
             try:
                 checked_id(document.id)
                 well_formed(document.title, "title")
                 well_formed(document.text, "text")
             except BadRecord as error:
-                raise VectorError(f"{place} {error}") from None
+                raise VectorError(f"{location} {error}") from None
             if document.id in seen:
                 raise VectorError(
-                    f"{place} has the id {document.id!r} of an earlier one; ids must differ"
+                    f"{location} has the id {document.id!r} of an earlier one; ids must differ"
                 )
             if (chunk.texts is not None) != text:
                 raise VectorError(
-                    f"{place}, {document.id!r}, has {'a' if chunk.texts else 'no'} text, unlike "
+                    f"{location}, {document.id!r}, has {'a' if chunk.texts else 'no'} text, unlike "
                     "those before; give all documents a text, or none"
                 )
             last = vectors.terms[vectors.indptr[row] : vectors.indptr[row + 1]].max(initial=0)
             if words is not None and last >= max(len(words), 1):
                 raise VectorError(
-                    f"{place}, {document.id!r}, has the term {last}, and there are {len(words):,} "
-                    "words"
+                    f"{location}, {document.id!r}, has the term {last}, and there are "
+                    f"{len(words):,} words"
                 )
             seen.add(document.id)
         try:

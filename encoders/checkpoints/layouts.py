@@ -233,8 +233,8 @@ def _table_file(module: Path, folder: Path) -> Path:
     path = optional(module / "config.json").get("path")
     if path is None:
         return module / "model.safetensors"
-    places = [place / inside(folder, str(path)) for place in (module, folder)]
-    return next((place for place in places if place.is_file()), places[0])
+    candidates = [base / inside(folder, str(path)) for base in (module, folder)]
+    return next((file for file in candidates if file.is_file()), candidates[0])
 
 
 def read_table(path: Path, tokens: Mapping[str, int], size: int) -> npt.NDArray[np.float32]:

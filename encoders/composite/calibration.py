@@ -117,8 +117,8 @@ class BestScores:
             minlength=len(documents) * self._best.size,
         ).reshape(len(documents), self._best.size)
         np.maximum(self._best_of_all, scores.max(axis=0, initial=0.0), out=self._best_of_all)
-        places = self._sources - self._seen
-        sources = np.flatnonzero((places >= 0) & (places < len(documents)))
-        scores[places[sources], sources] = 0
+        source_rows = self._sources - self._seen
+        sources = np.flatnonzero((source_rows >= 0) & (source_rows < len(documents)))
+        scores[source_rows[sources], sources] = 0
         self._seen += len(documents)
         np.maximum(self._best, scores.max(axis=0, initial=0.0), out=self._best)

@@ -67,8 +67,8 @@ def join(
     weights = np.empty(indptr[-1], np.float32)
     first = indptr[:-1].copy()  # where the next part's entries of a row go
     for number, part in enumerate(parts):
-        places = np.arange(part.terms.size) + np.repeat(first - part.indptr[:-1], lengths[number])
-        terms[places] = part.terms + np.uint32(starts[number])
-        weights[places] = part.weights * np.float32(factors[number] if factors else 1)
+        entries = np.arange(part.terms.size) + np.repeat(first - part.indptr[:-1], lengths[number])
+        terms[entries] = part.terms + np.uint32(starts[number])
+        weights[entries] = part.weights * np.float32(factors[number] if factors else 1)
         first += lengths[number]
     return SparseVectors.trusted(indptr, terms, weights)

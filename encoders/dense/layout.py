@@ -132,13 +132,13 @@ def _layout(folder: Path, followed_by: str | None, about_file: Path) -> DenseLay
             )
     if not kinds or kinds[0] not in _TOKENS:
         raise EncoderError(f"{folder} is no dense model: its first module reads no text")
-    for kind, place in zip(kinds, folders, strict=True):
+    for kind, path in zip(kinds, folders, strict=True):
         if kind == "Transformer":
-            check_model(place, "")
-            check_tokenizer(place)
-        elif matching(place, ("*.bin", "*.pt")) and not matching(place, ("*.safetensors",)):
+            check_model(path, "")
+            check_tokenizer(path)
+        elif matching(path, ("*.bin", "*.pt")) and not matching(path, ("*.safetensors",)):
             raise EncoderError(
-                f"{place} has no safetensors weights, and pickled ones (.bin, .pt) are never "
+                f"{path} has no safetensors weights, and pickled ones (.bin, .pt) are never "
                 "loaded; convert them: load the model where you trust it and save it again"
             )
     about = optional(about_file)
@@ -149,9 +149,9 @@ def _layout(folder: Path, followed_by: str | None, about_file: Path) -> DenseLay
             "model of cosine or dot"
         )
     transformer = optional(folders[0] / "sentence_bert_config.json")
-    poolings = [place for kind, place in zip(kinds, folders, strict=True) if kind == "Pooling"]
+    poolings = [path for kind, path in zip(kinds, folders, strict=True) if kind == "Pooling"]
     pooling, plain = ((), False) if not poolings else _pooling(poolings[0])
-    steps = [_step(kind, place) for kind, place in zip(kinds[2:], folders[2:], strict=True)]
+    steps = [_step(kind, path) for kind, path in zip(kinds[2:], folders[2:], strict=True)]
     plain = (
         plain
         and kinds[:2] == ["Transformer", "Pooling"]

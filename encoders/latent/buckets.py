@@ -140,7 +140,7 @@ def read_buckets(folder: Path, width: int, layers: int) -> list[Bucket]:
 
 
 def winners_of(values: npt.NDArray[np.float32], winners: int) -> Ids:
-    """The places of the largest values, ascending; of equal ones the first win."""
+    """The indices of the largest values, ascending; of equal ones the first win."""
     least = np.partition(values, values.size - winners)[values.size - winners]
     above = np.flatnonzero(values > least)
     equal = np.flatnonzero(values == least)[: winners - above.size]

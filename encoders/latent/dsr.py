@@ -38,25 +38,25 @@ class Slices:
 
     Attributes:
         values: float32, (rows, slices); the largest weight of each slice, 0 without any.
-        places: uint16, (rows, slices); where in its slice that stands, 0 without any.
+        indices: uint16, (rows, slices); of that value in its slice, 0 without any.
     """
 
     values: npt.NDArray[np.float32]
-    places: npt.NDArray[np.uint16]
+    indices: npt.NDArray[np.uint16]
 
     def products(self, others: Slices) -> npt.NDArray[np.float32]:
         """The gated inner products of all rows with all of others, (rows, others)."""
         products = np.zeros((len(self.values), len(others.values)), np.float32)
-        for row, (values, places) in enumerate(zip(self.values, self.places, strict=True)):
+        for row, (values, indices) in enumerate(zip(self.values, self.indices, strict=True)):
             used = np.flatnonzero(values)  # other slices add nothing
-            gate = others.places[:, used] == places[used]
+            gate = others.indices[:, used] == indices[used]
             gated = np.where(gate, others.values[:, used], np.float32(0))
             products[row] = np.einsum("dm,m->d", gated, values[used])
         return products
 
     def take(self, rows: npt.NDArray[np.int64]) -> Slices:
         """The given rows, in the given order."""
-        return Slices(self.values[rows], self.places[rows])
+        return Slices(self.values[rows], self.indices[rows])
 
 
 def densified(vectors: SparseVectors, terms: int, slices: int = SLICES) -> Slices:
@@ -64,12 +64,12 @@ def densified(vectors: SparseVectors, terms: int, slices: int = SLICES) -> Slice
     dropped = _dropped(terms, slices)
     kept = strongest_of_slices(vectors, terms, slices)
     rows = kept.row_of_entry()
-    place, column = np.divmod(kept.terms - np.uint32(dropped), np.uint32(slices))
+    index, column = np.divmod(kept.terms - np.uint32(dropped), np.uint32(slices))
     # By column, since a query reads its own slices of all documents.
     values = np.zeros((len(kept), slices), np.float32, order="F")
-    places = np.zeros((len(kept), slices), np.uint16, order="F")
-    values[rows, column], places[rows, column] = kept.weights, place
-    return Slices(values, places)
+    indices = np.zeros((len(kept), slices), np.uint16, order="F")
+    values[rows, column], indices[rows, column] = kept.weights, index
+    return Slices(values, indices)
 
 
 def strongest_of_slices(vectors: SparseVectors, terms: int, slices: int = SLICES) -> SparseVectors:

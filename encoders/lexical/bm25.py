@@ -110,7 +110,7 @@ class BM25Encoder(Encoder):
         self._average_length = 0.0
         self._frequency: npt.NDArray[Any] = np.zeros(0, np.uint32)  # may be longer than needed
         self._growing: TermIds | None = None
-        self._silent, self._first_silent = 0, ""  # texts that have words and no terms
+        self._unindexed, self._first_unindexed = 0, ""  # texts that have words and no terms
         if vocabulary is None:
             vocabulary = grown = GrowingVocabulary()
             self._growing = TermIds(grown.add, self.analysis)
@@ -167,10 +167,10 @@ class BM25Encoder(Encoder):
         texts = check_texts(texts)
         counts, lengths = count_terms(texts, self._growing)
         self._known.clear()  # words it knows as unknown may be known now
-        for place in np.flatnonzero(lengths == 0).tolist():
-            if has_words(texts[place]):
-                self._first_silent = self._first_silent or texts[place].strip()[:_EXCERPT]
-                self._silent += 1
+        for row in np.flatnonzero(lengths == 0).tolist():
+            if has_words(texts[row]):
+                self._first_unindexed = self._first_unindexed or texts[row].strip()[:_EXCERPT]
+                self._unindexed += 1
         missing = len(self.vocabulary) - self._frequency.size
         if missing > 0:
             room = max(missing, self._frequency.size)  # doubling, so growing stays linear
@@ -185,10 +185,10 @@ class BM25Encoder(Encoder):
 
     def finalize(self, collected: Callable[[], Iterable[SparseVectors]]) -> None:
         """Warn of texts that have words and no terms, by one `TextWarning`."""
-        if self._silent:
+        if self._unindexed:
             warnings.warn(
-                f"{self.name} finds no terms in {self._silent:,} of {self._documents:,} texts, "
-                f"such as {self._first_silent!r}: "
+                f"{self.name} finds no terms in {self._unindexed:,} of {self._documents:,} texts, "
+                f"such as {self._first_unindexed!r}: "
                 "all their words are stop words or of one character",
                 TextWarning,
                 stacklevel=2,

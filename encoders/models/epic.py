@@ -98,7 +98,7 @@ def load_epic(folder: Path, body: Any, layer: Linear, special: Ids) -> EpicModel
 
     Raises `EncoderError` when a network is not there, or is for another width.
     """
-    place, width = layer[0].device, body.config.hidden_size
+    target, width = layer[0].device, body.config.hidden_size
     networks = document_networks(folder)
     if any(weight.shape[1] != width for weight, _ in networks):
         raise EncoderError(
@@ -106,6 +106,6 @@ def load_epic(folder: Path, body: Any, layer: Linear, special: Ids) -> EpicModel
             f"{width} numbers; give a checkpoint of EPIC"
         )
     importance, quality = (
-        (weight.to(place), None if bias is None else bias.to(place)) for weight, bias in networks
+        (weight.to(target), None if bias is None else bias.to(target)) for weight, bias in networks
     )
     return EpicModel(folder, body, layer, importance, quality, special)

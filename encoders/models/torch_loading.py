@@ -55,7 +55,7 @@ def load_torch(
             f"the precision {precision} is for models like BERT on a CPU, and {folder} on "
             f"{device} runs in torch; give one of {', '.join(_TYPES)}"
         )
-    place, head = _device(device), side.head
+    target, head = _device(device), side.head
     layers: list[Linear] = []
     expected = [TOKEN_HEAD]
     if head == "mlp":
@@ -68,18 +68,18 @@ def load_torch(
         model = _load(transformers.AutoModel, folder, expected)
     if layers and layers[0][0].shape[1] != getattr(model.config, "hidden_size", None):
         raise no_network(folder)
-    model = model.to(place).eval()
+    model = model.to(target).eval()
     if head == "embeddings":
         words = model.get_input_embeddings().weight.detach().clone()
         words[tokens.special[tokens.special < len(words)].astype(np.int64)] = 0
         layers = [(words, None)]
     elif head in OF_LOGITS:
         layers = [_take_out_head(model, folder)]
-    layers = [(w.to(place), None if b is None else b.to(place)) for w, b in layers]
+    layers = [(w.to(target), None if b is None else b.to(target)) for w, b in layers]
     residual = None
     if side.literal_residual:
         terms, width = layers[0][0].shape
-        residual = LiteralResidual(folder, (terms, width), tokens.special, place)
+        residual = LiteralResidual(folder, (terms, width), tokens.special, target)
     body = model.to(_TYPES[precision])
     if head == "epic":
         return load_epic(folder, body, layers[0], tokens.special)

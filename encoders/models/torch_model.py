@@ -74,9 +74,9 @@ class TorchModel:
         inputs = [self._reading.given(text) for text in ids]
         counts = np.array([self._reading.pooled(text.size) for text in ids], np.int64)
         lengths = lengths_of(inputs)
-        places = np.arange(max(1, lengths.max(initial=0)))
-        mask = places < lengths[:, None]
-        pooled_mask = mask & (places >= (lengths - counts)[:, None])
+        positions = np.arange(max(1, lengths.max(initial=0)))
+        mask = positions < lengths[:, None]
+        pooled_mask = mask & (positions >= (lengths - counts)[:, None])
         padded = np.full(mask.shape, self._pad, np.int64)
         padded[mask] = joined(inputs)
         try:

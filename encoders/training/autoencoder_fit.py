@@ -103,8 +103,8 @@ class Fitting:
         weight += 0.01 * weight.std() * torch.randn(weight.shape, generator=random)
         weight /= weight.norm(dim=1, keepdim=True).clamp(min=1e-12)
         sample = vectors[self._shuffled()[:1024]] - mean
-        values, places = torch.topk(sample @ weight.T, self._active, dim=1)
-        first = _spread(values.relu(), places, self._latents) @ weight
+        values, indices = torch.topk(sample @ weight.T, self._active, dim=1)
+        first = _spread(values.relu(), indices, self._latents) @ weight
         scale = (sample * first).sum() / (first * first).sum().clamp(min=1e-12)
         return (weight * scale.clamp(min=1e-3).sqrt()).requires_grad_(), mean.requires_grad_()
 
@@ -135,11 +135,11 @@ class Fitting:
         """The loss of some vectors, (texts, dimensions), as one step counts it."""
         k, weight, pre_bias = self._active, self.weight, self.pre_bias
         activations = batch @ weight.T + (self.latent_bias - weight @ pre_bias)
-        values, places = torch.topk(activations, min(_MORE * k, self._latents), dim=1)
+        values, indices = torch.topk(activations, min(_MORE * k, self._latents), dim=1)
         values = values.relu()
-        latents = _spread(values[:, :k], places[:, :k], self._latents)
+        latents = _spread(values[:, :k], indices[:, :k], self._latents)
         rest = batch - latents @ weight - pre_bias
-        more = batch - _spread(values, places, self._latents) @ weight - pre_bias
+        more = batch - _spread(values, indices, self._latents) @ weight - pre_bias
         unit = latents / latents.norm(dim=1, keepdim=True).clamp(min=1e-8)
         loss = (
             (rest**2).mean() / self._variance
@@ -160,13 +160,13 @@ class Fitting:
     ) -> torch.Tensor:
         """How well dead latents reconstruct what the others leave, over its variance."""
         most = min(self._vectors.shape[1] // 2, activations.shape[1])
-        values, places = torch.topk(activations, max(most, 1), dim=1)
-        reconstruction = _spread(values.relu(), places, activations.shape[1]) @ weight
+        values, indices = torch.topk(activations, max(most, 1), dim=1)
+        reconstruction = _spread(values.relu(), indices, activations.shape[1]) @ weight
         return ((reconstruction - rest) ** 2).mean() / ((rest - rest.mean(0)) ** 2).mean().clamp(
             min=1e-12
         )
 
 
-def _spread(values: torch.Tensor, places: torch.Tensor, columns: int) -> torch.Tensor:
-    """Rows of so many columns with values at their places, else 0."""
-    return torch.zeros(len(values), columns).scatter(1, places, values)
+def _spread(values: torch.Tensor, indices: torch.Tensor, columns: int) -> torch.Tensor:
+    """Rows of so many columns with values at their indices, else 0."""
+    return torch.zeros(len(values), columns).scatter(1, indices, values)

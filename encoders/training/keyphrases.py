@@ -81,8 +81,8 @@ def mine(texts: Iterable[str], count: int = 30_000, least: int = 20) -> list[str
     for number in range(weighed.shape[0]):
         row = slice(weighed.indptr[number], weighed.indptr[number + 1])
         terms = weighed.indices[row]
-        for place in np.lexsort((terms, -weighed.data[row]))[:OF_A_DOCUMENT]:
-            documents.setdefault(int(terms[place]), []).append(number)
+        for entry in np.lexsort((terms, -weighed.data[row]))[:OF_A_DOCUMENT]:
+            documents.setdefault(int(terms[entry]), []).append(number)
     names = counter.get_feature_names_out()
     kept = {str(names[p]): numbers for p, numbers in documents.items() if len(numbers) >= least}
     if not kept:

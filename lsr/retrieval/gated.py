@@ -64,7 +64,7 @@ class GatedVectors:
                 self.ids += chunk.ids
         self._slices = Slices(
             np.asfortranarray(np.concatenate([piece.values for piece in pieces])),
-            np.asfortranarray(np.concatenate([piece.places for piece in pieces])),
+            np.asfortranarray(np.concatenate([piece.indices for piece in pieces])),
         )
         self._dense = np.empty((len(self.ids), 0), np.float32)
         if dimensions:

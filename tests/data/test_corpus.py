@@ -255,7 +255,7 @@ def test_a_folder_inside_a_zip(tmp_path: Path) -> None:
     assert corpus.name == "a"
     documents = list(corpus)
     assert documents == DOCUMENTS
-    assert corpus.place.startswith(f"{path}/set/a/corpus.jsonl, line ")
+    assert corpus.location.startswith(f"{path}/set/a/corpus.jsonl, line ")
     with pytest.raises(CorpusError, match=r"has no c/corpus\.jsonl in it"):
         open_corpus(f"{path}/c")
 

@@ -49,7 +49,7 @@ def test_of_berts_vocabulary_570_are_dropped_and_39_make_a_slice() -> None:
     found = densified(sparse(rows), 30522)
     assert found.values.shape == (1, 768)
     assert found.values[0, [0, 1, 767]].tolist() == [2, 3, 4]
-    assert found.places[0, [0, 1, 767]].tolist() == [1, 0, 38]
+    assert found.indices[0, [0, 1, 767]].tolist() == [1, 0, 38]
     assert np.count_nonzero(found.values) == 3
     kept = strongest_of_slices(sparse(rows), 30522)
     assert kept.terms.tolist() == [571, 570 + 768, 30521]
@@ -81,7 +81,7 @@ def test_the_gated_product_is_that_of_brute_force(
     vectors = sparse(both)
     found = densified(vectors, terms, slices)
     assert np.array_equal(found.values, values)
-    assert np.array_equal(found.places[values > 0], places[values > 0])
+    assert np.array_equal(found.indices[values > 0], places[values > 0])
     asked, given_ = (
         found.take(np.arange(documents, documents + queries)),
         found.take(np.arange(documents)),

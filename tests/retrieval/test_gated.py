@@ -54,7 +54,7 @@ def brute_force(
     found = np.zeros((len(QUESTIONS), len(texts)))
     for q in range(len(QUESTIONS)):
         for d in range(len(texts)):
-            same = queries.places[q] == documents.places[d]
+            same = queries.indices[q] == documents.indices[d]
             found[q, d] = (queries.values[q] * documents.values[d] * same).sum(dtype=np.float64)
             if dimensions:
                 found[q, d] += weight * float(cosines[0][q] @ cosines[1][d])
