@@ -131,7 +131,7 @@ def test_an_index_made_by_lsr_index(run: Callable[..., Any], beir: Path) -> None
     answer = run("eval", beir, "--index", place, "--max-length", 9)
     assert (answer.code, answer.error.partition(",")[0]) == (
         1,
-        f"--max-length 9 cannot change {place}",
+        f"--max-length 9 cannot change the existing {place}",
     )
 
 
