@@ -26,7 +26,7 @@ _DEEP_LEARNING = ("nDCG@10", "R(rel=2)@100", "RR(rel=2)@10", "AP(rel=2)")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is usual for a dataset.
+    """The usual settings for a dataset.
 
     Attributes:
         md5: of the official zip; None where there is none to download.
@@ -54,7 +54,7 @@ SUITES = {name: tuple(datasets) for name, datasets in _TABLE["suites"].items()}
 
 
 def entry_of(name: str) -> Entry:
-    """What is usual for the dataset of a name, or of an ir_datasets id with "irds:" before it."""
+    """The usual settings for a dataset by its name, or by "irds:" and its ir_datasets id."""
     if name.startswith("irds:"):
         steps = name.removeprefix("irds:").split("/")
         if steps[0] == "beir" and len(steps) > 1:

@@ -52,9 +52,7 @@ class RecordSource(ABC):
 
 
 def read(
-    source: RecordSource,
-    build: Callable[[Record], T],
-    refuse: Callable[[str, BadRecord], None],
+    source: RecordSource, build: Callable[[Record], T], refuse: Callable[[str, BadRecord], None]
 ) -> Generator[tuple[int, T], None, None]:
     """Yield (number, built record); `refuse(place, error)` decides about bad ones."""
     for number, record in source.records():
@@ -219,7 +217,7 @@ def irds_dataset(source: str) -> Any:
 
 @contextmanager
 def reading_irds(where: str, after: Callable[[], str] = str) -> Iterator[None]:
-    """What ir_datasets raises while it reads, as one sentence; `after` says how far it came."""
+    """Make one sentence of an error of ir_datasets; `after` says how far reading came."""
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:  # downloads, checksums, formats

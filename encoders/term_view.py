@@ -74,9 +74,7 @@ class TermView:
         lines = [f"{self.encoder}: {_count(len(self.terms))}"]
         for kind in _KINDS:
             lines += ["", self._heading(kind)]
-            for term in shown:
-                if term.kind != kind:
-                    continue
+            for term in (term for term in shown if term.kind == kind):
                 bar = "█" * max(min(1, room), round(room * term.weight / most))
                 bar = paint(bar, kind) if paint is not None and bar else bar
                 space = " " * (width - _columns(term.word))

@@ -81,7 +81,7 @@ class RunComparison:
 
 @dataclass(frozen=True, slots=True)
 class QueryDifference:
-    """What one query is worth to two runs."""
+    """The value of one query in each of two runs."""
 
     query: str
     text: str

@@ -10,11 +10,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before the library is imported: no test asks the network
 
 import lsr
 from lsr.cli import main
@@ -87,18 +90,20 @@ def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Result]]:
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], io.StringIO]:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., io.StringIO]:
     """Make standard output a terminal of so many columns, and catch what it shows."""
 
     class Screen(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    def make(columns: int) -> io.StringIO:
+    def make(columns: int, colour: bool = False) -> io.StringIO:
         screen = Screen()
+        # A real one takes a process of its own, which costs a second.
         monkeypatch.setattr("sys.stdout", screen)
         monkeypatch.setenv("COLUMNS", str(columns))
-        monkeypatch.setenv("NO_COLOR", "1")
+        if not colour:
+            monkeypatch.setenv("NO_COLOR", "1")
         monkeypatch.setenv("TERM", "xterm")
         return screen
 
@@ -214,9 +219,34 @@ def python() -> list[str]:
 
 
 @pytest.fixture
-def shards_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """shards_of(10): a shard holds so many documents from now on; 2,048 would make tests slow."""
-    return lambda count: monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", count)
+def shards_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """shards_of(10, characters=200): a shard holds so much from now on.
+
+    2,048 documents or 8 MiB of text, as they hold, would make tests slow.
+    """
+
+    def limit(documents: int, **others: int) -> None:
+        for name, most in {"documents": documents, **others}.items():
+            monkeypatch.setattr(f"lsr.data.vectors.shards.SHARD_{name.upper()}", most)
+
+    return limit
+
+
+@pytest.fixture
+def segment_limits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """segment_limits(partition=90): the limits of the `SegmentWriter` of builds from now on, which
+    collections of a test do not reach."""
+    from lsr.index.segments.writer import SegmentWriter
+
+    return lambda **limits: monkeypatch.setattr(
+        "lsr.indexing.build.SegmentWriter", partial(SegmentWriter, **limits)
+    )
+
+
+@pytest.fixture
+def short_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Autoencoders are fitted in 60 steps: 300 take a second."""
+    monkeypatch.setattr("lsr.encoders.training.autoencoder_fit.LEAST_STEPS", 60)
 
 
 @pytest.fixture
@@ -232,12 +262,13 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
         texts: list[str] = []
         call, pending = getattr(kind, method), [act] if act is not None else []
 
-        def watched(self: Any, batch: list[str], *arguments: Any) -> Any:
+        def watched(self: Any, batch: list[str], *arguments: Any, **options: Any) -> Any:
             texts.extend(batch)
             if pending and any(text in one for one in batch):
                 pending.pop()()
-            return call(self, batch, *arguments)
+            return call(self, batch, *arguments, **options)
 
+        # What is encoded again, and what is not, shows in no result.
         monkeypatch.setattr(kind, method, watched)
         return texts
 
@@ -253,12 +284,21 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
-    """The encoder "toy" is known; toy() gives the texts it has encoded since it was last asked."""
+def add_kind(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """add_kind(name, module) makes a kind of encoders known, for the test alone."""
+    # Kinds are a table of this package; nobody adds to it from outside.
     from lsr.encoders.registry import KINDS
 
+    return lambda name, module: monkeypatch.setitem(KINDS, name, module)
+
+
+@pytest.fixture
+def toy(
+    add_kind: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[[], list[str]]]:
+    """The encoder "toy" is known; toy() gives the texts it has encoded since it was last asked."""
     log = tmp_path.parent / f"{tmp_path.name}.log"
-    monkeypatch.setitem(KINDS, "toy", "support.toy_encoder")
+    add_kind("toy", "support.toy_encoder")
     monkeypatch.setenv("TOY_LOG", str(log))
 
     def texts() -> list[str]:

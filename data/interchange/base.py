@@ -1,4 +1,4 @@
-"""What the formats share: where vectors come from, whole-number weights, errors with a row."""
+"""Shared by the formats: where vectors come from, whole-number weights, errors with a row."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def checked(
 
     Args:
         where: such as "FILE, row".
-        numbers: what each row is called there.
+        numbers: of the rows there.
     """
     try:
         return SparseVectors.from_unsorted(indptr, terms, weights)

@@ -171,7 +171,7 @@ def deal(
 
 
 @compiled
-def _put(value: int, out: Any, at: int) -> int:
+def put(value: int, out: Any, at: int) -> int:
     """Write a varint; return where it ends."""
     while value > 127:
         out[at] = value & 127 | 128
@@ -193,8 +193,8 @@ def encode(documents: Any, impacts: Any, out: Any) -> int:
         before = documents[i]
         if gap:  # only that of the first can be zero, and zeros are left out
             out[at] = _DOCUMENT << 3
-            at = _put(gap, out, at + 1)
+            at = put(gap, out, at + 1)
         out[at] = _IMPACT << 3
-        at = _put(impacts[i], out, at + 1)
+        at = put(impacts[i], out, at + 1)
         out[length_at] = at - length_at - 1
     return at

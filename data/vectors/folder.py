@@ -274,9 +274,7 @@ def write_vectors(
     )
     with (
         workspace(
-            path,
-            check=lambda: check_output(path, force),
-            sweep=lambda: _sweep_published(path),
+            path, check=lambda: check_output(path, force), sweep=lambda: _sweep_published(path)
         ) as space,
         holding(path / LOCK, busy),  # keeps processes that encode into the folder out of it
     ):

@@ -39,7 +39,7 @@ class ShardEntry:
 
 @dataclass(frozen=True, slots=True)
 class VectorManifest:
-    """What a finished folder consists of.
+    """The contents of a finished folder.
 
     Attributes:
         job: hash of what the vectors were made with; None for imported ones.

@@ -14,9 +14,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "double-log1p": lambda x: x.relu_().log1p_().log1p_(),
 }
 
-_LOGITS = 1 << 26  # held at a time: a GPU wants few large products
-_POSITIONS = 256  # of several short texts together in one product
-
 
 def pool_logits(
     hidden: Tensor,
@@ -25,6 +22,9 @@ def pool_logits(
     bias: Tensor | None,
     activation: str,
     pooling: str,
+    *,
+    held: int = 1 << 26,
+    together: int = 256,
 ) -> Tensor:
     """Pool activation(hidden x weight' + bias) over each text's positions, logits never whole.
 
@@ -35,18 +35,20 @@ def pool_logits(
         bias: float32, shape (terms,), or None.
         activation: one of `ACTIVATIONS`.
         pooling: "max" or "sum".
+        held: logits at a time; a GPU wants few large products.
+        together: positions of several short texts in one product.
 
     Returns float32, shape (texts, terms).
     """
     texts, positions, _ = hidden.shape
     activate = ACTIVATIONS[activation]
     pooled = torch.empty(len(weight), texts, dtype=torch.float32, device=hidden.device)
-    together = max(1, _POSITIONS // positions)
-    size = max(_LOGITS, min(together, texts) * positions)
+    group_size = max(1, together // positions)
+    size = max(held, min(group_size, texts) * positions)
     buffer = torch.empty(size, dtype=torch.float32, device=hidden.device)
-    for first in range(0, texts, together):
-        group = hidden[first : first + together]
-        group_padding = padding[first : first + together]
+    for first in range(0, texts, group_size):
+        group = hidden[first : first + group_size]
+        group_padding = padding[first : first + group_size]
         padded = bool(group_padding.any())
         columns = group.reshape(-1, hidden.shape[2]).T
         tile = buffer.numel() // columns.shape[1]
@@ -57,7 +59,7 @@ def pool_logits(
             logits = logits.view(len(rows), len(group), positions)
             if padded:
                 logits.masked_fill_(group_padding, float("-inf"))
-            target = pooled[start : start + tile, first : first + together]
+            target = pooled[start : start + tile, first : first + group_size]
             if pooling == "max":
                 # The bias is the same at every position and an activation never descends,
                 # so both can wait until the maximum is taken.

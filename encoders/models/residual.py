@@ -23,8 +23,6 @@ from lsr.encoders.checkpoints.networks import residual_network
 from lsr.encoders.models.heads import not_finite
 from lsr.encoders.rows import Ids, Row, nonzero
 
-_TEXTS = 32  # at a time: a vector of the whole vocabulary each
-
 
 class LiteralResidual:
     """The network of a folder.
@@ -53,19 +51,15 @@ class LiteralResidual:
                 passed over.
         """
         added: list[Row] = []
-        for start in range(0, len(rows), _TEXTS):
-            part = hidden[start : start + _TEXTS].relu().log1p()
-            strength = torch.nn.functional.linear(part, self._weight, self._bias)
-            lacking = (strength.amax(1, keepdim=True) - strength).cpu().numpy()
-            for (terms, weights), own, lack in zip(
-                rows[start : start + _TEXTS], ids[start : start + _TEXTS], lacking, strict=True
-            ):
-                literal = np.setdiff1d(own, self._special)
-                together = np.union1d(terms, literal)
-                summed = np.zeros(together.size, np.float32)
-                summed[np.searchsorted(together, terms)] = weights
-                summed[np.searchsorted(together, literal)] += lack[literal]
-                if not np.isfinite(summed).all():
-                    raise not_finite(self._folder)
-                added.append(nonzero(together, summed))
+        strength = torch.nn.functional.linear(hidden.relu().log1p(), self._weight, self._bias)
+        lacking = (strength.amax(1, keepdim=True) - strength).cpu().numpy()
+        for (terms, weights), text_ids, lack in zip(rows, ids, lacking, strict=True):
+            literal = np.setdiff1d(text_ids, self._special)
+            union = np.union1d(terms, literal)
+            summed = np.zeros(union.size, np.float32)
+            summed[np.searchsorted(union, terms)] = weights
+            summed[np.searchsorted(union, literal)] += lack[literal]
+            if not np.isfinite(summed).all():
+                raise not_finite(self._folder)
+            added.append(nonzero(union, summed))
         return added

@@ -1,6 +1,6 @@
 """BERT's tokenizers without the tokenizers library, for the texts that most are.
 
-A kernel reads text of the alphabets and signs in `_KNOWN` ten times faster than the library, and
+A kernel reads text of the alphabets and signs in `KNOWN` ten times faster than the library, and
 what it needs is read from tokenizer.json in a fifth of the time.  Other text is for the library
 (`lsr.encoders.text.tokens`).
 """
@@ -18,7 +18,7 @@ from lsr.encoders.rows import Ids
 
 # Code points that all versions of Unicode in use agree on: Latin, Greek, Cyrillic, and signs from
 # punctuation to mathematics.
-_KNOWN = (
+KNOWN = (
     range(0x0250),
     range(0x0386, 0x0482),
     range(0x2010, 0x2028),
@@ -96,8 +96,8 @@ def _characters(normalizer: dict[str, Any]) -> list[tuple[int, str]]:
     """Kind and spelling of each code point, as the library's BertNormalizer has them."""
     lower = bool(normalizer["lowercase"])
     strip = lower if normalizer.get("strip_accents") is None else bool(normalizer["strip_accents"])
-    characters = [(_REFUSED, "")] * (max(known.stop for known in _KNOWN))
-    for point in (point for known in _KNOWN for point in known):
+    characters = [(_REFUSED, "")] * (max(known.stop for known in KNOWN))
+    for point in (point for known in KNOWN for point in known):
         character = chr(point)
         category = unicodedata.category(character)
         written = character

@@ -6,7 +6,7 @@ representation", ICML 2025):
     L_k + L_4k / 8 + NMSE_aux / 32 + .1 InfoNCE
 
 L_k and L_4k are the squared errors of the reconstruction from the k and the 4k largest latents,
-here over the variance of the vectors: so the terms have the same say whatever the vectors' length
+here over the variance of the vectors: so the terms weigh the same whatever the vectors' length
 and dimensions, where the paper's depends on them.  NMSE_aux is how well latents that have not been
 active for `_DEAD` steps reconstruct the rest that k leave.  InfoNCE, at temperature .2, parts the
 latents of different vectors, each its own positive, as in the authors' code where there are no
@@ -60,8 +60,8 @@ def fit(
         raise EncoderError(
             f"{active} of {latents} latents cannot be active; give a number from 1 to {latents}"
         )
-    own = torch.from_numpy(vectors)
-    variance = ((own - own.mean(0)) ** 2).mean() if len(own) else torch.tensor(0.0)
+    tensor = torch.from_numpy(vectors)
+    variance = ((tensor - tensor.mean(0)) ** 2).mean() if len(tensor) else torch.tensor(0.0)
     if not variance > 0:
         raise EncoderError("an autoencoder needs two different documents at least; give more")
     before = torch.get_num_threads()
@@ -69,29 +69,36 @@ def fit(
     # depend on how many there are.
     torch.set_num_threads(1)
     try:
-        return _Fit(own, float(variance), latents, active, seed).run(progress)
+        return Fitting(tensor, float(variance), latents, active, seed).run(progress)
     finally:
         torch.set_num_threads(before)
 
 
-class _Fit:
+class Fitting:
+    """The parameters on their way.
+
+    Attributes:
+        weight, pre_bias, latent_bias: as of the `Autoencoder`; they get gradients.
+        idle: int64, (latents,): steps since each was active.
+    """
+
     def __init__(
         self, vectors: torch.Tensor, variance: float, latents: int, active: int, seed: int
     ) -> None:
         self._vectors, self._variance = vectors, variance
         self._latents, self._active = latents, active
         self._random = torch.Generator().manual_seed(seed)
-        self._weight, self._pre_bias = self._start()
-        self._latent_bias = torch.zeros(latents, requires_grad=True)
-        self._idle = torch.zeros(latents, dtype=torch.int64)  # steps since a latent was active
+        self.weight, self.pre_bias = self._start()
+        self.latent_bias = torch.zeros(latents, requires_grad=True)
+        self.idle = torch.zeros(latents, dtype=torch.int64)
 
     def _start(self) -> tuple[torch.Tensor, torch.Tensor]:
         vectors, random = self._vectors, self._random
         mean = vectors.mean(0)
-        chosen = torch.cat([self._shuffled() for _ in range(-(-self._latents // len(vectors)))])[
+        drawn = torch.cat([self._shuffled() for _ in range(-(-self._latents // len(vectors)))])[
             : self._latents
         ]
-        weight = vectors[chosen] - mean
+        weight = vectors[drawn] - mean
         # A little noise parts the rows that are of one vector.
         weight += 0.01 * weight.std() * torch.randn(weight.shape, generator=random)
         weight /= weight.norm(dim=1, keepdim=True).clamp(min=1e-12)
@@ -107,7 +114,7 @@ class _Fit:
     def run(self, progress: type[Progress]) -> Autoencoder:
         batch = min(BATCH, len(self._vectors))
         steps = max(LEAST_STEPS, PASSES * len(self._vectors) // batch)
-        parameters = [self._weight, self._pre_bias, self._latent_bias]
+        parameters = [self.weight, self.pre_bias, self.latent_bias]
         optimizer = torch.optim.Adam(parameters, _STEP, eps=6.25e-10)
         order, at = self._shuffled(), 0
         with progress("Fitting", "steps", steps) as bar:
@@ -115,19 +122,20 @@ class _Fit:
                 optimizer.param_groups[0]["lr"] = _STEP * min(1, (steps - step) / (steps * _DECAY))
                 if at + batch > len(order):
                     order, at = self._shuffled(), 0
-                loss = self._loss(self._vectors[order[at : at + batch]])
+                loss = self.loss(self._vectors[order[at : at + batch]])
                 at += batch
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
                 optimizer.step()
                 bar.advance(1)
-        weight, pre_bias, latent_bias = (own.detach().numpy() for own in parameters)
+        weight, pre_bias, latent_bias = (parameter.detach().numpy() for parameter in parameters)
         return Autoencoder(weight, pre_bias, latent_bias, self._active)
 
-    def _loss(self, batch: torch.Tensor) -> torch.Tensor:
-        k, weight, pre_bias = self._active, self._weight, self._pre_bias
-        found = batch @ weight.T + (self._latent_bias - weight @ pre_bias)
-        values, places = torch.topk(found, min(_MORE * k, self._latents), dim=1)
+    def loss(self, batch: torch.Tensor) -> torch.Tensor:
+        """The loss of some vectors, (texts, dimensions), as one step counts it."""
+        k, weight, pre_bias = self._active, self.weight, self.pre_bias
+        activations = batch @ weight.T + (self.latent_bias - weight @ pre_bias)
+        values, places = torch.topk(activations, min(_MORE * k, self._latents), dim=1)
         values = values.relu()
         latents = _spread(values[:, :k], places[:, :k], self._latents)
         rest = batch - latents @ weight - pre_bias
@@ -139,20 +147,24 @@ class _Fit:
             + _CONTRAST_WEIGHT
             * cross_entropy(unit @ unit.T / _TEMPERATURE, torch.arange(len(batch)))
         )
-        self._idle = torch.where((latents > 0).any(0), 0, self._idle + 1)
-        dead = (self._idle > _DEAD).nonzero()[:, 0]
+        self.idle = torch.where((latents > 0).any(0), 0, self.idle + 1)
+        dead = (self.idle > _DEAD).nonzero()[:, 0]
         if len(dead):
-            loss = loss + _AUX_WEIGHT * self._auxiliary(found[:, dead], weight[dead], rest.detach())
+            loss = loss + _AUX_WEIGHT * self._auxiliary(
+                activations[:, dead], weight[dead], rest.detach()
+            )
         return loss
 
     def _auxiliary(
-        self, found: torch.Tensor, weight: torch.Tensor, rest: torch.Tensor
+        self, activations: torch.Tensor, weight: torch.Tensor, rest: torch.Tensor
     ) -> torch.Tensor:
         """How well dead latents reconstruct what the others leave, over its variance."""
-        most = min(self._vectors.shape[1] // 2, found.shape[1])
-        values, places = torch.topk(found, max(most, 1), dim=1)
-        made = _spread(values.relu(), places, found.shape[1]) @ weight
-        return ((made - rest) ** 2).mean() / ((rest - rest.mean(0)) ** 2).mean().clamp(min=1e-12)
+        most = min(self._vectors.shape[1] // 2, activations.shape[1])
+        values, places = torch.topk(activations, max(most, 1), dim=1)
+        reconstruction = _spread(values.relu(), places, activations.shape[1]) @ weight
+        return ((reconstruction - rest) ** 2).mean() / ((rest - rest.mean(0)) ** 2).mean().clamp(
+            min=1e-12
+        )
 
 
 def _spread(values: torch.Tensor, places: torch.Tensor, columns: int) -> torch.Tensor:

@@ -95,11 +95,11 @@ class IndexCache:
 
         Whatever is wrong with them is raised here, before any work.
         """
-        there = _is_there(path, experiment)
+        is_built = _is_built(path, experiment)
         dense = None
-        if experiment.dense is not None and not (there and Index.open(path).dense is not None):
+        if experiment.dense is not None and not (is_built and Index.open(path).dense is not None):
             dense = self._dense_encoder(experiment.dense, experiment).name
-        if there:
+        if is_built:
             return
         encoder = self._encoder(experiment)
         if experiment.weights is not None:
@@ -121,7 +121,7 @@ class IndexCache:
         """
         self.check(path, experiment)
         encoder = None
-        if _is_there(path, experiment):
+        if _is_built(path, experiment):
             _check_built(path, dataset, experiment)
         else:
             encoder = self._build(path, dataset, experiment)
@@ -189,7 +189,7 @@ def _key(experiment: Experiment) -> tuple[str, ...]:
     return (_encoder_name(experiment), *map(str, experiment.settings.items()))
 
 
-def _is_there(path: Path, experiment: Experiment) -> bool:
+def _is_built(path: Path, experiment: Experiment) -> bool:
     return (path / MANIFEST).exists() and not experiment.fresh
 
 

@@ -111,9 +111,9 @@ def _run(arguments: Sequence[str] | None) -> None:
     except (OSError, MemoryError) as error:
         if debug:
             raise
-        what = error.strerror if isinstance(error, OSError) else "not enough memory"
-        where = getattr(error, "filename", None)
-        note(f"Error: {what or error}{f': {where}' if where else ''}")
+        reason = error.strerror if isinstance(error, OSError) else "not enough memory"
+        file = getattr(error, "filename", None)
+        note(f"Error: {reason or error}{f': {file}' if file else ''}")
         sys.exit(1)
 
 
@@ -132,9 +132,9 @@ def _interrupt(*_: object) -> None:
 _show_other = warnings.showwarning
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **how: Any) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
     """A warning of ours in one line; others as ever."""
     if issubclass(category, TextWarning):
         note(f"Warning: {message}")
     else:
-        _show_other(message, category, *place, **how)
+        _show_other(message, category, *rest, **more)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from lsr.progress import Progress
+
 if TYPE_CHECKING:
     from lsr.data.collection import Collection
     from lsr.data.corpus import Corpus
@@ -31,7 +33,6 @@ def scanned(corpus: Corpus, source: str) -> Collection:
     A collection that can be read only once, or comes from a network, is not scanned.
     """
     from lsr.data.collection import Collection
-    from lsr.progress import Progress
 
     collection = Collection(corpus)
     if not corpus.once and not source.startswith("irds:"):

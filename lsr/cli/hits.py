@@ -1,4 +1,4 @@
-"""How `lsr search` prints hits."""
+"""Hits as `lsr search` prints them."""
 
 from __future__ import annotations
 
@@ -35,31 +35,21 @@ class _Row:
 
 def as_json(hit: Hit, explain: bool) -> dict[str, Any]:
     """A hit as JSON values."""
-    values: dict[str, Any] = {
-        "id": hit.id,
-        "score": hit.score,
-        "title": hit.title,
-        "text": hit.text,
-    }
-    if explain:
-        why = hit.explain()
-        if why.contributions:
-            values["contributions"] = [
-                {
-                    "retriever": part.retriever,
-                    "value": part.value,
-                    "rank": part.rank,
-                    "score": part.score,
-                    **(_terms_as_json(part.terms) if part.terms is not None else {}),
-                }
+    values = {"id": hit.id, "score": hit.score, "title": hit.title, "text": hit.text}
+    return values | (_why_as_json(hit.explain()) if explain else {})
+
+
+def _why_as_json(why: Explanation | None) -> dict[str, Any]:
+    if why is None:
+        return {}
+    if why.contributions:
+        names = ("retriever", "value", "rank", "score")
+        return {
+            "contributions": [
+                {name: getattr(part, name) for name in names} | _why_as_json(part.terms)
                 for part in why.contributions
             ]
-        else:
-            values |= _terms_as_json(why)
-    return values
-
-
-def _terms_as_json(why: Explanation) -> dict[str, Any]:
+        }
     terms = [asdict(match) for match in why.terms]
     if why.parts:
         return {"parts": why.parts, "terms": terms}

@@ -166,7 +166,7 @@ class LearnedFusion:
 
     @cached_property
     def _base(self) -> float:
-        """What every document gets: it ranks nothing, so scores are without it."""
+        """The score that every document gets: it ranks nothing, so scores are without it."""
         nothing = np.zeros((1, len(self.retrievers) * len(FEATURES)))
         return float(self._predict(nothing, pred_contrib=True)[0, -1])
 
@@ -177,7 +177,7 @@ class LearnedFusion:
 
 @dataclass(frozen=True)
 class _Fields:
-    """What a file holds beside its head."""
+    """The fields of a file beside its head."""
 
     retrievers: list[str]
     features: list[str]

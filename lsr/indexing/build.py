@@ -13,8 +13,8 @@ published in one step; until then the index is the one before, or none.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -52,7 +52,7 @@ _TAKEN = 4096  # documents brought together at once in the order of the index
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How an index is written.
+    """Options of writing an index.
 
     Attributes:
         bits: bits of a stored weight, 8 or 16; or 1 for binary vectors, whose weights are all
@@ -170,12 +170,7 @@ def _encoded(vectors: Path, source: Texts, options: BuildOptions) -> VectorFolde
     if read_job(vectors) is None:  # nothing that could be used
         shutil.rmtree(vectors, ignore_errors=True)
     folder, _ = encode(
-        vectors,
-        source.documents,
-        encoder,
-        progress=options.progress,
-        alone=True,
-        force=True,
+        vectors, source.documents, encoder, progress=options.progress, alone=True, force=True
     )
     return folder
 
@@ -185,22 +180,20 @@ def check_output(path: Path, force: bool) -> None:
     check_target(path, force, "an index", is_index)
 
 
-@contextmanager
-def _workspace(path: Path, force: bool) -> Iterator[Workspace]:
+def _workspace(path: Path, force: bool) -> AbstractContextManager[Workspace]:
     """Where the next edition of an index is made."""
 
     def sweep_all() -> None:
         sweep(path)
         remove_stale(path)
 
-    with workspace(
+    return workspace(
         path,
         check=lambda: check_output(path, force),
         sweep=sweep_all,
         kept=[VECTORS],
         scratch=[_ROWS],
-    ) as space:
-        yield space
+    )
 
 
 def _write_index(

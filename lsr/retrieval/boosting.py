@@ -74,16 +74,16 @@ def _boosted(
     bounds: Sequence[tuple[int, int]],
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
     """One query's terms, ascending, and weights."""
-    given = {int(t): float(w) for t, w in zip(terms, weights, strict=True) if w > 0}
-    changed = dict(given)
+    original = {int(t): float(w) for t, w in zip(terms, weights, strict=True) if w > 0}
+    boosted = dict(original)
     for term, factor, (start, stop) in zip(named.tolist(), factors.tolist(), bounds, strict=True):
-        if term in given:
-            changed[term] = given[term] * factor
+        if term in original:
+            boosted[term] = original[term] * factor
         else:  # not above 0, and so dropped, unless the factor is above 1
-            of_part = [weight for other, weight in given.items() if start <= other < stop]
-            changed[term] = (factor - 1) * sum(of_part) / len(of_part) if of_part else 0.0
-    kept = sorted(term for term, weight in changed.items() if weight > 0)
-    return np.array(kept, np.uint32), np.array([changed[term] for term in kept], np.float32)
+            in_part = [weight for other, weight in original.items() if start <= other < stop]
+            boosted[term] = (factor - 1) * sum(in_part) / len(in_part) if in_part else 0.0
+    kept = sorted(term for term, weight in boosted.items() if weight > 0)
+    return np.array(kept, np.uint32), np.array([boosted[term] for term in kept], np.float32)
 
 
 def _part_bounds(context: SearchContext, term: int) -> tuple[int, int]:

@@ -123,14 +123,11 @@ def refine_sparse(
     if not len(used):
         return query
     share = feedback.share(len(used))
-    terms, column = np.unique(np.concatenate([query.terms, used.terms]), return_inverse=True)
-    weights = np.concatenate(
-        [
-            share * query.weights.astype(np.float64),
-            (1 - share) / len(used) * used.weights.astype(np.float64),
-        ]
+    terms, weights = _added(
+        (query.terms, share * query.weights.astype(np.float64)),
+        (used.terms, (1 - share) / len(used) * used.weights.astype(np.float64)),
     )
-    return _cut(terms, np.bincount(column, weights, terms.size), feedback.terms, query)
+    return _cut(terms, weights, feedback.terms, query)
 
 
 def refine_rm3(
@@ -152,19 +149,17 @@ def refine_rm3(
     if not document_weights[row].any():
         document_weights = np.ones(len(counts))
     lengths = np.bincount(row, counts.weights, len(counts))
-    terms, column = np.unique(counts.terms, return_inverse=True)
-    likely = np.bincount(column, counts.weights * document_weights[row] / lengths[row])
-    model = _cut(terms, likely, feedback.terms)
+    terms, likelihoods = _added(
+        (counts.terms, counts.weights * document_weights[row] / lengths[row])
+    )
+    model = _cut(terms, likelihoods, feedback.terms)
     words = float(query.weights.sum())
     share = feedback.query if words else 0.0
-    both, column = np.unique(np.concatenate([query.terms, model.terms]), return_inverse=True)
-    probabilities = np.concatenate(
-        [
-            share * query.weights.astype(np.float64) / (words or 1.0),
-            (1 - share) * model.weights / model.weights.sum(dtype=np.float64),
-        ]
+    terms, probabilities = _added(
+        (query.terms, share * query.weights.astype(np.float64) / (words or 1.0)),
+        (model.terms, (1 - share) * model.weights / model.weights.sum(dtype=np.float64)),
     )
-    return _cut(both, (words or 1.0) * np.bincount(column, probabilities), both.size)
+    return _cut(terms, (words or 1.0) * probabilities, terms.size)
 
 
 def search_again(
@@ -203,6 +198,15 @@ def search_again(
         else (ranked if kept else NOTHING)
         for number, ranked in enumerate(first)
     ]
+
+
+def _added(
+    *vectors: tuple[npt.NDArray[np.uint32], Floats],
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[Any]]:
+    """The terms of some vectors, ascending, and the sum of the weights of each."""
+    all_terms, all_weights = map(np.concatenate, zip(*vectors, strict=True))
+    terms, column = np.unique(all_terms, return_inverse=True)
+    return terms, np.bincount(column, all_weights, terms.size)
 
 
 def _cut(

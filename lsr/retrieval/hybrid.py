@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -189,32 +189,25 @@ class Hybrid:
     def _hits(self, answer: _Answer) -> Hits:
         reader, fused = self.retrievers[0].reader, answer.fused
         docids = reader.docids_of(fused.positions)
-        return Hits(reader, answer.text, docids, fused.scores, _Why(self, answer))
+        return Hits(reader, answer.text, docids, fused.scores, partial(self._explain, answer))
 
-    def _explain(self, answer: _Answer, rank: int) -> Explanation:
-        reader, position = self.retrievers[0].reader, int(answer.fused.positions[rank])
-        return Explanation(
-            reader.id_of(int(reader.docids_of([position])[0])),
-            float(answer.fused.scores[rank]),
-            [],
-            self._contributions(answer, rank, position),
-        )
-
-    def _contributions(self, answer: _Answer, rank: int, position: int) -> list[Contribution]:
-        fused = answer.fused
+    def _explain(self, answer: _Answer, docid: int, score: float) -> Explanation:
+        reader, fused = self.retrievers[0].reader, answer.fused
+        position = int(reader.positions_of([docid])[0])
+        rank = int(np.flatnonzero(fused.positions == position)[0])
         if not isinstance(fused, Fused):  # Shapley values are slow, so only when asked for
             assert isinstance(self.fusion, LearnedFusion)
             fused = self.fusion.fuse(answer.lists, rank + 1)
         contributions = []
         for number, retriever in enumerate(self.retrievers):
             ranked, query = answer.lists[number], answer.queries[number]
-            rank_here, score, terms = None, None, None
+            list_rank, list_score, terms = None, None, None
             for i in np.flatnonzero(ranked.positions == position).tolist():
-                rank_here, score = i + 1, float(ranked.scores[i])
-                terms = retriever.explain(answer.text, query, position, score)
+                list_rank, list_score = i + 1, float(ranked.scores[i])
+                terms = retriever.explain(answer.text, query, position, list_score)
             value = float(fused.contributions[number, rank])
-            contributions.append(Contribution(retriever.name, value, rank_here, score, terms))
-        return contributions
+            contributions.append(Contribution(retriever.name, value, list_rank, list_score, terms))
+        return Explanation(reader.id_of(docid), score, [], contributions)
 
     def _check_learned(self, fusion: LearnedFusion) -> None:
         if list(fusion.retrievers) != self.names:
@@ -224,17 +217,6 @@ class Hybrid:
             )
         if self.weights is not None:
             raise QueryError("a learned fusion has its own weights; leave them out")
-
-
-@dataclass(frozen=True, slots=True)
-class _Why:
-    """Explains the documents of one query's hits by their rank."""
-
-    hybrid: Hybrid
-    answer: _Answer
-
-    def __call__(self, rank: int) -> Explanation:
-        return self.hybrid._explain(self.answer, rank)
 
 
 def _check_same_documents(one: IndexReader, other: IndexReader) -> None:

@@ -159,7 +159,7 @@ def learned_problems(path: Path) -> list[str]:
         except FusionError as error:
             return [str(error)]
         except IndexCorrupt:  # reported by others
-            return []
+            pass
         return []
 
     return steady(path / MANIFEST, attempt)

@@ -86,10 +86,7 @@ class SparseRetriever(Retriever[SparseVectors]):
     """
 
     def __init__(
-        self,
-        context: SearchContext,
-        part: str | None = None,
-        options: SearchOptions | None = None,
+        self, context: SearchContext, part: str | None = None, options: SearchOptions | None = None
     ) -> None:
         self.reader = context.reader
         self._context, self._options = context, options or SearchOptions()
@@ -113,8 +110,8 @@ class SparseRetriever(Retriever[SparseVectors]):
         return boost(self._context, encode(texts), self._options.boosts)
 
     def search(self, queries: SparseVectors, k: int) -> list[Ranked]:
-        hits = self.reader.search(queries, replace(self._options, k=k))
-        return [Ranked(self.reader.positions_of(found.docids), found.scores) for found in hits]
+        all_hits = self.reader.search(queries, replace(self._options, k=k))
+        return [Ranked(self.reader.positions_of(hits.docids), hits.scores) for hits in all_hits]
 
     def score(self, query: SparseVectors, positions: Positions) -> Ranked:
         scores = self.reader.score(
@@ -163,8 +160,8 @@ class DenseRetriever(Retriever[npt.NDArray[np.float32]]):
         return self._context.dense_encoder.encode_queries(texts)
 
     def search(self, queries: npt.NDArray[np.float32], k: int) -> list[Ranked]:
-        found = self._side.search(queries, k, threads=self._threads)
-        return [Ranked(positions, scores.astype(np.float64)) for positions, scores in found]
+        all_hits = self._side.search(queries, k, threads=self._threads)
+        return [Ranked(positions, scores.astype(np.float64)) for positions, scores in all_hits]
 
     def score(self, query: npt.NDArray[np.float32], positions: Positions) -> Ranked:
         return Ranked.sort(positions, self._side.score(query[0], positions).astype(np.float64))

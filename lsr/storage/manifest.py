@@ -61,11 +61,11 @@ def write_sealed(path: Path, head: Mapping[str, Any], body: Mapping[str, Any]) -
 
 def seal_holds(data: bytes) -> bool:
     """Whether the bytes are those that `sealed_json` made."""
-    found = _CHECKSUM.search(data)
-    if found is None:
+    match = _CHECKSUM.search(data)
+    if match is None:
         return False
-    zeroed = data[: found.start()] + _NO_CHECKSUM + data[found.end() :]
-    return checksum_bytes(zeroed) == found.group(1).decode()
+    zeroed = data[: match.start()] + _NO_CHECKSUM + data[match.end() :]
+    return checksum_bytes(zeroed) == match.group(1).decode()
 
 
 def read_sealed(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from lsr.cli.commands.compare import _chance, _figure
 
 RANKS = {"one": [1, 2, 0, 1], "two": [1, 1, 2, 0], "three": [1, 2, 0, 1]}
 
@@ -100,24 +99,18 @@ def test_no_queries_and_no_differences(run: Callable[..., Any], folder: Path) ->
     assert run(*command).out.count("  none\n") == 2
 
 
-def test_a_terminal(run: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "60")
-    out = run("compare", *files(folder, "one", "two"), "--qrels", folder, "--measures", "RR").out
+def test_a_terminal(
+    run: Callable[..., Any], folder: Path, terminal: Callable[..., io.StringIO]
+) -> None:
+    screen = terminal(60, colour=True)
+    run("compare", *files(folder, "one", "two"), "--qrels", folder, "--measures", "RR")
+    out = screen.getvalue()
     assert out.startswith("\x1b[1mRR, 5 queries")
     assert out.splitlines()[1].startswith("  [1] one")
     assert "\x1b" not in out.splitlines()[1]
     cut = [line for line in out.splitlines() if line.endswith("…")]
     assert len(cut) == 3
     assert {len(line) for line in cut} == {60}
-
-
-def test_numbers() -> None:
-    assert [_figure(value) for value in (0, 0.5, -0.25, 1, 10.05)] == [
-        ".0000", ".5000", "-.2500", "1.0000", "10.0500"
-    ]  # fmt: skip
-    assert [_figure(value, "+") for value in (-1e-9, 0.5, -2)] == ["+.0000", "+.5000", "-2.0000"]
-    assert [_chance(p) for p in (1e-9, 0.0001, 1)] == ["<.0001", ".0001", "1.0000"]
 
 
 def test_bad_input(run: Callable[..., Any], folder: Path) -> None:

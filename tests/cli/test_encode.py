@@ -71,14 +71,8 @@ def test_encoder_of_an_index(
         assert "copper" in answer.out
 
 
-def test_on_a_terminal(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    class Screen(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    screen = Screen()
-    monkeypatch.setattr("sys.stdout", screen)
-    monkeypatch.setenv("COLUMNS", "40")
+def test_on_a_terminal(run: Callable[..., Any], terminal: Callable[..., io.StringIO]) -> None:
+    screen = terminal(40, colour=True)
     assert run("encode", "--text", TEXT).code == 0
     lines = screen.getvalue().splitlines()
     assert any("\x1b[32m█" in line for line in lines)

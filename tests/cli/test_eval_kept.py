@@ -205,17 +205,16 @@ def test_a_killed_run_goes_on(
 
 
 def test_an_interrupt_says_that_work_is_kept(
-    run: Callable[..., Any], beir: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Any], beir: Path, watch: Callable[..., list[str]]
 ) -> None:
     command = ["eval", beir, "--encoder", "bm25", "--json"]
     complete = run(*command).json
 
-    def interrupted(*_: object, **__: object) -> None:
+    def stop() -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(lsr.Index, "search", interrupted)
-        answer = run(*command, "-k", 5)
+    watch(lsr.Index, "search", "", stop)
+    answer = run(*command, "-k", 5)
     assert (answer.code, answer.out) == (130, "")
     assert "Finished work is kept: run the same command again to resume." in answer.err
     assert run(*command).json == complete

@@ -15,6 +15,7 @@ import pytest
 import lsr
 from lsr.data.datasets import CATALOGUE
 from lsr.eval.runs import read_run
+from support.ir_dataset import registered
 
 HEADER = "query-id\tcorpus-id\tscore\n"
 QUERIES = [("1", "tidal mills"), ("2", "glass bees"), ("d103", "tidal mills without light")]
@@ -151,7 +152,6 @@ def test_a_dataset_of_several_parts(
 
 
 def test_irds(run: Callable[..., Any], documents: list[dict[str, str]]) -> None:
-    import ir_datasets
     from ir_datasets.formats import (
         BaseDocs,
         BaseQrels,
@@ -180,10 +180,7 @@ def test_irds(run: Callable[..., Any], documents: list[dict[str, str]]) -> None:
             return iter([TrecQrel(q, d, int(grade), "0") for q, d, grade in rows])
 
     name = "lsr-test/trec-dl-2019/judged"
-    dataset = ir_datasets.Dataset(Docs(), Queries(), Qrels())
-    ir_datasets.registry.register(name, dataset)
-    ir_datasets.registry.register("lsr-test/docs", ir_datasets.Dataset(Docs()))
-    try:
+    with registered({name: (Docs(), Queries(), Qrels()), "lsr-test/docs": (Docs(),)}):
         answer = run("eval", f"irds:{name}", "--encoder", "bm25", "--json")
         assert answer.code == 0
         assert answer.json["dataset"] == name
@@ -196,9 +193,6 @@ def test_irds(run: Callable[..., Any], documents: list[dict[str, str]]) -> None:
         answer = run("eval", "irds:lsr-test/docs", "--encoder", "bm25")
         assert answer.code == 1
         assert answer.error.startswith("irds:lsr-test/docs has no queries; name one of its subsets")
-    finally:
-        del ir_datasets.registry._registered[name]
-        del ir_datasets.registry._registered["lsr-test/docs"]
     answer = run("eval", "irds:lsr-test/docs")
     assert answer.error.startswith("ir_datasets knows no dataset 'lsr-test/docs'")
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import lsr
 from lsr.data.corpus import Chunk
 from lsr.data.vectors.folder import VectorFolder, write_vectors
-from lsr.index.segments.writer import SegmentWriter
 from lsr.indexing.read_back import IndexVectors
 from lsr.progress import Silent
-from support.editions import segment, shard
+from support.damage import flip
+from support.editions import reseal, segment, shard, vocabulary
+from support.system import FailAt, before_call
 
 
 @pytest.fixture
@@ -107,19 +108,18 @@ def test_eight_bits_survive_ciff(
         assert (one.ids, one.vectors) == (other.ids, other.vectors)
 
 
-def test_an_index_of_several_windows_without_words_and_texts(
-    run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_index_of_several_partitions_without_words_and_texts(
+    run: Callable[..., Any], tmp_path: Path, segment_limits: Callable[..., None]
 ) -> None:
-    small = partial(SegmentWriter, window=300)
-    monkeypatch.setattr("lsr.indexing.build.SegmentWriter", small)
-    monkeypatch.setattr("lsr.indexing.read_back._TAKEN", 77)
+    segment_limits(partition=900)
+    count = 3000  # more than are given at a time
     generator = np.random.default_rng(5)
     rows = [
         (np.sort(generator.choice(40, size, replace=False)), generator.random(size) + 0.5)
-        for size in generator.integers(0, 12, 1000)
+        for size in generator.integers(0, 12, count)
     ]
     vectors = lsr.SparseVectors.from_rows(rows)
-    ids = [f"d{number}" for number in range(1000)]
+    ids = [f"d{number}" for number in range(count)]
     index = lsr.Index.from_vectors(tmp_path / "index", ids, vectors, keep_floats=True)
     assert len(index.manifest.segments[0].windows) > 2
     assert run("export", index.path, "-o", tmp_path / "v.csr").code == 0
@@ -174,9 +174,7 @@ def test_sources_that_cannot_be_read(
             f"{tmp_path / name} is neither a folder of encoded vectors nor an index"
         )
     damaged = shard(vectors / "shards", 0)
-    data = bytearray(damaged.read_bytes())
-    data[len(data) // 2] ^= 1
-    damaged.write_bytes(data)
+    flip(damaged)
     answer = run("export", vectors, "-o", out)
     assert answer.code == 1
     assert f"{damaged} is damaged" in answer.error
@@ -224,26 +222,33 @@ def test_a_damaged_index_is_no_traceback(
 def test_an_index_with_terms_beyond_its_words(
     run: Callable[..., Any],
     bm25_index: lsr.Index,
+    copy: Callable[[lsr.Index], Path],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lsr.index.reader.open_vocabulary", lambda *_: (["a", "b"], {}))
-    answer = run("export", bm25_index.path, "-o", tmp_path / "v.csr")
+    few = lsr.Index.build(tmp_path / "few", [{"id": "a", "text": "tidal mills"}], "bm25")
+    path = copy(bm25_index)
+    vocabulary(path).write_bytes(vocabulary(few.path).read_bytes())
+    reseal(path, vocabulary=few.manifest.vocabulary)
+    before = set(tmp_path.iterdir())
+    answer = run("export", path, "-o", tmp_path / "v.csr")
     assert answer.code == 1
-    assert "window 0: it has the term 27, which has no word" in answer.error
-    assert not any(tmp_path.iterdir())
+    assert "partition 0: it has the term 27, which has no word" in answer.error
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_an_index_with_texts_cut_otherwise(
     run: Callable[..., Any],
-    documents: list[dict[str, str]],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lsr.index.segments.writer.STORED_BATCH", 100)
-    for reader in ("lsr.index.segments.reader", "lsr.indexing.read_back"):
-        monkeypatch.setattr(f"{reader}.STORED_BATCH", 128)
+    documents = [{"id": f"d{n}", "text": f"number {n}"} for n in range(300)]
     index = lsr.Index.build(tmp_path / "index", documents, "bm25")
+    file = segment(index.path) / "stored.arrow"
+    with pa.ipc.open_file(file) as opened:
+        table = opened.read_all()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_file(file, table.schema, options=options) as writer:
+        writer.write_table(table.combine_chunks(), max_chunksize=150)  # as many batches, of 150
+    reseal(index.path)
     answer = run("export", index.path, "-o", tmp_path / "v.ciff")
     assert answer.code == 1
     assert "stored.arrow is damaged: a batch of texts has another length" in answer.error
@@ -253,17 +258,10 @@ def test_an_interruption_leaves_nothing(
     run: Callable[..., Any],
     bm25_index: lsr.Index,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    original = IndexVectors.chunks
-
-    def interrupted(self: IndexVectors) -> Iterator[Chunk]:
-        yield next(original(self))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(IndexVectors, "chunks", interrupted)
     (tmp_path / "v.csr").write_text("old")
-    answer = run("export", bm25_index.path, "-o", tmp_path / "v.csr")
+    with before_call("os.fsync", FailAt(1, KeyboardInterrupt())):
+        answer = run("export", bm25_index.path, "-o", tmp_path / "v.csr")
     assert (answer.code, answer.err.splitlines()[-1]) == (130, "Interrupted.")
     assert [path.name for path in tmp_path.iterdir()] == ["v.csr"]
     assert (tmp_path / "v.csr").read_text() == "old"

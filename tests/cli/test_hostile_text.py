@@ -21,9 +21,11 @@ from hypothesis import strategies as st
 import lsr
 from lsr.data.corpus import Chunk
 from lsr.data.vectors.folder import VectorFolder, write_vectors
+from lsr.encoders.base import Settings
 from lsr.indexing.build import build
 from lsr.terminal import one_line, printable
 from support.hostile import ATTACKS, controls, strings, word
+from support.toy_encoder import ToyEncoder
 
 HOSTILE = strings(100)
 _OWN_STYLE = re.compile(r"\x1b\[[0-9;]*m")
@@ -209,14 +211,19 @@ def test_evaluations_and_comparisons(
         assert "␛[2J" in text or "␛\\[2J" in text
 
 
-def test_the_rows_of_info(capsys: pytest.CaptureFixture[str]) -> None:
-    from lsr.cli.commands.inspect import _print_rows
+def test_the_encoder_that_info_shows(
+    run: Callable[..., Any], toy: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    class Hostile(ToyEncoder):
+        @property
+        def identity(self) -> dict[str, Any]:
+            return super().identity | {"query": {"pooling": "max\r\u202e"}}
 
-    _print_rows([("name", "a\nb\x1b[2J"), ("query", {"pooling": "max\r\u202e"})])
-    assert capsys.readouterr().out.splitlines() == [
-        "  name             a b␛[2J",
-        "  query            max \\u202e",
-    ]
+    encoder = Hostile("a\nb\x1b[2J", Settings())
+    lsr.Index.build(tmp_path / "i", [{"id": "a", "text": "copper"}], encoder)
+    lines = run("info", tmp_path / "i").out.splitlines()
+    assert "  name             a b␛[2J" in lines
+    assert "  query            max \\u202e" in lines
 
 
 def test_tags_of_runs(tmp_path: Path) -> None:

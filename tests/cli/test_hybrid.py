@@ -20,6 +20,7 @@ from lsr.eval.runs import read_run
 from lsr.fusion.learned import LearnedFusion
 from lsr.fusion.methods import fuse
 from lsr.indexing.dense import add_dense
+from lsr.retrieval.hybrid import Hybrid
 from lsr.retrieval.named import learned_file
 
 Run = Callable[..., Any]
@@ -202,19 +203,9 @@ def test_a_dense_model_that_moved(
 
 
 @pytest.fixture
-def searches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def searches(watch: Callable[..., list[str]]) -> list[str]:
     """The texts that several retrievers are asked for."""
-    from lsr.retrieval.hybrid import Hybrid
-
-    asked: list[str] = []
-    search = Hybrid.search
-
-    def watched(self: Any, queries: Any, k: int = 10) -> Any:
-        asked.append(queries)
-        return search(self, queries, k)
-
-    monkeypatch.setattr(Hybrid, "search", watched)
-    return asked
+    return watch(Hybrid, "search")
 
 
 def test_evaluation(
@@ -359,27 +350,16 @@ def test_a_document_with_the_query_s_id_is_left_out(
     assert run("tune", tmp_path / "other", *command[2:]).json["baseline"]["mean"] == 1
 
 
-def test_learning_a_fusion(
-    run: Run, judged: Path, index: lsr.Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    grades: set[int] = set()
-    train = LearnedFusion.train
-
-    def watched(names: Any, examples: Any) -> LearnedFusion:
-        every = list(examples)
-        grades.update(grade for _, judged in every for grade in judged.values())
-        return train(names, every)
-
-    monkeypatch.setattr(LearnedFusion, "train", watched)
+def test_learning_a_fusion(run: Run, judged: Path, index: lsr.Index) -> None:
     command = ["tune", judged, "--index", index.path, "--fusion", "learned", "--folds", 2]
     answer = run(*command, "--json", "--split", "test")
     assert answer.code == 0, answer.err
-    assert grades == {1, 2}
     assert "Tuning" not in answer.err
     assert "Learning: 3 fusions" in answer.err
     assert (answer.json["fusion"], answer.json["weights"]) == ("learned", {})
     assert answer.json["baseline"]["fusion"] == "minmax"
     made = LearnedFusion.load(learned_file(index))
+    assert "[label_gain: 0,1,3]" in made.model  # of the grades 0, 1 and 2
     assert list(made.retrievers) == ["bm25+splade-tiny", "tiny"]
     found = run("search", index.path, QUESTION, "--hybrid", "--fusion", "learned", "--json")
     hits = index.search(QUESTION, hybrid="learned")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import lsr
-from lsr.data.corpus import Chunk
-from lsr.data.interchange.lines import LineReader
 from lsr.data.vectors.folder import VectorFolder
+from support.system import FailAt, before_call
 
 LINES = (
     '{"id": "a", "contents": "x", "vector": {"robot": 1.5, "walk": 0.25}}\n'
@@ -199,16 +198,10 @@ def test_places(run: Callable[..., Any], jsonl: Path, tmp_path: Path) -> None:
 
 
 def test_an_interruption_leaves_nothing(
-    run: Callable[..., Any], jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Any], jsonl: Path, tmp_path: Path
 ) -> None:
-    original = LineReader.__iter__
-
-    def interrupted(self: LineReader) -> Iterator[Chunk]:
-        yield from original(self)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(LineReader, "__iter__", interrupted)
-    answer = run("import", jsonl, "-o", tmp_path / "out")
+    with before_call("os.fsync", FailAt(1, KeyboardInterrupt())):
+        answer = run("import", jsonl, "-o", tmp_path / "out")
     assert (answer.code, answer.err.splitlines()[-1]) == (130, "Interrupted.")
     assert [path.name for path in tmp_path.iterdir()] == [jsonl.name]
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import lsr
+from support.system import limited
 
 
 def test_an_index_and_what_is_said_about_it(
@@ -147,12 +148,7 @@ def test_sizes_have_units() -> None:
         assert Bytes().convert(text, None, None) == size
 
 
-def test_encoders_that_cannot_be_had(
-    run: Callable[..., Any], corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+def test_encoders_that_cannot_be_had(run: Callable[..., Any], corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for encoder, message in {
         "no-such-model": "there is no encoder 'no-such-model'; give a built-in model such as",
@@ -231,18 +227,13 @@ def test_folders_that_cannot_be_written(
 
 
 @pytest.mark.parametrize("limit", [100, 1500, 3000, 4000])  # job, shard, postings, documents
-def test_a_full_disk(corpus: Path, tmp_path: Path, python: list[str], limit: int) -> None:
+def test_a_full_disk(
+    corpus: Path, tmp_path: Path, lsr_command: Callable[..., list[str]], limit: int
+) -> None:
     """Files may not grow beyond a limit, which fails as a full disk does."""
-    code = (
-        "import resource, signal, lsr.data.vectors.shards; from lsr.cli import main;"
-        "lsr.data.vectors.shards.SHARD_DOCUMENTS = 6;"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit},) * 2);"
-        "main()"
-    )
     out = tmp_path / "out" / "i"
-    command = [*python, code, "index", str(corpus), "-o", str(out), "--encoder", "bm25"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = lsr_command(6, "index", corpus, "-o", out, "--encoder", "bm25")
+    done = subprocess.run(limited(limit, command), capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines()[-1].startswith(
         f"Error: {out} cannot be written: File too large"

@@ -39,15 +39,9 @@ def test_table_in_a_pipe(run: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("columns", [80, 100, 160])
 def test_table_on_a_terminal(
-    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, columns: int
+    run: Callable[..., Any], terminal: Callable[..., io.StringIO], columns: int
 ) -> None:
-    class Screen(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    screen = Screen()
-    monkeypatch.setattr("sys.stdout", screen)
-    monkeypatch.setenv("COLUMNS", str(columns))
+    screen = terminal(columns)
     assert run("models").code == 0
     lines = click.unstyle(screen.getvalue()).splitlines()
     assert max(map(len, lines)) <= columns
@@ -87,19 +81,12 @@ def test_methods_as_json(run: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("columns", [None, 80, 120])
 def test_methods_as_a_table(
-    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, columns: int | None
+    run: Callable[..., Any], terminal: Callable[..., io.StringIO], columns: int | None
 ) -> None:
-    class Screen(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    screen = Screen()
-    if columns:
-        monkeypatch.setattr("sys.stdout", screen)
-        monkeypatch.setenv("COLUMNS", str(columns))
+    screen = terminal(columns) if columns else None
     answer = run("models", "--methods")
     assert answer.code == 0
-    lines = click.unstyle(screen.getvalue() or answer.out).splitlines()
+    lines = click.unstyle(screen.getvalue() if screen else answer.out).splitlines()
     assert max(map(len, lines)) <= (columns or 100)
     assert all(line == line.rstrip() for line in lines)
     rows = [line.split() for line in lines]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 import lsr
 from lsr.data.datasets import cache_folder
 from lsr.errors import CorpusError
-from lsr.terminal import write_json
+from support.system import limited
 
 BYTES = os.fsdecode(b"n\xff\xe9")  # Latin-1, or anything
 DOCUMENTS = [{"_id": f"d{n}", "text": f"glass bees number {n + 10}"} for n in range(9)]
@@ -133,17 +134,13 @@ def test_an_index_in_a_folder_that_cannot_be_written(
     assert "Searching" not in run("eval", dataset, "--index", index).err
 
 
-def test_a_disk_that_fills_up_loses_no_results(
-    run: Callable[..., Any], dataset: Path, index: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("lsr.eval.experiments.run_cache.write_run", full)
-    answer = run("eval", dataset, "--index", index)
-    assert answer.code == 0
-    assert "RR@10        1.0000" in answer.out
-    assert "The run is not cached: [Errno 28] No space left on device." in answer.err
+def test_a_disk_that_fills_up_loses_no_results(dataset: Path, index: Path) -> None:
+    command = [sys.executable, "-P", "-m", "lsr", "eval", str(dataset), "--index", str(index)]
+    done = subprocess.run(limited(20, command), capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "RR@10        1.0000" in done.stdout
+    assert f"The run is not cached: {index}.runs/" in done.stderr
+    assert "cannot be written: File too large" in done.stderr
 
 
 @pytest.mark.parametrize("home", ["a file", "none"])
@@ -159,6 +156,7 @@ def test_no_cache_to_keep_an_index_in(
 
     if home == "none":
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        # Whoever runs the tests has one, by the list of users if nothing else.
         monkeypatch.setattr(Path, "home", homeless)
         with pytest.raises(CorpusError, match="set XDG_CACHE_HOME"):
             cache_folder()
@@ -166,6 +164,7 @@ def test_no_cache_to_keep_an_index_in(
         (tmp_path / "home").touch()
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     (tmp_path / "temporary").mkdir()
+    # TMPDIR is read once, and this process has.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     encoders = ["--encoder", "bm25", "--encoder", "bm25:robertson"]
     answer = run("eval", dataset, *encoders, "--json")
@@ -265,11 +264,12 @@ def test_outputs_with_names_that_are_not_utf8(
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8", "iso-8859-1"])
-def test_json_of_names_that_are_not_utf8(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
-    out = io.BytesIO()
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, encoding))
-    write_json({"file": BYTES, "text": "é日😀\x9b\x7f"})
-    assert json.loads(out.getvalue().decode(encoding)) == {
+def test_json_of_names_that_are_not_utf8(python: list[str], encoding: str) -> None:
+    given = {"file": BYTES, "text": "é日😀\x9b\x7f"}
+    code = f"from lsr.terminal import write_json; write_json({given!a})"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run([*python, code], env=environment, capture_output=True, check=True)
+    assert json.loads(done.stdout.decode(encoding)) == {
         "file": "n\ufffd\ufffd",
         "text": "é日😀\x9b\x7f",
     }

@@ -128,20 +128,19 @@ def test_an_explanation_fits_every_terminal(
 
 
 @pytest.mark.parametrize("columns", [40, 60, 120])
-def test_long_terms_are_broken(terminal: Callable[..., Any], columns: int) -> None:
-    from rich.console import Console
-
-    from lsr.cli.hits import _Row, _table
-
-    name = "a" * 30 + "b" * 30
+def test_long_terms_are_broken(
+    run: Callable[..., Any], terminal: Callable[..., Any], tmp_path: Path, columns: int
+) -> None:
+    word = "q" * 30 + "z" * 30
+    index = lsr.Index.build(tmp_path / "i", [{"id": "a", "text": word}], "bm25")
+    (match,) = index.search(word)[0].explain().terms
     screen = terminal(columns)
-    row = _Row(name, "12.345", "expansion", ("1.000", "2.000"), 1.0, "green")
-    Console().print(_table(("term", "kind", "query", "document", "product"), [row], columns))
-    shown = screen.getvalue()
-    assert shown.count("a") >= 30
-    assert shown.count("b") == 30
-    assert "12.345" in shown
-    assert "…" not in shown
+    assert run("search", index.path, word, "--explain").code == 0
+    shown = click.unstyle(screen.getvalue())
+    table = shown[shown.index("term") :]
+    assert (table.count("q"), table.count("z")) == (30 + table.count("query"), 30)
+    assert f"{match.product:.3f}" in table
+    assert "…" not in table
 
 
 def test_terms_and_texts_are_not_markup(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
-import sys
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lsr.data import records, streams
 from lsr.data.corpus import Document, open_corpus
+from lsr.data.streams import MAX_LINE
 from lsr.errors import CorpusError
 
 DOCUMENTS = [Document("d1", "Mars", "The red planet."), Document("7", "", "äöü 行星.")]
@@ -88,16 +88,12 @@ def test_broken_json_far_into_the_file(tmp_path: Path) -> None:
     assert corpus.skipped == 1
 
 
-def test_a_line_that_is_too_long_is_not_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (streams, records):
-        monkeypatch.setattr(module, "MAX_LINE", 2**20)
-    longest = b'{"_id": "x", "text": "' + b"y" * (2**20 - 25) + b'"}\n'
-    assert len(longest) == 2**20
+def test_a_line_that_is_too_long_is_not_kept(tmp_path: Path) -> None:
+    longest = b'{"_id": "x", "text": "' + b"y" * (MAX_LINE - 25) + b'"}\n'
+    assert len(longest) == MAX_LINE == 1 << 26
     path = tmp_path / "long.jsonl"
     path.write_bytes(longest + longest.replace(b"y", b"yyy", 1) + JSONL)
-    with pytest.raises(CorpusError, match=r"long\.jsonl, line 2 is longer than 1 MiB"):
+    with pytest.raises(CorpusError, match=r"long\.jsonl, line 2 is longer than 64 MiB"):
         list(open_corpus(str(path)))
     corpus = open_corpus(str(path), on_error="skip")
     assert [d.id for d in corpus] == ["x", "d1", "7"]
@@ -151,8 +147,8 @@ def test_nothing_left_after_skipping(tmp_path: Path) -> None:
         list(open_corpus(str(path), on_error="skip"))
 
 
-def test_empty_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+def test_empty_standard_input(feed: Callable[[bytes], io.BytesIO]) -> None:
+    feed(b"")
     with pytest.raises(CorpusError, match="standard input holds no documents"):
         list(open_corpus("-"))
 

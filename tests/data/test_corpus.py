@@ -5,9 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ from lsr.data.builtin import COLLECTIONS, MODELS, collection_path, model_path
 from lsr.data.collection import checked
 from lsr.data.corpus import Document, open_corpus
 from lsr.errors import CorpusError
+from support.ir_dataset import registered
 
 DOCUMENTS = [
     Document("d1", "Mars", "The red planet."),
@@ -50,12 +50,6 @@ def write_zip(path: Path, members: dict[str, bytes]) -> str:
         for name, data in members.items():
             archive.writestr(name, data)
     return str(path)
-
-
-def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> io.BytesIO:
-    stream = io.BytesIO(data)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream))
-    return stream
 
 
 @pytest.mark.parametrize("name", ["c.jsonl", "c.json", "c.ndjson", "C.JSONL"])
@@ -136,8 +130,8 @@ def test_zip_packed_on_a_mac(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [JSONL, gzip.compress(JSONL)])
-def test_standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    stream = feed(monkeypatch, data)
+def test_standard_input(feed: Callable[[bytes], io.BytesIO], data: bytes) -> None:
+    stream = feed(data)
     corpus = open_corpus("-")
     assert (corpus.name, corpus.fraction) == ("stdin", None)
     assert list(corpus) == DOCUMENTS
@@ -171,7 +165,6 @@ class MarcoDoc(NamedTuple):
     ],
 )
 def test_ir_datasets(docs: list[Any], expected: list[tuple[str, str, str]]) -> None:
-    import ir_datasets
     from ir_datasets.formats import BaseDocs
 
     class Docs(BaseDocs):  # type: ignore[misc]
@@ -181,14 +174,11 @@ def test_ir_datasets(docs: list[Any], expected: list[tuple[str, str, str]]) -> N
         def docs_count(self) -> int:
             return len(docs)
 
-    ir_datasets.registry.register("lsr-test/tiny", ir_datasets.Dataset(Docs()))
-    try:
+    with registered({"lsr-test/tiny": (Docs(),)}):
         corpus = open_corpus("irds:lsr-test/tiny")
         assert corpus.name == "lsr-test/tiny"
         assert list(corpus) == [Document(*fields) for fields in expected]
         assert corpus.fraction == 1.0
-    finally:
-        del ir_datasets.registry._registered["lsr-test/tiny"]
     with pytest.raises(CorpusError, match="knows no dataset 'lsr-test/tiny'"):
         open_corpus("irds:lsr-test/tiny")
 

@@ -177,6 +177,7 @@ def test_where_a_name_is_found(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # BEIR's own datasets are large, and its server is not for tests.
     monkeypatch.setattr(datasets, "BASE_URL", server.url)
     monkeypatch.setitem(CATALOGUE, "file", Entry(MD5))
     cached = tmp_path / "cache" / "lsr" / "datasets" / "file.zip"

@@ -189,18 +189,20 @@ def spaced(tmp_path: Path, write_jsonl: Callable[..., Path]) -> Path:
 
 
 def test_search_refuses_ids_before_the_search(
-    run: Callable[..., Any], spaced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Any], spaced: Path, tmp_path: Path, watch: Callable[..., list[str]]
 ) -> None:
     index = tmp_path / "index"
     assert run("index", spaced, "-o", index, "--encoder", "bm25").code == 0
     plain = tmp_path / "plain.tsv"
     plain.write_text("q1\ttidal mills\n")
     command = ["search", index, "--queries"]
+    searched = watch(lsr.Index, "search")
     answer = run(*command, plain, "--run", tmp_path / "out.jsonl")
     assert (answer.code, list(read_run(tmp_path / "out.jsonl")["q1"])) == (0, SPACED[:1])
     answer = run(*command, spaced, "--run", tmp_path / "out.jsonl.gz")
     assert list(read_run(tmp_path / "out.jsonl.gz")) == ["first q"]
-    monkeypatch.setattr("lsr.retrieval.index.Index.search_vectors", None)
+    assert searched == ["tidal mills", "tidal mills, copper"]
+    searched.clear()
     for queries, problem in ((spaced, "query id 'first q'"), (plain, "document id ")):
         answer = run(*command, queries, "--run", tmp_path / "out.trec")
         assert answer.code == 2
@@ -208,6 +210,7 @@ def test_search_refuses_ids_before_the_search(
         assert answer.error.endswith(
             " has white space, which a TREC run cannot hold; write the run as JSON lines, out.jsonl"
         )
+    assert searched == []
     assert not (tmp_path / "out.trec").exists()
     assert run(*command, plain, "--run", "-").error.endswith("as JSON lines, run.jsonl")
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsr.data.corpus import Chunk
-from lsr.data.interchange import FORMATS, base, detect, named
+from lsr.data.interchange import FORMATS, detect, named
 from lsr.errors import CorpusError, LsrError
 from support.interchanging import Documents, documents, name_of, read, write
 
@@ -128,10 +128,14 @@ def test_many_chunks_and_passes(
     write(format, path, given)
     whole, back = path.read_bytes(), read(format, path)
     assert back.by_word == given.by_word
-    for limit, value in (("CHUNK_DOCUMENTS", 3), ("CHUNK_POSTINGS", 20), ("PASS_POSTINGS", 16)):
-        monkeypatch.setattr(base, limit, value)
-    monkeypatch.setattr("lsr.data.interchange.ciff._MERGED", 10)
-    monkeypatch.setattr("lsr.data.interchange.lines.CHUNK_DOCUMENTS", 3)
+    for limit, value in (
+        ("base.CHUNK_DOCUMENTS", 3),
+        ("base.CHUNK_POSTINGS", 20),
+        ("base.PASS_POSTINGS", 16),
+        ("ciff._MERGED", 10),
+        ("lines.CHUNK_DOCUMENTS", 3),
+    ):  # which it takes 67 million postings to reach
+        monkeypatch.setattr(f"lsr.data.interchange.{limit}", value)
     given.chunk_size = 1000
     write(format, path, given)
     assert path.read_bytes() == whole
@@ -141,21 +145,19 @@ def test_many_chunks_and_passes(
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_writing_fails_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str) -> None:
+def test_writing_fails_whole(tmp_path: Path, format: str) -> None:
     path = tmp_path / name_of(format)
     write(format, path, FEW)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
-    other = Documents(["x", "y"], [{1: 1.0}, {0: 2.0}], ["u", "v"], chunk_size=1)
-    first = next(other.chunks())
+    class Broken(Documents):
+        def chunks(self) -> Iterator[Chunk]:
+            yield next(super().chunks())
+            raise LsrError("a shard is damaged")
 
-    def broken(self: Documents) -> Iterator[Chunk]:
-        yield first
-        raise LsrError("a shard is damaged")
-
-    monkeypatch.setattr(Documents, "chunks", broken)
+    other = Broken(["x", "y"], [{1: 1.0}, {0: 2.0}], FEW.words, chunk_size=1)
     with pytest.raises(LsrError, match="a shard is damaged"):
-        write(format, path, FEW)
+        write(format, path, other)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 

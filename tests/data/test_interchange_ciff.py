@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lsr.data.interchange.messages import CUT, _put, varint
+from lsr.data.interchange.messages import CUT, put, varint
 from lsr.data.interchange.vocabulary import Given
 from lsr.errors import CorpusError, LsrError
 from support.interchanging import GOLDEN, Documents, documents, read, write
@@ -263,4 +263,4 @@ def test_varints(value: int) -> None:
     for length in range(data.size):
         assert varint(data, 0, length) == (0, CUT)
     room = np.empty(10, np.uint8)
-    assert room[: _put(value, room, 0)].tobytes() == data.tobytes()
+    assert room[: put(value, room, 0)].tobytes() == data.tobytes()

@@ -141,16 +141,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("line", BAD)
-@pytest.mark.parametrize("chunk", [1, 2048])
-def test_a_bad_line_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, chunk: int
-) -> None:
-    monkeypatch.setattr("lsr.data.interchange.lines.CHUNK_DOCUMENTS", chunk)
+@pytest.mark.parametrize("before", [0, 2048])  # as many as are read at a time
+def test_a_bad_line_is_named(tmp_path: Path, line: str, before: int) -> None:
     path = tmp_path / "v.jsonl"
-    path.write_text(LINE + "\n" + line + "\n" + LINE.replace('"a"', '"z"'))
+    good = [LINE, *(LINE.replace('"a"', f'"{n}"') for n in range(before))]
+    path.write_text("".join(good) + "\n" + line + "\n" + LINE.replace('"a"', '"z"'))
     with pytest.raises(CorpusError) as caught:
         read("jsonvectors", path, Given("words.txt", ["red", "blue"]))
-    assert str(caught.value).startswith(f"{path}, line 3 {BAD[line]}")
+    assert str(caught.value).startswith(f"{path}, line {before + 3} {BAD[line]}")
 
 
 def test_a_token_that_is_no_text(tmp_path: Path) -> None:

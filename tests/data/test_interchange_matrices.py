@@ -136,11 +136,13 @@ class TestBeside:
         with pytest.raises(CorpusError, match=message):
             read(format, tmp_path / "v")
 
-    def test_bad_words(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str) -> None:
-        monkeypatch.setattr("lsr.data.interchange.base.CHUNK_DOCUMENTS", 2)
-        write(format, tmp_path / "v", GIVEN)
+    def test_bad_words(self, tmp_path: Path, format: str) -> None:
+        before = 2048  # rows, as many as are read at a time
+        ids = [f"{n}" for n in range(before)] + GIVEN.ids
+        write(format, tmp_path / "v", Documents(ids, [{0: 1.0}] * before + ROWS, GIVEN.words))
         (tmp_path / "v.words").write_text("a\nb\nc\nd\ne\nf\n")
-        with pytest.raises(CorpusError, match=r"row 3 has the term 6, beyond the 6 words of .*v\."):
+        message = rf"row {before + 3} has the term 6, beyond the 6 words of .*v\."
+        with pytest.raises(CorpusError, match=message):
             read(format, tmp_path / "v")
         (tmp_path / "v.words").write_text("a\nb\na\n")
         with pytest.raises(CorpusError, match=r"v\.words, line 3 repeats the token 'a'"):

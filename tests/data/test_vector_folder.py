@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +27,7 @@ from lsr.storage.locks import Lock
 from lsr.storage.manifest import sealed_json
 from lsr.vectors import SparseVectors
 from support.editions import shard, shards_in, vocabulary
+from support.system import FailAt, before_call
 
 WORDS = ["zwei", "eins", "ü", "word:x"]
 
@@ -102,17 +104,14 @@ documents = st.lists(st.tuples(st.text("aü😀Ω", max_size=5), rows), max_size
 @given(documents, st.lists(st.integers(0, 9), max_size=4), st.booleans())
 def test_the_pieces_do_not_matter(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    shards_of: Callable[[int], None],
+    shards_of: Callable[..., None],
     files_of: Callable[[Path], dict[str, bytes]],
     given_documents: list[tuple[str, dict[int, float]]],
     cuts: list[int],
     text: bool,
 ) -> None:
     """However an importer cuts its documents, the folder has the same bytes."""
-    shards_of(4)
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_CHARACTERS", 12)
-    monkeypatch.setattr("lsr.data.vectors.shards._OPEN_POSTINGS", 9)
+    shards_of(4, characters=12, open_postings=9)
     ids = [f"d{n}" for n in range(len(given_documents))]
     texts = [text for text, _ in given_documents] if text else None
     whole = Chunk(ids, texts, texts, vectors(*(row for _, row in given_documents)))
@@ -241,24 +240,17 @@ def test_places_that_are_taken(
 def test_the_old_folder_stays_until_the_new_one_takes_its_place(
     folder: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     files_of: Callable[[Path], dict[str, bytes]],
     stop: int,
 ) -> None:
     before = files_of(tmp_path)
-    replace, count = Path.replace, 0
-
-    def failing(self: Path, target: Path) -> Path:
-        nonlocal count
-        count += 1
-        if count > stop:
-            raise OSError(28, "No space left on device")
-        return replace(self, target)
-
-    monkeypatch.setattr(Path, "replace", failing)
-    with pytest.raises(LsrError, match="v cannot be written: No space left on device"):
+    failing = FailAt(stop + 1, OSError(28, "No space left on device"))
+    with (
+        before_call("os.replace", failing),
+        pytest.raises(LsrError, match="v cannot be written: No space left on device"),
+    ):
         write_vectors(folder, [chunk("new")], words=["a", "b", "c", "d"], force=True)
-    assert count == stop + 1  # and so each replacement was refused once
+    assert failing.calls == stop + 1  # and so each replacement was refused once
     assert files_of(tmp_path) == before
 
 
@@ -546,16 +538,39 @@ def test_rewritten_by_another_program(folder: Path) -> None:
             read_all(folder)
 
 
-def test_a_header_with_impossible_sizes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, most in (("_MOST_BYTES", 100), ("_MOST_ROWS", 1)):
-        with monkeypatch.context() as patch:
-            patch.setattr(f"lsr.data.vectors.shards.{name}", most)
-            assert "its header has impossible sizes" in damage(folder)
-    read_all(folder)
+def varint(value: int) -> bytes:
+    """A whole number in Parquet's header: zigzag, 7 bits a byte."""
+    value = value << 1 ^ value >> 63
+    data = bytearray()
+    while value > 127:
+        data.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*data, value])
 
 
-def test_more_than_a_shard_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_POSTINGS", 3)
+@pytest.mark.parametrize("size", [(1 << 32) + 1, -1])
+def test_a_header_with_impossible_sizes(folder: Path, size: int) -> None:
+    path = shard(folder / "shards", 0)
+    data, group = path.read_bytes(), pq.read_metadata(path).row_group(0)
+    (length,) = struct.unpack("<I", data[-8:-4])
+    header = data[-8 - length : -8]
+    # The field after the list of columns: its number is one more, its type i64.
+    found = b"\x16" + varint(group.total_byte_size) + b"\x16" + varint(group.num_rows)
+    assert header.count(found) == 1
+    forged = header.replace(found, b"\x16" + varint(size) + b"\x16" + varint(group.num_rows))
+    ends = struct.pack("<I", len(forged)) + data[-4:]
+    replace_shard(folder, data[: -8 - length] + forged + ends)
+    assert "its header has impossible sizes" in damage(folder)
+
+
+def test_a_header_with_impossibly_many_rows(folder: Path) -> None:
+    table = pq.read_table(shard(folder / "shards", 0))
+    replace_shard(folder, parquet(table.take([0] * ((1 << 20) + 1)).combine_chunks()))
+    assert "its header has impossible sizes" in damage(folder)
+
+
+def test_more_than_a_shard_holds(tmp_path: Path, shards_of: Callable[..., None]) -> None:
+    shards_of(10, postings=3)
     write_shard(tmp_path / "s", chunk("a"), Origin("d", "j"))
     with pytest.raises(VectorError, match="the 2 documents from 'a' on have 4 terms together"):
         write_shard(tmp_path / "t", chunk("a", "b"), Origin("d", "j"))

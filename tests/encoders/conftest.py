@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ WORDS = [
 ]
 ROWS = 40  # of the models: more than the tokenizer has, as in padded vocabularies
 WIDTH = 16
+IN_TORCH: dict[str, Any] = {"device": "cpu:0"}  # a CPU by the name that torch alone has for it
 
 
 def make_tokenizer(folder: Path, specials: list[str]) -> int:
@@ -158,12 +159,36 @@ def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture(autouse=True)
-def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An empty hub cache and no network, whatever the machine has."""
-    from huggingface_hub import constants
+@pytest.fixture
+def before_each_batch() -> Iterator[Callable[[Callable[[Any, Any], None]], None]]:
+    """before_each_batch(act) lets torch call act(embeddings, ids) before it embeds the token ids of
+    a batch, (texts, positions)."""
+    import torch
 
+    hooks = []
+
+    def start(act: Callable[[Any, Any], None]) -> None:
+        def hook(module: Any, given: Any) -> None:
+            if isinstance(module, torch.nn.Embedding) and module.num_embeddings == ROWS:
+                act(module, *given)
+
+        hooks.append(torch.nn.modules.module.register_module_forward_pre_hook(hook))
+
+    yield start
+    for hook in hooks:
+        hook.remove()
+
+
+@pytest.fixture
+def pooled_by_torch(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Models loaded after pooled_by_torch() pool their logits as on a GPU, which tests have not."""
+    return lambda: monkeypatch.setattr("lsr.encoders.models.torch_model.head_of", lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def hub_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty hub cache, whatever the machine has."""
     cache = tmp_path / "hub"
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    # The library reads its variable once, when it is imported.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     return cache

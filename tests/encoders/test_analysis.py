@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lsr.encoders.text import analysis
 from lsr.encoders.text.analysis import Analysis, GrowingVocabulary, TermIds, count_terms
 from lsr.encoders.text.languages import STOP_WORDS, find_language
 from lsr.errors import EncoderError
@@ -36,17 +35,29 @@ def test_stop_words_go_before_stemming() -> None:
     assert terms_of("willing") == ["will"]  # a stem may be a stop word
 
 
-def test_counting_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = [f"word{n % 5} other the word{n % 3}" for n in range(40)] + [""]
-    whole = count_terms(texts, TermIds(GrowingVocabulary().add))
-    monkeypatch.setattr(analysis, "_WORDS_AT_ONCE", 7)
-    monkeypatch.setattr(analysis, "_CACHED_WORDS", 2)
-    ids = TermIds(GrowingVocabulary().add)
+def test_counting_in_pieces_changes_nothing() -> None:
+    """More words than are counted at once, and more different ones than are remembered."""
+    size, texts = 270_000, []
+    for first in (10, 10 + size):  # a digit alone is no term
+        numbers = " the ".join(map(str, range(first, first + size)))
+        texts += [f"{numbers} {first} seven", "", "seven seven"]
+    vocabulary = GrowingVocabulary()
+    ids = TermIds(vocabulary.add)
     vectors, lengths = count_terms(texts, ids)
-    assert len(ids) <= 2
-    assert vectors == whole[0]
-    assert np.array_equal(lengths, whole[1])
-    assert lengths.tolist() == [3] * 40 + [0]
+    assert len(ids) <= 1 << 19 < 2 * size
+    assert lengths.tolist() == [size + 2, 0, 2] * 2
+    assert np.diff(vectors.indptr).tolist() == [size + 1, 0, 1] * 2
+
+    def pairs(row: int) -> list[tuple[int, float]]:
+        return list(zip(vectors[row].terms.tolist(), vectors[row].weights.tolist(), strict=True))
+
+    seven = vocabulary.find("seven")
+    for row, first in ((0, 10), (3, 10 + size)):
+        words = {vocabulary[term]: weight for term, weight in pairs(row)}
+        assert words.pop("seven") == 1
+        assert words == {str(n): 1 + (n == first) for n in range(first, first + size)}
+    for row in (2, 5):
+        assert pairs(row) == [(seven, 2)]
 
 
 def test_no_texts() -> None:

@@ -7,17 +7,9 @@ import pytest
 import torch
 
 from lsr.encoders.latent.autoencoder import Autoencoder, Floats
-from lsr.encoders.training import autoencoder_fit
-from lsr.encoders.training.autoencoder_fit import _Fit, fit
+from lsr.encoders.training.autoencoder_fit import Fitting, fit
 from lsr.errors import EncoderError
 from lsr.progress import Progress, Silent
-
-
-@pytest.fixture(autouse=True)
-def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autoencoder_fit, "LEAST_STEPS", 60)
-    monkeypatch.setattr(autoencoder_fit, "PASSES", 1)
-    monkeypatch.setattr(autoencoder_fit, "BATCH", 32)
 
 
 def mixtures(documents: int = 150, seed: int = 0) -> Floats:
@@ -42,9 +34,9 @@ def left(made: Autoencoder, vectors: Floats) -> float:
     return float(error / ((vectors - vectors.mean(axis=0)) ** 2).mean())
 
 
-def state(vectors: Floats, latents: int = 40, active: int = 3) -> _Fit:
+def state(vectors: Floats, latents: int = 40, active: int = 3) -> Fitting:
     own = torch.from_numpy(vectors)
-    return _Fit(own, float(((own - own.mean(0)) ** 2).mean()), latents, active, 0)
+    return Fitting(own, float(((own - own.mean(0)) ** 2).mean()), latents, active, 0)
 
 
 @pytest.mark.parametrize("dead", [[], [0], [3, 7, 30], range(40)])
@@ -53,14 +45,14 @@ def test_the_loss_is_the_formulas(dead: list[int]) -> None:
     vectors = mixtures()
     fitting = state(vectors)
     with torch.no_grad():
-        fitting._latent_bias += 0.01 * torch.arange(40)
-        fitting._pre_bias += 0.02
-    fitting._idle[:] = 29  # one step more, and still not dead
-    fitting._idle[list(dead)] = 30
+        fitting.latent_bias += 0.01 * torch.arange(40)
+        fitting.pre_bias += 0.02
+    fitting.idle[:] = 29  # one step more, and still not dead
+    fitting.idle[list(dead)] = 30
     x = vectors[:20].astype(np.float64)
     weight, pre, bias = (
         own.detach().numpy().astype(np.float64)
-        for own in (fitting._weight, fitting._pre_bias, fitting._latent_bias)
+        for own in (fitting.weight, fitting.pre_bias, fitting.latent_bias)
     )
 
     def encode(row: np.ndarray, k: int, among: list[int]) -> np.ndarray:
@@ -84,7 +76,7 @@ def test_the_loss_is_the_formulas(dead: list[int]) -> None:
     if still:
         aux = np.stack([encode(row, 8, still) for row in x]) @ weight
         expected += ((aux - rest) ** 2).mean() / rest.var(axis=0).mean() / 32
-    found = fitting._loss(torch.from_numpy(vectors[:20])).item()
+    found = fitting.loss(torch.from_numpy(vectors[:20])).item()
     assert found == pytest.approx(expected, rel=1e-4)
     assert len(dead) < 2 or still
 
@@ -93,22 +85,22 @@ def test_dead_latents_get_gradients_by_the_auxiliary_term_alone() -> None:
     vectors = mixtures()
     fitting = state(vectors)
     with torch.no_grad():
-        fitting._latent_bias[5] = -100.0
-        fitting._latent_bias[6] = 100.0
-    fitting._idle[5] = 31
+        fitting.latent_bias[5] = -100.0
+        fitting.latent_bias[6] = 100.0
+    fitting.idle[5] = 31
     batch = torch.from_numpy(vectors[:20])
-    fitting._loss(batch).backward()
-    assert fitting._weight.grad is not None
-    assert not fitting._weight.grad[5].any()  # its rectified latent is 0 here too
+    fitting.loss(batch).backward()
+    assert fitting.weight.grad is not None
+    assert not fitting.weight.grad[5].any()  # its rectified latent is 0 here too
     with torch.no_grad():
-        fitting._latent_bias[5] = 0.0
-        fitting._latent_bias[7:] = 100.0
-    fitting._weight.grad = None
-    fitting._loss(batch).backward()
-    assert fitting._idle[5] == 33
-    assert fitting._idle[7] == 0 or fitting._idle[8] == 0
-    assert fitting._weight.grad is not None
-    assert fitting._weight.grad[5].any()
+        fitting.latent_bias[5] = 0.0
+        fitting.latent_bias[7:] = 100.0
+    fitting.weight.grad = None
+    fitting.loss(batch).backward()
+    assert fitting.idle[5] == 33
+    assert fitting.idle[7] == 0 or fitting.idle[8] == 0
+    assert fitting.weight.grad is not None
+    assert fitting.weight.grad[5].any()
 
 
 def test_the_auxiliary_term_moves_dead_latents_alone() -> None:
@@ -118,25 +110,24 @@ def test_the_auxiliary_term_moves_dead_latents_alone() -> None:
     for idle in (0, 30):
         fitting = state(mixtures())
         with torch.no_grad():
-            fitting._latent_bias[:5] -= 9.0  # active never, but in the auxiliary term
-            fitting._latent_bias[:5] += torch.where(torch.arange(5) < 3, 8.9, 0.0)
-        fitting._idle[:5] = idle
-        fitting._loss(vectors).backward()
-        assert fitting._weight.grad is not None
-        gradients.append(fitting._weight.grad.numpy())
+            fitting.latent_bias[:5] -= 9.0  # active never, but in the auxiliary term
+            fitting.latent_bias[:5] += torch.where(torch.arange(5) < 3, 8.9, 0.0)
+        fitting.idle[:5] = idle
+        fitting.loss(vectors).backward()
+        assert fitting.weight.grad is not None
+        gradients.append(fitting.weight.grad.numpy())
     before, after = gradients
     live = np.arange(40) >= 5
     assert np.allclose(before[live], after[live], atol=1e-7)
     assert not np.allclose(before[:5], after[:5], atol=1e-7)
 
 
-def test_what_is_fitted_reconstructs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autoencoder_fit, "LEAST_STEPS", 300)
+def test_what_is_fitted_reconstructs() -> None:
     vectors = mixtures()
     before = state(vectors)
     start = Autoencoder(
-        before._weight.detach().numpy(),
-        before._pre_bias.detach().numpy(),
+        before.weight.detach().numpy(),
+        before.pre_bias.detach().numpy(),
         np.zeros(40, np.float32),
         3,
     )
@@ -151,13 +142,14 @@ def test_the_first_reconstruction_has_the_right_size() -> None:
     vectors = mixtures()
     fitting = state(vectors, active=8)
     centred = vectors - vectors.mean(axis=0)
-    weight = fitting._weight.detach().numpy()
+    weight = fitting.weight.detach().numpy()
     a = centred @ weight.T
     kept = np.where(a >= np.sort(a, axis=1)[:, [-8]], np.maximum(a, 0), 0)
     made = kept @ weight
     assert (centred * made).sum() / (made * made).sum() == pytest.approx(1, rel=1e-3)
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_the_same_seed_gives_the_same_and_another_another() -> None:
     vectors = mixtures()
     first, second, other = (fit(vectors, 40, 3, seed=seed) for seed in (1, 1, 2))
@@ -167,6 +159,7 @@ def test_the_same_seed_gives_the_same_and_another_another() -> None:
     assert not np.array_equal(first.weight, other.weight)
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_what_is_global_stays_as_it_was() -> None:
     before, generator = torch.get_num_threads(), torch.get_rng_state()
     torch.set_num_threads(2)
@@ -181,15 +174,15 @@ def test_what_is_global_stays_as_it_was() -> None:
     assert torch.equal(torch.get_rng_state(), generator)
 
 
-@pytest.mark.parametrize("documents", [2, 5, 31, 33])
+@pytest.mark.usefixtures("short_fits")
+@pytest.mark.parametrize("documents", [2, 5, 63, 65, 255, 257])
 def test_fewer_documents_than_a_batch_or_than_latents(documents: int) -> None:
     vectors = mixtures(documents)
     made = fit(vectors, 64, 2)
     assert left(made, vectors) < 0.5
 
 
-def test_as_many_steps_as_the_collection_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autoencoder_fit, "PASSES", 20)
+def test_as_many_steps_as_the_collection_needs() -> None:
     seen: list[tuple[str, int | None]] = []
     moved: list[int] = []
 
@@ -202,9 +195,9 @@ def test_as_many_steps_as_the_collection_needs(monkeypatch: pytest.MonkeyPatch) 
             moved.append(count)
 
     watched: type[Progress] = Seen
-    fit(mixtures(150), 40, 3, progress=watched)
-    assert seen == [("Fitting", 93)]  # 20 passes of 150 documents by 32
-    assert sum(moved) == 93
+    fit(mixtures(8000), 40, 3, progress=watched)
+    assert seen == [("Fitting", 312)]  # 10 passes of 8,000 documents by 256
+    assert sum(moved) == 312
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,21 @@ from lsr.encoders import load_encoder
 from lsr.errors import EncoderError
 from support.changed import change_weights
 
+from .conftest import IN_TORCH
+
 MakeCheckpoint = Callable[..., Path]
+Settings = dict[str, Any]
 TEXTS = ["red", "the reddish planet, saturns rings", "", "venus " * 20]
 
 
 @pytest.fixture(params=["kernels", "torch"])
-def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What loads the model, and it alone: both hold to the same."""
+def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings for what loads the model, and it alone: both hold to the same."""
     if request.param == "torch":
-        monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
-    else:
-        monkeypatch.setattr("lsr.encoders.models.torch_loading.load_torch", None)
-    return str(request.param)
+        return IN_TORCH
+    # Torch would take over what the kernels refuse.
+    monkeypatch.setattr("lsr.encoders.models.torch_loading.load_torch", None)
+    return {"device": "cpu"}
 
 
 TRANSFORM = "cls.predictions.transform.dense.weight"
@@ -51,17 +54,22 @@ TRANSFORM = "cls.predictions.transform.dense.weight"
     ],
 )
 def test_weights_that_would_be_wrong_are_refused(
-    make_checkpoint: MakeCheckpoint, runner: str, change: Callable[[dict[str, Any]], Any], said: str
+    make_checkpoint: MakeCheckpoint,
+    runner: Settings,
+    change: Callable[[dict[str, Any]], Any],
+    said: str,
 ) -> None:
     folder = make_checkpoint()
     change_weights(folder, change)
     with pytest.raises(EncoderError, match=said):
-        load_encoder(str(folder), max_length=16)
+        load_encoder(str(folder), max_length=16, **runner)
 
 
-def test_weights_not_needed_are_passed_over(make_checkpoint: MakeCheckpoint, runner: str) -> None:
+def test_weights_not_needed_are_passed_over(
+    make_checkpoint: MakeCheckpoint, runner: Settings
+) -> None:
     folder = make_checkpoint()
-    before = load_encoder(str(folder), max_length=16).encode_documents(TEXTS)
+    before = load_encoder(str(folder), max_length=16, **runner).encode_documents(TEXTS)
     tied = load_file(folder / "model.safetensors")
     extra = {
         # Written out again by some releases though the output layer shares these.
@@ -72,10 +80,10 @@ def test_weights_not_needed_are_passed_over(make_checkpoint: MakeCheckpoint, run
         "bert.embeddings.position_ids": np.arange(64)[None],
     }
     change_weights(folder, lambda weights: weights.update(extra))
-    assert load_encoder(str(folder), max_length=16).encode_documents(TEXTS) == before
+    assert load_encoder(str(folder), max_length=16, **runner).encode_documents(TEXTS) == before
 
 
-def test_old_names_of_layer_norms_load(make_checkpoint: MakeCheckpoint, runner: str) -> None:
+def test_old_names_of_layer_norms_load(make_checkpoint: MakeCheckpoint, runner: Settings) -> None:
     folder = make_checkpoint()
     generator = np.random.default_rng(5)
 
@@ -90,27 +98,27 @@ def test_old_names_of_layer_norms_load(make_checkpoint: MakeCheckpoint, runner: 
             weights[old.replace("LayerNorm.bias", "LayerNorm.beta")] = weights.pop(name)
 
     change_weights(folder, scale)
-    before = load_encoder(str(folder), max_length=16).encode_documents(TEXTS)
+    before = load_encoder(str(folder), max_length=16, **runner).encode_documents(TEXTS)
     change_weights(folder, rename)
-    assert load_encoder(str(folder), max_length=16).encode_documents(TEXTS) == before
+    assert load_encoder(str(folder), max_length=16, **runner).encode_documents(TEXTS) == before
 
 
 def test_tokenizer_larger_than_the_model_is_refused(
-    make_checkpoint: MakeCheckpoint, runner: str
+    make_checkpoint: MakeCheckpoint, runner: Settings
 ) -> None:
     folder = make_checkpoint()
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     tokenizer["model"]["vocab"].update({f"word{number}": number for number in range(24, 50)})
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(EncoderError, match="50 tokens but the model only 40"):
-        load_encoder(str(folder), max_length=16)
+        load_encoder(str(folder), max_length=16, **runner)
 
 
-def test_damaged_files_are_one_error(make_checkpoint: MakeCheckpoint, runner: str) -> None:
+def test_damaged_files_are_one_error(make_checkpoint: MakeCheckpoint, runner: Settings) -> None:
     folder = make_checkpoint()
     (folder / "model.safetensors").write_bytes(b"\xff" * 64)
     with pytest.raises(EncoderError, match="cannot be loaded") as raised:
-        load_encoder(str(folder), max_length=16)
+        load_encoder(str(folder), max_length=16, **runner)
     assert "\n" not in str(raised.value)
 
 
@@ -128,10 +136,10 @@ def test_logits_that_are_not_linear_are_refused(
         return output
 
     folder = make_checkpoint()
-    monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
+    # No model of transformers computes its logits so, and another may some day.
     monkeypatch.setattr(BertForMaskedLM, "forward", scaled)
     with pytest.raises(EncoderError, match="otherwise than by a linear layer"):
-        load_encoder(str(folder), max_length=16)
+        load_encoder(str(folder), max_length=16, **IN_TORCH)
 
 
 @pytest.mark.parametrize("device", ["tpu-pod", "cuda:99", "meta"])
@@ -143,28 +151,22 @@ def test_unusable_device_is_refused(device: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "most"), [("bert", 64), ("distilbert", 64), ("roberta", 62), ("modernbert", 64)]
 )
-@pytest.mark.parametrize("in_torch", [False, True])
+@pytest.mark.parametrize("where", [{}, IN_TORCH], ids=["kernels", "torch"])
 def test_max_length_has_limits(
-    make_checkpoint: MakeCheckpoint,
-    monkeypatch: pytest.MonkeyPatch,
-    in_torch: bool,
-    kind: str,
-    most: int,
+    make_checkpoint: MakeCheckpoint, where: Settings, kind: str, most: int
 ) -> None:
-    if in_torch:
-        monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
     folder = str(make_checkpoint(kind))
-    encoder = load_encoder(folder, max_length=most)
+    encoder = load_encoder(folder, max_length=most, **where)
     assert len(encoder.encode_documents(["red " * 100])) == 1
     for length in (2, most + 1):
         with pytest.raises(EncoderError, match=f"max_length {length}.* 3 to {most} tokens"):
-            load_encoder(folder, max_length=length)
+            load_encoder(folder, max_length=length, **where)
 
 
-def test_loading_is_silent(runner: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_loading_is_silent(runner: Settings, capfd: pytest.CaptureFixture[str]) -> None:
     from transformers.utils import logging
 
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    load_encoder().encode_documents(TEXTS)
+    load_encoder(**runner).encode_documents(TEXTS)
     assert capfd.readouterr() == ("", "")
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before

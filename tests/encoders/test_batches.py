@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 
 from lsr.encoders import load_encoder
 from lsr.encoders.methods import Side
-from lsr.encoders.models import batches
 from lsr.encoders.models.batches import Batches
 from lsr.encoders.rows import Row
 from lsr.errors import EncoderError
+from lsr.machine import memory_in_use
 
 MakeCheckpoint = Callable[..., Path]
 SIDE = Side("mlm")
+PIECE = 32  # texts that a thread takes at a time
 DEADLINE = 60.0  # seconds after which a test that hangs fails
 
 
@@ -78,60 +79,50 @@ def right(rows: Any, texts: list[str]) -> bool:
     )
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many pieces of few texts."""
-    monkeypatch.setattr(batches, "_PIECE", 2)
-
-
 def some_texts(count: int) -> list[str]:
+    """So many texts; a thread takes `PIECE` at a time."""
     return ["abc"[n % 3] * (n * 7 % 11) for n in range(count)]
 
 
 @given(
-    texts=st.lists(st.text("abc", max_size=30), max_size=40),
+    lengths=st.lists(st.integers(0, 400), max_size=150),
     models=st.integers(1, 4),
-    most=st.none() | st.integers(1, 9),
-    piece=st.integers(1, 9),
-    positions=st.integers(1, 60),
+    most=st.none() | st.integers(1, 40),
+    positions=st.integers(256, 2048),
 )
 def test_each_text_gets_its_row(
-    texts: list[str], models: int, most: int | None, piece: int, positions: int
+    lengths: list[int], models: int, most: int | None, positions: int
 ) -> None:
+    texts = ["abc"[n % 3] * length for n, length in enumerate(lengths)]
     fakes = [Fake() for _ in range(models)]
+    for fake in fakes:
+        fake.position_bytes = (1 << 22) // positions
+    positions = (1 << 22) // fakes[0].position_bytes
     done: list[int] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "_PIECE", piece)
-        patch.setattr(batches, "_BATCH_POSITIONS", range(positions, positions + 1))
-        assert right(run(fakes, texts, most, done.append), texts)
+    assert right(run(fakes, texts, most, done.append), texts)
     assert sum(done) == len(texts)
-    assert all(0 < count <= piece for count in done)
+    assert all(0 < count <= PIECE for count in done)
     for batch in [batch for fake in fakes for batch in fake.seen]:
-        assert 1 <= len(batch) <= min(piece, most or piece)
+        assert 1 <= len(batch) <= min(PIECE, most or PIECE)
         assert len(batch) == 1 or max(batch) * len(batch) <= positions
     assert sum(fake.texts for fake in fakes) == len(texts)
 
 
-def test_batches_are_as_large_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "_PIECE", 100)
-    monkeypatch.setattr(batches, "_BATCH_POSITIONS", range(12, 13))
+def test_batches_are_as_large_as_they_may_be() -> None:
     fake = Fake()
-    run([fake], ["aaaaa", "aaaa", "aaa", "aa", "a", ""])
-    assert fake.seen == [[6, 5], [4, 3, 2], [1]]
+    fake.position_bytes = 1 << 40  # so that a batch has 256 positions, the fewest
+    run([fake], ["a" * (size - 1) for size in (128, 120, 85, 70, 60, 1)])
+    assert fake.seen == [[128, 120], [85, 70, 60], [1]]
 
 
 @pytest.mark.parametrize(("cost", "positions"), [(1, 2048), (4096, 1024), (1 << 40, 256)])
 def test_batches_go_by_working_memory(cost: int, positions: int) -> None:
     fake = Fake()
     fake.position_bytes = cost
-    texts = ["a" * 7] * 1000
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "_PIECE", 1000)
-        run([fake], texts)
-    assert max(map(len, fake.seen)) == positions // 8
+    run([fake], ["a" * 99] * 1000)
+    assert max(map(len, fake.seen)) == positions // 100
 
 
-@pytest.mark.usefixtures("small")
 def test_models_work_at_the_same_time() -> None:
     barrier = threading.Barrier(3)
     first = threading.local()
@@ -142,7 +133,7 @@ def test_models_work_at_the_same_time() -> None:
             barrier.wait(DEADLINE)
 
     fakes = [Fake(meet) for _ in range(3)]
-    texts = some_texts(40)
+    texts = some_texts(600)
     assert right(run([*fakes], texts), texts)
     assert all(fake.texts and fake.most_running == 1 for fake in fakes)
     # The same model twice works twice at a time.
@@ -155,7 +146,6 @@ def workers() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread is not threading.main_thread()}
 
 
-@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("threads", [1, 3])
 def test_an_error_ends_the_others(threads: int) -> None:
     failed = threading.Event()
@@ -179,7 +169,6 @@ def test_an_error_ends_the_others(threads: int) -> None:
     assert right(run([fake] * threads, some_texts(9)), some_texts(9))
 
 
-@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("where", ["consumer", "waiting"])
 def test_an_interrupt_leaves_no_thread(threads: int, where: str) -> None:
@@ -211,13 +200,8 @@ def test_one_piece_needs_no_thread() -> None:
     assert set(ran) == {threading.current_thread()}
 
 
-@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("threads", [1, 3])
-def test_too_little_memory_makes_smaller_batches(
-    monkeypatch: pytest.MonkeyPatch, threads: int
-) -> None:
-    monkeypatch.setattr(batches, "_PIECE", 16)
-
+def test_too_little_memory_makes_smaller_batches(threads: int) -> None:
     def scarce(ids: Any) -> None:
         if sum(own.size for own in ids) > 30:
             raise MemoryError
@@ -233,27 +217,23 @@ def test_too_little_memory_makes_smaller_batches(
         runner.rows(SIDE, Letters(), [*texts, "a" * 40])  # type: ignore[arg-type]
 
 
-def test_max_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "memory_in_use", lambda: 1_000_000)
-    monkeypatch.setattr(batches, "_BESIDES", 500_000)
-    monkeypatch.setattr(batches, "_PIECE", 100)
+def test_max_memory() -> None:
     fake = Fake()
-    fake.position_bytes = 1000
-    # Twice what batches of both threads take: 30 positions, so three texts.
-    Batches([fake] * 2, None, 1_500_000 + 30 * 1000 * 2 * 2).rows(
-        SIDE,
-        Letters(),  # type: ignore[arg-type]
-        ["a" * 9] * 20,
-    )
+    fake.position_bytes = 1 << 32  # more than this process takes
+    position = 2 * 2 * fake.position_bytes  # twice what batches of both threads take
+    # What is in use already takes less than a position: 30 are left, so three texts.
+    runner = Batches([fake] * 2, None, 31 * position - 1)
+    runner.rows(SIDE, Letters(), ["a" * 9] * 20)  # type: ignore[arg-type]
     assert max(map(len, fake.seen)) == 3
-    for limit in (1, 999_999, 1_500_000 + 3999):
-        with pytest.raises(
-            EncoderError, match=r"^max_memory of . MB is too little: .* 1 MB already"
-        ) as raised:
+    for limit in (1, 999_999, position):
+        with pytest.raises(EncoderError, match=r"^max_memory of [\d,]+ MB is too little") as raised:
             Batches([fake] * 2, None, limit)
-        enough = re.search(r"at least (\d+) MB", str(raised.value))
-        assert enough is not None
-        Batches([fake] * 2, None, int(enough[1]) * 1_000_000)
+        numbers = re.findall(r"([\d,]+) MB", str(raised.value))
+        given, used, enough = (int(number.replace(",", "")) for number in numbers)
+        assert given == round(limit / 1e6)
+        assert abs(used - memory_in_use() / 1e6) < 50
+        assert 178 < enough - used - position / 1e6 < 181  # 170 MiB besides, and a MB of rounding
+        Batches([fake] * 2, None, enough * 1_000_000)
 
 
 def test_max_memory_of_an_encoder() -> None:
@@ -276,20 +256,12 @@ WORDS = [
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 def test_vectors_do_not_depend_on_threads_and_batches(
-    make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch, kind: str, precision: Any
+    make_checkpoint: MakeCheckpoint, kind: str, precision: Any
 ) -> None:
     folder = str(make_checkpoint(kind))
-    texts = [text + " a" * n for n, text in enumerate(WORDS * 10)]
+    texts = [text + " a" * (n % 50) for n, text in enumerate(WORDS * 34)]
     expected = None
-    for threads, batch_size, piece, positions in (
-        (1, None, 32, 2048),
-        (3, None, 1, 2048),
-        (2, 1, 5, 2048),
-        (2, 7, 9, 70),
-        (5, None, 4, 30),
-    ):
-        monkeypatch.setattr(batches, "_PIECE", piece)
-        monkeypatch.setattr(batches, "_BATCH_POSITIONS", range(positions, positions + 1))
+    for threads, batch_size in ((1, None), (3, None), (2, 1), (2, 7), (5, 3)):
         encoder: Any = load_encoder(
             folder, max_length=24, threads=threads, batch_size=batch_size, precision=precision
         )
@@ -299,31 +271,29 @@ def test_vectors_do_not_depend_on_threads_and_batches(
         expected = expected or found
         assert found == expected
         assert encoder.encode_queries(texts) == expected
-    alone = [encoder.encode_documents([text]) for text in texts]
+    alone = [encoder.encode_documents([text]) for text in texts[:50]]
     assert all(one == expected[n : n + 1] for n, one in enumerate(alone))
 
 
-def test_devices_share_the_work(make_checkpoint: MakeCheckpoint, small: None) -> None:
+def test_devices_share_the_work(
+    make_checkpoint: MakeCheckpoint, before_each_batch: Callable[..., None]
+) -> None:
     folder = str(make_checkpoint())
     texts = [text for text in WORDS if text] * 12
     expected = load_encoder(folder, max_length=24).encode_documents(texts)
     encoder: Any = load_encoder(folder, max_length=24, device="cpu,cpu")
-    (runner,) = encoder._models.values()
-    models = set(runner._models)
-    assert len(models) == 2
-    seen: dict[Any, int] = dict.fromkeys(models, 0)
+    seen: dict[Any, int] = {}
     barrier = threading.Barrier(2)
-    for model in models:
 
-        def rows(side: Any, ids: Any, model: Any = model, plain: Any = model.rows) -> Any:
-            seen[model] += len(ids)
-            if seen[model] == len(ids):
-                barrier.wait(DEADLINE)
-            return plain(side, ids)
+    def meet(model: Any, ids: Any) -> None:
+        if model not in seen:
+            seen[model] = 0
+            barrier.wait(DEADLINE)
+        seen[model] += len(ids)
 
-        model.rows = rows
+    before_each_batch(meet)
     found = encoder.encode_documents(texts)
-    assert all(seen.values())
+    assert len(seen) == 2
     assert sum(seen.values()) == len(texts)
     for one, other in zip(found, expected, strict=True):
         assert one.terms.tolist() == other.terms.tolist()

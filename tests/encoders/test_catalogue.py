@@ -44,7 +44,7 @@ def test_sides_in_words(side: Side, words: str) -> None:
     assert in_words(side) == words
 
 
-def test_where_weights_are(no_hub: Path) -> None:
+def test_where_weights_are(hub_cache: Path) -> None:
     assert list(weights_of("splade-max").items())[:2] == [
         ("splade-tiny", "built in"),
         ("naver/splade-v3", "on the hub"),
@@ -54,7 +54,7 @@ def test_where_weights_are(no_hub: Path) -> None:
     assert weights_of("splade-sum") == {}
     assert weights_of("casper") == {"lamdo/casper": "on the hub"}
     assert weights_of("qmlp-dmlm") == {}  # what is known cannot be loaded
-    repository = no_hub / "models--prithivida--Splade_PP_en_v1"
+    repository = hub_cache / "models--prithivida--Splade_PP_en_v1"
     snapshot = repository / "snapshots" / ("0" * 40)
     snapshot.mkdir(parents=True)
     (repository / "refs").mkdir()

@@ -66,9 +66,9 @@ def test_hash_covers_what_decides_the_vectors(folder: Path) -> None:
 
 
 @pytest.fixture
-def hub(no_hub: Path, make_checkpoint: MakeCheckpoint) -> Path:
+def hub(hub_cache: Path, make_checkpoint: MakeCheckpoint) -> Path:
     """org/tiny in the local hub cache: main at the first commit, v2 at the second."""
-    repository = no_hub / "models--org--tiny"
+    repository = hub_cache / "models--org--tiny"
     for commit, kind in zip(COMMITS, ("bert", "distilbert"), strict=True):
         source = make_checkpoint(kind, commit)
         snapshot = repository / "snapshots" / commit
@@ -81,15 +81,15 @@ def hub(no_hub: Path, make_checkpoint: MakeCheckpoint) -> Path:
     for ref, commit in (("main", COMMITS[0]), ("v2", COMMITS[1])):
         (repository / "refs").mkdir(exist_ok=True)
         (repository / "refs" / ref).write_text(commit)
-    return no_hub
+    return hub_cache
 
 
 @pytest.fixture
-def hub_model(no_hub: Path, make_checkpoint: MakeCheckpoint) -> Callable[[str], Path]:
+def hub_model(hub_cache: Path, make_checkpoint: MakeCheckpoint) -> Callable[[str], Path]:
     """hub_model(name): a random checkpoint under that name in the local hub cache."""
 
     def make(name: str) -> Path:
-        repository = no_hub / f"models--{name.replace('/', '--')}"
+        repository = hub_cache / f"models--{name.replace('/', '--')}"
         snapshot = repository / "snapshots" / COMMITS[0]
         snapshot.parent.mkdir(parents=True)
         make_checkpoint(name=name.replace("/", "-")).rename(snapshot)

@@ -21,6 +21,8 @@ from lsr.vectors import SparseVectors
 from support.tiny_csr import ACTIVE, LATENTS, MODULE, change, write_tiny_csr
 from support.tiny_dense import WIDTH, write_tiny_dense
 
+from .conftest import IN_TORCH
+
 TEXTS = ["glass bees repair maps", "a", "harbour pilots, in rain?", "wheat " * 50, "tidal mills"]
 DOCUMENTS = [{"id": f"d{n}", "text": text} for n, text in enumerate(TEXTS)]
 
@@ -94,13 +96,10 @@ def test_as_sentence_transformers_computes_it(folder: Path) -> None:
     assert np.abs(ours - theirs).max() < 1e-4
 
 
-def test_by_sentence_transformers_where_the_kernels_cannot(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_by_sentence_transformers_where_the_kernels_cannot(folder: Path) -> None:
     pytest.importorskip("sentence_transformers")
     expected = dense(load_encoder(str(folder)).encode_documents(TEXTS))
-    monkeypatch.setattr("lsr.encoders.dense.encoder.load_body", lambda folder: None)
-    found = dense(load_encoder(str(folder)).encode_documents(TEXTS))
+    found = dense(load_encoder(str(folder), **IN_TORCH).encode_documents(TEXTS))
     assert np.abs(found - expected).max() < 1e-4
 
 
@@ -312,5 +311,6 @@ def test_more_active_than_latents(folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_width_of_the_model(folder: Path) -> None:
-    assert load_encoder(str(folder)).autoencoder.weight.shape == (LATENTS, WIDTH)
-    assert isinstance(load_encoder(str(folder))._dense, DenseEncoder)
+    encoder: Any = load_encoder(str(folder))
+    assert encoder.autoencoder.weight.shape == (LATENTS, WIDTH)
+    assert isinstance(encoder.dense, DenseEncoder)

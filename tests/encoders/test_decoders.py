@@ -18,7 +18,6 @@ import lsr
 from lsr.encoders import load_encoder
 from lsr.encoders.methods import Side
 from lsr.encoders.models.torch_loading import load_torch
-from lsr.encoders.models.torch_model import TorchModel
 from lsr.encoders.text.tokens import Tokens
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
@@ -154,14 +153,11 @@ def test_one_direction_alone_is_splade_of_a_decoder(tmp_path: Path, kind: str) -
     ("kind", "bias", "frame"),
     [("qwen2", True, "$A"), ("qwen2", False, "<s> $A </s>"), ("mistral", True, "<s> $A")],
 )
-def test_prosper(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, bias: bool, frame: str
-) -> None:
+def test_prosper(tmp_path: Path, kind: str, bias: bool, frame: str) -> None:
     from safetensors.torch import load_file
 
     folder = make_decoder(tmp_path / "tiny", kind, frame=frame)
     add_residual(folder, bias)
-    monkeypatch.setattr("lsr.encoders.models.residual._TEXTS", 4)
     plain = Plain(folder)
     network = load_file(folder / "literal_residual.safetensors")
     encoder: Any = load_encoder(str(folder), max_length=LENGTH)
@@ -532,17 +528,13 @@ def test_residual_networks_that_do_not_fit(
 
 
 @pytest.mark.parametrize("method", ["echo-mistral-splade", "prosper", "splade-max"])
-def test_pooled_as_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+def test_pooled_as_on_a_gpu(
+    tmp_path: Path, pooled_by_torch: Callable[[], None], method: str
+) -> None:
     folder = make_decoder(tmp_path / "tiny", frame="<s> $A")
     add_residual(folder)
     name = f"{method}:{folder}"
     wanted = dense(load_encoder(name, max_length=LENGTH).encode_documents(TEXTS))
-    made = TorchModel.__init__
-
-    def without_head(self: TorchModel, *parts: Any) -> None:
-        made(self, *parts)
-        self._head = None
-
-    monkeypatch.setattr(TorchModel, "__init__", without_head)
+    pooled_by_torch()
     found = dense(load_encoder(name, max_length=LENGTH).encode_documents(TEXTS))
     assert found == pytest.approx(wanted, abs=1e-4)

@@ -17,17 +17,17 @@ from lsr.encoders.methods import COMBINATIONS, METHODS, Side, find_method
 from lsr.errors import EncoderError
 from support.changed import change_config, change_weights
 
+from .conftest import IN_TORCH
 from .test_methods import BACKBONES, LENGTH, TEXTS, Plain, check, dense
 
 MakeCheckpoint = Callable[..., Path]
+Settings = dict[str, Any]
 
 
 @pytest.fixture(params=["kernels", "torch"])
-def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What runs the models that both can."""
-    if request.param == "torch":
-        monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
-    return str(request.param)
+def runner(request: pytest.FixtureRequest) -> Settings:
+    """The settings for what runs the models that both can."""
+    return IN_TORCH if request.param == "torch" else {}
 
 
 def tensors(folder: Path) -> Any:
@@ -44,27 +44,27 @@ def layer(folder: Path, name: str) -> Callable[[Any], Any]:
 
 
 @pytest.mark.parametrize("kind", BACKBONES)
-def test_tilde(make_checkpoint: MakeCheckpoint, runner: str, kind: str) -> None:
+def test_tilde(make_checkpoint: MakeCheckpoint, runner: Settings, kind: str) -> None:
     folder = make_checkpoint(kind)
     plain = Plain(folder)
 
     def document(text: str) -> Any:
         return plain.torch.log(1 + plain.torch.clamp(plain.run(text)[0], min=0))
 
-    check(load_encoder(f"tilde:{folder}", max_length=LENGTH), plain.bag, document)
+    check(load_encoder(f"tilde:{folder}", max_length=LENGTH, **runner), plain.bag, document)
 
 
 @pytest.mark.parametrize("kind", BACKBONES)
-def test_tildev2(make_checkpoint: MakeCheckpoint, runner: str, kind: str) -> None:
+def test_tildev2(make_checkpoint: MakeCheckpoint, runner: Settings, kind: str) -> None:
     folder = make_checkpoint(kind, head="tildev2")
     plain, weigh = Plain(folder, "mlp"), layer(folder, "tok_proj")
-    encoder = load_encoder(str(folder), max_length=LENGTH)
+    encoder = load_encoder(str(folder), max_length=LENGTH, **runner)
     assert encoder.identity["method"] == "tildev2"
     check(encoder, plain.bag, lambda text: plain.on_tokens(text, weigh, "max"))
 
 
 @pytest.mark.parametrize("kind", BACKBONES)
-def test_deepct(make_checkpoint: MakeCheckpoint, runner: str, kind: str) -> None:
+def test_deepct(make_checkpoint: MakeCheckpoint, runner: Settings, kind: str) -> None:
     """Numbers below zero count where a token's are added up, and are no weights in the end."""
     folder = make_checkpoint(kind, head="deepct")
     change_weights(folder, lambda weights: weights["classifier.bias"].fill(0))
@@ -79,7 +79,7 @@ def test_deepct(make_checkpoint: MakeCheckpoint, runner: str, kind: str) -> None
             out[token] = max(0.0, sum(numbers[token]) if pool == "sum" else max(numbers[token]))
         return out
 
-    encoder = load_encoder(f"deepct:{folder}", max_length=LENGTH)
+    encoder = load_encoder(f"deepct:{folder}", max_length=LENGTH, **runner)
     check(encoder, lambda text: pooled(text, "sum"), lambda text: pooled(text, "max"))
     if kind == "bert":  # where some of a token's numbers are above zero and some below
         cut = [plain.on_tokens(text, weigh, "sum").numpy() for text in TEXTS]
@@ -99,21 +99,16 @@ def test_a_folder_with_one_label_a_token_is_deepct(make_checkpoint: MakeCheckpoi
         load_encoder(str(folder), max_length=LENGTH)
 
 
-@pytest.mark.parametrize("runs", ["kernels", "torch"])
-def test_of_two_networks_none_is_guessed(
-    make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch, runs: str
-) -> None:
-    if runs == "torch":
-        monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
+def test_of_two_networks_none_is_guessed(make_checkpoint: MakeCheckpoint, runner: Settings) -> None:
     folder = make_checkpoint("bert", head="unicoil")
     other = {"classifier.weight": np.ones((1, 16), np.float32), "classifier.bias": np.ones(1)}
     change_weights(folder, lambda weights: weights.update(other))
     with pytest.raises(EncoderError, match="no network, or not one alone"):
-        load_encoder(str(folder), max_length=LENGTH)
+        load_encoder(str(folder), max_length=LENGTH, **runner)
 
 
 @pytest.mark.parametrize("kind", BACKBONES)
-def test_sparta(make_checkpoint: MakeCheckpoint, runner: str, kind: str) -> None:
+def test_sparta(make_checkpoint: MakeCheckpoint, runner: Settings, kind: str) -> None:
     folder = make_checkpoint(kind, head="sparta")
     plain = Plain(folder, "mlp")
     words = plain.model.get_input_embeddings().weight.detach().clone()
@@ -123,21 +118,21 @@ def test_sparta(make_checkpoint: MakeCheckpoint, runner: str, kind: str) -> None
         products = plain.run(text) @ words.T
         return plain.torch.log(1 + plain.torch.clamp(products.max(0).values, min=0))
 
-    encoder = load_encoder(f"sparta:{folder}", max_length=LENGTH)
+    encoder = load_encoder(f"sparta:{folder}", max_length=LENGTH, **runner)
     check(encoder, plain.bag, document)
     found = encoder.encode_documents(TEXTS)
     assert not set(found.terms.tolist()) & plain.special
 
 
 def test_a_tokenizer_with_more_words_than_sparta(
-    make_checkpoint: MakeCheckpoint, runner: str
+    make_checkpoint: MakeCheckpoint, runner: Settings
 ) -> None:
     folder = make_checkpoint("bert", head="sparta")
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     tokenizer["added_tokens"].append({**tokenizer["added_tokens"][0], "id": 45, "content": "[NEW]"})
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(EncoderError, match="has 46 tokens but the model only 40"):
-        load_encoder(f"sparta:{folder}", max_length=LENGTH)
+        load_encoder(f"sparta:{folder}", max_length=LENGTH, **runner)
 
 
 def test_sparta_takes_no_model_with_an_output_layer(make_checkpoint: MakeCheckpoint) -> None:
@@ -192,16 +187,17 @@ def epic(folder: Path) -> tuple[Any, Callable[[str], Any], Callable[[str, str], 
 
 @pytest.mark.parametrize("kind", BACKBONES)
 def test_epic(
-    make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch, runner: str, kind: str
+    make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch, runner: Settings, kind: str
 ) -> None:
     folder = make_checkpoint(kind, head="epic")
     _, query, document = epic(folder)
-    encoder: Any = load_encoder(f"epic:{folder}", max_length=LENGTH)
+    encoder: Any = load_encoder(f"epic:{folder}", max_length=LENGTH, **runner)
     check(encoder, query, document)
     lengths = np.diff(encoder.encode_documents(TEXTS).indptr)
     assert lengths.tolist() == [39, 39, 0, 39, 39, 39]  # all terms but [UNK]
+    # So that the model's 40 terms are several tiles, as 30,522 are.
     monkeypatch.setattr("lsr.encoders.models.epic._TILE", 7)
-    pooled = load_encoder(f"epic:{folder}", max_length=LENGTH, pooling="sum")
+    pooled = load_encoder(f"epic:{folder}", max_length=LENGTH, pooling="sum", **runner)
     check(pooled, query, lambda text: document(text, "sum"))
 
 
@@ -264,13 +260,13 @@ def test_networks_of_epic_are_left_over_elsewhere(make_checkpoint: MakeCheckpoin
 
 @pytest.mark.parametrize("method", ["splade-max", "tilde", "sparta"])
 def test_pooled_by_torch_as_on_a_gpu(
-    make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch, method: str
+    make_checkpoint: MakeCheckpoint, pooled_by_torch: Callable[[], None], method: str
 ) -> None:
     folder = make_checkpoint("distilbert", head="sparta" if method == "sparta" else "mlm")
-    expected = dense(load_encoder(f"{method}:{folder}", max_length=LENGTH).encode_documents(TEXTS))
-    monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
-    monkeypatch.setattr("lsr.encoders.models.torch_model.head_of", lambda *_: None)
-    found = load_encoder(f"{method}:{folder}", max_length=LENGTH).encode_documents(TEXTS)
+    name = f"{method}:{folder}"
+    expected = dense(load_encoder(name, max_length=LENGTH).encode_documents(TEXTS))
+    pooled_by_torch()
+    found = load_encoder(name, max_length=LENGTH, **IN_TORCH).encode_documents(TEXTS)
     assert np.abs(dense(found) - expected).max() < 1e-4
 
 

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 import lsr
 from lsr.encoders import load_encoder
 from lsr.encoders.text.tokens import Tokens
-from lsr.encoders.training.keyphrases import _covering, add_phrases, mine
+from lsr.encoders.training.keyphrases import add_phrases, covering, mine
 from lsr.errors import EncoderError
+from support.system import before_call
 
-from .conftest import ROWS, WORDS
+from .conftest import IN_TORCH, ROWS, WORDS
 
 MakeCheckpoint = Callable[..., Path]
 LENGTH = 24
@@ -94,25 +95,16 @@ def test_formula(
 
 
 def test_torch_pools_phrases_their_own_way_too(
-    make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, pooled_by_torch: Callable[[], None]
 ) -> None:
-    from lsr.encoders.models.torch_model import TorchModel
-
     add_phrases(str(make_checkpoint()), FEW, tmp_path / "phrases")
     name = str(tmp_path / "phrases")
     wanted = dense(load_encoder(name, max_length=LENGTH).encode_documents(TEXTS), ROWS)
-    monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
-    found = dense(load_encoder(name, max_length=LENGTH).encode_documents(TEXTS), ROWS)
-    assert found == pytest.approx(wanted, abs=1e-4)
-    made = TorchModel.__init__
-
-    def without_head(self: TorchModel, *parts: Any) -> None:
-        made(self, *parts)
-        self._head = None  # as on a GPU
-
-    monkeypatch.setattr(TorchModel, "__init__", without_head)
-    found = dense(load_encoder(name, max_length=LENGTH).encode_documents(TEXTS), ROWS)
-    assert found == pytest.approx(wanted, abs=1e-4)
+    for change in (lambda: None, pooled_by_torch):
+        change()
+        in_torch = load_encoder(name, max_length=LENGTH, **IN_TORCH)
+        found = dense(in_torch.encode_documents(TEXTS), ROWS)
+        assert found == pytest.approx(wanted, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["bert", "modernbert"])
@@ -191,7 +183,7 @@ def test_the_start_of_a_long_text_never_ends_within_a_phrase(
 
 
 def test_no_partial_folder_and_clear_errors(
-    make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
     checkpoint, folder = str(make_checkpoint()), tmp_path / "phrases"
     with pytest.raises(EncoderError, match="none of the 3 phrases is new"):
@@ -201,10 +193,16 @@ def test_no_partial_folder_and_clear_errors(
     unicoil = str(make_checkpoint("bert", "other", head="unicoil"))
     with pytest.raises(EncoderError, match="no single language model"):
         add_phrases(unicoil, FEW, folder)
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", lambda *_: (_ for _ in ()).throw(OSError("full")))
-        with pytest.raises(EncoderError, match="cannot be written: full"):
-            add_phrases(checkpoint, FEW, folder)
+
+    def full(path: Any, *_: Any) -> None:
+        if Path(path).name == "lsr.json":
+            raise OSError("full")
+
+    with (
+        before_call("io.open", full),
+        pytest.raises(EncoderError, match="cannot be written: full"),
+    ):
+        add_phrases(checkpoint, FEW, folder)
     assert not list(tmp_path.glob("phrases*"))
     assert add_phrases(checkpoint, [*FEW, "red", FEW[0]], folder) == FEW
     with pytest.raises(EncoderError, match="already exists"):
@@ -277,7 +275,7 @@ def test_covering_is_greedy(documents: dict[str, list[int]]) -> None:
         wanted.append(best)
         covered |= set(left.pop(best))
     wanted += sorted(left, key=lambda phrase: (-len(left[phrase]), phrase))
-    assert _covering(documents) == wanted
+    assert covering(documents) == wanted
 
 
 def test_declared_sides(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:

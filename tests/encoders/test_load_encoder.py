@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lsr.encoders import load_encoder, restore_encoder
-from lsr.encoders.registry import KINDS
 from lsr.errors import EncoderError, EncoderMismatch
 
 
@@ -32,7 +32,9 @@ def test_unknown_name_says_what_is_accepted(name: str) -> None:
         load_encoder(name)
 
 
-def test_a_kind_is_an_entry_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_is_an_entry_of_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, add_kind: Callable[[str, str], None]
+) -> None:
     (tmp_path / "constant_encoder_kind.py").write_text(
         "from lsr.encoders.lexical.bm25 import load as bm25\n"
         "def load(name, settings):\n"
@@ -41,9 +43,9 @@ def test_a_kind_is_an_entry_of_the_table(tmp_path: Path, monkeypatch: pytest.Mon
         "    return encoder\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(KINDS, "constant", "constant_encoder_kind")
+    add_kind("constant", "constant_encoder_kind")
     assert load_encoder("constant:1").name == "constant:1"
-    monkeypatch.setitem(KINDS, "absent", "constant_encoder_kind_without_package")
+    add_kind("absent", "constant_encoder_kind_without_package")
     with pytest.raises(EncoderError, match=r"'absent' need the package constant_.*install it"):
         load_encoder("absent")
 

@@ -16,7 +16,7 @@ import pytest
 
 import lsr
 from lsr.encoders import load_encoder, restore_encoder
-from lsr.encoders.base import Settings
+from lsr.encoders.base import Where
 from lsr.encoders.dense.encoder import load_dense
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
@@ -99,10 +99,8 @@ def running(encoder: Any) -> Any:
     """The settings that decide no vector, and so are in no identity; weights of parts."""
     if hasattr(encoder, "parts"):
         return [(part.weight, running(part.encoder)) for part in encoder.parts]
-    if hasattr(encoder, "_threads"):
-        return encoder._threads, encoder._device
-    settings = getattr(getattr(encoder, "_encoder", encoder), "_settings", Settings())
-    return settings.threads, settings.device, settings.batch_size, settings.max_memory
+    *_, last = encoder.__reduce__()[1]
+    return last if isinstance(last, Where) else running(last)  # of the model that it is of
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -214,7 +212,7 @@ def test_restored_with_threads() -> None:
     restored: Any = restore_encoder(
         encoder.identity, encoder.vocabulary, {}, threads=np.int64(2), batch_size=5
     )
-    assert (restored._settings.threads, restored._settings.batch_size) == (2, 5)
+    assert running(restored) == Where(threads=2, batch_size=5)
     assert restored.encode_documents(TEXTS) == encoder.encode_documents(TEXTS)
 
 

@@ -49,10 +49,9 @@ def test_equals_the_plain_formula(
     bias = torch.randn(terms, generator=random) if biased else None
     padding = torch.arange(positions)[None] >= torch.tensor(lengths)[:, None]
     hidden[padding] = 1e6  # what a model leaves there counts for nothing
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pooling, "_LOGITS", tile)
-        patch.setattr(pooling, "_POSITIONS", together)
-        found = pooling.pool_logits(hidden, padding, weight, bias, activation, pool)
+    found = pooling.pool_logits(
+        hidden, padding, weight, bias, activation, pool, held=tile, together=together
+    )
     for row, own, length in zip(found, hidden, lengths, strict=True):
         logits = own[:length].double() @ weight.double().T + (0 if bias is None else bias.double())
         weights = torch.cat([PLAIN[activation](logits), torch.zeros(1, terms)])

@@ -24,6 +24,8 @@ from support.changed import (
     split_weights,
 )
 
+from .conftest import IN_TORCH
+
 MakeCheckpoint = Callable[..., Path]
 Dense = npt.NDArray[np.float32]
 Change = Callable[[Path], Any]
@@ -183,23 +185,15 @@ def dense(folder: Path, **settings: Any) -> Dense:
     return matrix
 
 
-@pytest.fixture
-def force_torch(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    return lambda: monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
-
-
 @pytest.mark.parametrize("name", TAKEN)
-def test_the_kernels_agree_with_torch(
-    make_checkpoint: MakeCheckpoint, force_torch: Callable[[], None], name: str
-) -> None:
+def test_the_kernels_agree_with_torch(make_checkpoint: MakeCheckpoint, name: str) -> None:
     kind, head, change = TAKEN[name]
     folder = make_checkpoint(kind, head=head)
     change(folder)
     made = load_bert(folder, "mlm" if head == "mlm" else "mlp", "fp32", NO_SPECIAL)
     assert isinstance(made, BertModel)
     found = dense(folder)
-    force_torch()
-    expected = dense(folder)
+    expected = dense(folder, **IN_TORCH)
     assert 0.02 < (expected > 0).mean() < 0.95
     assert np.abs(found - expected).max() < 1e-4
 
@@ -286,12 +280,11 @@ JUNK: list[tuple[str, str, Change, str]] = [
 ]
 
 
-@pytest.mark.parametrize("in_torch", [False, True])
+@pytest.mark.parametrize("where", [{}, IN_TORCH], ids=["kernels", "torch"])
 @pytest.mark.parametrize(("kind", "head", "change", "said"), JUNK)
 def test_what_makes_no_model_is_one_sentence(
     make_checkpoint: MakeCheckpoint,
-    force_torch: Callable[[], None],
-    in_torch: bool,
+    where: dict[str, Any],
     kind: str,
     head: str,
     change: Change,
@@ -299,8 +292,6 @@ def test_what_makes_no_model_is_one_sentence(
 ) -> None:
     folder = make_checkpoint(kind, head=head)
     change(folder)
-    if in_torch:
-        force_torch()
     with pytest.raises(EncoderError, match=said) as raised:
-        load_encoder(str(folder), max_length=24)
+        load_encoder(str(folder), max_length=24, **where)
     assert "\n" not in str(raised.value)

@@ -95,7 +95,7 @@ def test_fits_once_when_many_positions_were_seen(width: int, sample: int) -> Non
     def see() -> None:
         fitting.see(np.array([200, 0, 300]), hidden)
 
-    for _ in range(screening._SEEN // positions):
+    for _ in range(65_536 // positions):
         see()
     assert (asked, watched.fits) == (0, [])
     while asked * positions < sample:
@@ -124,24 +124,22 @@ def test_lone_texts_are_never_waited_for() -> None:
 def test_a_head_that_was_fitted_meanwhile_gives_the_same_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(screening, "_SEEN", 2000)
     random = np.random.default_rng(3)
     weight, bias = spread(random, 900, 20), random.normal(size=900).astype(np.float32) - 4
     side, ids = Side("mlm", "log1p", "max"), [np.zeros(n, np.uint32) for n in (90, 1, 200)]
-    texts = [spread(random, 291, 20) for _ in range(40)]
-    plain = TermHead(Path("model"), (weight, bias))
+    texts = [spread(random, 291, 20) for _ in range(240)]  # more than are seen before it is fitted
+    plain = kernels.encoders.Head(kernels.instruction_set("encoders"), weight, bias)
     head = TermHead(Path("model"), (weight, bias))
     fits = 0
-    fitted = head._kernel.fit
 
-    class Counting:
-        def fit(self, *arguments: Any) -> None:
-            nonlocal fits
-            fits += 1
-            fitted(*arguments)
+    def counting(*arguments: Any) -> Any:
+        nonlocal fits
+        fits += 1
+        return balanced(*arguments)
 
-    head._fitting._kernel = Counting()  # type: ignore[assignment]  # all it calls is fit
-    expected = [plain._kernel.pool(hidden, np.array([90, 1, 200]), 0, 1, False) for hidden in texts]
+    # A fit changes how long rows take and nothing else that could be seen.
+    monkeypatch.setattr(screening, "balanced", counting)
+    expected = [plain.pool(hidden, np.array([90, 1, 200]), 0, 1, False) for hidden in texts]
     with ThreadPoolExecutor(4) as threads:
         rows = list(threads.map(lambda hidden: head.rows(side, ids, hidden), texts))
     assert fits == 1

@@ -17,6 +17,7 @@ from lsr.encoders.base import Encoder
 from lsr.encoders.text.scripts import has_words
 from support.tiny_csr import write_tiny_csr
 
+from .conftest import IN_TORCH
 from .test_uhd import add_buckets
 
 SILENT = ["", " \n\t\u3000", "?!… — «»", "\u200b\u00ad", "😀", "👩‍👩‍👧 ❤️ 1️⃣ 🇩🇪", "\u0301", "™©"]
@@ -28,13 +29,11 @@ HEADS = ["mlm", "mlm in torch", "table", "binary", "mlp", "uhd", "csr"]
 
 @pytest.fixture(params=KINDS + HEADS)
 def encoder(
-    request: pytest.FixtureRequest,
-    make_checkpoint: Callable[..., Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest, make_checkpoint: Callable[..., Path], tmp_path: Path
 ) -> Encoder:
     """An encoder of each kind, and of each kind of head, that has seen a collection."""
     kind = name = request.param
+    where = IN_TORCH if kind == "mlm in torch" else {}
     if kind == "csr":
         name = str(write_tiny_csr(tmp_path / "csr"))
     elif kind in HEADS:
@@ -45,9 +44,7 @@ def encoder(
             (folder / "idf.json").write_text('{"red": 2, "[UNK]": 5, ".": 3}')
         elif kind == "uhd":
             add_buckets(folder)
-        elif kind == "mlm in torch":
-            monkeypatch.setattr("lsr.encoders.learned.load_bert", lambda *_: None)
-    loaded = load_encoder(name, max_length=24)
+    loaded = load_encoder(name, max_length=24, **where)
     observed = loaded.collect(SAYING)
     loaded.finalize(lambda: [observed])
     return loaded

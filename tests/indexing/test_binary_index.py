@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import lsr
 from lsr.data.corpus import Chunk
 from lsr.data.vectors.folder import write_vectors
 from lsr.errors import LsrError
-from lsr.index.segments.writer import SegmentWriter
 from support.editions import segment
 
 DOCUMENTS = 300
@@ -41,12 +39,11 @@ def folder_of(place: Path, vectors: lsr.SparseVectors) -> Path:
 def test_scores_are_counts(
     run: Callable[..., Any],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    segment_limits: Callable[..., None],
     order: str,
     weight: float,
 ) -> None:
-    small = partial(SegmentWriter, window=90)
-    monkeypatch.setattr("lsr.indexing.build.SegmentWriter", small)
+    segment_limits(partition=90)
     vectors = binary(weight)
     folder = folder_of(tmp_path / "vectors", vectors)
     made = run("index", folder, "-o", tmp_path / "index", "--bits", 1, "--order", order)

@@ -23,11 +23,12 @@ from lsr.index.dense import no_dense
 from lsr.index.dense.faiss_files import KINDS
 from lsr.index.dense.side import DenseSide
 from lsr.indexing.dense import add_dense
+from support.damage import cut, flip
 from support.editions import only, shard
+from support.system import before_call, killed
 from support.tiny_dense import write_tiny_dense
 
 SHARD = 10
-SMALL = f"import lsr.data.vectors.shards; lsr.data.vectors.shards.SHARD_DOCUMENTS = {SHARD}; "
 
 
 @pytest.fixture(autouse=True)
@@ -76,13 +77,13 @@ def test_a_search_of_the_dense_side(
     assert np.array_equal(side.vectors(range(len(documents))), vectors)
     query = with_dense.dense_encoder.encode_queries(["glass bees"])
     exact = (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1).astype(np.float32)
-    ((places, scores),) = side.search(query, 5)
+    ((positions, scores),) = side.search(query, 5)
     best = np.lexsort((np.arange(exact.size), -exact))[:5]
-    assert places.tolist() == best.tolist()
+    assert positions.tolist() == best.tolist()
     assert scores.tolist() == exact[best].tolist()
 
 
-def test_places_are_those_that_the_index_breaks_ties_by(with_dense: lsr.Index) -> None:
+def test_positions_are_those_that_the_index_breaks_ties_by(with_dense: lsr.Index) -> None:
     """Documents are stored in another order than given, and both sides number them as given."""
     assert with_dense.dense is not None
     (segment,) = with_dense.reader.segments
@@ -91,9 +92,9 @@ def test_places_are_those_that_the_index_breaks_ties_by(with_dense: lsr.Index) -
     for row in (0, 50, 143):
         found = with_dense.get(segment.ids[row])
         text = f"{found.title} {found.text}" if found.title else found.text
-        place = int(segment.positions[row])
+        position = int(segment.positions[row])
         expected = encoder.encode_documents([text])
-        assert np.array_equal(with_dense.dense.vectors([place]), expected)
+        assert np.array_equal(with_dense.dense.vectors([position]), expected)
 
 
 def test_an_index_without_one(bm25_index: lsr.Index) -> None:
@@ -226,36 +227,29 @@ def test_a_killed_run_goes_on_from_its_sealed_shards(
     copy: Callable[..., Path],
     bm25_index: lsr.Index,
     model: Path,
-    python: list[str],
+    lsr_command: Callable[..., list[str]],
     encoded: list[str],
     undisturbed: dict[str, bytes],
     files_of: Callable[..., Any],
     documents: list[dict[str, str]],
 ) -> None:
     out = copy(bm25_index)
-    code = SMALL + (
-        "import os, signal; from lsr.encoders.dense.encoder import DenseEncoder as D; "
-        "encode = D.encode_documents; done = []; "
-        "D.encode_documents = lambda self, texts, *told: "
-        "(os.kill(os.getpid(), signal.SIGKILL) if len(done) == 4 else done.append(0)) or "
-        "encode(self, texts, *told); from lsr.cli import main; main()"
-    )
     command = ["index", corpus, "-o", out, "--dense", model, "--faiss", "sq8"]
-    done = subprocess.run([*python, code, *map(str, command)], check=False, capture_output=True)
-    assert done.returncode == -signal.SIGKILL
     partial = out / "dense" / "partial"
-    assert shards(partial) == [0, 1, 2, 3]
+    killed(lsr_command(SHARD, *command), lambda: len(list(partial.glob("shards/0*.parquet"))) >= 2)
+    sealed = shards(partial)
+    assert sealed == [*range(len(sealed))]
     index = lsr.Index.open(out)  # half-built: search is unharmed
     assert index.dense is None
     assert len(index.search("copper")) > 0
     assert "is unfinished; run the `lsr index" in str(no_dense(out))
     # Half a shard and half a folder as a crash leaves them.
-    (partial / "shards" / ".000004.parquet.77.tmp").write_bytes(b"PAR1")
-    (partial / "new").mkdir()
+    (partial / "shards" / f".{len(sealed):06}.parquet.77.tmp").write_bytes(b"PAR1")
+    (partial / "new").mkdir(exist_ok=True)
     (partial / "new" / "vectors.arrow").write_bytes(b"ARROW1")
     answer = run(*command)
     assert answer.code == 0
-    assert encoded == texts_of(documents)[40:]
+    assert encoded == texts_of(documents)[SHARD * len(sealed) :]
     assert files_of(out) == undisturbed
     assert not partial.exists()
 
@@ -292,6 +286,17 @@ def test_an_interrupted_run_says_where_its_work_is(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.jsonl", "i"]
 
 
+def stop_before_publishing(out: Path, documents: list[dict[str, str]], model: Path) -> None:
+    """Add a dense side until all is encoded."""
+
+    def stop(_: Any, target: Any) -> None:
+        if Path(target).parent == out / "dense":
+            raise KeyboardInterrupt
+
+    with before_call("os.replace", stop), pytest.raises(KeyboardInterrupt):
+        add_dense(out, documents, str(model))
+
+
 def test_shards_of_another_encoder_are_made_again(
     copy: Callable[..., Path],
     bm25_index: lsr.Index,
@@ -299,13 +304,9 @@ def test_shards_of_another_encoder_are_made_again(
     model: Path,
     tmp_path: Path,
     encoded: list[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = copy(bm25_index)
-    with monkeypatch.context() as patch:
-        patch.setattr("lsr.indexing.dense.write_dense", lambda *_, **__: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            add_dense(out, documents, str(model))
+    stop_before_publishing(out, documents, model)
     assert len(shards(out / "dense" / "partial")) == 15
     encoded.clear()
     other = write_tiny_dense(tmp_path / "other", seed=1)
@@ -321,17 +322,11 @@ def test_a_damaged_shard_is_named(
     bm25_index: lsr.Index,
     documents: list[dict[str, str]],
     model: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = copy(bm25_index)
-    with monkeypatch.context() as patch:
-        patch.setattr("lsr.indexing.dense.write_dense", lambda *_, **__: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            add_dense(out, documents, str(model))
+    stop_before_publishing(out, documents, model)
     file = shard(out / "dense" / "partial" / "shards", 3)
-    data = bytearray(file.read_bytes())
-    data[100] ^= 1
-    file.write_bytes(data)
+    flip(file, 100)
     with pytest.raises(LsrError, match=r"000003-\w+.parquet is damaged .*; remove it and run"):
         add_dense(out, documents, str(model))
     assert lsr.Index.open(out).dense is None
@@ -454,12 +449,12 @@ def test_damage_is_named_and_sparse_search_unharmed(
     expected = [hit.id for hit in with_dense.search("glass bees")]
     out = copy(with_dense)
     file = only(out / "dense", pattern)
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
     if how == "missing":
         file.unlink()
+    elif how == "changed":
+        flip(file)
     else:
-        file.write_bytes(data if how == "changed" else data[:-3])
+        cut(file, 3)
     index = lsr.Index.open(out)
     assert [hit.id for hit in index.search("glass bees")] == expected
     assert run("search", out, "glass bees").code == 0

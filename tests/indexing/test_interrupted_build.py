@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,22 +17,17 @@ from lsr.data.vectors.folder import VectorFolder
 from lsr.encoders.learned import LearnedEncoder
 from lsr.encoders.lexical.bm25 import BM25Encoder
 from lsr.errors import LsrError
-from lsr.progress import Silent
+from support.damage import cut, flip
 from support.editions import shard, shards_in
+from support.system import FailAt, before_call, killed, stopped_at, wait_for
 
-DOCUMENTS, SHARD, BATCH = 600, 100, 30
-STOP = 300 + 45  # the document at which a build is stopped: in the second batch of shard 3
-SIZES = (
-    "import lsr.encoders.base, lsr.data.vectors.shards; "
-    f"lsr.data.vectors.shards.SHARD_DOCUMENTS = {SHARD}; "
-    f"lsr.encoders.base.COLLECT_TEXTS = {BATCH}; "
-)
+DOCUMENTS, SHARD = 600, 100
+STOP = 300 + 45  # the document at which a build is stopped: in shard 3
 
 
 @pytest.fixture(autouse=True)
-def small_shards(monkeypatch: pytest.MonkeyPatch, shards_of: Callable[[int], None]) -> None:
+def small_shards(shards_of: Callable[..., None]) -> None:
     shards_of(SHARD)
-    monkeypatch.setattr("lsr.encoders.base.COLLECT_TEXTS", BATCH)
 
 
 @pytest.fixture(scope="session")
@@ -55,14 +48,15 @@ def encoded(watch: Callable[..., list[str]]) -> list[str]:
 
 @pytest.fixture(scope="session")
 def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, many: Path, files_of: Callable[..., Any]
+    tmp_path_factory: pytest.TempPathFactory,
+    many: Path,
+    files_of: Callable[..., Any],
+    lsr_command: Callable[..., list[str]],
 ) -> dict[str, bytes]:
     """The files of an index that was built in one go."""
     out = tmp_path_factory.mktemp("undisturbed") / "i"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", SHARD)
-        patch.setattr("lsr.encoders.base.COLLECT_TEXTS", BATCH)
-        lsr.Index.build(out, map(json.loads, many.read_text().splitlines()))
+    command = lsr_command(SHARD, "index", many, "-o", out)
+    subprocess.run(command, stderr=subprocess.DEVNULL, check=True)
     found: dict[str, bytes] = files_of(out)
     return found
 
@@ -123,30 +117,26 @@ def test_a_killed_build_goes_on_from_its_sealed_shards(
     undisturbed: dict[str, bytes],
     encoded: list[str],
     files_of: Callable[..., Any],
-    python: list[str],
+    lsr_command: Callable[..., list[str]],
 ) -> None:
     out = tmp_path / "i"
-    code = SIZES + (
-        "import os, signal; from lsr.encoders.learned import LearnedEncoder as S; "
-        "encode = S.collect; S.collect = lambda self, batch, *told: "
-        f"os.kill(os.getpid(), signal.SIGKILL) if 'item {STOP} ' in ' '.join(batch) "
-        "else encode(self, batch); from lsr.cli import main; main()"
-    )
-    done = subprocess.run([*python, code, "index", many, "-o", out], check=False)
-    assert done.returncode == -signal.SIGKILL
+    partial = out / "partial"
+    observed = partial / "vectors" / "observed"
+    command = lsr_command(SHARD, "index", many, "-o", out)
+    killed(command, lambda: len(list(observed.glob("0*.parquet"))) >= 2)
     with pytest.raises(LsrError, match=r"i is unfinished; run the `lsr index` that was making it"):
         lsr.open(out)
-    partial = out / "partial"
     for lock in (partial / "vectors" / "locks", partial / "vectors" / "lock"):
         assert lock.exists()
-    assert shards_in(partial / "vectors" / "observed") == SEALED
+    sealed = sorted(path.name for path in observed.glob("0*.parquet"))
+    assert 2 <= len(sealed) < DOCUMENTS // SHARD
     # Half a shard and half a job as a crash leaves them.
-    (partial / "vectors" / "observed" / ".000003.parquet.77.tmp").write_bytes(b"PAR1")
+    (observed / f".{len(sealed):06}.parquet.77.tmp").write_bytes(b"PAR1")
     (partial / "vectors" / ".job.json.77.tmp").write_bytes(b"{")
     (partial / "new" / "segments").mkdir(parents=True)
     (partial / "spool.arrow").write_bytes(b"ARROW1")
     assert run("index", many, "-o", out).code == 0
-    assert len(encoded) == DOCUMENTS - 300
+    assert len(encoded) == DOCUMENTS - len(sealed) * SHARD
     assert files_of(out) == undisturbed
     assert [path.name for path in tmp_path.iterdir()] == ["i"]
 
@@ -265,7 +255,7 @@ def test_damaged_remains(
     files_of: Callable[..., Any],
 ) -> None:
     folder = interrupted / "partial" / "vectors" / "observed"
-    shard(folder, 0).write_bytes(shard(folder, 0).read_bytes()[:-100])
+    cut(shard(folder, 0), 100)
     shard(folder, 1).write_bytes(b"")
     assert run("index", many, "-o", interrupted).code == 0
     assert len(encoded) == DOCUMENTS - 100
@@ -276,9 +266,7 @@ def test_a_shard_with_a_damaged_body_is_named(
     run: Callable[..., Any], many: Path, interrupted: Path
 ) -> None:
     path = shard(interrupted / "partial" / "vectors" / "observed", 1)
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+    flip(path)
     answer = run("index", many, "-o", interrupted)
     assert answer.code == 1
     assert f"Error: {path} is damaged: " in answer.err
@@ -286,14 +274,6 @@ def test_a_shard_with_a_damaged_body_is_named(
     assert not (interrupted / "manifest.json").exists()
     path.unlink()
     assert run("index", many, "-o", interrupted).code == 0
-
-
-class StoppedAtOrdering(Silent):
-    """A progress that is interrupted when all is encoded and unpacked."""
-
-    def __init__(self, what: str, *_: Any) -> None:
-        if what == "Ordering":
-            raise KeyboardInterrupt
 
 
 def test_interrupted_while_it_is_ordered(
@@ -307,7 +287,7 @@ def test_interrupted_while_it_is_ordered(
     """All is encoded, and stays so; what was unpacked goes."""
     out = tmp_path / "i"
     with pytest.raises(KeyboardInterrupt) as stopped:
-        lsr.Index.build(out, open_corpus(many), progress=StoppedAtOrdering)
+        lsr.Index.build(out, open_corpus(many), progress=stopped_at("Ordering"))
     partial = out / "partial"
     assert stopped.value.__notes__ == [
         f"Finished work is kept in {partial}: run the same command again to resume."
@@ -345,10 +325,7 @@ def test_two_builds_of_one_place(
     first = subprocess.Popen([*command, "--encoder", "bm25"], stdin=subprocess.PIPE)
     assert first.stdin is not None
     try:
-        deadline = time.monotonic() + 60
-        while not (partial / "vectors" / "job.json").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for((partial / "vectors" / "job.json").exists)
         answer = run("index", corpus, "-o", out, "--encoder", "bm25", "--force")
         assert (answer.code, answer.error) == (
             1,
@@ -372,7 +349,6 @@ def one(name: str) -> list[dict[str, str]]:
 @pytest.mark.parametrize("first", [True, False])
 def test_stopped_at_every_step_of_publishing(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     error: BaseException,
     first: bool,
     files_of: Callable[..., Any],
@@ -382,20 +358,15 @@ def test_stopped_at_every_step_of_publishing(
     if not first:
         lsr.Index.build(out, one("old"), "bm25")
     files = files_of(tmp_path)
-    replace, stop = Path.replace, 0
+    stop = 0
     while True:
-        count = 0
+        fail = FailAt(stop + 1, error)
 
-        def stopping(self: Path, target: Path) -> Path:
-            nonlocal count
-            if "new" in self.parts and target.is_relative_to(out):
-                count += 1
-                if count > stop:  # noqa: B023 - called in this round only
-                    raise error
-            return replace(self, target)
+        def stopping(source: Any, target: Any, fail: FailAt = fail) -> None:
+            if "new" in Path(source).parts and Path(target).is_relative_to(out):
+                fail()
 
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", stopping)
+        with before_call("os.replace", stopping):
             try:
                 lsr.Index.build(out, one("new"), "bm25", force=True)
             except (KeyboardInterrupt, LsrError):

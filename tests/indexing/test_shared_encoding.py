@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from lsr.storage.locks import Lock
+from support.encode_job import stamp
+from support.system import before_call, wait_for
 
 DOCUMENTS, SHARD = 120, 10
 SHARDS = [f"{number:06}.parquet" for number in range(DOCUMENTS // SHARD)]
@@ -81,24 +83,10 @@ def done(process: subprocess.Popen[str]) -> str:
     return out
 
 
-def wait_for(what: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def sealed(folder: Path) -> dict[str, tuple[int, int, bytes]]:
     """The sealed shards; a file that was written again has another time and number."""
     files = sorted(path for kind in ("shards", "observed") for path in folder.glob(f"{kind}/0*"))
-    return {
-        path.relative_to(folder).as_posix(): (
-            path.stat().st_mtime_ns,
-            path.stat().st_ino,
-            path.read_bytes(),
-        )
-        for path in files
-    }
+    return {path.relative_to(folder).as_posix(): stamp(path) for path in files}
 
 
 def encoded(log: Path) -> list[tuple[int, int]]:
@@ -294,21 +282,16 @@ def test_a_lock_whose_file_was_removed_is_not_held(tmp_path: Path) -> None:
     assert not second.take()
 
 
-def test_a_lock_is_taken_anew_when_its_file_goes_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import fcntl
-
-    flock, path = fcntl.flock, tmp_path / "lock"
+def test_a_lock_is_taken_anew_when_its_file_goes_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
     opened = []
 
-    def removing(descriptor: int, how: int) -> None:
+    def removing(descriptor: int, _: int) -> None:
         opened.append(descriptor)
         if len(opened) == 1:
             path.unlink()  # between opening and locking
-        flock(descriptor, how)
 
-    monkeypatch.setattr("fcntl.flock", removing)
-    assert Lock(path).take()
+    with before_call("fcntl.flock", removing):
+        assert Lock(path).take()
     assert len(opened) == 2
     assert path.exists()

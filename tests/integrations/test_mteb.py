@@ -65,6 +65,10 @@ class Task(AbsTaskRetrieval):  # type: ignore[misc]  # mteb may be absent
         self.data_loaded = True
         self.noted: tuple[Any, Any] | None = None
 
+    def cut_at(self, *ks: int) -> None:
+        """Ask for measures at these cutoffs, as the class of a task in mteb says them."""
+        self.k_values, self._top_k = ks, max(ks)
+
     def task_specific_scores(self, scores: Any, qrels: Any, results: Any, **_: Any) -> Any:
         self.noted = scores, results
         return {}
@@ -110,7 +114,7 @@ def test_mteb_gives_what_lsr_eval_gives(
 
 def test_results_are_the_hits_of_the_index(tmp_path: Path) -> None:
     task = small()
-    task.k_values, task._top_k = (1, 2), 2
+    task.cut_at(1, 2)
     evaluate(LsrSearch("bm25", tmp_path / "kept"), task)
     assert task.noted is not None
     index = lsr.Index.open(tmp_path / "kept" / "SmallTask-default-test")
@@ -182,7 +186,7 @@ def test_reranking_scores_all_candidates() -> None:
     assert first["a"] > first["c"] > first["d"] == 0.0
     assert second == {"b": 0.0, "a": 0.0}
     task = small(top_ranked={"1": ["d", "c", "a"], "2": ["b", "a"]})
-    task.k_values, task._top_k = (1,), 1
+    task.cut_at(1)
     evaluate(LsrSearch("bm25"), task)
     assert task.noted is not None
     assert task.noted[1] == {"1": {"a": first["a"]}, "2": {"b": 0.0}}
@@ -220,8 +224,8 @@ def test_what_cannot_be_done() -> None:
 
 
 @pytest.mark.parametrize("encoder", ["bm25", "bm25+splade-tiny"])
-def test_statistics_are_of_one_corpus(encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_DOCUMENTS", 2)
+def test_statistics_are_of_one_corpus(encoder: str, shards_of: Callable[..., None]) -> None:
+    shards_of(2)
     one, other = small(), small(corpus=[*CORPUS, {"id": "e", "title": "", "text": "red"}])
     model = LsrSearch(encoder)
     expected = []

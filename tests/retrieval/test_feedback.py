@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from lsr.retrieval.feedback import (
 )
 from lsr.retrieval.feedback_documents import refine
 from lsr.vectors import SparseVectors
+from support.editions import reseal
 
 Weights = dict[int, float]
 
@@ -402,19 +402,20 @@ def test_without_documents_the_query_stays(bm25_index: lsr.Index, splade_index: 
 
 
 def test_feedback_that_an_index_cannot_give(
-    bm25_index: lsr.Index, splade_index: lsr.Index, tmp_path: Path
+    bm25_index: lsr.Index,
+    splade_index: lsr.Index,
+    tmp_path: Path,
+    copy: Callable[[lsr.Index], Path],
 ) -> None:
     query = vectors({0: 1.0})
     with pytest.raises(QueryError, match=r"has no part that rm3 can refine; use average or rocch"):
         refine(splade_index, query, [0], [1.0], Feedback.of("rm3"))
     with pytest.raises(QueryError, match="has no part that rocchio can refine; use rm3"):
         refine(bm25_index, query, [0], [1.0], Feedback.of("rocchio"))
-    counts = bm25_index.encoder.encode_documents(["tidal mills", "rain"])
-    lean = lsr.Index.from_vectors(tmp_path / "lean", ["a", "b"], counts)
-    lean.reader.manifest = replace(lean.manifest, encoder=bm25_index.manifest.encoder)
-    lean._encoder = bm25_index.encoder
+    lean = copy(bm25_index)
+    reseal(lean, kept=["floats"])
     with pytest.raises(QueryError, match="keeps no text, and rm3 counts the words of documents"):
-        refine(lean, query, [0], [1.0], Feedback.of("rm3"))
+        refine(lsr.open(lean), query, [0], [1.0], Feedback.of("rm3"))
     bare = lsr.Index.from_vectors(tmp_path / "bare", ["a", "b"], vectors({1: 1.0}, {2: 2.0}))
     found = refine(bare, vectors({1: 2.0}), [1], [1.0], Feedback.of("rocchio", query=0.5))
     assert weights_of(found) == pytest.approx({1: math.sqrt(2), 2: math.sqrt(2)}, rel=0.01)

@@ -31,6 +31,7 @@ from lsr.retrieval.feedback import Feedback
 from lsr.retrieval.hybrid import Hybrid
 from lsr.retrieval.named import learned_file
 from lsr.retrieval.retrievers import DenseRetriever, SparseRetriever
+from support.bare_index import open_searcher
 from support.editions import only
 from support.tiny_dense import write_tiny_dense
 
@@ -74,7 +75,7 @@ def brute(index: lsr.Index, text: str, name: str, depth: int) -> Ranked:
     query = index.encoder.encode_queries([text])
     words = [index.reader.word(int(term)) for term in query.terms]
     kept = [name == "terms" or word.startswith(f"{name}:") for word in words]
-    integers = index.reader._searcher.quantize(
+    integers = open_searcher(index.path).quantize(
         SparseRetriever(index, None if name == "terms" else name).encode([text])
     )
     weights = dict(zip(integers.terms.tolist(), integers.weights.tolist(), strict=True))

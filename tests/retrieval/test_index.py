@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,8 @@ from lsr.errors import (
     QueryError,
     VectorError,
 )
-from lsr.index.segments.writer import SegmentWriter
+from support.bare_index import write_index
+from support.editions import only
 
 QUESTIONS = ["who repairs tidal mills", "winter wheat near a bridge", "zyzzyva", "", "copper 😀"]
 
@@ -288,23 +288,20 @@ def test_sixteen_bits_are_finer(tmp_path: Path, documents: list[dict[str, str]])
     assert np.allclose(index.get("d002").vector.weights, vector.weights, atol=1e-3)
 
 
-def test_small_windows_and_shards_give_the_same_hits(
+def test_small_partitions_and_shards_give_the_same_hits(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    shards_of: Callable[[int], None],
+    shards_of: Callable[..., None],
+    segment_limits: Callable[..., None],
     bm25_index: lsr.Index,
     documents: list[dict[str, str]],
     files_of: Callable[[Path], dict[str, bytes]],
 ) -> None:
     shards_of(10)
-    monkeypatch.setattr("lsr.encoders.base.COLLECT_TEXTS", 3)
     lsr.Index.build(tmp_path / "i", documents, "bm25", keep_floats=True)
     assert files_of(tmp_path / "i") == files_of(bm25_index.path)
-    monkeypatch.setattr("lsr.data.vectors.shards.SHARD_CHARACTERS", 200)
-    small = partial(SegmentWriter, smallest=100)
-    monkeypatch.setattr("lsr.indexing.build.SegmentWriter", small)
-    monkeypatch.setattr("lsr.index.segments.writer.BYTES_PER_ENTRY", 1 << 26)
-    cut = lsr.Index.build(tmp_path / "j", documents, "bm25", keep_floats=True, max_memory=1 << 26)
+    shards_of(10, characters=200)
+    segment_limits(partition=20)
+    cut = lsr.Index.build(tmp_path / "j", documents, "bm25", keep_floats=True)
     assert len(cut.manifest.segments[0].windows) > 5
     for exact_floats in (False, True):
         for question in QUESTIONS:
@@ -313,6 +310,7 @@ def test_small_windows_and_shards_give_the_same_hits(
 
 
 def test_too_many_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A collection of 4,294,967,296 takes days to read.
     monkeypatch.setattr("lsr.indexing.encode.MOST_DOCUMENTS", 2)
     with pytest.raises(CorpusError, match="an index holds at most 2 documents"):
         lsr.Index.build(tmp_path / "i", [{"id": str(i), "text": ""} for i in range(3)], "bm25")
@@ -350,16 +348,18 @@ def test_statistics_of_two_collections_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_the_vector_of_a_number(
-    splade_index: lsr.Index, bm25_index: lsr.Index, monkeypatch: pytest.MonkeyPatch
+    splade_index: lsr.Index, bm25_index: lsr.Index, copy: Callable[[lsr.Index], Path]
 ) -> None:
     for index in (splade_index, bm25_index):
         assert index.reader.vector_of(3) == index.get(index.reader.id_of(3)).vector
-    wrong = np.array([5, 2], np.uint32), np.ones(2, np.uint32), np.ones(2, np.float32)
-    monkeypatch.setattr(splade_index.reader._searcher, "vector", lambda number: wrong)
+    path = copy(bm25_index)
+    file = only(path, "segments/*/floats.arrow")
+    weight = bm25_index.reader.vector_of(3).weights[0].tobytes()
+    file.write_bytes(file.read_bytes().replace(weight, np.float32(np.nan).tobytes()))
     with pytest.raises(
-        IndexCorrupt, match=f"document '{splade_index.reader.id_of(3)}': row 0 has term 2"
+        IndexCorrupt, match=f"document '{bm25_index.reader.id_of(3)}': row 0 has the weight nan"
     ):
-        splade_index.reader.vector_of(3)
+        lsr.open(path).reader.vector_of(3)
 
 
 @pytest.mark.parametrize("exact_floats", [False, True])
@@ -384,12 +384,9 @@ def test_numbers_and_places(bm25_index: lsr.Index, documents: list[dict[str, str
     assert (bm25_index.reader.positions_of(numbers) == places).all()
 
 
-def test_impossible_positions(bm25_index: lsr.Index) -> None:
-    positions = bm25_index.reader._searcher.positions
-    twice = positions.copy()
-    twice[positions == 7] = 8
-    for wrong in (positions + np.uint32(1), twice):
-        damaged = lsr.open(bm25_index.path)
-        damaged.reader._searcher.positions = wrong  # as from a file written wrongly
+def test_impossible_positions(tmp_path: Path) -> None:
+    vectors = lsr.SparseVectors.from_rows([([1], [1.0])] * 3)
+    for wrong in ([1, 2, 3], [2, 0, 2]):
+        path, _ = write_index(tmp_path, vectors, positions=np.array(wrong, np.uint32))
         with pytest.raises(IndexCorrupt, match="two documents have one position, or one lies"):
-            damaged.reader.docids_of([0])
+            lsr.open(path).reader.docids_of([0])

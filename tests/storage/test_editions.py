@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ from lsr.retrieval.named import learned_file
 from lsr.storage.files import steady
 from lsr.storage.manifest import MANIFEST
 from lsr.training.sae import fit_sae
+from support.system import before_call
 
 # As many documents and as many words, in another order and at other places.
 OLD = ["apple pie", "mango plum", "kiwi lime"]
@@ -150,6 +152,7 @@ def test_an_open_folder_of_vectors_stays_its_edition(tmp_path: Path) -> None:
 def test_a_folder_too_large_to_be_mapped_is_read_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards_of: Callable[[int], None]
 ) -> None:
+    # 16,385 shards take a minute to write.
     monkeypatch.setattr("lsr.data.vectors.folder._MOST_MAPPED", 1)
     shards_of(1)
     rows = lsr.SparseVectors.from_rows([([0], [1.0])] * 3)
@@ -195,28 +198,22 @@ def test_a_model_that_is_loaded_late_is_the_one_that_was_named(tmp_path: Path) -
 # Opening.
 
 
-def test_opening_goes_again_when_an_edition_was_published_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After every file that is opened, another process publishes."""
+def test_opening_goes_again_when_an_edition_was_published_meanwhile(tmp_path: Path) -> None:
+    """Before every file that is opened, another process publishes."""
     path = tmp_path / "i"
     lsr.Index.build(path, records(OLD, "old"), "bm25")
-    import lsr.storage.arrow as columns
+    count, busy = 0, False
 
-    map_file, count = columns.map_file, 0
+    def publishing(file: Any) -> None:
+        nonlocal count, busy
+        if not busy and count < 30 and Path(os.fsdecode(file)).is_relative_to(path / "segments"):
+            count, busy = count + 1, True
+            texts, name = ((NEW, "new"), (OLD, "old"))[count % 2]
+            lsr.Index.build(path, records(texts, name), "bm25", force=True)
+            busy = False
 
-    def publishing(file: Path) -> Any:
-        nonlocal count
-        if count < 30 and file.is_relative_to(path / "segments"):
-            count += 1
-            with monkeypatch.context() as patch:
-                patch.setattr(columns, "map_file", map_file)
-                texts, name = ((NEW, "new"), (OLD, "old"))[count % 2]
-                lsr.Index.build(path, records(texts, name), "bm25", force=True)
-        return map_file(file)
-
-    monkeypatch.setattr(columns, "map_file", publishing)
-    index = lsr.open(path)
+    with before_call("pyarrow.memory_map", publishing):
+        index = lsr.open(path)
     assert count == 30
     ids = index.search("apple").ids.tolist()
     assert ids == (["new2"] if index.get(ids[0]).title == "new" else ["old0"])

@@ -6,8 +6,8 @@ import errno
 import os
 import resource
 import subprocess
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import lsr
 from lsr.data.vectors.folder import VectorFolder
 from lsr.errors import LsrError, SystemCallError
 from lsr.fusion.learned import LearnedFusion
+from support.system import before_call
 
 REFUSALS = {
     errno.EMFILE: ("Too many open files", "ulimit -n"),
@@ -32,23 +33,19 @@ WRONG = ("damaged", "rebuild", "build one", "make room", "remove", "Traceback")
 
 
 @pytest.fixture
-def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+def refuse() -> Iterator[Callable[[str, int], None]]:
     """refuse(name, number): files of that name can be seen, but not opened."""
+    with ExitStack() as calls:
 
-    def make(name: str, number: int) -> None:
-        def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
-            def called(path: Any, *rest: Any, **options: Any) -> Any:
+        def make(name: str, number: int) -> None:
+            def refusing(path: Any, *_: Any) -> None:
                 if isinstance(path, str | bytes | Path) and Path(os.fsdecode(path)).match(name):
                     raise OSError(number, os.strerror(number), str(path))
-                return call(path, *rest, **options)
 
-            return called
+            for call in ("pyarrow.memory_map", "io.open"):
+                calls.enter_context(before_call(call, refusing))
 
-        monkeypatch.setattr(pa, "memory_map", wrapped(pa.memory_map))
-        monkeypatch.setattr(Path, "open", wrapped(Path.open))
-        monkeypatch.setattr(Path, "read_bytes", wrapped(Path.read_bytes))
-
-    return make
+        yield make
 
 
 def said(error: BaseException | str, name: str, number: int) -> None:
@@ -138,19 +135,16 @@ def test_refusals_of_writing_name_their_remedy(
     run: Callable[..., Any],
     corpus: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     number: int,
 ) -> None:
     """Room is only made where there is none."""
-    mkdir = Path.mkdir
 
-    def refusing(self: Path, *rest: Any, **options: Any) -> None:
-        if self.name == "partial":
-            raise OSError(number, os.strerror(number), str(self))
-        mkdir(self, *rest, **options)
+    def refusing(path: Any, *_: Any) -> None:
+        if Path(path).name == "partial":
+            raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr(Path, "mkdir", refusing)
-    answer = run("index", corpus, "-o", tmp_path / "i", "--encoder", "bm25")
+    with before_call("os.mkdir", refusing):
+        answer = run("index", corpus, "-o", tmp_path / "i", "--encoder", "bm25")
     assert answer.code == 1
     assert answer.error.startswith(f"{tmp_path}/i cannot be written: {os.strerror(number)}")
     assert ("make room" in answer.error) == (number == errno.ENOSPC)

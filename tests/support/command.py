@@ -10,6 +10,7 @@ from lsr.cli import main
 from lsr.encoders.registry import KINDS
 
 if __name__ == "__main__":
+    # As the fixtures `toy` and `shards_of`, in a process of its own.
     KINDS["toy"] = "support.toy_encoder"
     lsr.data.vectors.shards.SHARD_DOCUMENTS = int(sys.argv.pop(1))
     main()

@@ -1,8 +1,13 @@
-"""Finds the files of an edition, whose names hold digests."""
+"""The files of an edition, whose names hold digests."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from lsr.index.format import Manifest
+from lsr.storage.manifest import FileEntry
 
 
 def only(folder: Path, pattern: str) -> Path:
@@ -31,3 +36,10 @@ def vocabulary(folder: Path) -> Path:
 def segment(index: Path) -> Path:
     """The folder of the only segment of an index."""
     return only(index / "segments", "*")
+
+
+def reseal(index: Path, **changes: Any) -> None:
+    """Describe the files of an index as they are now, with changes to the manifest."""
+    manifest = Manifest.read(index)
+    files = {name: FileEntry.of(index / name) for name in manifest.files}
+    replace(manifest, files=files, **changes).write(index)

@@ -17,17 +17,15 @@ def record(number: int, what: str = "shelf") -> dict[str, str]:
     return {"id": f"d{number}", "title": title, "text": text}
 
 
+def stamp(file: Path) -> tuple[int, int, bytes]:
+    """Whether a file was written again can be seen from this, even if with the same bytes."""
+    return file.stat().st_mtime_ns, file.stat().st_ino, file.read_bytes()
+
+
 def stamps(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Every file below: whether it was touched can be seen from these."""
+    """Every file below."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {
-        path.relative_to(folder).as_posix(): (
-            path.stat().st_mtime_ns,
-            path.stat().st_ino,
-            path.read_bytes(),
-        )
-        for path in files
-    }
+    return {path.relative_to(folder).as_posix(): stamp(path) for path in files}
 
 
 def numbers(texts: list[str]) -> list[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,10 +18,10 @@ import lsr
 from lsr.encoders import load_encoder
 from lsr.encoders.dense.encoder import DenseEncoder, load_dense
 from lsr.encoders.dense.layout import ABOUT
-from lsr.encoders.training import autoencoder_fit
 from lsr.errors import CorpusError, EncoderError, IndexExists, LsrError
 from lsr.training.sae import Fitted, fit_sae
 from support.editions import only
+from support.system import before_call, killed, stopped_at
 from support.tiny_csr import write_tiny_csr
 from support.tiny_dense import write_tiny_dense
 
@@ -30,10 +29,8 @@ SHARD = 10
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch, shards_of: Callable[[int], None]) -> None:
+def small(short_fits: None, shards_of: Callable[[int], None]) -> None:
     shards_of(SHARD)
-    monkeypatch.setattr(autoencoder_fit, "LEAST_STEPS", 40)
-    monkeypatch.setattr(autoencoder_fit, "PASSES", 1)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +59,7 @@ def test_the_command_end_to_end(
     answer = run("fit-sae", corpus, "-o", out, "--dense", model, *options)
     assert answer.code == 0
     assert answer.out.startswith(f"{out}: 24 latents, fitted to 144 documents; ")
-    for step in ("Checking: 144", "Encoding: 144", "Fitting: 40 steps", "Naming: 144"):
+    for step in ("Checking: 144", "Encoding: 144", "Fitting: 60 steps", "Naming: 144"):
         assert step in answer.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.jsonl", "latents"]
     names = json.loads(only(out, "*_SparseAutoEncoder-*/latents.json").read_text())
@@ -83,13 +80,13 @@ def test_what_is_written_encodes_the_vectors_that_were_fitted_to(
 ) -> None:
     """The folder's dense part makes the very vectors of the encoder it was fitted for."""
     fit_sae(tmp_path / "s", documents, str(model), active=4)
-    encoder = load_encoder(str(tmp_path / "s"))
+    encoder: Any = load_encoder(str(tmp_path / "s"))
     texts = [document["text"] for document in documents[:20]]
     expected = load_dense(str(model)).encode_documents(texts)  # of unit length by cosine
     assert np.allclose(np.linalg.norm(expected, axis=1), 1)
-    assert np.array_equal(encoder._dense.encode_documents(texts), expected)  # type: ignore[attr-defined]
+    assert np.array_equal(encoder.dense.encode_documents(texts), expected)
     queries = load_dense(str(model)).encode_queries(texts)
-    assert np.array_equal(encoder._dense.encode_queries(texts), queries)  # type: ignore[attr-defined]
+    assert np.array_equal(encoder.dense.encode_queries(texts), queries)
     lengths = [float((v.weights**2).sum()) for v in encoder.encode_documents(texts)]
     assert lengths == pytest.approx([1.0] * 20)
 
@@ -158,20 +155,12 @@ def test_vectors_are_kept_when_fitting_is_stopped(
     documents: list[dict[str, str]],
     model: Path,
     encoded: list[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fit_sae(tmp_path / "whole", documents, str(model), active=4)
-    fit = autoencoder_fit.fit
-
-    def stopped(*_: Any, **__: Any) -> Any:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(autoencoder_fit, "fit", stopped)
     with pytest.raises(KeyboardInterrupt):
-        fit_sae(tmp_path / "s", documents, str(model), active=4)
+        fit_sae(tmp_path / "s", documents, str(model), active=4, progress=stopped_at("Fitting"))
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["partial"]
     assert len(list((tmp_path / "s" / "partial" / "shards").iterdir())) == 15
-    monkeypatch.setattr(autoencoder_fit, "fit", fit)
     encoded.clear()
     fit_sae(tmp_path / "s", documents, str(model), active=4)
     assert encoded == []
@@ -179,19 +168,19 @@ def test_vectors_are_kept_when_fitting_is_stopped(
 
 
 def test_killed_and_repeated(
-    run: Callable[..., Any], corpus: Path, tmp_path: Path, model: Path
+    run: Callable[..., Any],
+    corpus: Path,
+    tmp_path: Path,
+    model: Path,
+    encoded: list[str],
+    lsr_command: Callable[..., list[str]],
 ) -> None:
-    arguments = ["fit-sae", str(corpus), "-o", str(tmp_path / "s"), "--dense", str(model)]
-    script = (
-        "import lsr.data.vectors.shards, os, signal; lsr.data.vectors.shards.SHARD_DOCUMENTS = 10; "
-        "from lsr.encoders.training import autoencoder_fit as f; "
-        f"f.fit = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL); "
-        f"from lsr.cli import main; main({arguments!r})"
-    )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    arguments = ["fit-sae", corpus, "-o", tmp_path / "s", "--dense", model]
+    shards = tmp_path / "s" / "partial" / "shards"
+    killed(lsr_command(SHARD, *arguments), lambda: len(list(shards.glob("*.parquet"))) == 15)
     answer = run(*arguments)
     assert answer.code == 0
+    assert encoded == []
     assert len(load_encoder(str(tmp_path / "s")).vocabulary) == 32
     assert not (tmp_path / "s" / "partial").exists()
 
@@ -201,12 +190,13 @@ def test_the_command_says_what_is_kept(
     corpus: Path,
     tmp_path: Path,
     model: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    documents: list[dict[str, str]],
+    watch: Callable[..., list[str]],
 ) -> None:
-    def stopped(*_: Any, **__: Any) -> Any:
+    def stop() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(autoencoder_fit, "fit", stopped)
+    watch(DenseEncoder, "encode_documents", documents[-1]["text"], stop)
     answer = run("fit-sae", corpus, "-o", tmp_path / "s", "--dense", model)
     assert answer.code == 130
     kept = f"Finished work is kept in {tmp_path / 's' / 'partial'}: run the same command"
@@ -237,20 +227,19 @@ def test_a_replacement_that_fails_leaves_what_was(
     tmp_path: Path,
     documents: list[dict[str, str]],
     model: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = write_tiny_csr(tmp_path / "s")
     before = contents(out)
     queries = load_encoder(str(out)).encode_queries(["glass bees"])
-    replace = Path.replace
 
-    def failing(self: Path, target: Path) -> Path:
-        if self.name == "modules.json":
+    def failing(source: Any, _: Any) -> None:
+        if Path(source).name == "modules.json":
             raise OSError("no")
-        return replace(self, target)
 
-    monkeypatch.setattr(Path, "replace", failing)
-    with pytest.raises(LsrError, match="cannot be written"):
+    with (
+        before_call("os.replace", failing),
+        pytest.raises(LsrError, match="cannot be written"),
+    ):
         fit_sae(out, documents, str(model), active=4, force=True)
     shutil.rmtree(out / "partial")  # vectors, for the next run
     assert contents(out) == before

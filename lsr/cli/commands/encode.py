@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from lsr.cli.options import (
     output_option,
     precision_option,
 )
+from lsr.progress import Progress
 from lsr.terminal import (
     Styled,
     cell,
@@ -131,7 +132,6 @@ def _encode_corpus(
     from lsr.data.vectors.locking import check_folder
     from lsr.encoders import DEFAULT_ENCODER, load_encoder
     from lsr.indexing.encode import encode as encode_corpus
-    from lsr.progress import Progress
     from lsr.storage.files import writing
 
     check_folder(output)
@@ -140,12 +140,7 @@ def _encode_corpus(
     loaded = load_encoder(encoder or DEFAULT_ENCODER, **settings)
     with writing(output):
         folder, encoded = encode_corpus(
-            output,
-            collection,
-            loaded,
-            progress=Progress,
-            alone=documents.once,
-            force=force,
+            output, collection, loaded, progress=Progress, alone=documents.once, force=force
         )
     if documents.skipped:
         note(f"{documents.skipped:,} bad records were skipped.")
@@ -171,12 +166,7 @@ def _show(
 
     if index is None:
         view = show_terms(
-            text,
-            encoder or "splade-tiny",
-            query=query,
-            top=top or SHOWN,
-            device=device,
-            **settings,
+            text, encoder or "splade-tiny", query=query, top=top or SHOWN, device=device, **settings
         )
     else:
         from lsr.retrieval.index import Index
@@ -191,10 +181,7 @@ def _show(
                 "encoder": view.encoder,
                 "text": text,
                 "query": query,
-                "terms": [
-                    {"word": term.word, "weight": term.weight, "kind": term.kind}
-                    for term in view.terms[:top]
-                ],
+                "terms": [asdict(term) for term in view.terms[:top]],
                 "terms_in_all": len(view.terms),
             }
         )

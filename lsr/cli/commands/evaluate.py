@@ -15,12 +15,21 @@ from lsr.cli.hybrid import hybrid_of, hybrid_options
 from lsr.cli.options import (
     STANDARD_OUTPUT,
     Output,
+    choice_option,
+    data_option,
     encoder_option,
     encoding_options,
+    flag,
     given,
+    json_option,
+    judged_options,
+    number_option,
     precision_option,
     writable,
 )
+from lsr.cli.results import as_json as json_of
+from lsr.cli.results import print_one, print_table
+from lsr.progress import Progress
 from lsr.terminal import echo, emit, note, write_json
 
 if TYPE_CHECKING:
@@ -31,13 +40,12 @@ if TYPE_CHECKING:
 # Options that apply to the run of --run-file.
 _OF_RUN_FILES = ("datasets", "run_file", "qrels", "split", "measures", "per_query", "as_json")
 _FILE = Output()
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command("eval")
 @click.argument("datasets", metavar="DATASET…", nargs=-1)
-@click.option("--suite", type=click.Choice(["small", "beir13"]), help="A group of datasets.")
-@click.option("--data", type=_FOLDER, metavar="DIR", help="Folder with the zips of named datasets.")
+@choice_option("--suite", "A group of datasets.", ("small", "beir13"))
+@data_option
 @encoder_option(multiple=True)
 @click.option(
     "--index",
@@ -53,22 +61,14 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 )
 @hybrid_options
 @click.option("--split", metavar="NAME", help="Split of the judgments (default: the usual one).")
-@click.option("--queries", metavar="FILE", help="Queries, if DATASET contains only documents.")
-@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, if they are not in DATASET.")
+@judged_options
 @click.option(
     "--measures",
     metavar="NAMES",
     default="",
     help='ir-measures names (default: the usual ones, mostly "nDCG@10 R@100 RR@10").',
 )
-@click.option(
-    "-k",
-    default=1000,
-    show_default=True,
-    type=click.IntRange(1),
-    metavar="N",
-    help="Hits per query.",
-)
+@number_option("-k", "Hits per query.", 1000)
 @click.option(
     "--run",
     "run_out",
@@ -91,14 +91,9 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     help="Also write the values of each query.",
 )
 @click.option("--report", type=_FILE, metavar="DIR", help="Also write a report, with its indexes.")
-@click.option("--fresh", is_flag=True, help="Rebuild indexes and search again.")
-@click.option(
-    "--threads",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Threads for building; queries run on one.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@flag("--fresh", "Rebuild indexes and search again.")
+@number_option("--threads", "Threads for building; queries run on one.")
+@json_option
 @click.pass_context
 def evaluate(
     context: click.Context,
@@ -138,7 +133,7 @@ def evaluate(
     lsr eval --run-file nfcorpus.trec --qrels nfcorpus.zip --json
     """
     from lsr.data.datasets import SUITES
-    from lsr.eval.experiments.experiment import Experiment
+    from lsr.eval.experiments.experiment import Experiment, evaluate_run
 
     to_stdout = run_out is STANDARD_OUTPUT
     if to_stdout and as_json:
@@ -152,7 +147,9 @@ def evaluate(
             raise click.UsageError(f"--run-file measures an existing run; leave out {option}.")
         if qrels is None:
             raise click.UsageError("--run-file needs --qrels FILE|ZIP.")
-        results = [_measure_run(run_file, qrels, split, names)]
+        results = [evaluate_run(run_file, qrels, split, names)]
+        for remark in results[0].provenance["remarks"]:
+            note(f"{run_file}: {remark}.")
     else:
         hybrid = hybrid_of(context, options)
         if dense is not None and hybrid is None:
@@ -173,7 +170,6 @@ def evaluate(
         )
     if report is not None:
         from lsr.eval.report.report import write_report
-        from lsr.progress import Progress
 
         write_report(report, results, command, progress=Progress)
     if per_query is not None:
@@ -186,13 +182,9 @@ def evaluate(
 
         emit(run_lines(STANDARD_OUTPUT, rows(results[0].run), "lsr"))
     if as_json:
-        from lsr.cli.results import as_json as json_of
-
         objects = [json_of(result) for result in results]
         write_json(objects[0] if len(objects) == 1 else objects)
     else:
-        from lsr.cli.results import print_one, print_table
-
         if len(results) == 1:
             print_one(results[0], note if to_stdout else echo)
         else:
@@ -209,7 +201,6 @@ def _datasets(
 ) -> dict[str, list[Dataset]]:
     """Name and parts of each dataset."""
     from lsr.eval.dataset import load_dataset, parts_of
-    from lsr.progress import Progress
 
     if not sources:
         raise click.UsageError("Give a DATASET, --suite NAME, or --run-file FILE with --qrels.")
@@ -241,7 +232,6 @@ def _results(
     from lsr.eval.experiments.experiment import evaluate as evaluate_index
     from lsr.eval.experiments.index_cache import IndexCache
     from lsr.eval.results import joined
-    from lsr.progress import Progress
 
     if len(experiments) > 1 and experiments[0].weights is not None:
         raise click.UsageError("--weights apply to a single --encoder.")
@@ -278,8 +268,8 @@ def _results(
                 for part in parts:
                     indexes.check(path_of(part, experiment), experiment)
             for (name, parts), experiment in product(datasets.items(), experiments):
-                found = [measured(part, experiment) for part in parts]
-                result = found[0] if len(found) == 1 else joined(name, found)
+                part_results = [measured(part, experiment) for part in parts]
+                result = part_results[0] if len(part_results) == 1 else joined(name, part_results)
                 if run_out is not None and run_out is not STANDARD_OUTPUT:
                     _write_run(run_out, result, several)
                 results.append(result)
@@ -316,12 +306,3 @@ def _write_run(path: Path, result: Result, several: bool) -> None:
         path = path / result.dataset / f"{file_name(result.encoder)}{suffix_for(result.run)}"
         path.parent.mkdir(parents=True, exist_ok=True)
     write_run(path, rows(result.run), "lsr")
-
-
-def _measure_run(file: Path, qrels: str, split: str | None, measures: Sequence[str]) -> Result:
-    from lsr.eval.experiments.experiment import evaluate_run
-
-    result = evaluate_run(file, qrels, split, measures)
-    for remark in result.provenance["remarks"]:
-        note(f"{file}: {remark}.")
-    return result

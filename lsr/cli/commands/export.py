@@ -12,6 +12,7 @@ import click
 
 from lsr.cli.options import output_option, writable
 from lsr.data.interchange import FORMATS, is_compressed, load, named
+from lsr.progress import Progress
 from lsr.terminal import note
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ def export(vectors: Path, output: Path, format: str | None, scale: float | None)
     if scale is not None and not 0 < scale < math.inf:
         raise click.UsageError(f"--scale must be above 0, not {scale:g}.")
     name = format_to_write(output, format)
-    from lsr.progress import Progress
     from lsr.storage.files import replacing
 
     if scale is not None and not FORMATS[name].integers:
@@ -80,9 +80,9 @@ def format_to_write(file: Path, format: str | None) -> str:
             if names
             else f"The name {file.name} does not tell the format; give --format."
         )
-    chosen = format or names[0]
-    check_name(file, chosen)
-    return chosen
+    name = format or names[0]
+    check_name(file, name)
+    return name
 
 
 def check_name(file: Path, format: str) -> None:
@@ -107,7 +107,6 @@ def open_source(vectors: Path, output: Path, closing: ExitStack) -> Source:
     from lsr.index.format import is_index
     from lsr.index.reader import IndexReader
     from lsr.indexing.read_back import IndexVectors
-    from lsr.progress import Progress
 
     if is_vector_folder(vectors):
         return VectorFolder.open(vectors)

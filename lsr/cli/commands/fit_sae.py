@@ -8,27 +8,17 @@ from typing import Any
 import click
 
 from lsr.cli.corpora import open_documents
-from lsr.cli.options import (
-    flag,
-    max_length_option,
-    number_option,
-    on_error_option,
-    output_option,
-)
+from lsr.cli.options import flag, max_length_option, number_option, on_error_option, output_option
+from lsr.progress import Progress
 from lsr.terminal import conclude
 
 
-class _Width(click.ParamType[int]):
+def _width(value: str) -> int:
     """Latents per dimension, as 4x or 4."""
-
-    name = "width"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        """The number, without x."""
-        text = str(value).removesuffix("x")
-        if not text.isdecimal() or int(text) < 1:
-            self.fail(f"{value!r} is not a width; write it as 4x", param, ctx)
-        return int(text)
+    number = value.removesuffix("x")
+    if not number.isdecimal() or int(number) < 1:
+        raise click.BadParameter(f"{value!r} is not a width; write it as 4x")
+    return int(number)
 
 
 @click.command(name="fit-sae")
@@ -43,7 +33,7 @@ class _Width(click.ParamType[int]):
 )
 @click.option(
     "--width",
-    type=_Width(),
+    type=_width,
     default="4x",
     show_default=True,
     metavar="Nx",
@@ -84,7 +74,6 @@ def fit_sae(
     lsr search nfcorpus "does vitamin D prevent falls" --explain
     """
     from lsr.encoders.dense.encoder import load_dense
-    from lsr.progress import Progress
     from lsr.training.sae import fit_sae as fit
 
     documents = open_documents(corpus, on_error, "lsr fit-sae")

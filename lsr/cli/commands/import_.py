@@ -13,6 +13,7 @@ from lsr.cli.options import flag, output_option
 from lsr.data.interchange import detect, load
 from lsr.data.streams import is_pipe
 from lsr.errors import CorpusError, LsrError
+from lsr.progress import Progress
 from lsr.terminal import note
 
 if TYPE_CHECKING:
@@ -48,12 +49,11 @@ def import_(
     lsr import index.ciff -o vectors
     """
     from lsr.data.vectors.folder import VectorFolder, check_output, write_vectors
-    from lsr.progress import Progress
 
     check_output(output.absolute(), force)
     name = _format_to_read(file, format)
-    given = None if vocabulary is None else _vocabulary(vocabulary)
-    reader = load(name).reader(file, given)
+    words = None if vocabulary is None else _vocabulary(vocabulary)
+    reader = load(name).reader(file, words)
     with Progress("Importing", "documents", fraction=lambda: reader.fraction) as bar:
 
         def chunks() -> Iterator[Chunk]:
@@ -79,13 +79,13 @@ def _format_to_read(file: Path, format: str | None) -> str:
             f"{file} can be read only once, and an import reads its beginning twice; save it to a "
             "file"
         )
-    found = format or detect(file)
-    if found is None:
+    name = format or detect(file)
+    if name is None:
         raise click.UsageError(
             f"Neither the name nor the first record of {file.name} tells its format; give --format."
         )
-    check_name(file, found)
-    return found
+    check_name(file, name)
+    return name
 
 
 def _vocabulary(name: str) -> Given:

@@ -10,6 +10,7 @@ import click
 from lsr.cli.corpora import open_documents, scanned
 from lsr.cli.options import (
     Bytes,
+    choice_option,
     encoder_options,
     flag,
     given,
@@ -19,6 +20,7 @@ from lsr.cli.options import (
     precision_option,
 )
 from lsr.errors import IndexExists
+from lsr.progress import Progress
 from lsr.terminal import conclude, note
 
 if TYPE_CHECKING:
@@ -47,20 +49,18 @@ _OF_ENCODING = (
 @output_option("The index directory.", required=True)
 @encoder_options
 @precision_option
-@click.option(
+@choice_option(
     "--bits",
-    type=click.Choice(["1", "8", "16"]),
-    default="8",
-    show_default=True,
-    help="Bits of a stored weight; 1 is for binary vectors, whose weights are all equal.",
+    "Bits of a stored weight; 1 is for binary vectors, whose weights are all equal.",
+    ("1", "8", "16"),
+    "8",
 )
 @flag("--keep-floats", "Also store the original weights, for --exact-floats.")
-@click.option(
+@choice_option(
     "--order",
-    type=click.Choice(["bisection", "none"]),
-    default="bisection",
-    show_default=True,
-    help="Store similar documents next to each other, for speed, or in the order given.",
+    "Store similar documents next to each other, for speed, or in the order given.",
+    ("bisection", "none"),
+    "bisection",
 )
 @number_option("--threads", "Threads for the model, ordering and writing.")
 @click.option(
@@ -76,12 +76,11 @@ _OF_ENCODING = (
     metavar="D",
     help="Also add dense vectors, by minilm, a folder of sentence-transformers, or a HUB-ID.",
 )
-@click.option(
+@choice_option(
     "--faiss",
-    type=click.Choice(["flat", "ivf", "hnsw", "sq8", "pq"]),
-    default="flat",
-    show_default=True,
-    help="Search all dense vectors (flat), or candidates from a faiss index.",
+    "Search all dense vectors (flat), or candidates from a faiss index.",
+    ("flat", "ivf", "hnsw", "sq8", "pq"),
+    "flat",
 )
 @flag("--force", "Replace an existing index.")
 @click.pass_context
@@ -122,7 +121,6 @@ def index(
     from lsr.data.collection import Collection
     from lsr.data.vectors.folder import FolderDocuments, VectorFolder
     from lsr.data.vectors.manifest import is_vector_folder
-    from lsr.progress import Progress
 
     vectors = VectorFolder.open(corpus) if is_vector_folder(Path(corpus)) else None
     options |= {"bits": int(bits), "force": force, "progress": Progress}

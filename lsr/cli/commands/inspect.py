@@ -117,11 +117,11 @@ def verify(index: Path) -> None:
     from lsr.index.verify import problems
     from lsr.retrieval.named import learned_problems
 
-    found = 0
+    count = 0
     for problem in chain(problems(index), dense.problems(index), learned_problems(index)):
-        found += 1
+        count += 1
         note(problem)
-    if found:
+    if count:
         note(f"{index} is damaged.")
         sys.exit(1)
     echo(f"{cell(str(index))} is sound.")

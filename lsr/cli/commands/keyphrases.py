@@ -10,6 +10,7 @@ import click
 
 from lsr.cli.corpora import open_documents, scanned
 from lsr.cli.options import flag, number_option, on_error_option, output_option
+from lsr.progress import Progress
 from lsr.terminal import conclude, write_json
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ def add_keyphrases(
     """
     from lsr.encoders.training.keyphrases import add_phrases, mine
     from lsr.errors import EncoderError
-    from lsr.progress import Progress
 
     if output.exists():
         raise EncoderError(f"{output} already exists; give a new folder")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lsr.cli.options import flag, json_option
 from lsr.terminal import columns, echo, styled, write_json
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ _GROUPS: dict[str, Callable[[ListedMethod], bool]] = {
 
 
 @click.command()
-@click.option("--methods", is_flag=True, help="List methods, with their requirements.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@flag("--methods", "List methods, with their requirements.")
+@json_option
 def models(methods: bool, as_json: bool) -> None:
     """List the encoders that come with lsr and those known by name.
 

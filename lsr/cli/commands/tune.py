@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lsr.cli.hybrid import fusion_option, missing_option, retrievers_option
-from lsr.cli.options import given
+from lsr.cli.options import data_option, flag, given, json_option, judged_options, number_option
 from lsr.errors import CorpusError, IndexExists
+from lsr.progress import Progress
 from lsr.terminal import cell, echo, note, write_json
 
 if TYPE_CHECKING:
@@ -29,35 +30,22 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="The index to search, with dense vectors.",
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help="Folder with the zips of named datasets.",
-)
+@data_option
 @click.option("--split", metavar="NAME", help="Split of the judgments (default: dev, else train).")
-@click.option("--queries", metavar="FILE", help="Queries, if DATASET contains only documents.")
-@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, if they are not in DATASET.")
+@judged_options
 @fusion_option
 @retrievers_option
 @missing_option
 @click.option(
     "--measure", default="nDCG@10", show_default=True, metavar="NAME", help="Measure to maximize."
 )
-@click.option(
-    "--folds",
-    default=5,
-    show_default=True,
-    type=click.IntRange(2),
-    metavar="N",
-    help="Folds of the cross-validation.",
-)
+@number_option("--folds", "Folds of the cross-validation.", 5, least=2)
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed for the folds.")
 @click.option("--encoder", metavar="E", help="New location of the index's encoder, if it moved.")
 @click.option("--dense", metavar="D", help="New location of its dense encoder.")
 @click.option("--device", metavar="D", help="Device for models, such as cpu or cuda:0.")
-@click.option("--force", is_flag=True, help="Replace an existing learned fusion.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@flag("--force", "Replace an existing learned fusion.")
+@json_option
 @click.pass_context
 def tune(
     context: click.Context,
@@ -73,7 +61,7 @@ def tune(
     device: str | None,
     force: bool,
     as_json: bool,
-    **how: Any,
+    **settings: Any,
 ) -> None:
     """Tune the fusion of an index on the judged queries of DATASET.
 
@@ -89,12 +77,11 @@ def tune(
     """
     from lsr.eval.tuning.choose import choose
     from lsr.fusion import LEARNED
-    from lsr.progress import Progress
     from lsr.retrieval.index import Index
     from lsr.retrieval.named import learned_file
 
     index = Index.open(path)
-    learned = how["fusion"] == LEARNED
+    learned = settings["fusion"] == LEARNED
     if learned and given(context, "missing"):
         raise click.UsageError(
             "--fusion learned has no rule for missing documents; leave out --missing."
@@ -105,8 +92,8 @@ def tune(
         index.use_encoder(encoder, device=device)
     if dense is not None or device is not None:
         index.use_dense_encoder(dense, device=device)
-    dataset = _dataset(corpus, data, split, queries, qrels, how["measure"], index)
-    choice = choose(index, dataset, **how, progress=Progress)
+    dataset = _dataset(corpus, data, split, queries, qrels, settings["measure"], index)
+    choice = choose(index, dataset, **settings, progress=Progress)
     if choice.learned is not None:
         choice.learned.save(learned_file(index))
     if as_json:
@@ -127,7 +114,6 @@ def _dataset(
     """The dataset with the judgments that are for tuning, and in which the index has documents."""
     from lsr.eval.dataset import load_dataset, parts_of, split_for_tuning
     from lsr.eval.experiments.experiment import with_documents
-    from lsr.progress import Progress
 
     parts = parts_of(source, data, Progress)
     if len(parts) > 1:

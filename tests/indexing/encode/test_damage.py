@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import lsr
+from support.damage import cut, flip
 from support.editions import shard, vocabulary
 from support.encode_job import DOCUMENTS, numbers, record, stamps, unfinished
 
@@ -98,7 +99,7 @@ def test_shards_that_were_cut_are_encoded_again(
         if not finished:
             unfinished(out, [0, 1, 2, 3, 4, 5])
         path = shard(out / "shards", 1)
-        path.write_bytes(path.read_bytes()[:-20])
+        cut(path, 20)
         shard(out / "shards", 2).write_bytes(b"")
         lost = shard(out / "shards", 4)
         lost.unlink()
@@ -121,8 +122,7 @@ def test_a_shard_with_a_damaged_body_is_named(
     assert run(*command).code == 0
     whole = files_of(out)
     path = shard(out / "shards", 2)
-    good = path.read_bytes()
-    path.write_bytes(good[:300] + bytes([good[300] ^ 1]) + good[301:])
+    flip(path, 300)
     answer = run("index", out, "-o", tmp_path / "i")
     assert answer.code == 1
     assert f"Error: {path} is damaged: it does not match its checksum; remove it" in answer.err
@@ -153,7 +153,7 @@ def test_what_else_may_be_lost(
     whole = files_of(out)
     toy()
     for path in (out / "manifest.json", vocabulary(out)):
-        for damage in (lambda path: path.write_bytes(path.read_bytes()[:-9]), Path.unlink):
+        for damage in (lambda path: cut(path, 9), Path.unlink):
             damage(path)
             assert run(*command).code == 0
             # What is observed is not kept, and there is no vocabulary without it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,10 @@ import pytest
 from lsr.data.vectors.folder import VectorFolder
 from support.editions import shard, shards_in
 from support.encode_job import DOCUMENTS, SHARD, SHARDS, numbers, stamps, unfinished
+from support.system import FailAt, before_call, limited
 from support.toy_encoder import ToyEncoder
 
 pytestmark = pytest.mark.usefixtures("toy")
-
-
-def fail_at_sync(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> list[int]:
-    """Fail when a file or folder is made durable for the given time; counts the times."""
-    fsync, count = os.fsync, [0]
-
-    def failing(descriptor: int) -> None:
-        count[0] += 1
-        if count[0] == number:
-            raise error
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", failing)
-    return count
 
 
 @pytest.mark.parametrize("encoder", ["toy", "bm25+toy"])
@@ -43,7 +29,6 @@ def test_stopped_at_every_write(
     corpus: Path,
     tmp_path: Path,
     out: Path,
-    monkeypatch: pytest.MonkeyPatch,
     files_of: Callable[[Path], dict[str, bytes]],
     toy: Callable[[], list[str]],
     encoder: str,
@@ -53,15 +38,14 @@ def test_stopped_at_every_write(
     command = ["encode", corpus, "--encoder", encoder, "-o"]
     assert run(*command, tmp_path / "whole").code == 0
     whole = files_of(tmp_path / "whole")
-    sync = os.fsync
     writes = 0
     while True:
         writes += 1
-        count = fail_at_sync(monkeypatch, writes, error)
+        failing = FailAt(writes, error)
         toy()
-        answer = run(*command, out)
-        monkeypatch.setattr(os, "fsync", sync)
-        if count[0] < writes:
+        with before_call("os.fsync", failing):
+            answer = run(*command, out)
+        if failing.calls < writes:
             break
         assert answer.code == code, writes
         kept = {
@@ -129,17 +113,14 @@ def stop_in_observed(
     run: Callable[..., Any],
     corpus: Path,
     out: Path,
-    monkeypatch: pytest.MonkeyPatch,
     shards: int,
     *options: str,
 ) -> None:
     """Encode with statistics until so many shards are observed; the job is written as well."""
-    sync = os.fsync
     written = 0 if options else 2
-    fail_at_sync(monkeypatch, written + 2 * shards + 1, KeyboardInterrupt())
     command = ["encode", corpus, "-o", out, "--encoder", "bm25+toy", *options]
-    assert run(*command).code == 130
-    monkeypatch.setattr(os, "fsync", sync)
+    with before_call("os.fsync", FailAt(written + 2 * shards + 1, KeyboardInterrupt())):
+        assert run(*command).code == 130
     assert shards_in(out / "observed") == [*SHARDS[:shards]]
 
 
@@ -150,14 +131,13 @@ def test_work_that_was_forced_goes_on(
     tmp_path: Path,
     out: Path,
     toy: Callable[[], list[str]],
-    monkeypatch: pytest.MonkeyPatch,
     files_of: Callable[[Path], dict[str, bytes]],
 ) -> None:
     """Stopped while the older documents are still published, which then still are."""
     command = ["encode", changed, "-o", out, "--encoder", "bm25+toy"]
     assert run("encode", corpus, "-o", out, "--encoder", "bm25+toy").code == 0
     published = [chunk.texts for chunk in VectorFolder.open(out).chunks()]
-    stop_in_observed(run, changed, out, monkeypatch, 4, "--force")
+    stop_in_observed(run, changed, out, 4, "--force")
     assert [chunk.texts for chunk in VectorFolder.open(out).chunks()] == published
     assert "holds vectors of other documents" in run(*command).error
     toy()
@@ -173,9 +153,8 @@ def test_a_gap_in_what_was_observed(
     changed: Path,
     out: Path,
     toy: Callable[[], list[str]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stop_in_observed(run, corpus, out, monkeypatch, 5)
+    stop_in_observed(run, corpus, out, 5)
     shard(out / "observed", 1).unlink()
     before = stamps(out)
     toy()
@@ -186,9 +165,9 @@ def test_a_gap_in_what_was_observed(
 
 
 def test_standard_input_that_ends_before_what_was_observed(
-    run: Callable[..., Any], corpus: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Any], corpus: Path, out: Path
 ) -> None:
-    stop_in_observed(run, corpus, out, monkeypatch, 5)
+    stop_in_observed(run, corpus, out, 5)
     shorter = corpus.with_name("shorter.jsonl")
     shorter.write_text("".join(corpus.read_text().splitlines(keepends=True)[:30]))
     answer = run("encode", "-", "-o", out, "--encoder", "bm25+toy", stdin=shorter)
@@ -202,22 +181,17 @@ def test_a_shard_sealed_while_its_lock_was_free(
     tmp_path: Path,
     out: Path,
     toy: Callable[[], list[str]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Another process seals shard 3 between the first look at it and the lock."""
-    from lsr.storage.locks import Lock
-
     assert run("encode", corpus, "-o", tmp_path / "whole", "--encoder", "toy").code == 0
-    take = Lock.take
 
-    def sealing(self: Lock, *, shared: bool = False) -> bool:
-        if self._path.name == "3":
+    def sealing(descriptor: int, _: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink() == out / "locks" / "3":
             shutil.copy(shard(tmp_path / "whole" / "shards", 3), out / "shards")
-        return take(self, shared=shared)
 
-    monkeypatch.setattr(Lock, "take", sealing)
     toy()
-    assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
+    with before_call("fcntl.flock", sealing):
+        assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
     assert numbers(toy()) == [*range(30), *range(40, DOCUMENTS)]
 
 
@@ -247,12 +221,11 @@ def test_observed_documents_that_have_changed(
     tmp_path: Path,
     out: Path,
     toy: Callable[[], list[str]],
-    monkeypatch: pytest.MonkeyPatch,
     files_of: Callable[[Path], dict[str, bytes]],
 ) -> None:
     """Statistics depend on all documents before, so all from the change on is observed again."""
     command = ["-o", out, "--encoder", "bm25+toy"]
-    stop_in_observed(run, corpus, out, monkeypatch, 5)
+    stop_in_observed(run, corpus, out, 5)
     before = stamps(out)
     toy()
     answer = run("encode", changed, *command)
@@ -295,14 +268,8 @@ def test_a_full_disk(
     limit: int,
 ) -> None:
     """Files may not grow beyond a limit, which fails as a full disk does."""
-    program = (
-        "import os, resource, sys;"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit},) * 2);"
-        "os.execv(sys.argv[1], sys.argv[1:])"
-    )
     encode = lsr_command(6, "encode", corpus, "-o", out, "--encoder", encoder)
-    command = [sys.executable, "-c", program, *encode]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(limited(limit, encode), capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"Error: {out} cannot be written: File too")
     assert "Traceback" not in done.stderr
