@@ -129,9 +129,9 @@ def test_an_index_made_by_lsr_index(run: Callable[..., Any], beir: Path) -> None
     assert run("index", beir, "-o", place, "--encoder", "bm25", "--force").code == 0
     assert "Searching: 2 queries" in run("eval", beir, "--index", place).err
     answer = run("eval", beir, "--index", place, "--max-length", 9)
-    assert (answer.code, answer.error.partition(",")[0]) == (
+    assert (answer.code, answer.error.partition(";")[0]) == (
         1,
-        f"--max-length 9 cannot change {place}",
+        f"--max-length 9 cannot change the existing {place}",
     )
 
 

@@ -183,7 +183,7 @@ def test_a_place_that_is_taken(
     before = files_of(tmp_path)
     answer = run("index", corpus, "-o", out, "--encoder", "bm25", "--force")
     assert answer.code == 1
-    assert "but letter.txt there is not the work of an earlier run" in answer.error
+    assert "contains letter.txt, which is not from an earlier run" in answer.error
     assert files_of(tmp_path) == before
 
 

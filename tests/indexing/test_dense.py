@@ -356,7 +356,7 @@ def test_a_replacement_that_was_stopped_half_way(
     assert len(list((out / "dense").iterdir())) == 2
     partial.mkdir()
     (partial / "notes.txt").write_text("mine")
-    with pytest.raises(LsrError, match=r"notes.txt there is not the work of an earlier run"):
+    with pytest.raises(LsrError, match=r"notes.txt, which is not from an earlier run"):
         add_dense(out, documents, str(model), force=True)
 
 

@@ -401,7 +401,7 @@ def test_killed_while_an_edition_is_published(tmp_path: Path, moved: int, first:
             lsr.open(out)
     else:
         assert lsr.open(out).search("copper").ids.tolist() == ["old"]
-        with pytest.raises(LsrError, match="is an index already"):
+        with pytest.raises(LsrError, match="is already an index"):
             lsr.Index.build(out, one("third"), "bm25")
     lsr.Index.build(out, one("third"), "bm25", force=not first)
     index = lsr.open(out)

@@ -153,7 +153,7 @@ def test_indexing_at_the_end_of_a_pipeline(tmp_path: Path) -> None:
 def test_an_index_is_not_replaced_unasked(tmp_path: Path) -> None:
     place = tmp_path / "index"
     LsrIndexer(place, "bm25").index(RECORDS)
-    with pytest.raises(IndexExists, match="is an index already"):
+    with pytest.raises(IndexExists, match="is already an index"):
         LsrIndexer(place, "bm25").index(RECORDS)
     encoder = lsr.load_encoder("bm25:atire")
     assert len(LsrIndexer(place, encoder, force=True).index(RECORDS[:2])) == 2

@@ -256,7 +256,7 @@ def test_places_that_are_something_else(
     out = write_tiny_csr(tmp_path / "t")
     (out / "partial").mkdir()
     (out / "partial" / "thesis.txt").touch()
-    with pytest.raises(IndexExists, match=r"thesis\.txt there is not the work of an earlier run"):
+    with pytest.raises(IndexExists, match=r"thesis\.txt, which is not from an earlier run"):
         fit_sae(out, documents, str(model), force=True)
     assert [path.name for path in (out / "partial").iterdir()] == ["thesis.txt"]
 

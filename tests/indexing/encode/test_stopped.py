@@ -207,7 +207,9 @@ def test_a_folder_is_finished_with_its_own_documents_only(
     origins = [shard_origin(file) for file in files]
     files[2].write_bytes(files[1].read_bytes())
     (out / "manifest.json").unlink()
-    with pytest.raises(VectorFolderError, match=r"000002-\w+.parquet is damaged: it is of other d"):
+    with pytest.raises(
+        VectorFolderError, match=r"000002-\w+.parquet is damaged: it contains other d"
+    ):
         commit(out, origins, text=True, job=None, encoder=None, words=None)
     assert not (out / "manifest.json").exists()
 
