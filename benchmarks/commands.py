@@ -68,8 +68,8 @@ def command(settings: type[Settings]) -> Callable[[Callable[[Settings], None]], 
 
         hints = get_type_hints(settings)
         parameters = [
-            _parameter(each.name, hints[each.name], dict(each.metadata))
-            for each in fields(settings)  # type: ignore[arg-type]  # a dataclass
+            _parameter(item.name, hints[item.name], dict(item.metadata))
+            for item in fields(settings)  # type: ignore[arg-type]  # a dataclass
         ]
         return click.Command(None, params=parameters, callback=run, help=function.__doc__)
 

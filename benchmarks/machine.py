@@ -29,14 +29,14 @@ def circumstances(module: str, *packages: str) -> dict[str, Any]:
     """
     from lsr.eval.experiments.provenance import machine  # heavy, for the processes of `alone`
 
-    here = machine()
+    facts = machine()
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": ["python", "-m", f"benchmarks.{module}", *sys.argv[1:]],
-        "cpu": here["processor"],
-        "lsr_isa": here["instruction_set"],
-        "cores": here["cores"],
-        "system": here["system"],
+        "cpu": facts["processor"],
+        "lsr_isa": facts["instruction_set"],
+        "cores": facts["cores"],
+        "system": facts["system"],
         "python": platform.python_version(),
         **{name: version(name) for name in ("numpy", "numba", *packages)},
     }

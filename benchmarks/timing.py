@@ -53,12 +53,8 @@ def passes(
 def latency(ask: Callable[[Any], Any], queries: Sequence[Any], count: int) -> dict[str, float]:
     """Microseconds a query in the fastest of `count` passes, and how quiet the machine was."""
     timed = passes([(ask, query) for query in queries], count)
-    best = min(timed, key=lambda each: float(each.times.sum()))
-    return {
-        **spread(best.times),
-        "core_share": best.core_share,
-        "reference_us": best.reference_us,
-    }
+    best = min(timed, key=lambda timed_pass: float(timed_pass.times.sum()))
+    return {**spread(best.times), "core_share": best.core_share, "reference_us": best.reference_us}
 
 
 def spread(times: npt.NDArray[np.float64]) -> dict[str, float]:

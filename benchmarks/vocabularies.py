@@ -111,7 +111,7 @@ def engine(size: int, options: Options) -> Row:
         opened = time.process_time() - start
         calls = [(lambda row: index.search_vectors(row, options.k), row) for row in queries]
         _, *timed_passes = passes(calls, PASSES + 1, time.process_time_ns)
-        best = min((each.times for each in timed_passes), key=np.sum) / 1e6
+        best = min((timed_pass.times for timed_pass in timed_passes), key=np.sum) / 1e6
         hits = [index.search_vectors(row, options.k)[0] for row in queries[:100]]
         explained = [timed(lambda answer=answer: answer.explain(0)) for answer in hits]
         return {

@@ -1,4 +1,4 @@
-"""What ships with the package: a small collection and a small model, each with its licence."""
+"""The small collection and the small model that ship with the package, each with its licence."""
 
 from __future__ import annotations
 

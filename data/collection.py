@@ -103,7 +103,7 @@ class Collection:
             self.scan = CollectionScan(spans[-1].last if spans else 0, spans)
         elif len(spans) < len(known.spans):
             raise CorpusError(
-                f"{known.spans[len(spans)]} was gone when it was read again; run the command again"
+                f"{known.spans[len(spans)]} was missing in a later reading; run the command again"
             )
 
 
@@ -123,13 +123,13 @@ def checked(documents: Documents) -> Iterator[Document]:
     for number, document in enumerate(_documents(documents), 1):
         if document.id in seen:
             where = documents.place if isinstance(documents, Corpus) else f"document {number}"
-            raise CorpusError(f"{where}: the id {document.id!r} was there before; ids must differ")
+            raise CorpusError(f"{where}: the id {document.id!r} is repeated; ids must differ")
         seen.add(document.id)
         yield document
 
 
 def _documents(documents: Iterable[Any]) -> Iterator[Document]:
-    """The documents; a source that cannot be read is no fault of the place written to."""
+    """The documents; raises `CorpusError` for a source that cannot be read."""
     if isinstance(documents, str | bytes | PathLike) or not hasattr(documents, "__iter__"):
         raise CorpusError(
             f"documents are mappings, one after another, not {type(documents).__name__}; open "

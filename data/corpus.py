@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -35,7 +35,7 @@ class Document:
 
     @property
     def indexed_text(self) -> str:
-        """What is encoded: title, a space, text; the text alone when there is no title."""
+        """The text to encode: title, a space, text; the text alone when there is no title."""
         return f"{self.title} {self.text}" if self.title else self.text
 
 
@@ -47,6 +47,12 @@ class Chunk:
     titles: list[str] | None
     texts: list[str] | None
     vectors: SparseVectors
+
+    @classmethod
+    def of(cls, documents: Sequence[Document], vectors: SparseVectors) -> Chunk:
+        """Documents with their titles, texts and vectors."""
+        titles, texts = [d.title for d in documents], [d.text for d in documents]
+        return cls([d.id for d in documents], titles, texts, vectors)
 
     def __getitem__(self, rows: slice) -> Chunk:
         """Some of the documents, next to each other."""
@@ -68,7 +74,7 @@ class Corpus:
     held no documents at all.  Ids are not checked for duplicates.
 
     Attributes:
-        name: what to call the collection: "nfcorpus" for beir/nfcorpus.zip.
+        name: of the collection: "nfcorpus" for beir/nfcorpus.zip.
         once: whether it can be read a single time only, as standard input and pipes.
         skipped: how many bad records were left out so far, with `on_error` "skip".
         place: of the document read last, such as "docs.jsonl, line 7".
@@ -89,7 +95,7 @@ class Corpus:
 
     @property
     def where(self) -> str:
-        """What it is called in messages: a path, "standard input", an id."""
+        """Its name in messages: a path, "standard input", an id."""
         return self._source.where
 
     @property
@@ -124,7 +130,7 @@ def open_corpus(source: str | PathLike[str], on_error: Literal["stop", "skip"] =
             "-" for JSON lines on standard input; "irds:" and an ir_datasets id; or the name of a
             built-in collection, where no file has that name.  Pipes of any name are JSON lines,
             too; those and standard input may be gzip.
-        on_error: what a bad record does: "stop" raises when it is read, "skip" leaves it
+        on_error: for bad records: "stop" raises when one is read, "skip" leaves it
             out and counts it.  A damaged file always stops.
 
     Raises `CorpusError` when the source does not exist or has no known format; reading

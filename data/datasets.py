@@ -26,7 +26,7 @@ _DEEP_LEARNING = ("nDCG@10", "R(rel=2)@100", "RR(rel=2)@10", "AP(rel=2)")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is usual for a dataset.
+    """The usual settings for a dataset.
 
     Attributes:
         md5: of the official zip; None where there is none to download.
@@ -54,7 +54,7 @@ SUITES = {name: tuple(datasets) for name, datasets in _TABLE["suites"].items()}
 
 
 def entry_of(name: str) -> Entry:
-    """What is usual for the dataset of a name, or of an ir_datasets id with "irds:" before it."""
+    """The usual settings for a dataset by its name, or by "irds:" and its ir_datasets id."""
     if name.startswith("irds:"):
         steps = name.removeprefix("irds:").split("/")
         if steps[0] == "beir" and len(steps) > 1:
@@ -91,10 +91,13 @@ def find_dataset(name: str, data: Path | None, progress: type[Progress]) -> Path
         return path
     md5 = CATALOGUE[name].md5
     if md5 is None:
-        missing = f"{data} has neither {name}.zip nor a folder {name}" if data else "it is not here"
+        missing = (
+            f"{data} has neither {name}.zip nor a folder {name}"
+            if data
+            else "it is not in the cache"
+        )
         raise CorpusError(
-            f"{name} cannot be downloaded, and {missing}; name the folder that holds it "
-            "with --data DIR"
+            f"{name} cannot be downloaded, and {missing}; give its folder with --data DIR"
         )
     path = cache_folder() / "datasets" / f"{name}.zip"
     download(f"{BASE_URL}/{name}.zip", path, md5, progress)

@@ -43,14 +43,14 @@ def download(url: str, path: Path, md5: str, progress: type[Progress]) -> None:
             part.unlink()
             raise CorpusError(
                 f"{url} has the MD5 {digest} instead of {md5}, so it is damaged or another file; "
-                "try again, or fetch it by other means and name its folder with --data DIR"
+                "try again, or download it by other means and give its folder with --data DIR"
             )
         part.replace(path)
         sync(path.parent)
 
 
 def _fetch(url: str, part: Path, progress: type[Progress]) -> None:
-    """Complete `part`, asking again as long as each answer brings something."""
+    """Complete `part` by requests, as long as each adds to it."""
     while True:
         before = _size(part)
         try:
@@ -74,7 +74,7 @@ def _fetch(url: str, part: Path, progress: type[Progress]) -> None:
 
 
 def _answer(url: str, part: Path, before: int, progress: type[Progress]) -> bool:
-    """Add to `part` what one request brings; whether that is all."""
+    """Add the answer of one request to `part`; return whether `part` is complete."""
     headers = {"User-Agent": "lsr-engine", **({"Range": f"bytes={before}-"} if before else {})}
     with urlopen(Request(url, headers=headers), timeout=_TIMEOUT) as response:
         length = response.headers.get("Content-Length", "")
@@ -98,6 +98,6 @@ def _size(path: Path) -> int:
 
 def _failure(url: str, reason: object) -> CorpusError:
     return CorpusError(
-        f"{url} cannot be downloaded ({reason}); what has come is kept, so try again, or fetch "
-        "it by other means and name its folder with --data DIR"
+        f"{url} cannot be downloaded ({reason}); the part that was received is kept, so "
+        "try again, or download it by other means and give its folder with --data DIR"
     )

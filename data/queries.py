@@ -47,11 +47,23 @@ class QueryFile:
             self._records = chain(first, self._records)
 
     def texts(self) -> list[Query]:
-        """What `read_queries` returns; to be called once, as is `vectors`."""
+        """The queries, as from `read_queries`; to be called once, as is `vectors`."""
         return [Query(*pair) for pair in self._distinct(record_text).items()]
 
     def vectors(self, find: Callable[[str], int | None]) -> tuple[list[str], SparseVectors]:
-        """What `read_query_vectors` returns."""
+        """The ids and vectors of encoded queries, one row each, terms put in ascending order.
+
+        Two forms: JSON lines `{"id": ..., "vector": {token: weight}}` (Anserini's
+        JsonVectorCollection), and Parquet with the columns `id`, `terms` (list of unsigned
+        integers) and `weights` (list of floats).
+
+        Args:
+            find: the term id of a token, None when there is no such token.  A token that is not
+                found but all digits is taken for a term id itself.
+
+        Raises `CorpusError` naming the line of a token that is not found, of a repeated id, or of
+        a vector that breaks the rules of `SparseVectors`.
+        """
         if isinstance(self._source, ParquetSource):
             columns = ParquetSource(self._path, ID_FIELDS, ("terms",), ("weights",))
             self._records = _records(columns)
@@ -61,7 +73,7 @@ class QueryFile:
         return list(rows), SparseVectors.concatenate(rows.values())
 
     def _distinct(self, build: Callable[[Record], T]) -> dict[str, T]:
-        """What each record builds, by id, in order; at least one, and no id twice."""
+        """The value built of each record, by id, in order; at least one, and no id twice."""
         built: dict[str, T] = {}
         for number, record in self._records:
             place = f"{self._source.where}, {self._source.unit} {number}"
@@ -71,7 +83,7 @@ class QueryFile:
                 stop(place, error)
             if identifier in built:
                 raise CorpusError(
-                    f"{place} repeats the query id {identifier!r}; give each query an id of its own"
+                    f"{place} repeats the query id {identifier!r}; give each query a unique id"
                 )
             built[identifier] = value
         if not built:
@@ -88,26 +100,6 @@ def read_queries(path: str | PathLike[str]) -> list[Query]:
     (.gz, .zst).  Raises `CorpusError` naming the line of a bad record or a repeated id.
     """
     return QueryFile(path).texts()
-
-
-def read_query_vectors(
-    path: str | PathLike[str], find: Callable[[str], int | None]
-) -> tuple[list[str], SparseVectors]:
-    """The ids and vectors of encoded queries, one row each, terms put in ascending order.
-
-    Two forms: JSON lines `{"id": ..., "vector": {token: weight}}` (Anserini's
-    JsonVectorCollection), and Parquet with the columns `id`, `terms` (list of unsigned
-    integers) and `weights` (list of floats).
-
-    Args:
-        path: the file; jsonl may be compressed (.gz, .zst).
-        find: the term id of a token, None when there is no such token.  A token that is not
-            found but all digits is taken for a term id itself.
-
-    Raises `CorpusError` naming the line of a token that is not found, of a repeated id, or of
-    a vector that breaks the rules of `SparseVectors`.
-    """
-    return QueryFile(path).vectors(find)
 
 
 def _records(source: RecordSource) -> Iterator[tuple[int, Record]]:

@@ -152,7 +152,7 @@ def as_id(value: Any) -> str:
 def checked_id(value: str) -> str:
     """`value` itself, if it can be an id; see `as_id`."""
     if not value or value.isspace():
-        raise BadRecord("has an empty id; give each record an id of its own")
+        raise BadRecord("has an empty id; give each record a unique id")
     if "\0" in value:
         raise BadRecord(f"has a NUL character in its id {value[:80]!r}; remove it")
     if len(well_formed(value, "id")) > MAX_ID_BYTES:

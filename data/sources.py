@@ -52,9 +52,7 @@ class RecordSource(ABC):
 
 
 def read(
-    source: RecordSource,
-    build: Callable[[Record], T],
-    refuse: Callable[[str, BadRecord], None],
+    source: RecordSource, build: Callable[[Record], T], refuse: Callable[[str, BadRecord], None]
 ) -> Generator[tuple[int, T], None, None]:
     """Yield (number, built record); `refuse(place, error)` decides about bad ones."""
     for number, record in source.records():
@@ -185,7 +183,7 @@ class IrDatasetsSource(RecordSource):
         self.where = f"{IRDS}{name}"
         self._dataset = irds_dataset(self.where)
         if not self._dataset.has_docs():
-            raise CorpusError(f"{self.where} has no documents of its own; name its collection")
+            raise CorpusError(f"{self.where} contains no documents; name its collection")
 
     def records(self) -> Iterator[tuple[int, Record]]:
         self._read = 0
@@ -219,7 +217,7 @@ def irds_dataset(source: str) -> Any:
 
 @contextmanager
 def reading_irds(where: str, after: Callable[[], str] = str) -> Iterator[None]:
-    """What ir_datasets raises while it reads, as one sentence; `after` says how far it came."""
+    """Make one sentence of an error of ir_datasets; `after` says how far reading came."""
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:  # downloads, checksums, formats

@@ -52,7 +52,7 @@ class LineStream:
 
     @property
     def suffix(self) -> str:
-        """What the file's name ends with, less .gz or .zst: ".jsonl" for corpus.jsonl.gz."""
+        """The suffix of the file's name, less .gz or .zst: ".jsonl" for corpus.jsonl.gz."""
         if self._path is None:
             return ".jsonl"
         name = PurePosixPath((self._member or self._path.name).lower())

@@ -25,7 +25,7 @@ def term_of(token: str, find: Callable[[str], int | None], vocabulary: str) -> i
         return term
     if token.isascii() and token.isdigit() and len(token) <= _MAX_DIGITS:
         return int(token)
-    raise BadRecord(f"weighs {token[:80]!r}, which is no word of {vocabulary}")
+    raise BadRecord(f"has the token {token[:80]!r}, which is not a word of {vocabulary}")
 
 
 def as_floats(weights: Iterable[Any]) -> npt.NDArray[np.float32]:
@@ -51,4 +51,4 @@ def one_row(terms: list[int], weights: Iterable[Any]) -> SparseVectors:
     except RowError as error:
         raise BadRecord(error.what) from None
     except VectorError as error:
-        raise BadRecord(f"is no vector: {error}") from None
+        raise BadRecord(f"is not a vector: {error}") from None

@@ -1,7 +1,7 @@
 """Encoders read from checkpoints: every method of `lsr.encoders.methods`.
 
-Positions of special tokens count for the head "mlm"; padding never does.  A text that says nothing,
-because it has no words or none that the vocabulary knows, has no terms (`Tokens.says_something`).
+Positions of special tokens count for the head "mlm"; padding never does.  A text without
+words that the vocabulary knows has no terms (`Tokens.has_known_words`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lsr.encoders.models.bert import load_bert
 from lsr.encoders.models.devices import usual_device
 from lsr.encoders.pickling import ModelEncoder
 from lsr.encoders.restoring import check_same, find_recorded, reading
-from lsr.encoders.rows import SILENT, Ids, Row, Weights, nonzero, stack, unit
+from lsr.encoders.rows import EMPTY_ROW, Ids, Row, Weights, nonzero, stack, unit
 from lsr.encoders.text.tokens import Tokens, TokenVocabulary
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.machine import processors
@@ -241,8 +241,8 @@ class LearnedEncoder(ModelEncoder):
             vectors = stack(
                 [
                     self._without_model(side, tokens, ids)
-                    if tokens.says_something(text, ids)
-                    else SILENT
+                    if tokens.has_known_words(text, ids)
+                    else EMPTY_ROW
                     for text, ids in zip(texts, tokens.own(texts), strict=True)
                 ]
             )
@@ -285,7 +285,7 @@ class LearnedEncoder(ModelEncoder):
                     check_unchanged(self._content_hash, *layout.folders)
                 self._tokens.check_length(folder, models[0].positions)
                 self._models[key] = Batches(
-                    models, settings.batch_size, settings.max_memory, SILENT
+                    models, settings.batch_size, settings.max_memory, EMPTY_ROW
                 )
             return self._models[key]
 

@@ -1,4 +1,4 @@
-"""Encoders of several parts by their names: what a name or an identity says of them."""
+"""Encoders of several parts by their names: parsed from a name or an identity."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def _absolute(part: str) -> str:
     if part and Path(part).expanduser().is_dir():
         return str(Path(part).expanduser().absolute())
     for mark in (":", ","):
-        before, found, after = part.partition(mark)
-        if found:
+        before, separator, after = part.partition(mark)
+        if separator:
             return f"{_absolute(before) if mark == ',' else before}{mark}{_absolute(after)}"
     return part
 
@@ -98,24 +98,24 @@ def parse_weights(weights: Mapping[str, float] | str, names: Sequence[str]) -> d
     Raises `EncoderError` when one is missing, unknown or named twice, when a weight is no
     finite number of at least 0, or when all are 0.
     """
-    given = _parse(weights, names) if isinstance(weights, str) else dict(weights)
-    for name, weight in given.items():
+    parsed = _parse(weights, names) if isinstance(weights, str) else dict(weights)
+    for name, weight in parsed.items():
         if name not in names:
             raise EncoderError(
                 f"there is nothing called {name!r} to weigh here; give weights for "
                 f"{', '.join(names)}"
             )
-        given[name] = real(f"the weight of {name}", weight, error=EncoderError)
-    missing = [name for name in names if name not in given]
+        parsed[name] = real(f"the weight of {name}", weight, error=EncoderError)
+    missing = [name for name in names if name not in parsed]
     if missing:
         raise EncoderError(f"weights lack {', '.join(missing)}; give one for each")
-    if not any(given.values()):
+    if not any(parsed.values()):
         raise EncoderError("all weights are 0, so nothing would be found; give one above 0")
-    return {name: given[name] for name in names}
+    return {name: parsed[name] for name in names}
 
 
 def _parse(text: str, names: Sequence[str]) -> dict[str, float]:
-    given: dict[str, float] = {}
+    parsed: dict[str, float] = {}
     rest = text
     while rest:
         # The name of a part may hold "," and "=" itself, as bm25:bm25l,k1=1.2 does.
@@ -123,13 +123,13 @@ def _parse(text: str, names: Sequence[str]) -> dict[str, float]:
         name = next(known, rest.partition("=")[0])
         value, comma, after = rest[len(name) + 1 :].partition(",")
         try:
-            if name in given or (comma and not after):
+            if name in parsed or (comma and not after):
                 raise ValueError
-            given[name] = float(value)
+            parsed[name] = float(value)
         except ValueError:
             raise EncoderError(
                 f"{text!r} are no weights; give NAME=NUMBER for each, with commas between, "
                 "as in bm25=.6,splade-tiny=.4"
             ) from None
         rest = after
-    return given
+    return parsed

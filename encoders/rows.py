@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,23 @@ Ids = npt.NDArray[np.uint32]
 Weights = npt.NDArray[np.float32]
 Row = tuple[Ids, Weights]  # terms ascending, weights above zero
 
-# The row of a text that says nothing.
-SILENT: Row = (np.empty(0, np.uint32), np.empty(0, np.float32))
+# The row of a text without words that the vocabulary knows.
+EMPTY_ROW: Row = (np.empty(0, np.uint32), np.empty(0, np.float32))
+
+
+def lengths_of(ids: Sequence[Ids]) -> npt.NDArray[np.int64]:
+    """The number of tokens of each text."""
+    return np.array([text.size for text in ids], np.int64)
+
+
+def joined(ids: Sequence[Ids]) -> Ids:
+    """The tokens of all texts, one text after another."""
+    return np.concatenate([np.empty(0, np.uint32), *ids])
+
+
+def by_text(values: npt.NDArray[Any], ids: Sequence[Ids]) -> list[npt.NDArray[Any]]:
+    """The values, one a token of all texts, cut into those of each text."""
+    return np.split(values, np.cumsum(lengths_of(ids))[:-1])
 
 
 def nonzero(terms: Ids, weights: Weights) -> Row:
@@ -42,5 +58,5 @@ def unit(vectors: SparseVectors) -> SparseVectors:
 def stack(rows: Sequence[Row]) -> SparseVectors:
     """The rows one after another."""
     indptr = np.cumsum([0, *(terms.size for terms, _ in rows)], dtype=np.int64)
-    terms, weights = map(np.concatenate, zip(SILENT, *rows, strict=True))
+    terms, weights = map(np.concatenate, zip(EMPTY_ROW, *rows, strict=True))
     return SparseVectors.trusted(indptr, terms, weights)

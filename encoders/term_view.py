@@ -74,9 +74,7 @@ class TermView:
         lines = [f"{self.encoder}: {_count(len(self.terms))}"]
         for kind in _KINDS:
             lines += ["", self._heading(kind)]
-            for term in shown:
-                if term.kind != kind:
-                    continue
+            for term in (term for term in shown if term.kind == kind):
                 bar = "█" * max(min(1, room), round(room * term.weight / most))
                 bar = paint(bar, kind) if paint is not None and bar else bar
                 space = " " * (width - _columns(term.word))
@@ -138,7 +136,7 @@ def show_terms(
         encoder: a name as for `lsr.load_encoder`, or an encoder; that of an index is
             `lsr.open(path).encoder`.
         query: encode the text as a query, not as a document.
-        top: how many terms are drawn; the view has all.
+        top: number of terms to draw; the view has all of them.
         settings: as for `lsr.load_encoder`, with a name.
 
     Raises `EncoderError` when the text cannot be encoded, and for an encoder that needs the
@@ -149,8 +147,8 @@ def show_terms(
         encoder = load_encoder(encoder, **settings)
         if encoder.gathers_statistics:
             raise EncoderError(
-                f"{encoder.name} weighs terms by the statistics of a collection, and here is "
-                "none; build an index with it and use the index's encoder (--index DIR)"
+                f"{encoder.name} needs the statistics of a collection; build an index with it and "
+                "use the index's encoder (--index DIR)"
             )
     elif settings:
         raise EncoderError(

@@ -81,7 +81,7 @@ class RunComparison:
 
 @dataclass(frozen=True, slots=True)
 class QueryDifference:
-    """What one query is worth to two runs."""
+    """The value of one query in each of two runs."""
 
     query: str
     text: str
@@ -114,7 +114,7 @@ def compare_runs(
         raise QueryError("a comparison needs two runs or more; name another")
     wanted = list(dict.fromkeys(str(measure) for measure in parse_measures(measures)))
     if not wanted:
-        raise QueryError("no measure to compare by; name some, such as nDCG@10")
+        raise QueryError("there is no measure to compare by; give one, such as nDCG@10")
     qrels = read_qrels(judgments, split)
     runs = {
         name: _judged(file, qrels, judgments, wanted)

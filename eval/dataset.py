@@ -130,7 +130,7 @@ def load_dataset(
     parse_measures(measures)  # a wrong name must not be found after an hour of encoding
     if not source.startswith(IRDS) and is_pipe(Path(source)):
         raise CorpusError(
-            f"{source} can be read once, and an evaluation reads its collection several times; "
+            f"{source} can be read only once, and an evaluation reads it several times; "
             "save it to a file first"
         )
     texts: dict[str, str]
@@ -155,7 +155,7 @@ def load_dataset(
     )
     if not dataset.queries:
         where = qrels or (f"qrels/{split}.tsv" if split else "its judgments")
-        raise CorpusError(f"{source}: no query of it is judged in {where}")
+        raise CorpusError(f"{where} judges no query of {source}")
     return _with_remarks(dataset, texts, judged)
 
 

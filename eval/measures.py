@@ -113,7 +113,7 @@ def _parse(name: str) -> Measure:
     match = _NAME.fullmatch(name.strip())
     base = known.get(_TREC_NAMES.get(match[1].lower(), match[1]).lower()) if match else None
     if match is None or base is None:
-        raise QueryError(f"{name!r} is no measure; {_EXAMPLES}")
+        raise QueryError(f"{name!r} is not a measure; {_EXAMPLES}")
     try:
         parameters = _parameters(match[2] or "")
         if match[3]:

@@ -13,7 +13,7 @@ _FILE = Path(__file__).with_name("published.json")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a system reached on a dataset, as published.
+    """The published figure of a system on a dataset.
 
     Attributes:
         system: its name.

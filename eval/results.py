@@ -1,4 +1,4 @@
-"""What an evaluation gives: runs, their measures, and where they come from."""
+"""Results of an evaluation: runs, their measures and their provenance."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def _parse_json(number: int, line: bytes) -> Iterator[tuple[str, str, float]]:
         return
     hits = record.get("hits")
     if "query" not in record or not isinstance(hits, dict):
-        raise BadRecord('is no query of a run; give it as {"query": id, "hits": {id: score, …}}')
+        raise BadRecord('is not a query of a run; give it as {"query": id, "hits": {id: score, …}}')
     query = as_id(record["query"])
     for document, value in hits.items():
         try:

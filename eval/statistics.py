@@ -1,7 +1,7 @@
 """Is the second system better than the first, or were its queries kind to it?
 
 Everything here is about the per-query values of one measure, and systems are compared in pairs on
-the same queries.  Smucker, Allan and Carterette (CIKM 2007) found the randomisation test, the
+the same queries.  Smucker, Allan and Carterette (CIKM 2007) found the randomization test, the
 bootstrap and Student's paired t-test to agree on runs of retrieval systems, and advise against
 the Wilcoxon and sign tests; Urbano, Lima and Hanjalic (SIGIR 2019) found the t-test to keep its
 promised rate of false alarms.  Sakai (SIGIR Forum 2014) asks for effect sizes and intervals beside
@@ -66,7 +66,7 @@ class Comparison:
         effect: Cohen's d of the paired differences (`cohens_d`): infinite where all queries
             differ by the same amount, NaN where that is a single one.
         p_t: Student's paired t-test, two-sided.
-        p_randomization: the randomisation test, two-sided.
+        p_randomization: the randomization test, two-sided.
         p_holm: `p_randomization` after Holm's correction over all pairs of this measure.
         wins, ties, losses: number of queries where b is above, equal to and below a.
     """
@@ -169,7 +169,7 @@ def t_test(differences: Values) -> float:
 
 
 def randomization_test(differences: Values, *, draws: int = DRAWS, seed: int = 0) -> float:
-    """The two-sided p-value of Fisher's randomisation test of the mean difference.
+    """The two-sided p-value of Fisher's randomization test of the mean difference.
 
     If systems do not differ, each query's two values could as well have come from the other
     system: every pattern of signs of the differences is as likely.  p is the share of patterns

@@ -1,7 +1,8 @@
 """The index on disk, and its manifest.
 
 Grammar (every file is an Arrow IPC file unless said otherwise; `batch*` is a sequence of
-record batches, and every column of a batch has the batch's length)::
+record batches, and every column of a batch has the batch's length; files still call SPARSE terms
+rare, DENSE terms frequent and CHUNKs records, and the manifest calls PARTITIONs windows)::
 
     INDEX       = manifest.json  [vocabulary.ID.arrow]  segments/ID/SEGMENT …
                   [dense/DENSE]  [fusion.ID.json]  [partial/…]
@@ -22,59 +23,59 @@ record batches, and every column of a batch has the batch's length)::
                   terms:u32              postings of the document
     alive       = batch                  bit d % 8 of byte d / 8 tells whether document d
                   bits:u8                is alive; ceil(documents / 8) bytes
-    rare_terms      = batch*             a batch a WINDOW; a row a RARE term
+    rare_terms      = batch*             a batch a PARTITION; a row a SPARSE term
                       term:u32           ascending
                       start:u32          first posting; the next row's start ends the run
                       maximum:WEIGHT     largest weight of the run
-    rare_postings   = batch*             a batch a WINDOW; runs of terms, documents ascending
-                      document:u16       counted from the window's first document
+    rare_postings   = batch*             a batch a PARTITION; runs of terms, documents ascending
+                      document:u16       counted from the partition's first document
                       weight:WEIGHT      1 to 2^bits - 1; times `step` is the real weight
-    frequent_terms  = batch*             a batch a WINDOW; a row a FREQUENT term
+    frequent_terms  = batch*             a batch a PARTITION; a row a DENSE term
                       term:u32           ascending
-                      posting:u32        its first posting among those of all FREQUENT terms
+                      posting:u32        its first posting among those of all DENSE terms
                       maxima:u32         its first byte in `maxima`
                       payload:u32        its first byte in `payload`
-    codebooks       = batch*             a batch a WINDOW; 16 rows a FREQUENT term
+    codebooks       = batch*             a batch a PARTITION; 16 rows a DENSE term
                       maximum:WEIGHT     ascending; the last is the term's largest weight
-    bitmaps         = batch*             a batch a WINDOW; a row a FREQUENT term and GROUP
-                      blocks:u64         bit b: block b of the group has postings
-    records         = batch*             a batch a WINDOW; two rows a FREQUENT term and GROUP
-                      start:u16          offset of the RECORD in the term's payload, in weights
-    maxima          = batch*             a batch a WINDOW; a CODES a FREQUENT term and GROUP,
-                      codes:u8           then zeros: 32 bytes a GROUP and 64 more
-    payload         = batch*             a batch a WINDOW; a RECORD for every half of a GROUP of
-                      bytes:u8           a FREQUENT term, then 640 zeros
-    floats          = batch*             a batch a WINDOW; rare postings, then frequent ones
+    bitmaps         = batch*             a batch a PARTITION; a row a DENSE term and SUPERBLOCK
+                      blocks:u64         bit b: block b of the superblock has postings
+    records         = batch*             a batch a PARTITION; two rows a DENSE term and SUPERBLOCK
+                      start:u16          offset of the CHUNK in the term's payload, in weights
+    maxima          = batch*             a batch a PARTITION; a CODES a DENSE term and SUPERBLOCK,
+                      codes:u8           then zeros: 32 bytes a SUPERBLOCK and 64 more
+    payload         = batch*             a batch a PARTITION; a CHUNK for every half of a
+                      bytes:u8           SUPERBLOCK of a DENSE term, then 640 zeros
+    floats          = batch*             a batch a PARTITION; sparse postings, then dense ones
                       weight:f32         the weight as given
-    ranks           = batch*             a batch a WINDOW, parallel to `records`
-                      first:u16          the term's postings before the RECORD
-    list_terms      = batch*             a batch a WINDOW; a row a term
+    ranks           = batch*             a batch a PARTITION, parallel to `records`
+                      first:u16          the term's postings before the CHUNK
+    list_terms      = batch*             a batch a PARTITION; a row a term
                       term:u32           ascending
                       start:u32          its first byte in `lists`; the next row's start, or the
                                          zeros at the end, end the LIST
-    lists           = batch*             a batch a WINDOW; a LIST a term, then 16 zeros
+    lists           = batch*             a batch a PARTITION; a LIST a term, then 16 zeros
                       bytes:u8
     stored      = batch*, zstd           STORED_BATCH documents each, in stored order
                   title:large_string
                   text:large_string
 
-    WINDOW      = up to 57,344 consecutive documents (manifest: segments[].windows)
-    GROUP       = 64 blocks of 8 consecutive documents; a window has ceil(documents / 512)
+    PARTITION   = up to 57,344 consecutive documents (manifest: segments[].windows)
+    SUPERBLOCK  = 64 blocks of 8 consecutive documents; a partition has ceil(documents / 512)
     WEIGHT      = u8 | u16               (manifest: bits, 8 or 16)
-    FREQUENT    = in at least one of 96 documents of the window; other terms are RARE
+    DENSE       = in at least one of 96 documents of the partition; other terms are SPARSE
     CODES       = a 4-bit index of the codebook for every block with postings, low half first:
                   the least entry that the block's largest weight does not exceed
-    RECORD      = mask* low* high* zero  for the blocks of 256 documents
+    CHUNK       = mask* low* high* zero  for the blocks of 256 documents
                   mask:u8                a block with postings: bit d: document d has one
                   low:u8  high:u8        bytes of the weights; high only where WEIGHT is u16
                   zero:u8                there only, and if the bytes before are odd in number
-    DENSE       = in at least one of 16 documents of the window
-    LIST        = 0xF0 documents:u8*     of a DENSE term: bit d % 8 of byte d / 8 tells whether
-                                         document d has it
+    BITMAP      = in at least one of 16 documents of the partition
+    LIST        = 0xF0 documents:u8*     of a BITMAP term: bit d % 8 of byte d / 8 tells
+                                         whether document d has it
                 | order gap* zeros       of another; bits, from the highest of each byte on
                   order                  4 bits, high first: 0 to 14
                   gap                    2^order plus the number of documents passed over since
-                                         the posting before, or since the window's start: a
+                                         the posting before, or since the partition's start: a
                                          number of n + order + 1 bits, high first, after n zeros
                   zeros                  up to a whole byte
     STORED_BATCH = 256
@@ -119,17 +120,17 @@ _OLD_VERSIONS = {2: (8, 16), 3: (1,)}
 
 # The largest multiple of 8,192 whose payload, of at most a byte a document and one a block, is
 # addressed by 16 bits.
-WINDOW = 57_344
+PARTITION = 57_344
 BLOCK = 8
-GROUP = 64  # blocks
-GROUP_DOCUMENTS = GROUP * BLOCK
+SUPERBLOCK = 64  # blocks
+SUPERBLOCK_DOCUMENTS = SUPERBLOCK * BLOCK
 CODEBOOK = 16
-# A frequent term has blocks, whose bitmaps and offsets take 12 bytes for 512 documents; below this
+# A dense term has blocks, whose bitmaps and offsets take 12 bytes for 512 documents; below this
 # density a list of postings is smaller, and short enough to be walked by every query.
-FREQUENT = 96
+DENSE_TERM = 96
 MAXIMA_PADDING = 64
 PAYLOAD_PADDING = 640
-DENSE = 16
+BITMAP_TERM = 16
 LIST_ORDERS = 15
 LISTS_PADDING = 16
 STORED_BATCH = 256
@@ -144,17 +145,17 @@ _EDITION = re.compile(r"[0-9a-f]{32}")
 _SAFE_PATH = re.compile(r"[a-z0-9][a-z0-9._]*(/[a-z0-9][a-z0-9._]*)*")
 
 
-def groups_of(documents: int) -> int:
-    """Groups of a window of so many documents."""
-    return -(-documents // GROUP_DOCUMENTS)
+def superblocks_of(documents: int) -> int:
+    """Superblocks of a partition of so many documents."""
+    return -(-documents // SUPERBLOCK_DOCUMENTS)
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentEntry:
-    """A segment: its directory name, the documents of each window, its postings."""
+    """A segment: its directory name, the documents of each partition, its postings."""
 
     id: str
-    windows: list[int]
+    windows: list[int]  # the manifest's word
     postings: int
 
     @property
@@ -223,16 +224,16 @@ class Manifest:
         """
         path = index / MANIFEST
 
-        def refusal(problem: Problem, what: str) -> LsrError:
+        def refusal(problem: Problem, detail: str) -> LsrError:
             if problem == "format":
                 return IndexFormatError(f"{path} does not describe an lsr index")
             if problem == "version":
                 return IndexFormatError(
-                    f"{index} has index format {what}, and this lsr reads the formats "
+                    f"{index} has index format {detail}, and this lsr reads the formats "
                     f"{min(_OLD_VERSIONS)} to {FORMAT_VERSION}; update lsr or rebuild the index "
                     "with this version"
                 )
-            return IndexCorrupt(path, what)
+            return IndexCorrupt(path, detail)
 
         versions = (*_OLD_VERSIONS, FORMAT_VERSION)
         field = "format_version"

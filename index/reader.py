@@ -16,7 +16,7 @@ from lsr.errors import IndexChanged, IndexCorrupt, IndexFormatError, LsrError, V
 from lsr.index.dense import has_dense
 from lsr.index.format import Manifest
 from lsr.index.search.options import SearchOptions
-from lsr.index.search.searcher import Found, Searcher
+from lsr.index.search.searcher import Searcher, TopDocs
 from lsr.index.segments.reader import Segment, open_vocabulary
 from lsr.storage.arrow import SortedStrings
 from lsr.storage.files import steady
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """A document as the index keeps it; `vector` has one row."""
+    """A stored document; `vector` has one row, title and text are "" if the index has no texts."""
 
     id: str
     title: str
@@ -154,11 +154,11 @@ class IndexReader:
     def vector_of(self, docid: int) -> SparseVectors:
         """The vector of a document, one row: as given where the index keeps that, or else as
         stored.  Its terms are gathered one by one, which takes about a millisecond."""
-        terms, stored, given = self._searcher.vector(docid)
+        terms, stored, weights = self._searcher.vector(docid)
         if "floats" not in self.manifest.kept:
-            given = (stored * self.manifest.step).astype(np.float32)
+            weights = (stored * self.manifest.step).astype(np.float32)
         try:
-            return SparseVectors.from_rows([(terms, given)])
+            return SparseVectors.from_rows([(terms, weights)])
         except VectorError as error:
             segment, row = self._locate(docid)
             raise IndexCorrupt(segment.path, f"document {segment.ids[row]!r}: {error}") from None
@@ -186,7 +186,7 @@ class IndexReader:
         """The number of terms of each document, by docid."""
         return np.concatenate([np.empty(0, np.uint32), *(s.active for s in self.segments)])
 
-    def search(self, queries: SparseVectors, options: SearchOptions) -> list[Found]:
+    def search(self, queries: SparseVectors, options: SearchOptions) -> list[TopDocs]:
         """The best documents of each query; see `lsr.index.search.searcher`."""
         return self._searcher.search(queries, options)
 
@@ -210,8 +210,8 @@ class IndexReader:
         docids = np.asarray(docids, np.uint32)
         integers = self._searcher.quantize(query)
         if exact_floats:
-            given = np.searchsorted(query.terms, integers.terms)
-            query_weights = query.weights[given].astype(np.float64)
+            entries = np.searchsorted(query.terms, integers.terms)
+            query_weights = query.weights[entries].astype(np.float64)
             weights = self._searcher.given_weights(docids, integers.terms).astype(np.float64)
             return integers.terms, query_weights, weights, query_weights * weights
         stored = self._searcher.stored_weights(docids, integers.terms).astype(np.float64)
@@ -232,8 +232,8 @@ def _reopen(path: Path, edition: str, dense: str | None) -> IndexReader:
         reader = IndexReader.open(path)
     except IndexFormatError as error:
         raise IndexChanged(f"{path} no longer holds the index that was pickled: {error}") from error
-    there = None if reader._dense is None else reader._dense.manifest.edition
-    if reader.manifest.edition != edition or dense not in (None, there):
+    opened = None if reader._dense is None else reader._dense.manifest.edition
+    if reader.manifest.edition != edition or dense not in (None, opened):
         raise IndexChanged(
             f"{path} was rebuilt after it was pickled, and the new index would answer otherwise; "
             "open the index and pickle it again"

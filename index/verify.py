@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from lsr.errors import IndexCorrupt
 from lsr.index.format import CODEBOOK, STORED_BATCH, Manifest
-from lsr.index.postings.blocks import window_columns
+from lsr.index.postings.blocks import partition_columns
 from lsr.index.postings.decoding import Postings, decode
 from lsr.index.postings.lists import list_columns
 from lsr.index.segments.reader import Segment, open_vocabulary
-from lsr.index.segments.schema import FLOAT_FILES, LIST_FILES, WINDOW_FILES, Files
+from lsr.index.segments.schema import FLOAT_FILES, LIST_FILES, PARTITION_FILES, Files
 from lsr.storage.arrow import Columns
 from lsr.storage.files import steady
 from lsr.storage.manifest import MANIFEST, FileEntry
@@ -41,15 +41,15 @@ def _problems(index: Path) -> Iterator[str]:
         try:
             written = FileEntry.of(path)  # not by a mapping, where a bad disk ends the process
         except (FileNotFoundError, NotADirectoryError):
-            what = "is missing"
+            problem = "is missing"
         else:
             if written == entry:
                 continue
-            what = "does not match its checksum"
+            problem = "does not match its checksum"
             if written.size != entry.size:
-                what = f"has {written.size:,} bytes instead of {entry.size:,}"
+                problem = f"has {written.size:,} bytes instead of {entry.size:,}"
         damaged = True
-        yield f"{path} {what}"
+        yield f"{path} {problem}"
     if damaged:
         return  # the structure of damaged bytes says nothing new
     try:
@@ -71,14 +71,14 @@ def _structure(index: Path, manifest: Manifest) -> Iterator[str]:
         counts = np.zeros(entry.documents, np.uint32)
         first = total = 0
         for number, documents in enumerate(entry.windows):
-            columns = segment.window(number)
+            columns = segment.partition(number)
             try:
                 postings = decode(columns, documents)
             except ValueError as error:
-                yield f"{segment.path}: window {number}: {error}"
+                yield f"{segment.path}: partition {number}: {error}"
                 return
-            for what in _window(columns, postings, documents, manifest):
-                yield f"{segment.path}: window {number}: {what}"
+            for problem in _partition(columns, postings, documents, manifest):
+                yield f"{segment.path}: partition {number}: {problem}"
             counts[first : first + documents] += np.bincount(
                 postings.documents, minlength=documents
             )[:documents].astype(np.uint32)
@@ -92,16 +92,16 @@ def _structure(index: Path, manifest: Manifest) -> Iterator[str]:
             segment.stored(document)  # decompresses and checks the whole batch
 
 
-def _window(
+def _partition(
     columns: Columns, postings: Postings, documents: int, manifest: Manifest
 ) -> Iterator[str]:
     lists = "lists" in columns
-    for name in ("list_terms",) if lists else ("rare_terms", "frequent_terms"):
+    for name in ("list_terms",) if lists else ("sparse_terms", "dense_terms"):
         if not (np.diff(columns[name].astype(np.int64)) > 0).all():
             yield f"the {name.replace('_', ' ')} do not ascend"
             return
-    if not lists and np.intersect1d(columns["rare_terms"], columns["frequent_terms"]).size:
-        yield "a term is both rare and frequent"
+    if not lists and np.intersect1d(columns["sparse_terms"], columns["dense_terms"]).size:
+        yield "a term is both sparse and dense"
         return
     if postings.documents.size == 0:
         return
@@ -111,7 +111,7 @@ def _window(
         postings.documents.max() >= documents
         or (np.diff(postings.documents, prepend=0)[inside] <= 0).any()
     ):
-        yield "the documents of a run do not ascend or leave the window"
+        yield "the documents of a run do not ascend or leave the partition"
         return
     if lists:
         yield from _differing(
@@ -127,12 +127,12 @@ def _window(
         return
     maxima = np.maximum.reduceat(postings.weights, postings.starts[:-1])
     books = columns["codebooks"].reshape(-1, CODEBOOK).astype(np.int64)
-    largest = maxima[np.searchsorted(postings.terms, columns["frequent_terms"])]
+    largest = maxima[np.searchsorted(postings.terms, columns["dense_terms"])]
     if (np.diff(books, axis=1) < 0).any() or not np.array_equal(books[:, -1], largest):
         yield "a codebook does not ascend to the term's largest weight"
         return
     files = _rewritten(columns, postings, maxima, documents)
-    yield from _differing(columns, WINDOW_FILES | FLOAT_FILES, files)
+    yield from _differing(columns, PARTITION_FILES | FLOAT_FILES, files)
     if postings.floats is not None:
         off = np.abs(postings.floats.astype(np.float64) - postings.weights * manifest.step)
         if not (off <= manifest.error * (1 + 1e-9)).all():
@@ -144,7 +144,7 @@ def _rewritten(
 ) -> dict[str, Columns]:
     """What the builder writes for these postings and codebooks."""
     dtype = columns["weights"].dtype
-    return window_columns(
+    return partition_columns(
         postings.terms,
         postings.starts,
         maxima.astype(dtype),

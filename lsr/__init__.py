@@ -1,6 +1,6 @@
 """Learned sparse retrieval: encoders, a block-max inverted index, explained search.
 
-`import lsr` is light: a name below pulls in its module when it is first used.
+`import lsr` is light: the module of a name below is imported when the name is first used.
 """
 
 from __future__ import annotations

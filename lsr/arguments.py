@@ -1,4 +1,4 @@
-"""What callers pass in, by one set of rules.
+"""Checks of callers' arguments, by one set of rules.
 
 - A whole number (k, depth, threads, bits, max_length, seed …) is an int or anything else with
   `__index__`, as NumPy's integers have.  True and 2.0 are none.
@@ -84,20 +84,20 @@ def named(what: str, value: Any, *, error: type[LsrError] = QueryError) -> str:
     path = os.fspath(value) if isinstance(value, PathLike) else None
     if isinstance(path, str):
         return str(Path(path).expanduser().absolute())
-    raise error(f"{what} is named by text or by a path, not by {type(value).__name__}")
+    raise error(f"{what} must be a string or a path, not {type(value).__name__}")
 
 
 def listed(name: str, values: Iterable[T], *, error: type[LsrError] = QueryError) -> list[T]:
     """The items of anything that can be iterated over but text, as a list; raises `error`."""
-    given: Any = values
-    if isinstance(given, str | bytes) or not hasattr(given, "__iter__"):
-        raise error(f"{name} must be several, in a list or the like, not {_shown(given)}")
+    value: Any = values
+    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
+        raise error(f"{name} must be a list or another iterable, not {_shown(value)}")
     if isinstance(values, list):
         return values
     try:
         return list(values)
     except TypeError:  # an array without dimensions
-        raise error(f"{name} must be several, in a list or the like, not one") from None
+        raise error(f"{name} must be a list or another iterable") from None
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The errors a user meets.  Each message is one sentence: what is wrong, where, what to do."""
+"""The errors of lsr.  Each message is one sentence: the problem, its location, the remedy."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 
 class LsrError(Exception):
-    """Base of every error this library raises on purpose.
+    """Base of every error that this library raises on purpose.
 
-    Errors cross process borders: an unpickled one has the class, the message and the attributes
-    of the original, whatever the arguments of its constructor are.
+    Errors can be pickled: the copy has the class, message and attributes of the original, whatever
+    arguments its constructor takes.
 
-    `exit_code` is what the command line ends with: 1 for a failure, 2 for bad usage.
+    `exit_code` is the exit code of the command line: 1 for a failure, 2 for bad usage.
     """
 
     exit_code = 1
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The inherited one calls the constructor with `args`, the message alone.
+        # The inherited method calls the constructor with `args`, which is only the message.
         return _restored, (type(self), self.args, self.__dict__)
 
 
@@ -43,8 +43,8 @@ _REMEDIES = {
     errno.EIO: "check the disk or the network drive",
     errno.ENOSPC: "make room or choose another place",
     errno.EDQUOT: "make room or choose another place",
-    errno.EFBIG: "choose a place that takes larger files",
-    errno.EROFS: "choose a place that can be written",
+    errno.EFBIG: "choose a file system that allows larger files",
+    errno.EROFS: "choose a writable place",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EEXIST: "choose another place",
     errno.ENOTDIR: "choose another place",
@@ -52,17 +52,17 @@ _REMEDIES = {
 }
 
 
-# Those of opening and reading that say nothing about the file.
+# Errors of opening and reading that do not come from the contents of the file.
 _REFUSALS = (errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EIO)
 
 
 class SystemCallError(LsrError):
-    """The operating system refused a call on a file that may well be sound.
+    """The operating system refused an operation on a file that may be sound.
 
     Attributes:
-        call: what was refused: "opened", "read", "mapped", "written".
+        call: the operation: "opened", "read", "mapped", "written".
         path: the file or folder.
-        errno: the system's number of the error; None when it gave none.
+        errno: the system's error number; None if it gave none.
     """
 
     def __init__(self, call: str, path: str | Path, error: OSError) -> None:
@@ -77,9 +77,9 @@ class SystemCallError(LsrError):
 
 
 def refusal(call: str, path: str | Path, error: BaseException) -> SystemCallError | None:
-    """The refusal of the system behind a library's error; None when it is about the contents.
+    """The `SystemCallError` behind a library's error; None if the error is about the contents.
 
-    Libraries written in Rust have the number in their text alone.
+    Libraries written in Rust give the error number only in their text.
     """
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (written := _OS_ERROR.search(str(error))):
@@ -90,7 +90,7 @@ def refusal(call: str, path: str | Path, error: BaseException) -> SystemCallErro
 
 
 class TextWarning(UserWarning):
-    """Texts of a collection that an encoder makes nothing of."""
+    """Texts of a collection have no terms under its encoder."""
 
 
 class CorpusError(LsrError):
@@ -110,7 +110,7 @@ class VectorError(LsrError):
 
 
 class RowError(VectorError):
-    """One row of vectors breaks the rules: `row` counts from 0, `what` says how."""
+    """One row of vectors breaks the rules: `row` counts from 0, `what` is the problem."""
 
     def __init__(self, row: int, what: str) -> None:
         self.row, self.what = row, what
@@ -118,11 +118,11 @@ class RowError(VectorError):
 
 
 class VectorFolderError(LsrError):
-    """A folder of encoded vectors is none, unfinished, damaged, or another's work."""
+    """A folder of encoded vectors is missing, unfinished, damaged, or from another job."""
 
 
 class QueryError(LsrError):
-    """A query or a search parameter cannot be served."""
+    """A query or a search parameter is invalid."""
 
     exit_code = 2
 
@@ -138,23 +138,23 @@ class FusionError(LsrError):
 
 
 class IndexError_(LsrError):
-    """Base of what goes wrong with an index directory."""
+    """Base of the errors of index directories."""
 
 
 class IndexExists(IndexError_):
-    """The place an index should be written to is taken."""
+    """Something exists at the output path, or another process is writing there."""
 
 
 class IndexFormatError(IndexError_):
-    """A directory is not an index, or one of a format this version cannot read."""
+    """A directory is not an index, or has a format that this version cannot read."""
 
 
 class IndexChanged(IndexError_):
-    """A handle names an edition of an index that is no longer there: it was built again."""
+    """The edition of a pickled index or of hits is gone, because the index was rebuilt."""
 
 
 class IndexCorrupt(IndexError_):
-    """A file of an index is damaged: `path` names it, `what` says how."""
+    """A file of an index is damaged: `path` is the file, `what` the damage."""
 
     def __init__(self, path: str | Path, what: str) -> None:
         self.path = Path(path)
@@ -163,7 +163,7 @@ class IndexCorrupt(IndexError_):
 
 
 class DenseCorrupt(IndexCorrupt):
-    """A file of an index's dense side is damaged; the rest of the index does not need it."""
+    """A file of an index's dense side is damaged; the rest of the index can still be used."""
 
     def __init__(self, path: str | Path, what: str) -> None:
         super().__init__(path, what)
@@ -174,5 +174,5 @@ class DenseCorrupt(IndexCorrupt):
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's error says, in one line, for a sentence of ours."""
+    """The first line of another library's error, for use in a sentence."""
     return str(error).strip().partition("\n")[0]

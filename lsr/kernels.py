@@ -41,10 +41,10 @@ def instruction_set(kernels: Literal["index", "encoders"]) -> str:
     """
     for variable in _VARIABLES[kernels]:
         if limit := os.environ.get(variable):
-            here = [isa for isa in _LADDER if isa in ISAS["index"] + ISAS["encoders"]]
-            if limit not in here:
+            usable = [isa for isa in _LADDER if isa in ISAS["index"] + ISAS["encoders"]]
+            if limit not in usable:
                 raise InstructionSetError(
-                    f"{variable}={limit} cannot be used here: this machine has {', '.join(here)}"
+                    f"{variable}={limit} cannot be used here: this machine has {', '.join(usable)}"
                 )
             allowed = _LADDER[: _LADDER.index(limit) + 1]
             return [isa for isa in ISAS[kernels] if isa in allowed][-1]

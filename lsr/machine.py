@@ -1,4 +1,4 @@
-"""What this machine has, and what this process takes of it."""
+"""Processors and memory of this machine, as far as this process uses them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar by rich on a terminal, plain lines elsewhere."""
+"""Progress of a long piece of work: a bar by rich on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

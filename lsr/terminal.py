@@ -93,7 +93,7 @@ def is_terminal() -> bool:
 
 
 def columns() -> int:
-    """How wide standard output is; 100 where it is no terminal."""
+    """The width of standard output in columns; 100 if it is not a terminal."""
     return shutil.get_terminal_size().columns if is_terminal() else 100
 
 
@@ -216,7 +216,7 @@ class _Safe(io.TextIOBase):
 
     @abstractmethod
     def _fail(self, error: Exception | None) -> None:
-        """What a failure to write means; `error` None where the stream was closed at the start."""
+        """Handle a failure to write; `error` is None where the stream was closed at the start."""
 
     def _let_go(self) -> None:
         """Point the stream at nothing: what is left in its buffer would fail again at the end."""
@@ -270,18 +270,15 @@ def _encodable(text: str, encoding: str) -> str:
     return utf8(text).encode(encoding, _ERRORS).decode(encoding)
 
 
-def _json_escape(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be")
-    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+def _json_escape(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1]
 
 
-def _shown(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _shown(match: re.Match[str]) -> str:
+    code = ord(match[0])
     if code < 0x20:
         return chr(0x2400 + code)
-    if code == 0x7F:
-        return "\N{SYMBOL FOR DELETE}"
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return "\N{SYMBOL FOR DELETE}" if code == 0x7F else _escaped(match[0])
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
@@ -297,7 +294,11 @@ def _plain(character: str) -> str:
         return "?"
     if 0x2400 <= code <= 0x2421:  # the picture of a control character
         return f"\\x{0x7F if code == 0x2421 else code - 0x2400:02x}"
-    return _PLAIN.get(character) or character.encode("ascii", "backslashreplace").decode()
+    return _PLAIN.get(character) or _escaped(character)
+
+
+def _escaped(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()
 
 
 codecs.register_error(_ERRORS, _replaced)

@@ -1,4 +1,4 @@
-"""`SparseVectors`: the one type that encoders and the index share; and sums in a fixed order."""
+"""`SparseVectors`, the type that encoders and the index share; and sums in a fixed order."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ class SparseVectors:
 
     @classmethod
     def of(cls, value: Any) -> SparseVectors:
-        """The vectors that a value holds: itself, a matrix, or rows.
+        """Convert a value to vectors.
 
         Args:
             value: `SparseVectors`, or several of them; a sparse matrix or array of SciPy, of any
-                form and type of numbers, where entries that stand twice are added up; or what
-                NumPy makes an array of shape (rows, terms) of: arrays, lists of lists, tensors.
-                Weights of zero are left out.
+                format and number type, whose duplicate entries are summed; or a value that NumPy
+                converts to an array of shape (rows, terms): arrays, lists of lists, tensors.
+                Weights of zero are dropped.
 
-        Raises `VectorError` for all else, `RowError` for rows that break the rules.
+        Raises `VectorError` for other values, `RowError` for rows that break the rules.
         """
         if isinstance(value, cls):
             return value
@@ -76,7 +76,7 @@ class SparseVectors:
         try:
             array = np.asarray(value)
         except Exception as error:  # whatever foreign arrays raise, and rows of several lengths
-            raise VectorError(f"these are no rows of numbers ({first_line(error)})") from None
+            raise VectorError(f"these are not rows of numbers ({first_line(error)})") from None
         if array.ndim == 1 and array.size == 0:
             array = array.reshape(0, 0)
         if array.ndim != 2 or array.dtype.kind not in "fiub":
@@ -101,7 +101,7 @@ class SparseVectors:
             rows = matrix.astype(np.float64).tocsr(copy=True)
             rows.check_format(full_check=True)
         except ValueError as error:
-            raise VectorError(f"this is no sparse matrix ({first_line(error)})") from None
+            raise VectorError(f"this is not a sparse matrix ({first_line(error)})") from None
         rows.sum_duplicates()
         rows.data = _floats("weights", rows.data)
         rows.eliminate_zeros()
@@ -118,14 +118,9 @@ class SparseVectors:
                 )
         indptr = np.zeros(len(pairs) + 1, np.int64)
         np.cumsum([terms.size for terms, _ in pairs], out=indptr[1:])
-        if indptr[-1] == 0:
-            return cls(indptr, np.empty(0, np.uint32), np.empty(0, np.float32))
-        filled = [pair for pair in pairs if pair[0].size]
-        return cls(
-            indptr,
-            np.concatenate([terms for terms, _ in filled]),
-            np.concatenate([weights for _, weights in filled]),
-        )
+        # An empty list would make floats of the terms.
+        filled = [pair for pair in pairs if pair[0].size] or [(_NO_ROWS.terms, _NO_ROWS.weights)]
+        return cls(indptr, *map(np.concatenate, zip(*filled, strict=True)))
 
     @classmethod
     def from_unsorted(
@@ -149,30 +144,24 @@ class SparseVectors:
     def concatenate(cls, parts: Iterable[SparseVectors]) -> SparseVectors:
         """Stack the rows of several collections of vectors."""
         listed = list(parts)
-        indptr = np.zeros(sum(len(part) for part in listed) + 1, np.int64)
+        indptr = np.zeros(sum(map(len, listed)) + 1, np.int64)
         at = 1
         for part in listed:
             indptr[at : at + len(part)] = part.indptr[1:] - part.indptr[0] + indptr[at - 1]
             at += len(part)
-        spans = [slice(part.indptr[0], part.indptr[-1]) for part in listed]
+        terms = [part.terms[part.indptr[0] : part.indptr[-1]] for part in listed]
+        weights = [part.weights[part.indptr[0] : part.indptr[-1]] for part in listed]
         return cls.trusted(
             indptr,
-            np.concatenate(
-                [np.empty(0, np.uint32), *(p.terms[s] for p, s in zip(listed, spans, strict=True))]
-            ),
-            np.concatenate(
-                [
-                    np.empty(0, np.float32),
-                    *(p.weights[s] for p, s in zip(listed, spans, strict=True)),
-                ]
-            ),
+            np.concatenate([_NO_ROWS.terms, *terms]),
+            np.concatenate([_NO_ROWS.weights, *weights]),
         )
 
     def __len__(self) -> int:
         return self.indptr.size - 1
 
     def __getitem__(self, rows: int | slice) -> SparseVectors:
-        """One row, or some; over the same memory unless a slice has a step."""
+        """One row, or a slice of rows; they share memory unless the slice has a step."""
         if isinstance(rows, slice):
             start, stop, stride = rows.indices(len(self))
             if stride != 1:
@@ -197,11 +186,8 @@ class SparseVectors:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SparseVectors):
             return NotImplemented
-        return (
-            np.array_equal(self.indptr, other.indptr)
-            and np.array_equal(self.terms, other.terms)
-            and np.array_equal(self.weights, other.weights)
-        )
+        names = self.__slots__
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
 
     __hash__ = None  # type: ignore[assignment]  # arrays inside: equal by value, so unhashable
 
@@ -229,11 +215,10 @@ class SparseVectors:
         # Sorted by row, then weight descending; lexsort is stable, so equal weights keep
         # their ascending terms.
         order = np.lexsort((-self.weights, row))
-        rank = np.arange(order.size) - np.repeat(self.indptr[:-1], lengths)
-        kept = np.sort(order[rank < count])
-        indptr = np.zeros_like(self.indptr)
-        np.cumsum(np.minimum(lengths, count), out=indptr[1:])
-        return SparseVectors.trusted(indptr, self.terms[kept], self.weights[kept])
+        rank = np.arange(order.size) - self.indptr[row]
+        kept = np.zeros(order.size, np.bool_)
+        kept[order[rank < count]] = True
+        return self.where(kept)
 
     def take(self, rows: npt.NDArray[np.integer[Any]]) -> SparseVectors:
         """The given rows, in the given order."""
@@ -307,6 +292,9 @@ def _floats(name: str, values: npt.ArrayLike) -> npt.NDArray[np.float32]:
         raise VectorError(f"{name} must be numbers, not {array.dtype}")
     with np.errstate(over="ignore"):  # infinity is refused with its row
         return np.ascontiguousarray(array, dtype=np.float32)
+
+
+_NO_ROWS = SparseVectors([0], [], [])
 
 
 def add_up(summands: Floats) -> Floats:

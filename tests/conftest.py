@@ -234,7 +234,7 @@ def shards_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def segment_limits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """segment_limits(window=90): the limits of the `SegmentWriter` of builds from now on, which
+    """segment_limits(partition=90): the limits of the `SegmentWriter` of builds from now on, which
     collections of a test do not reach."""
     from lsr.index.segments.writer import SegmentWriter
 

@@ -147,7 +147,7 @@ def reals(index: lsr.Index) -> dict[str, Call]:
             index.search(TEXTS[0], 3).ids.tolist()
             + index.hybrid(weights=w).search(TEXTS[0], 3).ids.tolist()
         ),
-        "the query's share in feedback": lambda w: Feedback.of("rocchio", query=w),
+        "the query's weight in feedback": lambda w: Feedback.of("rocchio", query=w),
         f"the factor of {word}": lambda w: index.search_vectors(vectors, boosts={word: w})[
             0
         ].scores.tolist(),
@@ -203,7 +203,7 @@ def test_questions_are_anything_iterable(hybrid_index: lsr.Index) -> None:
     one = hybrid_index.search(np.str_(TEXTS[0]))
     assert one.ids.tolist() == usual[0]
     for wrong in (7, b"copper", None):
-        with pytest.raises(QueryError, match="questions must be several, in a list or the like"):
+        with pytest.raises(QueryError, match="questions must be a list or another iterable"):
             hybrid_index.search(wrong)  # type: ignore[call-overload]
 
 
@@ -240,7 +240,7 @@ def test_texts_are_anything_iterable(encoders: dict[str, Any], name: str) -> Non
             encode("one text")
         with pytest.raises(EncoderError, match="text 1 of the batch is int, not a text"):
             encode(iter(["a", 7]))
-        with pytest.raises(EncoderError, match="texts must be several"):
+        with pytest.raises(EncoderError, match="texts must be a list"):
             encode(7)
 
 
@@ -258,14 +258,14 @@ def test_texts_are_anything_iterable(encoders: dict[str, Any], name: str) -> Non
 def test_ids_are_anything_iterable(tmp_path: Path, ids: Callable[[], Any]) -> None:
     index = lsr.Index.from_vectors(tmp_path / "i", ids(), VECTORS)
     assert sorted(index.reader.ids.to_pylist()) == ["a", "b"]
-    with pytest.raises(QueryError, match="ids must be several"):
+    with pytest.raises(QueryError, match="ids must be a list"):
         lsr.Index.from_vectors(tmp_path / "j", "ab", VECTORS)
 
 
 def test_listed() -> None:
     assert listed("texts", iter("ab")) == ["a", "b"]
     for wrong in ("ab", b"ab", 7, None):
-        with pytest.raises(CorpusError, match="texts must be several, in a list or the like, not "):
+        with pytest.raises(CorpusError, match="texts must be a list or another iterable, not "):
             listed("texts", wrong, error=CorpusError)  # type: ignore[arg-type]
 
 

@@ -125,7 +125,7 @@ def test_names_that_last(folders: Path) -> None:
     assert lasting_name("bm25+models/splade+tiny") == f"bm25+{folders}/models/splade+tiny"
     pair = "efficient-splade:models/csr,models/dense"
     assert lasting_name(pair) == f"efficient-splade:{folders}/models/csr,{folders}/models/dense"
-    with pytest.raises(EncoderError, match="an encoder is named by text or by a path, not by int"):
+    with pytest.raises(EncoderError, match="an encoder must be a string or a path, not int"):
         lsr.load_encoder(7)  # type: ignore[arg-type]
 
 
@@ -176,5 +176,5 @@ def test_named() -> None:
     assert named("it", Path("a/b")) == str(Path.cwd() / "a" / "b")
     assert named("it", Path("~/b")) == str(Path.home() / "b")
     for wrong in (7, None, b"a", ["a"]):
-        with pytest.raises(CorpusError, match=r"^it is named by text or by a path, not by "):
+        with pytest.raises(CorpusError, match=r"^it must be a string or a path, not "):
             named("it", wrong, error=CorpusError)

@@ -68,10 +68,7 @@ def _write(name: str, texts: Sequence[str], folder: Path) -> Path:
     else:  # as MiniLM-L6: 6 layers of 384, 23 million
         model = transformers.BertForMaskedLM(
             transformers.BertConfig(
-                hidden_size=384,
-                num_hidden_layers=6,
-                num_attention_heads=12,
-                intermediate_size=1536,
+                hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536
             )
         )
         norm = model.cls.predictions.transform.LayerNorm

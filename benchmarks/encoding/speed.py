@@ -115,11 +115,7 @@ def compare(
     for precision in precisions:
         try:
             encoder = load_encoder(
-                str(folder),
-                max_length=LENGTH,
-                device="cpu",
-                threads=threads,
-                precision=precision,
+                str(folder), max_length=LENGTH, device="cpu", threads=threads, precision=precision
             )
         except LsrError as error:
             skipped[precision] = str(error)

@@ -1,7 +1,7 @@
 """The plain scan, baseline of every measurement here: add up all postings, pick the best.
 
-Postings are partitioned into windows of 65,536 documents, so that a document's number takes 16
-bits and the accumulators of a window fit the second-level cache.  Weights have 8 bits on one
+Postings lie in partitions of 65,536 documents, so that a document's number takes 16
+bits and the accumulators of a partition fit the second-level cache.  Weights have 8 bits on one
 linear scale and query weights are integers of at most 14 bits, so scores are the integers that
 `lsr` computes, and equal scores go by position as they do there.  An engine that is slower than
 this has no reason to exist.
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from benchmarks.engines import Engine, eight_bits
 from lsr import SparseVectors
 
-WINDOW = 65_536
+PARTITION = 65_536
 LEVELS = 2**14 - 1  # the largest integer of a query
 LIMIT = 2**31 - 1  # the largest score
 STRETCH = 2_048  # documents compared with the threshold at once
@@ -29,16 +29,16 @@ PIECE = 32  # documents compared one by one, if the largest sum of a stretch pas
 
 @dataclass(frozen=True, slots=True)
 class PlainIndex:
-    """Postings by window, then by term, then by document.
+    """Postings by partition, then by term, then by document.
 
     Attributes:
-        starts: int64, shape (windows, terms + 1); offsets of a term's postings in a window.
-        documents: uint16, shape (postings,); numbers within the window.
+        starts: int64, shape (partitions, terms + 1); offsets of a term's postings in a partition.
+        documents: uint16, shape (postings,); numbers within the partition.
         weights: uint8, shape (postings,).
         maxima: uint32, shape (terms,); the largest weight of each term.
         step: the weight that 1 stands for.
         count: number of documents.
-        sums: accumulators of a window, allocated once for all queries.
+        sums: accumulators of a partition, allocated once for all queries.
     """
 
     starts: npt.NDArray[np.int64]
@@ -47,28 +47,28 @@ class PlainIndex:
     maxima: npt.NDArray[np.uint32]
     step: float
     count: int
-    sums: npt.NDArray[np.uint32] = field(default_factory=lambda: np.empty(WINDOW, np.uint32))
+    sums: npt.NDArray[np.uint32] = field(default_factory=lambda: np.empty(PARTITION, np.uint32))
 
     @classmethod
     def build(cls, vectors: SparseVectors) -> PlainIndex:
-        """Quantize and invert documents; term numbers should be dense, as a vocabulary's are."""
+        """Quantize and invert documents; term ids should have few gaps, as a vocabulary's have."""
         weights, step = eight_bits(vectors)
         terms = int(vectors.terms.max(initial=0)) + 1
         maxima = np.zeros(terms, np.uint32)
         np.maximum.at(maxima, vectors.terms, weights)
-        windows = -(-len(vectors) // WINDOW)
-        starts = np.zeros((windows, terms + 1), np.int64)
+        partitions = -(-len(vectors) // PARTITION)
+        starts = np.zeros((partitions, terms + 1), np.int64)
         documents = np.empty(vectors.terms.size, np.uint16)
         sorted_weights = np.empty(vectors.terms.size, np.uint8)
-        for window in range(windows):
-            bounds = vectors.indptr[window * WINDOW : (window + 1) * WINDOW + 1]
+        for partition in range(partitions):
+            bounds = vectors.indptr[partition * PARTITION : (partition + 1) * PARTITION + 1]
             span = slice(bounds[0], bounds[-1])
             terms_here = vectors.terms[span]
             order = np.argsort(terms_here, kind="stable")  # stable: documents ascend within a term
             rows = np.repeat(np.arange(bounds.size - 1), np.diff(bounds))
             documents[span], sorted_weights[span] = rows[order], weights[span][order]
-            np.cumsum(np.bincount(terms_here, minlength=terms), out=starts[window, 1:])
-            starts[window] += bounds[0]
+            np.cumsum(np.bincount(terms_here, minlength=terms), out=starts[partition, 1:])
+            starts[partition] += bounds[0]
         return cls(starts, documents, sorted_weights, maxima, step, len(vectors))
 
     def save(self, directory: Path) -> None:
@@ -176,12 +176,12 @@ def select(keys, k):  # type: ignore[no-untyped-def]
 def scan(starts, documents, weights, count, sums, terms, integers, k):  # type: ignore[no-untyped-def]
     """The k best documents as keys, score * 2**32 + 2**32 - 1 - document, in any order."""
     candidates, size, threshold = np.empty(2 * k + PIECE, np.int64), 0, np.uint32(0)
-    for window in range(starts.shape[0]):
-        base = window * WINDOW
-        stretches = -(-min(WINDOW, count - base) // STRETCH)
+    for partition in range(starts.shape[0]):
+        base = partition * PARTITION
+        stretches = -(-min(PARTITION, count - base) // STRETCH)
         sums[: stretches * STRETCH] = 0
         for i in range(terms.size):
-            first, last = starts[window, terms[i]], starts[window, terms[i] + 1]
+            first, last = starts[partition, terms[i]], starts[partition, terms[i] + 1]
             ids, values = documents[first:last], weights[first:last]
             integer = np.uint32(integers[i])
             for posting in range(ids.size):

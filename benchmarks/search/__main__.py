@@ -21,8 +21,8 @@ from benchmarks.search.steps import Job, Options
 def main(options: Options) -> None:
     """Build and search every engine in a process of its own, pinned to one core.
 
-    Writes results.json, results.md, recall-latency.png and growth.png to --out.  Rows that are
-    there already are not measured again.  LSR_ISA chooses the instruction set of lsr.
+    Writes results.json, results.md, recall-latency.png and growth.png to --out.  Existing
+    rows are not measured again.  LSR_ISA limits the instruction set of lsr.
 
     \b
     python -m benchmarks.search --documents docs.parquet --queries questions.parquet \\

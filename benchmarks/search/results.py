@@ -105,8 +105,8 @@ def markdown(runs: list[Row], rows: list[Row]) -> Iterator[str]:
         yield column_table(INDEX_COLUMNS, named)
         for k in sorted({row["k"] for row in of_size}):
             yield f"\n### {size:,} documents, k = {k}\n"
-            here = [row for row in of_size if row["k"] == k]
-            yield column_table(SEARCH_COLUMNS, _searches(here, rows))
+            searches = [row for row in of_size if row["k"] == k]
+            yield column_table(SEARCH_COLUMNS, _searches(searches, rows))
 
 
 def _searches(rows: list[Row], all_rows: list[Row]) -> Iterator[Row]:

@@ -25,14 +25,14 @@ from benchmarks.timing import latency
 class Options(TimingOptions):
     documents: Path = option("Parquet file with columns terms and weights.")
     queries: Path = option("Parquet file with columns terms and weights.")
-    sizes: tuple[int, ...] = option("Numbers of documents; the first ones of the file are taken.")
+    sizes: tuple[int, ...] = option("Numbers of documents, from the beginning of the file.")
     questions: int | None = option("Number of queries.  [default: all]")
     engines: tuple[str, ...] = option(
         f"Engines to measure, of {', '.join(FAMILIES)}.", DEFAULT, type=CommaList(str, FAMILIES)
     )
     order: Path | None = option("Permutation (.npy) for bmp, impact-index and PISA.")
-    disturbed: bool = option("Measure again the rows marked with a star.")
-    fresh: bool = option("Measure again the rows that are in --out.")
+    disturbed: bool = option("Repeat the measurements marked with a star.")
+    fresh: bool = option("Repeat the measurements in --out.")
     out: Path = option("Folder for the results.", type=FOLDER)
 
 

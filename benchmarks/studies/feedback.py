@@ -24,9 +24,9 @@ def main(options: Options) -> None:
     """Measure feedback with the indexes in INDEXES on DATASETS.
 
     INDEXES are those of benchmarks.studies.hybrid.  Writes feedback.MEASURE.md to --out: single
-    retrievers, and pairs fused by minmax.  `rm3` changes the queries of BM25, the other kinds all
-    but these; so BM25 with dense vectors is the setting of H. Li et al., "To interpolate or not to
-    interpolate" (SIGIR 2022).  ▲ and ▼ are against no feedback.
+    retrievers, and pairs fused by minmax.  `rm3` changes the queries of BM25, and the other kinds
+    change all other queries; so BM25 with dense vectors is the setting of H. Li et al., "To
+    interpolate or not to interpolate" (SIGIR 2022).  ▲ and ▼ are against no feedback.
 
     \b
     python -m benchmarks.studies.feedback indexes nfcorpus.zip scifact.zip --out results

@@ -98,7 +98,7 @@ class Options:
 def main(options: Options) -> None:
     """Measure every fusion of retrievers of the indexes in INDEXES on DATASETS.
 
-    INDEXES/NAME is the index of dataset NAME, by an encoder of several parts, with dense vectors.
+    INDEXES/NAME is the index of dataset NAME, by a composite encoder, with dense vectors.
     Lists are 1,000 deep.  Writes nDCG@10 to hybrid.md in --out: of each retriever alone, of each
     fusion of several, with weights chosen by cross-validation, and learned.  ▲ and ▼ mark
     significant differences from the best single retriever on the dataset, by the randomization

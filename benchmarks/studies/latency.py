@@ -70,9 +70,9 @@ def main(options: Options) -> None:
     turns = zip(*systems.values(), strict=True) if options.hybrid else systems.values()
     _, *timed = passes([call for turn in turns for call in turn], options.passes + 1)
     if options.hybrid:
-        best = np.min([each.times for each in timed], axis=0).reshape(len(texts), -1).T
+        best = np.min([timed_pass.times for timed_pass in timed], axis=0).reshape(len(texts), -1).T
     else:
-        times = np.array([each.times.reshape(len(systems), -1) for each in timed])
+        times = np.array([timed_pass.times.reshape(len(systems), -1) for timed_pass in timed])
         best = times[times.sum(axis=2).argmin(axis=0), np.arange(len(systems))]
     rows = (
         [name, *(f"{value:,.0f}" for value in spread(of_system).values())]

@@ -58,9 +58,9 @@ def main(options: Options) -> None:
             fits = [judged.latents(options.width, active, seed) for seed in options.seeds]
             size, *by_kind = zip(*fits, strict=True)
             sizes.append(size[0])
-            for kind, each in zip(("8 bits, in the index", "floats"), by_kind, strict=True):
+            for kind, by_seed in zip(("8 bits, in the index", "floats"), by_kind, strict=True):
                 shown = f"{size[0]:.0f}" if kind != "floats" else ""
-                values = " · ".join(f"{value:.4f}" for value in each)
+                values = " · ".join(f"{value:.4f}" for value in by_seed)
                 rows.append((f"{active} latents, {kind}", shown, values))
         for width, kind in ((4, "float32"), (1, "8 bits")):
             for cut in sorted(CUTS | {math.ceil(size / width) for size in sizes}):

@@ -26,7 +26,7 @@ _LINES = (".jsonl", ".json", ".ndjson")
 
 @dataclass(frozen=True)
 class Format:
-    """What to know of a format before its module is imported.
+    """Properties of a format, known before its module is imported.
 
     Attributes:
         suffixes: of its files.

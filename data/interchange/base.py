@@ -1,4 +1,4 @@
-"""What the formats share: where vectors come from, whole-number weights, errors with a row."""
+"""Shared by the formats: where vectors come from, whole-number weights, errors with a row."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def checked(
 
     Args:
         where: such as "FILE, row".
-        numbers: what each row is called there.
+        numbers: of the rows there.
     """
     try:
         return SparseVectors.from_unsorted(indptr, terms, weights)
@@ -137,9 +137,7 @@ def unique(seen: set[str], identifier: str, where: str, kind: str) -> None:
     """Add an id to those seen; raise `CorpusError` when it was there, "FILE, line 7" being where
     and, for `kind`, "document" what is to have an id of its own."""
     if identifier in seen:
-        raise CorpusError(
-            f"{where} repeats the id {identifier!r}; give each {kind} an id of its own"
-        )
+        raise CorpusError(f"{where} repeats the id {identifier!r}; give each {kind} a unique id")
     seen.add(identifier)
 
 

@@ -69,7 +69,7 @@ class Reader(MatrixReader):
         except OSError as error:
             raise CorpusError(f"{self._path} cannot be read: {error.strerror}") from error
         if len(header) < _HEADER:
-            damaged(self._path, "is no csr file: it is shorter than a header")
+            damaged(self._path, "is not a csr file: it is shorter than a header")
         rows, width, entries = np.frombuffer(header, "<i8").tolist()
         if (
             min(rows, width, entries) < 0
@@ -78,7 +78,7 @@ class Reader(MatrixReader):
         ):
             damaged(
                 self._path,
-                f"is no csr file, or was cut short: it has {size:,} bytes and speaks of "
+                f"is not a csr file, or was cut short: it has {size:,} bytes and declares "
                 f"{rows:,} rows, {width:,} columns and {entries:,} entries",
             )
         at = _HEADER

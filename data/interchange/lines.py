@@ -1,4 +1,4 @@
-"""What the formats of JSON lines share: a document a line, its vector an object.
+"""The formats of JSON lines: a document a line, its vector an object.
 
     FILE    = LINE*                     UTF-8; as .gz or .zst compressed
     LINE    = {ID: string | integer, ["title": string,] [TEXT: string,] VECTOR: {WEIGHTS}}

@@ -1,4 +1,4 @@
-"""What the formats of bare matrices share: rows in groups, ids and words in files beside.
+"""Shared by the formats of bare matrices: rows in groups, ids and words in files beside.
 
     FILE.ids   = (id "\\n")*             the id of each row, which has no line ends in it
     FILE.words = (word "\\n")*           the word of each term id

@@ -90,7 +90,7 @@ class Reader(MatrixReader):
         except OSError as error:
             raise CorpusError(f"{self._path} cannot be read: {error.strerror}") from error
         except _UNREADABLE as error:
-            damaged(self._path, f"is no readable npz file ({error})")
+            damaged(self._path, f"is not a readable npz file ({error})")
 
     def _read(self, archive: zipfile.ZipFile, closing: ExitStack) -> Iterator[Chunk]:
         open_member = partial(self._member, archive, closing)
@@ -122,7 +122,7 @@ class Reader(MatrixReader):
             info = archive.getinfo(f"{name}.npy")
         except KeyError:
             raise CorpusError(
-                f"{self._path} has no {name}.npy, so it is no sparse matrix of SciPy; write one "
+                f"{self._path} has no {name}.npy, so it is not a sparse matrix of SciPy; write one "
                 "with scipy.sparse.save_npz"
             ) from None
         if info.compress_type not in _PACKED:
@@ -134,7 +134,7 @@ class Reader(MatrixReader):
         if member.problem is None and size not in (None, member.size):
             member.problem = f"has {member.size:,} items instead of {size:,}"
         if member.problem is not None:
-            damaged(self._path, f"is no matrix in rows: its {name}.npy {member.problem}")
+            damaged(self._path, f"is not a matrix of rows: its {name}.npy {member.problem}")
         return member
 
 

@@ -11,7 +11,7 @@ from lsr.vectors import SparseVectors
 
 
 def check_words(words: Sequence[str]) -> None:
-    """Raise `VectorError` for a word that is no text, or is there twice."""
+    """Raise `VectorError` for a word that is not a text, or is repeated."""
     if len(set(words)) != len(words):
         raise VectorError("a word is in the vocabulary twice; words must differ")
     for term, word in enumerate(words):
@@ -51,8 +51,8 @@ def checked(chunks: Iterable[Chunk], words: Sequence[str] | None) -> Iterator[Ch
                 )
             if (chunk.texts is not None) != text:
                 raise VectorError(
-                    f"{place}, {document.id!r}, has {'a' if chunk.texts else 'no'} text and those "
-                    "before are not so; give all documents a text, or none"
+                    f"{place}, {document.id!r}, has {'a' if chunk.texts else 'no'} text, unlike "
+                    "those before; give all documents a text, or none"
                 )
             last = vectors.terms[vectors.indptr[row] : vectors.indptr[row + 1]].max(initial=0)
             if words is not None and last >= max(len(words), 1):

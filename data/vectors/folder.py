@@ -156,7 +156,7 @@ class VectorFolder:
             chunk, digest = _decode(file, data, self.keeps_text, self.manifest.words)
             counts = (len(chunk.ids), chunk.vectors.terms.size, digest)
             if counts != (entry.documents, entry.postings, entry.digest):
-                raise damaged(file, "it is not what the manifest says")
+                raise damaged(file, "it does not match the manifest")
             yield chunk
 
     def _by_name(self, file: Path, size: int) -> pa.Buffer:
@@ -177,8 +177,7 @@ class FolderDocuments:
     def __init__(self, folder: VectorFolder) -> None:
         if not folder.keeps_text:
             raise VectorFolderError(
-                f"{folder.path} has no texts that dense vectors could be made of; give the "
-                "collection itself"
+                f"{folder.path} has no texts to make dense vectors of; give the collection itself"
             )
         self._folder = folder
 
@@ -212,7 +211,7 @@ def commit(
         data = _mapped(file)
         chunk, digest = _decode(file, data, text, None if words is None else len(words))
         if digest != origin.documents:
-            raise damaged(file, "it is of other documents")
+            raise damaged(file, "it contains other documents")
         sizes = (len(chunk.ids), chunk.vectors.terms.size)
         entries.append(ShardEntry(*sizes, digest, data.size, checksum_bytes(data), file.name))
     vocabulary = None
@@ -275,9 +274,7 @@ def write_vectors(
     )
     with (
         workspace(
-            path,
-            check=lambda: check_output(path, force),
-            sweep=lambda: _sweep_published(path),
+            path, check=lambda: check_output(path, force), sweep=lambda: _sweep_published(path)
         ) as space,
         holding(path / LOCK, busy),  # keeps processes that encode into the folder out of it
     ):

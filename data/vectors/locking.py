@@ -19,11 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lsr.data.vectors.folder import LOCK, SHARDS, sweep
-from lsr.data.vectors.manifest import (
-    JOB,
-    VectorManifest,
-    is_vector_folder,
-)
+from lsr.data.vectors.manifest import JOB, VectorManifest, is_vector_folder
 from lsr.errors import VectorFolderError
 from lsr.storage.files import checksum_bytes, write_atomically
 from lsr.storage.locks import Lock
@@ -111,13 +107,13 @@ def _join(path: Path, job: dict[str, Any], alone: bool, force: bool, made: bool)
                 return lock
             lock.release()
         if not alone and _taken(lock, shared=True):
-            there = read_job(path)
-            if there == job:
+            folder_job = read_job(path)
+            if folder_job == job:
                 (path / LOCKS).mkdir(exist_ok=True)
                 return lock
             lock.release()
-            if there is not None:
-                raise _other_job(path, there, job)
+            if folder_job is not None:
+                raise _other_job(path, folder_job, job)
         if time.monotonic() > deadline:
             raise VectorFolderError(
                 f"{path} is being written by another process; wait for it or choose another place"
@@ -147,12 +143,12 @@ def _prepare(path: Path, job: dict[str, Any], force: bool) -> None:
 
     What is published stays until the job is done; unfinished work of another job goes.
     """
-    there = read_job(path)
-    if there == job:
+    folder_job = read_job(path)
+    if folder_job == job:
         return
     if not _is_empty(path):
         if not force:
-            raise _other_job(path, there or {}, job)
+            raise _other_job(path, folder_job or {}, job)
         _remove_work(path)
     text = json.dumps(job, indent=1, ensure_ascii=False)
     write_atomically(path / JOB, text.encode(errors="backslashreplace"))
@@ -176,7 +172,7 @@ def _remove_work(path: Path) -> None:
 
 
 def _temporary(path: Path) -> list[Path]:
-    """What a process that is killed leaves of the files it was writing."""
+    """Unfinished files that a killed process leaves behind."""
     names = (MANIFEST, JOB, VOCABULARY)
     return [file for name in names for file in path.glob(f".{name}.*.tmp")]
 
@@ -188,21 +184,21 @@ def _taken(lock: Lock, *, shared: bool) -> bool:
         return False
 
 
-def _other_job(path: Path, there: dict[str, Any], here: dict[str, Any]) -> VectorFolderError:
-    old, new = (_flat(job.get("encoder")) for job in (there, here))
+def _other_job(path: Path, folder_job: dict[str, Any], job: dict[str, Any]) -> VectorFolderError:
+    old, new = (_flat(one.get("encoder")) for one in (folder_job, job))
     if not old:
-        what = "vectors that were not encoded here"
+        work = "vectors that were not encoded here"
     elif old.get("name") != new["name"]:
-        what = f"vectors of the encoder {old.get('name')}, and this command has {new['name']}"
+        work = f"vectors of the encoder {old.get('name')}, and this command has {new['name']}"
     else:
         differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         key = differing[0] if differing else "shards"
-        what = (
+        work = (
             f"vectors of the encoder {new['name']} with {key} {old.get(key, 'of another size')}, "
             f"and this command has {new.get(key, 'others')}"
         )
     return VectorFolderError(
-        f"{path} holds {what}; run the command as it was, choose another place, or add --force "
+        f"{path} holds {work}; run the command as it was, choose another place, or add --force "
         "to start over"
     )
 

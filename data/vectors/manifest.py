@@ -39,7 +39,7 @@ class ShardEntry:
 
 @dataclass(frozen=True, slots=True)
 class VectorManifest:
-    """What a finished folder consists of.
+    """The contents of a finished folder.
 
     Attributes:
         job: hash of what the vectors were made with; None for imported ones.
@@ -85,8 +85,8 @@ class VectorManifest:
 
         def refusal(problem: Problem, what: str) -> LsrError:
             messages = {
-                "format": "is not a folder of encoded vectors: its manifest.json is of something "
-                "else",
+                "format": "is not a folder of encoded vectors: its manifest.json is a manifest "
+                "of another kind",
                 "version": f"has version {what} of the format of encoded vectors, and this lsr "
                 f"reads versions up to {VERSION}; update lsr or encode again with this one",
             }

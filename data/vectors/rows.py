@@ -84,10 +84,7 @@ class RowStore:
     def __init__(self, path: Path, source: ChunkSource, progress: type[Progress]) -> None:
         self._columns = ["id", *(_TEXTS if source.keeps_text else [])]
         fields = [(name, pa.large_string()) for name in self._columns]
-        fields += [
-            ("terms", pa.large_list(pa.uint32())),
-            ("weights", pa.large_list(pa.float32())),
-        ]
+        fields += [("terms", pa.large_list(pa.uint32())), ("weights", pa.large_list(pa.float32()))]
         schema = pa.schema(fields)
         ids = []
         smallest, largest = math.inf, 0.0

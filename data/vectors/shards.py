@@ -42,7 +42,7 @@ _MOST_BYTES = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a shard was made of: a digest of its documents, and a hash of all else."""
+    """The origin of a shard: a digest of its documents, and a hash of all else."""
 
     documents: str
     job: str
@@ -135,11 +135,7 @@ def write_shard(path: Path, chunk: Chunk, origin: Origin) -> None:
     metadata = {"documents": origin.documents, "job": origin.job}
     table = pa.table(columns, _schema(chunk.texts is not None).with_metadata(metadata))
     seal(
-        path,
-        table,
-        compression="zstd",
-        column_encoding=_SPLIT,
-        row_group_size=max(1, len(vectors)),
+        path, table, compression="zstd", column_encoding=_SPLIT, row_group_size=max(1, len(vectors))
     )
 
 
@@ -159,7 +155,7 @@ def seal(path: Path, table: pa.Table, **options: Any) -> None:
 
 
 def shard_origin(path: Path) -> Origin | None:
-    """What a sealed shard was made of, from its last bytes; None when there is none, or no such
+    """The origin of a sealed shard, from its last bytes; None when there is none, or no such
     file.  Raises `SystemCallError`."""
     try:
         metadata = pq.read_metadata(pa.BufferReader(map_file(path))).metadata or {}
@@ -190,13 +186,10 @@ def _schema(text: bool) -> pa.Schema:
 
 def _joined(chunks: Sequence[Chunk]) -> Chunk:
     """One chunk of several, of which all have texts or none has; titles may be missing."""
-    ids = [id for chunk in chunks for id in chunk.ids]
     vectors = SparseVectors.concatenate(chunk.vectors for chunk in chunks)
     if all(chunk.texts is None for chunk in chunks):
-        return Chunk(ids, None, None, vectors)
-    documents = [document for chunk in chunks for document in chunk.documents()]
-    titles, texts = [d.title for d in documents], [d.text for d in documents]
-    return Chunk(ids, titles, texts, vectors)
+        return Chunk([id for chunk in chunks for id in chunk.ids], None, None, vectors)
+    return Chunk.of([document for chunk in chunks for document in chunk.documents()], vectors)
 
 
 def _check_header(file: pq.ParquetFile) -> None:

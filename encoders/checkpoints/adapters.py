@@ -103,13 +103,13 @@ def merge(model: Any, folder: Path) -> None:
             changes[f"{module}.weight"] = product.T if embedding else product
         for name, value in [*changes.items(), *tensors.items()]:
             whole = name not in changes
-            owner, _, what = name.removeprefix(_PREFIX).rpartition(".")
+            owner, _, attribute = name.removeprefix(_PREFIX).rpartition(".")
             module = model.get_submodule(owner)
-            weight = getattr(module, what)
+            weight = getattr(module, attribute)
             if value.shape != weight.shape or not bool(value.isfinite().all()):
                 raise ValueError(f"{name} has shape {tuple(value.shape)} or is not finite")
             # A new one, for embeddings and output layer may share the old.
-            setattr(module, what, torch.nn.Parameter(value if whole else weight.data + value))
+            setattr(module, attribute, torch.nn.Parameter(value if whole else weight.data + value))
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
         raise EncoderError(
             f"the adapter in {folder} does not fit its model ({type(error).__name__}: "

@@ -171,5 +171,5 @@ def read_json(path: Path, kind: type[Any] = dict) -> Any:
 
 def matching(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
     """The files directly in a folder that match one of the patterns, by name."""
-    found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
-    return sorted(found, key=lambda path: path.name)
+    paths = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+    return sorted(paths, key=lambda path: path.name)

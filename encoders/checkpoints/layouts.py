@@ -77,8 +77,8 @@ class Layout:
     @property
     def folders(self) -> list[Path]:
         """The folders that decide the vectors."""
-        own = (self.document_folder, self.query_folder)
-        return list(dict.fromkeys((*own, *map(base_of, own))))
+        sides = (self.document_folder, self.query_folder)
+        return list(dict.fromkeys((*sides, *map(base_of, sides))))
 
 
 def read_layout(
@@ -108,8 +108,8 @@ def read_layout(
         known = [_ARCHITECTURES[name] for name in _architectures(folder) if name in _ARCHITECTURES]
         if (folder / RESIDUAL).exists():
             usual = "prosper"
-        said = usual is not None or method is not None or (folder / DECLARATION).exists()
-        if not said and is_causal(folder):
+        is_named = usual is not None or method is not None or (folder / DECLARATION).exists()
+        if not is_named and is_causal(folder):
             raise EncoderError(
                 f"{folder} holds a decoder, which may have been trained for one method or another; "
                 f"say which, as in echo-mistral-splade:{folder}"
@@ -128,8 +128,8 @@ def read_layout(
         if (folder / QUERIES).is_dir():
             layout = replace(layout, query_folder=folder / QUERIES)
     if method is not None:
-        chosen = _method(method)
-        layout = replace(layout, method=method, query=chosen.query, document=chosen.document)
+        sides = _method(method)
+        layout = replace(layout, method=method, query=sides.query, document=sides.document)
     if query_folder is not None:
         layout = replace(
             layout, method=method or "efficient-splade", query_folder=query_folder, table=None
@@ -189,16 +189,15 @@ def _sentence_transformers(folder: Path) -> Layout:
             ]
             for route, names in structure.items()
         }
-        query, query_folder, table = _route(folder, routes["query"])
-        document, document_folder, _ = _route(folder, routes["document"])
-        if document.head != "mlm":
-            raise _refused(folder, "no model for documents")
-        return Layout(None, query, document, document_folder, query_folder, table)
-    paths = [folder / inside(folder, str(module.get("path", ""))) for module in modules]
-    side, model, table = _route(folder, list(zip(kinds, paths, strict=True)))
-    if side.head != "mlm":
+    else:
+        paths = [folder / inside(folder, str(module.get("path", ""))) for module in modules]
+        chain = list(zip(kinds, paths, strict=True))
+        routes = {"query": chain, "document": chain}
+    query, query_folder, table = _route(folder, routes["query"])
+    document, document_folder, _ = _route(folder, routes["document"])
+    if document.head != "mlm":
         raise _refused(folder, "no model for documents")
-    return Layout(None, side, side, model, model, table)
+    return Layout(None, query, document, document_folder, query_folder, table)
 
 
 def _route(folder: Path, modules: list[tuple[str, Path]]) -> tuple[Side, Path, Path | None]:
@@ -354,9 +353,9 @@ def inside(folder: Path, path: str) -> PurePosixPath:
     return relative
 
 
-def _refused(folder: Path, what: str) -> EncoderError:
+def _refused(folder: Path, feature: str) -> EncoderError:
     return EncoderError(
-        f"{folder} is a sentence-transformers model with {what}, which is not supported; only "
+        f"{folder} is a sentence-transformers model with {feature}, which is not supported; only "
         "a Transformer followed by SpladePooling, and a Router to SparseStaticEmbedding, are"
     )
 

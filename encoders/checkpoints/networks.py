@@ -25,12 +25,12 @@ def token_network(folder: Path) -> tuple[list[Linear], list[re.Pattern[str]]]:
     """
     where = folder / BGE_HEAD
     if where.exists():
-        found = _read(where)
-        names = list(found)
+        network = _read(where)
+        names = list(network)
     else:
-        where, found = folder, _read(folder, TOKEN_HEAD)
-        names = token_layers(f"{name}.weight" for name in found)
-    layers = [found[name] for name in names]
+        where, network = folder, _read(folder, TOKEN_HEAD)
+        names = token_layers(f"{name}.weight" for name in network)
+    layers = [network[name] for name in names]
     fits = all(a[0].shape[0] == b[0].shape[1] for a, b in pairwise(layers))
     if not layers or not fits or len(layers[-1][0]) != 1:
         raise no_network(where)
@@ -42,13 +42,13 @@ def document_networks(folder: Path) -> tuple[Linear, Linear]:
 
     Raises `EncoderError` when one is not there.
     """
-    found = _read(folder, re.compile(r"(doc_salience|doc_quality)\.(weight|bias)"))
-    if len(found) != 2 or any(len(weight) != 1 for weight, _ in found.values()):
+    networks = _read(folder, re.compile(r"(doc_salience|doc_quality)\.(weight|bias)"))
+    if len(networks) != 2 or any(len(weight) != 1 for weight, _ in networks.values()):
         raise EncoderError(
             f"{folder} has no networks from a hidden state to one finite number called "
             "doc_salience and doc_quality; give a checkpoint of EPIC"
         )
-    return found["doc_salience"], found["doc_quality"]
+    return networks["doc_salience"], networks["doc_quality"]
 
 
 def residual_network(folder: Path, shape: tuple[int, int]) -> Linear:
@@ -78,10 +78,10 @@ def no_network(where: Path) -> EncoderError:
 def _read(where: Path, names: re.Pattern[str] | None = None) -> dict[str, Linear]:
     """The layers of these names in a folder's safetensors; or the one in a file, called ""."""
     try:
-        found = {"": _alone(where)} if names is None else _named(where, names)
+        tensors = {"": _alone(where)} if names is None else _named(where, names)
         layers = {
             name: (layer["weight"].float(), layer["bias"].float() if "bias" in layer else None)
-            for name, layer in found.items()
+            for name, layer in tensors.items()
         }
         fits = all(
             weight.ndim == 2
@@ -89,7 +89,7 @@ def _read(where: Path, names: re.Pattern[str] | None = None) -> dict[str, Linear
             and bool(weight.isfinite().all())
             and (bias is None or bool(bias.isfinite().all()))
             for weight, bias in layers.values()
-        ) and all(layer.keys() <= {"weight", "bias"} for layer in found.values())
+        ) and all(layer.keys() <= {"weight", "bias"} for layer in tensors.values())
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
         reason = first_line(error)
         raise EncoderError(
@@ -110,10 +110,10 @@ def _alone(file: Path) -> dict[str, torch.Tensor]:
 
 def _named(folder: Path, names: re.Pattern[str]) -> dict[str, dict[str, torch.Tensor]]:
     """The tensors of layers, in all safetensors of a folder."""
-    found: dict[str, dict[str, torch.Tensor]] = {}
+    layers: dict[str, dict[str, torch.Tensor]] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118 - the file is no mapping
                 if match := names.fullmatch(name):
-                    found.setdefault(match[1], {})[match[2]] = tensors.get_tensor(name)
-    return found
+                    layers.setdefault(match[1], {})[match[2]] = tensors.get_tensor(name)
+    return layers

@@ -25,7 +25,7 @@ from lsr.encoders.checkpoints.layouts import (
     is_causal,
     read_layout,
 )
-from lsr.encoders.checkpoints.writing import copy_model, write_json
+from lsr.encoders.checkpoints.writing import copy_model, write_about, write_json, write_modules
 from lsr.encoders.methods import Side
 from lsr.errors import EncoderError
 from lsr.storage.workspace import new_folder
@@ -69,9 +69,13 @@ def save(layout: Layout, weights: npt.NDArray[np.float32], folder: Path) -> None
         else:
             _router(partial, layout, weights)
         # A decoder's folder alone names no method.
-        found = None if is_causal(layout.document_folder) else read_layout(partial, None, None)
+        written = None if is_causal(layout.document_folder) else read_layout(partial, None, None)
         sides = (layout.query, layout.document)
-        if found is None or (found.query, found.document) != sides or (partial / QUERIES).is_dir():
+        if (
+            written is None
+            or (written.query, written.document) != sides
+            or (partial / QUERIES).is_dir()
+        ):
             write_json(
                 partial / DECLARATION,
                 {"query": layout.query.to_json(), "document": layout.document.to_json()},
@@ -92,8 +96,7 @@ def _expressible(layout: Layout) -> bool:
 def _splade(folder: Path, model: Path, side: Side) -> None:
     _transformer(folder, model)
     _pooling(folder / "1_SpladePooling", side)
-    modules = {"": "Transformer", "1_SpladePooling": "SpladePooling"}
-    _modules(folder, modules)
+    _modules(folder, {"": "Transformer", "1_SpladePooling": "SpladePooling"})
 
 
 def _router(folder: Path, layout: Layout, weights: npt.NDArray[np.float32]) -> None:
@@ -131,22 +134,9 @@ def _router(folder: Path, layout: Layout, weights: npt.NDArray[np.float32]) -> N
 
 
 def _modules(folder: Path, modules: Mapping[str, str]) -> None:
-    write_json(
-        folder / "modules.json",
-        [
-            {"idx": number, "name": str(number), "path": path, "type": _TYPES[kind]}
-            for number, (path, kind) in enumerate(modules.items())
-        ],
-    )
-    write_json(
-        folder / "config_sentence_transformers.json",
-        {
-            "model_type": "SparseEncoder",
-            "prompts": {"query": "", "document": ""},
-            "default_prompt_name": None,
-            "similarity_fn_name": "dot",
-        },
-    )
+    typed = [(path, _TYPES[kind]) for path, kind in modules.items()]
+    write_modules(folder / "modules.json", typed)
+    write_about(folder / "config_sentence_transformers.json", "dot")
 
 
 def _transformer(folder: Path, model: Path) -> None:

@@ -98,15 +98,15 @@ class Tensors(ExitStack):
 
     def take(self, name: str, *shape: int) -> Array:
         """A tensor; when it is not there, or not of this shape, zeros."""
-        found = self._name(name)
-        if found is None:
+        stored = self._name(name)
+        if stored is None:
             return self._instead("lacks", name, shape)
-        self._taken.add(found)
-        if self._shape(found) != shape:
-            return self._instead("has other shapes for", found, shape)
-        values: Array = self._where[found].get_tensor(found).astype(np.float32, copy=False)
+        self._taken.add(stored)
+        if self._shape(stored) != shape:
+            return self._instead("has other shapes for", stored, shape)
+        values: Array = self._where[stored].get_tensor(stored).astype(np.float32, copy=False)
         if not np.isfinite(values).all():
-            self._wrong["has numbers that are not finite in"].append(found)
+            self._wrong["has numbers that are not finite in"].append(stored)
         return values
 
     def pass_over(self, names: Iterable[str]) -> None:
@@ -124,12 +124,12 @@ class Tensors(ExitStack):
         ]
         check_weights(self._folder, self._model, self._wrong)
 
-    def _instead(self, what: str, name: str, shape: tuple[int, ...]) -> Array:
+    def _instead(self, fault: str, name: str, shape: tuple[int, ...]) -> Array:
         """Zeros for what is wrong, so that all that is can be named.
 
         They take no more than the files do: sizes that a config.json makes up are named at once.
         """
-        self._wrong[what].append(name)
+        self._wrong[fault].append(name)
         self._room -= math.prod(shape)
         if self._room < 0:
             self.check()
@@ -165,11 +165,11 @@ def check_weights(folder: Path, model: str, wrong: Mapping[str, Iterable[str]]) 
     Whatever a checkpoint lacks would be random numbers, and whatever it has too much of says
     that the model built is not the one that was trained.
     """
-    for what, unsorted in wrong.items():
+    for fault, unsorted in wrong.items():
         if names := sorted(unsorted):
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise EncoderError(
-                f"the checkpoint in {folder} {what} {', '.join(names[:3])}{more}, so its vectors "
+                f"the checkpoint in {folder} {fault} {', '.join(names[:3])}{more}, so its vectors "
                 f"would be wrong; give a complete {model} checkpoint"
             )
 

@@ -12,7 +12,6 @@ find another document, the documents that they are from count, too, for all enco
 from __future__ import annotations
 
 import hashlib
-import heapq
 import re
 from collections.abc import Sequence
 
@@ -36,37 +35,30 @@ class PseudoQueries:
     """
 
     def __init__(self) -> None:
-        # (-hash, query, number of its text): the largest hash is first.
-        self._heap: list[tuple[int, str, int]] = []
-        self._kept: set[str] = set()
+        # Query -> (its hash, the number of its text).
+        self._sample: dict[str, tuple[int, int]] = {}
         self._seen = 0
 
     def add(self, texts: Sequence[str]) -> None:
         """Let texts take part; those without words are passed over."""
         for number, text in enumerate(texts, self._seen):
             query = opening(text)
-            if not query or query in self._kept:
-                continue
-            digest = hashlib.blake2b(query.encode(), digest_size=8).digest()
-            entry = (-int.from_bytes(digest, "big"), query, number)
-            if len(self._heap) < QUERIES:
-                heapq.heappush(self._heap, entry)
-            elif entry > self._heap[0]:
-                self._kept.remove(heapq.heapreplace(self._heap, entry)[1])
-            else:
-                continue
-            self._kept.add(query)
+            if query and query not in self._sample:
+                digest = hashlib.blake2b(query.encode(), digest_size=8).digest()
+                self._sample[query] = int.from_bytes(digest, "big"), number
+        by_hash = sorted(self._sample.items(), key=lambda entry: entry[1])
+        self._sample = dict(by_hash[:QUERIES])
         self._seen += len(texts)
 
     @property
     def texts(self) -> list[str]:
         """The sample, at most `QUERIES` texts, in a fixed order."""
-        return [query for _, query, _ in sorted(self._heap)]
+        return list(reversed(self._sample))
 
     @property
     def sources(self) -> npt.NDArray[np.int64]:
         """The number of the text that each is from, counted in the order added."""
-        return np.array([number for _, _, number in sorted(self._heap)], np.int64)
+        return np.array([number for _, number in reversed(self._sample.values())], np.int64)
 
 
 def opening(text: str) -> str:
@@ -109,8 +101,8 @@ class BestScores:
         `own`: whether the documents that the queries are from count.
         """
         best = self._best_of_all if own else self._best
-        found = best[best > 0]
-        return float(found.mean()) if found.size else 1.0
+        positive = best[best > 0]
+        return float(positive.mean()) if positive.size else 1.0
 
     def _score(self, documents: SparseVectors) -> None:
         first = np.searchsorted(self._terms, documents.terms)
@@ -126,7 +118,7 @@ class BestScores:
         ).reshape(len(documents), self._best.size)
         np.maximum(self._best_of_all, scores.max(axis=0, initial=0.0), out=self._best_of_all)
         places = self._sources - self._seen
-        own = np.flatnonzero((places >= 0) & (places < len(documents)))
-        scores[places[own], own] = 0
+        sources = np.flatnonzero((places >= 0) & (places < len(documents)))
+        scores[places[sources], sources] = 0
         self._seen += len(documents)
         np.maximum(self._best, scores.max(axis=0, initial=0.0), out=self._best)

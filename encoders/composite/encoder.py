@@ -6,11 +6,10 @@ index is the weighted sum of what the parts score:
     score(q, d) = sum over parts of  weight / mean_best * (q_part . d_part)
 
 `mean_best` is the part's mean best score over pseudo-queries of the collection
-(`lsr.encoders.composite.calibration`), so that equal weights mean equal say.  A convex combination
-of
-normalized scores: S. Bruch, S. Gai, A. Ingber, "An Analysis of Fusion Functions for Hybrid
-Retrieval" (ACM TOIS 42(1), 2023); theirs is normalized query by query, ours by one constant a
-part, so that it stays an inner product.
+(`lsr.encoders.composite.calibration`), so that equal weights mean equal influence.
+A convex combination of normalized scores: S. Bruch, S. Gai, A. Ingber, "An Analysis of Fusion
+Functions for Hybrid Retrieval" (ACM TOIS 42(1), 2023); theirs is normalized query by query, ours by
+one constant a part, so that it stays an inner product.
 
 Documents are divided by the part's largest weight, so that each part uses the whole range of the
 index's integers; queries carry all the rest.  The weights can therefore change without a new
@@ -31,10 +30,11 @@ import numpy.typing as npt
 
 from lsr.encoders.base import Advance, Encoder, Recorded, Settings, Vocabulary, Where, check_texts
 from lsr.encoders.composite.calibration import BestScores, PseudoQueries
-from lsr.encoders.composite.joining import Joined, Slice, empty, join
+from lsr.encoders.composite.joining import Joined, Slice, join
 from lsr.encoders.names import parse_weights, part_slices, split_name
 from lsr.encoders.registry import load_with, restore_with
 from lsr.encoders.restoring import reading
+from lsr.encoders.rows import EMPTY_ROW, stack
 from lsr.errors import EncoderError, EncoderMismatch
 from lsr.vectors import SparseVectors
 
@@ -45,7 +45,7 @@ class Part:
 
     Attributes:
         name: what its words are prefixed with.
-        weight: its say in the score.
+        weight: of the part in the score.
         mean_best: its mean best score over the pseudo-queries.
         scale: its largest weight of a document.
     """
@@ -237,7 +237,7 @@ class CompositeEncoder(Encoder):
         self._check_final()
         texts = check_texts(texts)
         encoded = [
-            part.encoder.encode_queries(texts) if part.weight else empty(len(texts))
+            part.encoder.encode_queries(texts) if part.weight else stack([EMPTY_ROW] * len(texts))
             for part in self.parts
         ]
         return join(encoded, self._starts(), [part.query_factor for part in self.parts])
@@ -263,9 +263,9 @@ class CompositeEncoder(Encoder):
         owners = vectors.terms // np.uint32(self._share)
         split = []
         for number in range(len(self.parts)):
-            own = vectors.where(owners == number)
-            terms = own.terms - np.uint32(number * self._share)
-            split.append(SparseVectors.trusted(own.indptr, terms, own.weights))
+            part = vectors.where(owners == number)
+            terms = part.terms - np.uint32(number * self._share)
+            split.append(SparseVectors.trusted(part.indptr, terms, part.weights))
         return split
 
     def _slices(self) -> Iterator[tuple[Part, int, int]]:

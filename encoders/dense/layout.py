@@ -2,7 +2,7 @@
 
 `modules.json` lists the modules in order.  A Transformer, then Pooling, then any of Dense and
 Normalize is computed here (`lsr.encoders.dense.encoder`); other modules of that library, models and
-settings are its own matter, as long as nothing in the folder must be unpickled or executed.
+settings are left to it, as long as nothing in the folder must be unpickled or executed.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class DenseLayout:
         query_prompt, document_prompt: what is put before a text.
         cosine: whether vectors are compared by their cosine, so that they must be of unit length.
         max_length: tokens of a text that are read; None where the folder does not say.
-        plain: whether `lsr.encoders.dense.encoder` may compute it; the model has its say, too.
+        plain: whether `lsr.encoders.dense.encoder` may compute it, if the model allows.
     """
 
     folder: Path

@@ -61,11 +61,11 @@ def load_library(
         order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
         vectors = np.empty((len(texts), dimensions), np.float32)
         for start in range(0, len(order), _BATCH):
-            own = order[start : start + _BATCH]
+            batch = order[start : start + _BATCH]
             try:
                 with computing, quiet():
-                    vectors[own] = model.encode(
-                        [texts[number] for number in own],
+                    vectors[batch] = model.encode(
+                        [texts[number] for number in batch],
                         prompt=prompt,
                         batch_size=_BATCH,
                         show_progress_bar=False,
@@ -76,7 +76,7 @@ def load_library(
                     "max_length or another device"
                 ) from None
             if advance is not None:
-                advance(len(own))
+                advance(len(batch))
         return vectors
 
     return encode, dimensions, int(read) if read and math.isfinite(read) else None

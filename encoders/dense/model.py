@@ -9,7 +9,7 @@ import numpy as np
 from lsr.encoders.checkpoints.weights import Tensors
 from lsr.encoders.dense.layout import DenseLayout, Pooling, Step, Vectors
 from lsr.encoders.models.bert import BertBody
-from lsr.encoders.rows import Ids
+from lsr.encoders.rows import Ids, by_text
 
 
 class DenseModel:
@@ -25,14 +25,16 @@ class DenseModel:
             if step.kind == "Normalize":
                 self._steps.append(unit_rows)
             else:
-                made, self.dimensions = _linear(step, self.dimensions)
-                self._steps.append(made)
+                layer, self.dimensions = _linear(step, self.dimensions)
+                self._steps.append(layer)
 
     def rows(self, side: None, ids: Sequence[Ids]) -> list[Vectors]:
         """The vector of each text, given by its ids as the model reads them."""
-        states = np.split(self._body.hidden(ids), np.cumsum([own.size for own in ids])[:-1])
         vectors = np.stack(
-            [np.concatenate([_pooled(pooling, own) for pooling in self._pooling]) for own in states]
+            [
+                np.concatenate([_pooled(pooling, states) for pooling in self._pooling])
+                for states in by_text(self._body.hidden(ids), ids)
+            ]
         )
         for step in self._steps:
             vectors = step(vectors)

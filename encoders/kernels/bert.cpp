@@ -28,8 +28,6 @@ void normalize(const Bert& bert, const Norm& norm, float* rows, const float* add
 // of the text's positions side by side; `to` gets what the heads give side by side.
 void attend(const Bert& bert, const float* from, size_t from_stride, size_t length, float* to,
             size_t to_stride, Scratch& scratch) {
-  static const float no_bias[kPanel] = {};
-  const Epilogue plain = {no_bias, Finish::kNone};
   const Loops& loops = bert.loops;
   const size_t size = bert.width / bert.heads;
   const size_t room = rounded_up(length, kPanel), size_room = rounded_up(size, kPanel);
@@ -51,15 +49,15 @@ void attend(const Bert& bert, const float* from, size_t from_stride, size_t leng
     for (size_t row = 0; row < length; row += kQueries) {
       const size_t count = std::min(kQueries, length - row);
       for (size_t first = 0; first < room; first += kPanel)
-        loops.product(queries + row * from_stride, from_stride, count, size,
-                      scratch.keys.data() + first * size, plain, scratch.scores.data() + first,
-                      room);
+        loops.product({queries + row * from_stride, from_stride, count, size,
+                       scratch.keys.data() + first * size, kNoBias, Finish::kNone,
+                       scratch.scores.data() + first, room});
       for (size_t i = 0; i < count; ++i)
         loops.softmax(scratch.scores.data() + i * room, length, scale);
       for (size_t first = 0; first < size_room; first += kPanel)
-        loops.product(scratch.scores.data(), room, count, length,
-                      scratch.values.data() + first * length, plain,
-                      scratch.context.data() + first, size_room);
+        loops.product({scratch.scores.data(), room, count, length,
+                       scratch.values.data() + first * length, kNoBias, Finish::kNone,
+                       scratch.context.data() + first, size_room});
       for (size_t i = 0; i < count; ++i)
         std::memcpy(to + (row + i) * to_stride + head * size,
                     scratch.context.data() + i * size_room, size * sizeof(float));
@@ -69,12 +67,8 @@ void attend(const Bert& bert, const float* from, size_t from_stride, size_t leng
 
 }  // namespace
 
-void Bert::run(const uint32_t* ids, const int64_t* lengths, size_t texts, float* hidden) const {
-  run_layers(ids, lengths, texts, {}, hidden);
-}
-
-void Bert::run_layers(const uint32_t* ids, const int64_t* lengths, size_t texts,
-                      const std::vector<size_t>& after, float* hidden) const {
+void Bert::run(const uint32_t* ids, const int64_t* lengths, size_t texts, float* hidden,
+               const std::vector<size_t>& after) const {
   size_t first = 0, count = 0, apart = 0;
   for (size_t text = 0; text < texts; ++text) apart += static_cast<size_t>(lengths[text]) * width;
   for (size_t text = 0; text < texts; ++text) {

@@ -39,13 +39,11 @@ struct Bert {
   Norm transform_norm;
 
   // Hidden states of the positions of all texts, width values each.  Ids and lengths are within
-  // the counts above.
-  void run(const uint32_t* ids, const int64_t* lengths, size_t texts, float* hidden) const;
-
-  // The same as they are after some of the layers, which ascend and count from 1: of all positions
-  // after the first of them, then of all after the next.  Nothing behind the last one runs.
-  void run_layers(const uint32_t* ids, const int64_t* lengths, size_t texts,
-                  const std::vector<size_t>& after, float* hidden) const;
+  // the counts above.  With `after`, states as they are after these layers, which ascend and count
+  // from 1: of all positions after the first of them, then of all after the next.  Nothing behind
+  // the last one runs.
+  void run(const uint32_t* ids, const int64_t* lengths, size_t texts, float* hidden,
+           const std::vector<size_t>& after = {}) const;
 
  private:
   // The same of texts with so many positions, all at once; with `after`, states after a layer begin

@@ -1,5 +1,5 @@
-// Python sees a WordPiece, a Bert and a Head: text to token ids, those to hidden states, and those to
-// sparse rows.
+// Python sees a WordPiece, a Bert and a Head: text to token ids, those to hidden states, and those
+// to sparse rows.
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -116,15 +116,16 @@ class HeadModel {
   }
 
   // Fits the screen to hidden states of some texts; see screen.h.
-  void fit(Matrix turn, Matrix back, Array<float> centre, Matrix hidden, Array<int64_t> lengths) {
-    require(turn.shape(0) == width() && turn.shape(1) == width() && back.shape(0) == width() &&
-                back.shape(1) == width() && centre.size() == width(),
-            "the basis has another width");
+  void fit(Matrix basis, Matrix inverse, Array<float> mean, Matrix hidden, Array<int64_t> lengths) {
+    for (const Matrix& matrix : {basis, inverse})
+      require(matrix.shape(0) == width() && matrix.shape(1) == width(),
+              "the basis has another width");
+    require(mean.size() == width(), "the basis has another width");
     require(hidden.shape(1) == width(), "hidden states have another width");
     require(hidden.shape(0) > 0, "no positions to fit to");
     check_lengths(lengths, hidden.shape(0), hidden.shape(0));
     nb::gil_scoped_release released;
-    head_.fit({turn.data(), back.data(), centre.data()}, hidden.data(), lengths.data(),
+    head_.fit({basis.data(), inverse.data(), mean.data()}, hidden.data(), lengths.data(),
               lengths.size());
   }
 
@@ -156,10 +157,20 @@ class BertModel {
             "the model's widths do not fit each other");
     const size_t inner = layers == 0 ? 0 : tensors.matrix("layers.0.up.weight").shape(0);
     require(inner <= kMostWidth, "the model is too wide");
-    bert_ = std::make_unique<Bert>(Bert{loops, width, heads, inner, epsilon, words_.data(),
-                                        positions_.data(), words_.shape(0), positions_.shape(0),
-                                        tensors.norm("embedding_norm", width), {},
-                                        tensors.has("transform.weight"), {}, {}});
+    bert_ = std::make_unique<Bert>(Bert{loops,
+                                        width,
+                                        heads,
+                                        inner,
+                                        epsilon,
+                                        words_.data(),
+                                        positions_.data(),
+                                        words_.shape(0),
+                                        positions_.shape(0),
+                                        tensors.norm("embedding_norm", width),
+                                        {},
+                                        tensors.has("transform.weight"),
+                                        {},
+                                        {}});
     for (size_t i = 0; i < layers; ++i) {
       const std::string name = "layers." + std::to_string(i) + ".";
       bert_->layers.push_back(
@@ -172,8 +183,7 @@ class BertModel {
     }
     if (bert_->transforms) {
       // One product of many, and what it rounds nothing makes good: always floats.
-      bert_->transform =
-          tensors.linear(loops, Precision::kFp32, "transform", width, width);
+      bert_->transform = tensors.linear(loops, Precision::kFp32, "transform", width, width);
       bert_->transform_norm = tensors.norm("transform_norm", width);
     }
   }
@@ -190,7 +200,7 @@ class BertModel {
     std::vector<float> states(rows * bert_->width);
     {
       nb::gil_scoped_release released;
-      bert_->run_layers(ids.data(), lengths.data(), lengths.size(), after, states.data());
+      bert_->run(ids.data(), lengths.data(), lengths.size(), states.data(), after);
     }
     const size_t shape[2] = {rows, bert_->width};
     return to_numpy(std::move(states), shape);
@@ -295,7 +305,8 @@ class WordPieceModel {
   WordPiece model_;
 };
 
-// The largest product of each row of a weight with the positions of a text, of which there are some.
+// The largest product of each row of a weight with the positions of a text, of which there are
+// some.
 auto largest(const std::string& isa, Matrix weight, Matrix hidden) {
   require(hidden.shape(0) > 0 && weight.shape(1) == hidden.shape(1) && weight.shape(1) > 0 &&
               weight.shape(1) <= (1 << 16),
@@ -314,8 +325,9 @@ auto largest(const std::string& isa, Matrix weight, Matrix hidden) {
 
 void bind(nb::module_& m) {
   nb::exception<NotFinite>(m, "NotFinite");
-  m.def("available_isas", [] { return isas().names(); },
-        "Instruction sets usable on this machine, best last.");
+  m.def(
+      "available_isas", [] { return isas().names(); },
+      "Instruction sets usable on this machine, best last.");
   m.def("largest_products", &largest, "isa"_a, "weight"_a, "hidden"_a,
         "The largest product of each row of a weight with the positions of a text.");
   nb::class_<WordPieceModel>(m, "WordPiece", "Text to token ids.")
@@ -328,14 +340,12 @@ void bind(nb::module_& m) {
       .def(nb::init<const std::string&, Matrix, Array<float>>(), "isa"_a, "weight"_a, "bias"_a)
       .def("pool", &HeadModel::pool, "hidden"_a, "lengths"_a, "pooling"_a, "activation"_a,
            "screened"_a = true)
-      .def("fit", &HeadModel::fit, "turn"_a, "back"_a, "centre"_a, "hidden"_a, "lengths"_a);
+      .def("fit", &HeadModel::fit, "basis"_a, "inverse"_a, "mean"_a, "hidden"_a, "lengths"_a);
   nb::class_<BertModel>(m, "Bert", "Token ids to hidden states.")
       .def(nb::init<const std::string&, int, size_t, size_t, float, const nb::dict&>(), "isa"_a,
            "precision"_a, "layers"_a, "heads"_a, "epsilon"_a, "arrays"_a)
-      .def("hidden", &BertModel::hidden, "ids"_a, "lengths"_a,
-           "after"_a = std::vector<size_t>())
-      .def("rows", &BertModel::rows, "head"_a, "ids"_a, "lengths"_a, "pooling"_a,
-           "activation"_a);
+      .def("hidden", &BertModel::hidden, "ids"_a, "lengths"_a, "after"_a = std::vector<size_t>())
+      .def("rows", &BertModel::rows, "head"_a, "ids"_a, "lengths"_a, "pooling"_a, "activation"_a);
 }
 
 }  // namespace lsr::encoders

@@ -35,8 +35,7 @@ void Head::fit(const Basis& basis, const float* hidden, const int64_t* lengths, 
   screen_ = std::move(fitted);
 }
 
-std::vector<Text> Head::texts_of(const float* hidden, const int64_t* lengths,
-                                 size_t texts) const {
+std::vector<Text> Head::texts_of(const float* hidden, const int64_t* lengths, size_t texts) const {
   std::vector<Text> all;
   for (size_t i = 0; i < texts; ++i) {
     all.push_back({hidden, static_cast<size_t>(lengths[i])});
@@ -66,28 +65,20 @@ void Head::pool(const float* hidden, const int64_t* lengths, size_t texts, Pooli
   }
 }
 
-void Head::compute(const Text& text, const uint64_t* found, Pooling pooling,
-                   Activation activation, Rows& rows) const {
-  thread_local std::vector<float> positions, weights, logits;
+void Head::compute(const Text& text, const uint64_t* found, Pooling pooling, Activation activation,
+                   Rows& rows) const {
+  thread_local PackedPositions positions;
+  thread_local std::vector<float> weights;
   thread_local std::vector<uint32_t> terms;
-  static const float no_bias[kPanel] = {};
-  const size_t room = rounded_up(text.length, kPanel);
-  // Terms are the rows of this product and positions its columns: rows need not be packed.
-  positions.resize(room * width_);
-  pack_floats(text.hidden, width_, text.length, width_, positions.data());
+  positions.pack(text.hidden, text.length, width_);
   weights.resize(kTogether * width_);
-  logits.resize(kTogether * room);
   terms.clear();
   const auto flush = [&] {
     for (size_t i = 0; i < terms.size(); ++i)
-      std::memcpy(weights.data() + i * width_, weight_ + terms[i] * width_,
-                  width_ * sizeof(float));
-    for (size_t first = 0; first < room; first += kPanel)
-      loops_.product(weights.data(), width_, terms.size(), width_,
-                     positions.data() + first * width_, {no_bias, Finish::kNone},
-                     logits.data() + first, room);
+      std::memcpy(weights.data() + i * width_, weight_ + terms[i] * width_, width_ * sizeof(float));
+    const float* logits = positions.products(loops_, weights.data(), terms.size());
     for (size_t i = 0; i < terms.size(); ++i) {
-      const float* row = logits.data() + i * room;
+      const float* row = logits + i * positions.stride();
       const float bias = bias_[terms[i]];
       float weight = 0;
       if (pooling == Pooling::kMax) {

@@ -6,7 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+
+#include "read.h"
 
 namespace lsr::encoders {
 namespace {
@@ -24,12 +25,8 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 using Bytes = __m512i;
 using Byte = __m512i;
 
-inline Bytes bytes_at(const int8_t* from) { return _mm512_loadu_si512(from); }
-inline Byte byte_at(const uint8_t* from) {
-  int32_t quad;
-  std::memcpy(&quad, from, sizeof quad);
-  return _mm512_set1_epi32(quad);
-}
+inline Bytes weights_at(const int8_t* from) { return _mm512_loadu_si512(from); }
+inline Byte input_at(const uint8_t* from) { return _mm512_set1_epi32(read<int32_t>(from)); }
 inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
   return reinterpret_cast<Ints>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), x, w));
 }
@@ -52,15 +49,13 @@ struct Pairs {
 };
 using Pair = Pairs;
 
-inline Pairs pairs_at(const uint16_t* from) {
+inline Pairs weights_at(const uint16_t* from) {
   return {reinterpret_cast<__m512bh>(_mm512_loadu_si512(from))};
 }
-inline Pair pair_at(const uint16_t* from) {
-  int32_t pair;
-  std::memcpy(&pair, from, sizeof pair);
-  return {reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair))};
+inline Pair input_at(const uint16_t* from) {
+  return {reinterpret_cast<__m512bh>(_mm512_set1_epi32(read<int32_t>(from)))};
 }
-inline Vec dot_pairs(Vec sum, const Pairs& w, const Pair& x) {
+inline Vec dot(Vec sum, const Pairs& w, const Pair& x) {
   return _mm512_dpbf16_ps(sum, w.values, x.values);
 }
 

@@ -17,7 +17,10 @@ namespace lsr::encoders {
 
 constexpr size_t kPanel = 32;      // columns that packed floats and bfloat16s hold side by side
 constexpr size_t kBytePanel = 64;  // columns that packed bytes hold side by side
-constexpr size_t kQuad = 4;        // bytes of the inner dimension that are multiplied at once
+// Values of the inner dimension that are multiplied at once: a float, a pair or a quad.
+template <class Value>
+constexpr size_t kStep = sizeof(float) / sizeof(Value);
+constexpr size_t kQuad = kStep<uint8_t>;
 
 // Weights of one panel, `inner` x kPanel:
 //   floats: [inner][kPanel];
@@ -27,13 +30,22 @@ constexpr size_t kQuad = 4;        // bytes of the inner dimension that are mult
 // each x as x + 128: the instructions multiply unsigned with signed.  What fills up the inner
 // dimension of a panel is zero.
 
+inline constexpr float kNoBias[kPanel] = {};
+
 enum class Finish { kNone, kGelu };
 enum class Precision { kFp32, kBf16, kInt8 };
 
-// What is done with a product before it is stored: (+ bias), (gelu), in this order.
-struct Epilogue {
-  const float* bias;  // one a column of the panel
+// Some rows times a panel of weights: out[r][c] = finish(sum over k of rows[r][k] * panel[k][c] +
+// bias[c]), for all columns of the panel.
+template <class Row, class Weight>
+struct Product {
+  const Row* rows;
+  size_t stride, count, inner;
+  const Weight* panel;
+  const float* bias;
   Finish finish;
+  float* out;
+  size_t out_stride;
 };
 
 // Rows of bytes for a product, each x as x + 128.
@@ -48,36 +60,30 @@ struct ByteColumns {
   const float* scales;
 };
 
-// A logit is at most the product of the bytes + limit + the product of `mine` with `its`, number by
-// number.  See screen.h.
+// A logit is at most the product of the bytes + limit + the product of the slacks of the position
+// with those of the term, number by number.  See screen.h.
 constexpr size_t kSlacks = 3;
 struct Bounds {
   ByteColumns columns;
   const float* limits;
-  const float* its[kSlacks];
+  const float* term[kSlacks];
 };
 struct Slacks {
-  float mine[kSlacks];
+  float position[kSlacks];
 };
 
 struct Loops {
-  // out[r][c] = epilogue(sum over k of rows[r][k] * panel[k][c]), for the panel's kPanel columns.
-  void (*product)(const float* rows, size_t stride, size_t count, size_t inner,
-                  const float* panel, const Epilogue& epilogue, float* out, size_t out_stride);
-  // The same of bfloat16 rows and weights, summed in float32.
-  void (*product_bf16)(const uint16_t* rows, size_t stride, size_t count, size_t inner,
-                       const uint16_t* panel, const Epilogue& epilogue, float* out,
-                       size_t out_stride);
-  // The same of bytes: out = epilogue((integer - shift) * row's scale * column's scale), for
-  // kBytePanel columns.
-  void (*product_bytes)(const ByteRows& rows, const float* row_scales, size_t count, size_t inner,
-                        const int8_t* panel, const ByteColumns& columns, const Epilogue& epilogue,
-                        float* out, size_t out_stride);
+  void (*product)(const Product<float, float>& product);
+  // Of bfloat16, summed in float32.
+  void (*product_bf16)(const Product<uint16_t, uint16_t>& product);
+  // Of bytes, in place of a sum: (integer - shift) * row's scale * column's scale.
+  void (*product_bytes)(const Product<uint8_t, int8_t>& product, const float* row_scales,
+                        const ByteColumns& columns);
   // best[c] = the largest integer of column c over all rows (at least one), kBytePanel columns.
   void (*largest)(const ByteRows& rows, size_t count, size_t inner, const int8_t* panel,
                   int32_t* best);
-  // Bit c tells that (best[c] - shift) * scale * column's scale + limits[c] + mine . its[c] is above
-  // zero or not a number, for kBytePanel columns.
+  // Bit c tells that (best[c] - shift) * scale * column's scale + limits[c] + the product of
+  // the slacks is above zero or not a number, for kBytePanel columns.
   uint64_t (*reaching)(const int32_t* best, float scale, const Slacks& slacks,
                        const Bounds& bounds);
   // Rounds a row to signed bytes: round(value / scale), within 127.

@@ -3,7 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+
+#include "read.h"
 
 namespace lsr::encoders {
 namespace {
@@ -24,14 +25,12 @@ struct Bytes {
 };
 using Byte = Bytes;
 
-inline Bytes bytes_at(const int8_t* from) {
+inline Bytes weights_at(const int8_t* from) {
   const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
   return {_mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8), _mm256_srai_epi16(v, 8)};
 }
-inline Byte byte_at(const uint8_t* from) {
-  int32_t quad;
-  std::memcpy(&quad, from, sizeof quad);
-  const __m256i v = _mm256_set1_epi32(quad);
+inline Byte input_at(const uint8_t* from) {
+  const __m256i v = _mm256_set1_epi32(read<int32_t>(from));
   return {_mm256_and_si256(v, _mm256_set1_epi16(255)), _mm256_srli_epi16(v, 8)};
 }
 inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {

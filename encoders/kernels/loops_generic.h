@@ -6,7 +6,7 @@
 //   kRows, kByteRows                rows that the registers hold accumulators for
 //   Vec fma(Vec a, Vec b, Vec c)    a * b + c
 //   Bytes, Byte                     kLanes quads of weights, one quad of a row, made ready by
-//   Bytes bytes_at(const int8_t*), Byte byte_at(const uint8_t*)
+//   Bytes weights_at(const int8_t*), Byte input_at(const uint8_t*)
 //   Ints dot(Ints sum, const Bytes&, const Byte&)   sum + the products of the quads
 //   uint32_t signs(Ints)            bit i is the sign of lane i
 //   Vec load_part(const float*, size_t count), void store_part(float*, Vec, size_t count)
@@ -21,20 +21,17 @@
 #include <cstring>
 
 #include "loops.h"
+#include "read.h"
 
 namespace lsr::encoders {
 namespace {
 
-constexpr size_t kVectors = 2;                        // a row's accumulators
-constexpr size_t kColumns = kVectors * kLanes;        // that one pass takes of a panel
-static_assert(kPanel % kColumns == 0, "a panel is whole passes");
-static_assert(kBytePanel % (kByteVectors * kLanes) == 0, "a panel is whole passes");
+constexpr size_t kVectors = 2;                  // a row's accumulators
+constexpr size_t kColumns = kVectors * kLanes;  // that one pass takes of a panel
+constexpr size_t kByteColumns = kByteVectors * kLanes;
+static_assert(kPanel % kColumns == 0 && kBytePanel % kByteColumns == 0, "a panel is whole passes");
 
-inline Vec load(const float* from) {
-  Vec v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
+inline Vec load(const float* from) { return read<Vec>(from); }
 inline void store(float* to, Vec v) { std::memcpy(to, &v, sizeof v); }
 inline Vec all(float value) { return value - Vec{}; }
 inline Ints all(int32_t value) { return value - Ints{}; }
@@ -60,6 +57,11 @@ inline float largest_lane(Vec v) {
   return folded(v, [](float a, float b) { return a < b ? b : a; });
 }
 
+// Operands of a product of floats; those of other types are overloads.
+inline Vec weights_at(const float* from) { return load(from); }
+inline Vec input_at(const float* from) { return all(*from); }
+inline Vec dot(Vec sum, const Vec& w, const Vec& x) { return fma(x, w, sum); }
+
 #ifndef __AVX512BF16__
 
 // Pairs of bfloat16, which are the upper halves of floats.
@@ -68,20 +70,10 @@ struct Pairs {
 };
 using Pair = Pairs;
 
-inline Pairs split(Ints bits) {
-  return {floats_of(bits << 16), floats_of(bits & -65536)};
-}
-inline Pairs pairs_at(const uint16_t* from) {
-  Ints bits;
-  std::memcpy(&bits, from, sizeof bits);
-  return split(bits);
-}
-inline Pair pair_at(const uint16_t* from) {
-  int32_t pair;
-  std::memcpy(&pair, from, sizeof pair);
-  return split(all(pair));
-}
-inline Vec dot_pairs(Vec sum, const Pairs& w, const Pair& x) {
+inline Pairs split(Ints bits) { return {floats_of(bits << 16), floats_of(bits & -65536)}; }
+inline Pairs weights_at(const uint16_t* from) { return split(read<Ints>(from)); }
+inline Pair input_at(const uint16_t* from) { return split(all(read<int32_t>(from))); }
+inline Vec dot(Vec sum, const Pairs& w, const Pair& x) {
   return fma(x.odd, w.odd, fma(x.even, w.even, sum));
 }
 
@@ -131,208 +123,103 @@ inline Vec gelu(Vec x) {
   return x < -5.0f ? Vec{} : x > 5.0f ? x : inside;
 }
 
-inline Vec finished(Vec value, const Epilogue& epilogue, size_t column) {
-  value += load(epilogue.bias + column);
-  return epilogue.finish == Finish::kGelu ? gelu(value) : value;
+template <size_t count>
+struct RowCount {
+  static constexpr size_t value = count;
+};
+
+// Calls loop(RowCount, first row) for as many rows at a time as the registers hold, then for the
+// rest at once.
+template <size_t most, class Loop>
+void over_rows(size_t first, size_t count, const Loop& loop) {
+  for (; count >= most; first += most, count -= most) loop(RowCount<most>{}, first);
+  if constexpr (most > 1) over_rows<most - 1>(first, count, loop);
 }
 
-// A product works on as many rows as the registers hold, then on the rest with a loop for each
-// number there can be.  Loop<rows>::run does the rows.
-template <template <size_t> class Loop, size_t rows>
-struct Rest {
-  template <class... A>
-  static void run(size_t count, size_t first, const A&... arguments) {
-    if (count == rows) return Loop<rows>::run(first, arguments...);
-    Rest<Loop, rows - 1>::run(count, first, arguments...);
-  }
-};
-template <template <size_t> class Loop>
-struct Rest<Loop, 0> {
-  template <class... A>
-  static void run(size_t, size_t, const A&...) {}
-};
-
-template <template <size_t> class Loop, size_t rows, class... A>
-void over_rows(size_t count, const A&... arguments) {
-  size_t first = 0;
-  for (; first + rows <= count; first += rows) Loop<rows>::run(first, arguments...);
-  Rest<Loop, rows - 1>::run(count - first, first, arguments...);
-}
-
-struct Product {
-  const float* rows;
-  size_t stride, inner;
-  const float* panel;
-  const Epilogue& epilogue;
-  float* out;
-  size_t out_stride;
-};
-
-template <size_t rows>
-struct FloatLoop {
-  static void run(size_t first, const Product& product, size_t column) {
-    const float* row = product.rows + first * product.stride;
-    const float* weights = product.panel + column;
-    Vec sums[rows][kVectors];
-    for (auto& row_sums : sums)
-      for (Vec& value : row_sums) value = Vec{};
-    for (size_t k = 0; k < product.inner; ++k, weights += kPanel) {
-      Vec w[kVectors];
-      for (size_t v = 0; v < kVectors; ++v) w[v] = load(weights + v * kLanes);
-      for (size_t r = 0; r < rows; ++r) {
-        const Vec x = all(row[r * product.stride + k]);
-        for (size_t v = 0; v < kVectors; ++v) sums[r][v] = fma(x, w[v], sums[r][v]);
-      }
-    }
-    for (size_t r = 0; r < rows; ++r)
-      for (size_t v = 0; v < kVectors; ++v)
-        store(product.out + (first + r) * product.out_stride + column + v * kLanes,
-              finished(sums[r][v], product.epilogue, column + v * kLanes));
-  }
-};
-
-void product(const float* rows, size_t stride, size_t count, size_t inner, const float* panel,
-             const Epilogue& epilogue, float* out, size_t out_stride) {
-  const Product all_rows = {rows, stride, inner, panel, epilogue, out, out_stride};
-  for (size_t column = 0; column < kPanel; column += kColumns)
-    over_rows<FloatLoop, kRows>(count, all_rows, column);
-}
-
-struct PairProduct {
-  const uint16_t* rows;
-  size_t stride, inner;
-  const uint16_t* panel;
-  const Epilogue& epilogue;
-  float* out;
-  size_t out_stride;
-};
-
-template <size_t rows>
-struct PairLoop {
-  static void run(size_t first, const PairProduct& product, size_t column) {
-    const uint16_t* row = product.rows + first * product.stride;
-    const uint16_t* weights = product.panel + column * 2;
-    Vec sums[rows][kVectors];
-    for (auto& row_sums : sums)
-      for (Vec& value : row_sums) value = Vec{};
-    for (size_t k = 0; k < product.inner; k += 2, weights += kPanel * 2) {
-      Pairs w[kVectors];
-      for (size_t v = 0; v < kVectors; ++v) w[v] = pairs_at(weights + v * kLanes * 2);
-      for (size_t r = 0; r < rows; ++r) {
-        const Pair x = pair_at(row + r * product.stride + k);
-        for (size_t v = 0; v < kVectors; ++v) sums[r][v] = dot_pairs(sums[r][v], w[v], x);
-      }
-    }
-    for (size_t r = 0; r < rows; ++r)
-      for (size_t v = 0; v < kVectors; ++v)
-        store(product.out + (first + r) * product.out_stride + column + v * kLanes,
-              finished(sums[r][v], product.epilogue, column + v * kLanes));
-  }
-};
-
-void product_bf16(const uint16_t* rows, size_t stride, size_t count, size_t inner,
-                  const uint16_t* panel, const Epilogue& epilogue, float* out,
-                  size_t out_stride) {
-  const PairProduct all_rows = {rows, stride, inner, panel, epilogue, out, out_stride};
-  for (size_t column = 0; column < kPanel; column += kColumns)
-    over_rows<PairLoop, kRows>(count, all_rows, column);
-}
-
-// The integers of some rows for kByteVectors x kLanes columns of a panel.
-template <size_t rows>
-inline void integers(const ByteRows& from, size_t first, size_t inner, const int8_t* weights,
-                     Ints (&sums)[rows][kByteVectors]) {
+// sums[r][v] = the product of row r with the columns of vector v of a panel `panel` wide.
+template <size_t panel, class Row, class Weight, class Sum, size_t rows, size_t vectors>
+inline void multiply(const Row* row, size_t stride, size_t inner, const Weight* weights,
+                     Sum (&sums)[rows][vectors]) {
+  constexpr size_t step = kStep<Row>;
   for (auto& row_sums : sums)
-    for (Ints& value : row_sums) value = Ints{};
-  const uint8_t* row = from.values + first * from.stride;
-  for (size_t k = 0; k < inner; k += kQuad, weights += kBytePanel * kQuad) {
-    Bytes w[kByteVectors];
-    for (size_t v = 0; v < kByteVectors; ++v) w[v] = bytes_at(weights + v * kLanes * kQuad);
+    for (Sum& value : row_sums) value = Sum{};
+  for (size_t k = 0; k < inner; k += step, weights += panel * step) {
+    decltype(weights_at(weights)) w[vectors];
+    for (size_t v = 0; v < vectors; ++v) w[v] = weights_at(weights + v * kLanes * step);
     for (size_t r = 0; r < rows; ++r) {
-      const Byte x = byte_at(row + r * from.stride + k);
-      for (size_t v = 0; v < kByteVectors; ++v) sums[r][v] = dot(sums[r][v], w[v], x);
+      const auto x = input_at(row + r * stride + k);
+      for (size_t v = 0; v < vectors; ++v) sums[r][v] = dot(sums[r][v], w[v], x);
     }
   }
 }
 
-template <size_t rows>
-struct LargestLoop {
-  static void run(size_t first, const ByteRows& from, size_t inner, const int8_t* weights,
-                  Ints* const& best) {
-    Ints sums[rows][kByteVectors];
-    integers<rows>(from, first, inner, weights, sums);
-    for (size_t v = 0; v < kByteVectors; ++v) {
-      Ints most = best[v];
-      for (size_t r = 0; r < rows; ++r) most = larger(most, sums[r][v]);
-      best[v] = most;
-    }
-  }
-};
+template <class Row, class Weight>
+inline void store_finished(const Product<Row, Weight>& product, size_t row, size_t column,
+                           Vec value) {
+  value += load(product.bias + column);
+  store(product.out + row * product.out_stride + column,
+        product.finish == Finish::kGelu ? gelu(value) : value);
+}
 
-void largest(const ByteRows& rows, size_t count, size_t inner, const int8_t* panel,
-             int32_t* best) {
-  for (size_t column = 0; column < kBytePanel; column += kByteVectors * kLanes) {
-    Ints most[kByteVectors];
-    for (Ints& value : most) value = all(INT32_MIN);
-    over_rows<LargestLoop, kByteRows>(count, rows, inner, panel + column * kQuad,
-                                      static_cast<Ints*>(most));
-    std::memcpy(best + column, most, sizeof most);
-  }
+template <class T>
+void product(const Product<T, T>& p) {
+  for (size_t column = 0; column < kPanel; column += kColumns)
+    over_rows<kRows>(0, p.count, [&p, column](auto rows, size_t first) {
+      Vec sums[rows.value][kVectors];
+      multiply<kPanel>(p.rows + first * p.stride, p.stride, p.inner, p.panel + column * kStep<T>,
+                       sums);
+      for (size_t r = 0; r < rows.value; ++r)
+        for (size_t v = 0; v < kVectors; ++v)
+          store_finished(p, first + r, column + v * kLanes, sums[r][v]);
+    });
 }
 
 inline Vec unshifted(Ints value, const ByteColumns& columns, size_t at) {
-  Ints shift;
-  std::memcpy(&shift, columns.shifts + at, sizeof shift);
-  return __builtin_convertvector(value - shift, Vec);
+  return __builtin_convertvector(value - read<Ints>(columns.shifts + at), Vec);
+}
+
+void product_bytes(const Product<uint8_t, int8_t>& p, const float* row_scales,
+                   const ByteColumns& columns) {
+  for (size_t column = 0; column < kBytePanel; column += kByteColumns)
+    over_rows<kByteRows>(0, p.count, [&, column](auto rows, size_t first) {
+      Ints sums[rows.value][kByteVectors];
+      multiply<kBytePanel>(p.rows + first * p.stride, p.stride, p.inner, p.panel + column * kQuad,
+                           sums);
+      for (size_t r = 0; r < rows.value; ++r)
+        for (size_t v = 0; v < kByteVectors; ++v) {
+          const size_t at = column + v * kLanes;
+          store_finished(p, first + r, at,
+                         unshifted(sums[r][v], columns, at) *
+                             (row_scales[first + r] * load(columns.scales + at)));
+        }
+    });
+}
+
+void largest(const ByteRows& from, size_t count, size_t inner, const int8_t* panel, int32_t* best) {
+  for (size_t column = 0; column < kBytePanel; column += kByteColumns) {
+    Ints most[kByteVectors];
+    for (Ints& value : most) value = all(INT32_MIN);
+    over_rows<kByteRows>(0, count, [&, column](auto rows, size_t first) {
+      Ints sums[rows.value][kByteVectors];
+      multiply<kBytePanel>(from.values + first * from.stride, from.stride, inner,
+                           panel + column * kQuad, sums);
+      for (size_t v = 0; v < kByteVectors; ++v)
+        for (size_t r = 0; r < rows.value; ++r) most[v] = larger(most[v], sums[r][v]);
+    });
+    std::memcpy(best + column, most, sizeof most);
+  }
 }
 
 uint64_t reaching(const int32_t* best, float scale, const Slacks& slacks, const Bounds& bounds) {
   uint64_t mask = 0;
   for (size_t i = 0; i < kBytePanel; i += kLanes) {
-    Ints integers;
-    std::memcpy(&integers, best + i, sizeof integers);
-    Vec value = unshifted(integers, bounds.columns, i) * (scale * load(bounds.columns.scales + i));
+    Vec value = unshifted(read<Ints>(best + i), bounds.columns, i) *
+                (scale * load(bounds.columns.scales + i));
     value += load(bounds.limits + i);
-    for (size_t s = 0; s < kSlacks; ++s) value += slacks.mine[s] * load(bounds.its[s] + i);
+    for (size_t s = 0; s < kSlacks; ++s) value += slacks.position[s] * load(bounds.term[s] + i);
     mask |= static_cast<uint64_t>(signs(~(value <= 0.0f))) << i;
   }
   return mask;
-}
-
-struct ByteProduct {
-  const ByteRows& rows;
-  const float* row_scales;
-  size_t inner;
-  const int8_t* panel;
-  const ByteColumns& columns;
-  const Epilogue& epilogue;
-  float* out;
-  size_t out_stride;
-};
-
-template <size_t rows>
-struct ByteLoop {
-  static void run(size_t first, const ByteProduct& product, size_t column) {
-    Ints sums[rows][kByteVectors];
-    integers<rows>(product.rows, first, product.inner, product.panel + column * kQuad, sums);
-    for (size_t r = 0; r < rows; ++r)
-      for (size_t v = 0; v < kByteVectors; ++v) {
-        const size_t at = column + v * kLanes;
-        const Vec value = unshifted(sums[r][v], product.columns, at) *
-                          (product.row_scales[first + r] * load(product.columns.scales + at));
-        store(product.out + (first + r) * product.out_stride + at,
-              finished(value, product.epilogue, at));
-      }
-  }
-};
-
-void product_bytes(const ByteRows& rows, const float* row_scales, size_t count, size_t inner,
-                   const int8_t* panel, const ByteColumns& columns, const Epilogue& epilogue,
-                   float* out, size_t out_stride) {
-  const ByteProduct all_rows = {rows,    row_scales, inner, panel,
-                                columns, epilogue,   out,   out_stride};
-  for (size_t column = 0; column < kBytePanel; column += kByteVectors * kLanes)
-    over_rows<ByteLoop, kByteRows>(count, all_rows, column);
 }
 
 void to_bytes(const float* row, size_t width, float scale, int8_t* bytes) {
@@ -349,14 +236,13 @@ void to_bytes(const float* row, size_t width, float scale, int8_t* bytes) {
 
 void to_bf16(const float* row, size_t width, uint16_t* out) {
   for (size_t i = 0; i < width; ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, row + i, sizeof bits);
+    const auto bits = read<uint32_t>(row + i);
     out[i] = static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
   }
 }
 
-void normalize(float* row, const float* added, size_t width, const float* gamma,
-               const float* beta, float epsilon) {
+void normalize(float* row, const float* added, size_t width, const float* gamma, const float* beta,
+               float epsilon) {
   Vec total = {};
   for (size_t i = 0; i < width; i += kLanes) {
     Vec value = load_part(row + i, width - i);
@@ -378,8 +264,7 @@ void normalize(float* row, const float* added, size_t width, const float* gamma,
   const float shrink = 1.0f / __builtin_sqrtf(square / static_cast<float>(width) + epsilon);
   for (size_t i = 0; i < width; i += kLanes) {
     const Vec away = (load_part(row + i, width - i) - mean) * shrink;
-    store_part(row + i,
-               fma(away, load_part(gamma + i, width - i), load_part(beta + i, width - i)),
+    store_part(row + i, fma(away, load_part(gamma + i, width - i), load_part(beta + i, width - i)),
                width - i);
   }
 }
@@ -416,8 +301,8 @@ void softmax(float* row, size_t width, float scale) {
     store_part(row + i, load_part(row + i, width - i) * share, width - i);
 }
 
-constexpr Loops kLoops = {product, product_bf16, product_bytes, largest, reaching, to_bytes,
-                          to_bf16, normalize,    softmax,       maximum};
+constexpr Loops kLoops = {product<float>, product<uint16_t>, product_bytes, largest, reaching,
+                          to_bytes,       to_bf16,           normalize,     softmax, maximum};
 
 }  // namespace
 }  // namespace lsr::encoders

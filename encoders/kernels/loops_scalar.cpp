@@ -1,7 +1,8 @@
 // Vectors of four floats in plain C++, for any machine: the twin that the others are held to.
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+
+#include "read.h"
 
 namespace lsr::encoders {
 namespace {
@@ -23,12 +24,11 @@ struct Byte {
   int32_t values[4];
 };
 
-inline Bytes bytes_at(const int8_t* from) {
-  Ints quads;
-  std::memcpy(&quads, from, sizeof quads);
+inline Bytes weights_at(const int8_t* from) {
+  const auto quads = read<Ints>(from);
   return {{quads << 24 >> 24, quads << 16 >> 24, quads << 8 >> 24, quads >> 24}};
 }
-inline Byte byte_at(const uint8_t* from) { return {{from[0], from[1], from[2], from[3]}}; }
+inline Byte input_at(const uint8_t* from) { return {{from[0], from[1], from[2], from[3]}}; }
 inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
   for (size_t i = 0; i < 4; ++i) sum += w.values[i] * x.values[i];
   return sum;

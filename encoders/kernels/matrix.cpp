@@ -1,7 +1,10 @@
 #include "matrix.h"
 
+#include <algorithm>
 #include <cstring>
 #include <numeric>
+
+#include "read.h"
 
 namespace lsr::encoders {
 
@@ -9,14 +12,10 @@ float magnitude(const float* values, size_t count) {
   // Magnitudes are in the order of their bits, where what is not a number comes last.
   uint32_t most = 0;
   for (size_t i = 0; i < count; ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, values + i, sizeof bits);
-    bits &= 0x7fffffffu;
+    const uint32_t bits = read<uint32_t>(values + i) & 0x7fffffffu;
     most = most < bits ? bits : most;
   }
-  float size;
-  std::memcpy(&size, &most, sizeof size);
-  return size;
+  return read<float>(&most);
 }
 
 float byte_scale(float magnitude) { return magnitude == 0 ? 1.0f : magnitude / 127.0f; }
@@ -28,8 +27,7 @@ void QuantizedRows::resize(size_t count, size_t width) {
   row_.assign(inner_, 0);
 }
 
-const int8_t* QuantizedRows::set(const Loops& loops, size_t row, const float* values,
-                                 float scale) {
+const int8_t* QuantizedRows::set(const Loops& loops, size_t row, const float* values, float scale) {
   const size_t inner = inner_;  // bytes may alias members, and then these are read every time
   int8_t* bytes = row_.data();
   uint8_t* to = values_.data() + row * inner;
@@ -59,8 +57,7 @@ PackedBytes::PackedBytes(const Loops& loops, const float* weight, size_t columns
   }
 }
 
-void pack_floats(const float* weight, size_t stride, size_t columns, size_t width,
-                 float* panels) {
+void pack_floats(const float* weight, size_t stride, size_t columns, size_t width, float* panels) {
   for (size_t first = 0; first < columns; first += kPanel, panels += width * kPanel) {
     const size_t here = columns - first < kPanel ? columns - first : kPanel;
     if (here < kPanel) std::memset(panels, 0, width * kPanel * sizeof(float));
@@ -69,6 +66,21 @@ void pack_floats(const float* weight, size_t stride, size_t columns, size_t widt
       for (size_t k = 0; k < width; ++k) panels[k * kPanel + column] = from[k];
     }
   }
+}
+
+void PackedPositions::pack(const float* hidden, size_t length, size_t width) {
+  length_ = length;
+  width_ = width;
+  panels_.resize(stride() * width);
+  pack_floats(hidden, width, length, width, panels_.data());
+}
+
+const float* PackedPositions::products(const Loops& loops, const float* weights, size_t count) {
+  products_.resize(std::max(products_.size(), count * stride()));
+  for (size_t first = 0; first < stride(); first += kPanel)
+    loops.product({weights, width_, count, width_, panels_.data() + first * width_, kNoBias,
+                   Finish::kNone, products_.data() + first, stride()});
+  return products_.data();
 }
 
 Linear::Linear(const Loops& loops, Precision precision, const float* weight, const float* bias,
@@ -109,13 +121,14 @@ void Linear::apply(const Loops& loops, const float* rows, size_t stride, size_t 
       quantized.set(loops, row, values, scales[row]);
     }
     for (size_t first = 0; first < columns_; first += kBytePanel)
-      loops.product_bytes(quantized.from(0), scales.data(), count, bytes_.inner,
-                          bytes_.panel(first), bytes_.from(first),
-                          {bias_.data() + first, finish}, out + first, out_stride);
+      loops.product_bytes(
+          {quantized.from(0).values, bytes_.inner, count, bytes_.inner, bytes_.panel(first),
+           bias_.data() + first, finish, out + first, out_stride},
+          scales.data(), bytes_.from(first));
   } else if (precision_ == Precision::kFp32) {
     for (size_t first = 0; first < columns_; first += kPanel)
-      loops.product(rows, stride, count, width_, floats_.data() + first * width_,
-                    {bias_.data() + first, finish}, out + first, out_stride);
+      loops.product({rows, stride, count, width_, floats_.data() + first * width_,
+                     bias_.data() + first, finish, out + first, out_stride});
   } else {
     const size_t inner = rounded_up(width_, 2);
     thread_local std::vector<uint16_t> halves;
@@ -123,8 +136,8 @@ void Linear::apply(const Loops& loops, const float* rows, size_t stride, size_t 
     for (size_t row = 0; row < count; ++row)
       loops.to_bf16(rows + row * stride, width_, halves.data() + row * inner);
     for (size_t first = 0; first < columns_; first += kPanel)
-      loops.product_bf16(halves.data(), inner, count, inner, halves_.data() + first * inner,
-                         {bias_.data() + first, finish}, out + first, out_stride);
+      loops.product_bf16({halves.data(), inner, count, inner, halves_.data() + first * inner,
+                          bias_.data() + first, finish, out + first, out_stride});
   }
 }
 

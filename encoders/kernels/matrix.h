@@ -56,6 +56,20 @@ struct PackedBytes {
 // Packs `columns` rows of a matrix, `stride` apart, as panels of floats.
 void pack_floats(const float* weight, size_t stride, size_t columns, size_t width, float* panels);
 
+// A text's positions as the columns of products, whose rows are weights that need no packing.
+class PackedPositions {
+ public:
+  // hidden: length x width, row-major.
+  void pack(const float* hidden, size_t length, size_t width);
+  // The products of `count` rows of weights, stride() values a row, until the next call.
+  const float* products(const Loops& loops, const float* weights, size_t count);
+  size_t stride() const { return rounded_up(length_, kPanel); }
+
+ private:
+  size_t length_ = 0, width_ = 0;
+  std::vector<float> panels_, products_;
+};
+
 // A linear layer: out = finish(rows * weight' + bias), in one of three precisions.  In the lower
 // ones rows and weights are rounded; sums are exact (bytes) or float32 (bfloat16).
 class Linear {

@@ -9,13 +9,13 @@
 namespace lsr::encoders {
 namespace {
 
-constexpr size_t kDepths = 16;          // that a fitted panel has to choose from
-constexpr double kSecondTry = 2.5;      // what a term left over costs, in products of all its bytes
-constexpr size_t kBlock = 256;          // terms turned at once
-constexpr size_t kTogether = 32;        // panels; see find()
-constexpr size_t kParts = 2;            // of a text; see round()
-constexpr size_t kOutliers = 6;         // positions of a text's first part are a multiple of this
-constexpr size_t kOutliersEvery = 72;   // of its positions
+constexpr size_t kDepths = 16;         // that a fitted panel has to choose from
+constexpr double kSecondTry = 2.5;     // what a term left over costs, in products of all its bytes
+constexpr size_t kBlock = 256;         // terms transformed at once
+constexpr size_t kTogether = 32;       // panels; see find()
+constexpr size_t kParts = 2;           // of a text; see round()
+constexpr size_t kOutliers = 6;        // positions of a text's first part are a multiple of this
+constexpr size_t kOutliersEvery = 72;  // of its positions
 
 double length_of(const float* values, size_t count) {
   double squares = 0;
@@ -33,16 +33,16 @@ bool ordinary(double scale, double length) { return scale >= 1e-17 && length <= 
 
 constexpr float kAlways = std::numeric_limits<float>::infinity();
 
-// The length of (turn' back - 1): how far a product of turned vectors is from that of the vectors,
-// as a share of their lengths.
+// The length of (matrix' inverse - 1): how far a product of transformed vectors is from that of the
+// vectors, as a share of their lengths.
 double mismatch(const Basis& basis, size_t width) {
   std::vector<double> row(width);
   double squares = 0;
   for (size_t i = 0; i < width; ++i) {
     std::fill(row.begin(), row.end(), 0.0);
     for (size_t k = 0; k < width; ++k) {
-      const double turn = basis.turn[k * width + i];
-      for (size_t j = 0; j < width; ++j) row[j] += turn * basis.back[k * width + j];
+      const double factor = basis.matrix[k * width + i];
+      for (size_t j = 0; j < width; ++j) row[j] += factor * basis.inverse[k * width + j];
     }
     row[i] -= 1;
     for (const double value : row) squares += value * value;
@@ -65,7 +65,7 @@ struct Screen::Rounded {
   std::vector<Part> parts;     // kParts a text
   std::vector<Slacks> slacks;  // a part and depth
   // Room for one text.
-  std::vector<float> turned, rests;
+  std::vector<float> transformed, rests;
   std::vector<size_t> order;
   std::vector<Squares> squares;
 };
@@ -89,24 +89,24 @@ Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_
 
 Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_t terms,
                size_t width, const Basis& basis, const std::vector<Text>& sample)
-    : loops_(loops), width_(width), inner_(rounded_up(width, kQuad)), turned_(true) {
-  const double turned = length_of(basis.turn, width * width);
+    : loops_(loops), width_(width), inner_(rounded_up(width, kQuad)), transformed_(true) {
+  const double size = length_of(basis.matrix, width * width);
   const double wrong = mismatch(basis, width);
   if (!(wrong < 0.1)) throw std::invalid_argument("the basis does not undo itself");
-  // What the rounding of turned states, of the logit, and a basis that undoes itself only nearly can
-  // make of a product, as a share of |h| |turned w|: w = turn' (turned w), nearly, so |w| is at most
-  // |turn| |turned w| / (1 - wrong).
-  uncertain_ = 1.2 * turned * (2 * slack(width) + wrong);
-  centre_ = length_of(basis.centre, width);
+  // What the rounding of transformed states, of the logit, and a basis that undoes itself only
+  // nearly can make of a product, as a share of |h| |w'|, w' = inverse w: w = matrix' w', nearly,
+  // so |w| is at most |matrix| |w'| / (1 - wrong).
+  uncertain_ = 1.2 * size * (2 * slack(width) + wrong);
+  mean_length_ = length_of(basis.mean, width);
   std::vector<float> origin(width);
   for (size_t i = 0; i < width; ++i)
     origin[i] = static_cast<float>(
-        -std::inner_product(basis.centre, basis.centre + width, basis.turn + i * width, 0.0));
-  turn_ = Linear(loops, Precision::kFp32, basis.turn, origin.data(), width, width);
+        -std::inner_product(basis.mean, basis.mean + width, basis.matrix + i * width, 0.0));
+  transform_ = Linear(loops, Precision::kFp32, basis.matrix, origin.data(), width, width);
 
-  const Linear back(loops, Precision::kFp32, basis.back, std::vector<float>(width).data(), width,
-                    width);
-  const double uncertain = slack(width) * length_of(basis.back, width * width);
+  const std::vector<float> no_bias(width);
+  const Linear inverse(loops, Precision::kFp32, basis.inverse, no_bias.data(), width, width);
+  const double uncertain = slack(width) * length_of(basis.inverse, width * width);
   const size_t stride = row_room(width);
   std::vector<float> block(kBlock * stride);
   terms_.reserve(terms);
@@ -114,19 +114,19 @@ Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_
   for (size_t first = 0; first < terms; first += kBlock) {
     const size_t count = std::min(kBlock, terms - first);
     const float* rows = weight + first * width;
-    back.apply(loops, rows, width, count, Finish::kNone, block.data(), stride);
+    inverse.apply(loops, rows, width, count, Finish::kNone, block.data(), stride);
     for (size_t i = 0; i < count; ++i, rows += width) {
-      const double middle = std::inner_product(basis.centre, basis.centre + width, rows, 0.0);
+      const double middle = std::inner_product(basis.mean, basis.mean + width, rows, 0.0);
       const double length = length_of(rows, width);
       add_term(block.data() + i * stride, bias[first + i] + middle, uncertain * length);
-      // The logit itself is summed from the weights as they were, and from what the centre is
+      // The logit itself is summed from the weights as they were, and from what the mean is
       // still a part of.
       Term& term = terms_.back();
-      term.limit = ordinary(length, length)
-                       ? term.limit + static_cast<float>(slack(width) *
-                                                         (std::fabs(middle) +
-                                                          2 * std::fabs(bias[first + i])))
-                       : kAlways;
+      term.limit =
+          ordinary(length, length)
+              ? term.limit + static_cast<float>(slack(width) * (std::fabs(middle) +
+                                                                2 * std::fabs(bias[first + i])))
+              : kAlways;
     }
   }
   choose_depths(sample);
@@ -202,12 +202,11 @@ void Screen::add_term(const float* weights, double bias, double uncertain) {
   order_.push_back(static_cast<uint32_t>(terms_.size()));
   lost = std::sqrt(lost) + uncertain;
   const double norm = std::sqrt(kept) + lost;  // at least |w|
-  terms_.push_back({scale,
-                    ordinary(scale, norm)
-                        ? static_cast<float>(bias + slack(width_) * std::fabs(bias))
-                        : kAlways,
-                    static_cast<float>(norm), static_cast<float>(lost),
-                    128 * std::accumulate(bytes, bytes + inner_, int32_t{0})});
+  terms_.push_back(
+      {scale,
+       ordinary(scale, norm) ? static_cast<float>(bias + slack(width_) * std::fabs(bias)) : kAlways,
+       static_cast<float>(norm), static_cast<float>(lost),
+       128 * std::accumulate(bytes, bytes + inner_, int32_t{0})});
 }
 
 // Panels of all terms, each of the depth for (its first place, how many terms it has).
@@ -239,18 +238,18 @@ void Screen::fill(Panel& panel, const uint32_t* places, size_t count, size_t dep
     panel.shifts[i] = term.shift - 128 * sum;
     panel.scales[i] = term.scale;
     panel.limits[i] = term.limit;
-    panel.its[0][i] = term.norm;
-    panel.its[1][i] = term.lost;
-    panel.its[2][i] =
+    panel.slacks[0][i] = term.norm;
+    panel.slacks[1][i] = term.lost;
+    panel.slacks[2][i] =
         term.scale * std::sqrt(static_cast<float>(squares)) * 1.000001f + term.lost;
   }
 }
 
 void Screen::round(const std::vector<Text>& texts, Rounded& rounded) const {
-  std::vector<float>&turned = rounded.turned, &rests = rounded.rests;
+  std::vector<float>&transformed = rounded.transformed, &rests = rounded.rests;
   std::vector<size_t>& order = rounded.order;
   std::vector<Rounded::Squares>& squares = rounded.squares;
-  const size_t stride = turned_ ? row_room(width_) : width_;
+  const size_t stride = transformed_ ? row_room(width_) : width_;
   size_t positions = 0;
   for (const Text& text : texts) positions += text.length;
   rounded.rows.resize(positions, width_);
@@ -265,10 +264,11 @@ void Screen::round(const std::vector<Text>& texts, Rounded& rounded) const {
     order.resize(text.length);
     std::iota(order.begin(), order.end(), size_t{0});
     size_t outliers = 0;
-    if (turned_) {
-      turned.resize(text.length * stride);
-      turn_.apply(loops_, text.hidden, width_, text.length, Finish::kNone, turned.data(), stride);
-      states = turned.data();
+    if (transformed_) {
+      transformed.resize(text.length * stride);
+      transform_.apply(loops_, text.hidden, width_, text.length, Finish::kNone, transformed.data(),
+                       stride);
+      states = transformed.data();
       // A few positions have by far the most in the last dimensions; apart from the others, they do
       // not spoil those' bounds.
       rests.resize(text.length);
@@ -292,16 +292,17 @@ void Screen::round(const std::vector<Text>& texts, Rounded& rounded) const {
     for (size_t part = 0, i = 0; part < kParts; ++part) {
       rounded.parts[t * kParts + part] = {row, ends[part] - i};
       squares.assign(depths_.size(), {});
-      double longest = 0, turned_longest = 0;
+      double longest = 0, transformed_longest = 0;
       bool usual = true;
       for (; i < ends[part]; ++i, ++row) {
         const float* values = states + order[i] * stride;
         const int8_t* bytes = rounded.rows.set(loops_, row, values, scale);
-        const double length = turned_ ? length_of(text.hidden + order[i] * width_, width_) : 0;
+        const double length = transformed_ ? length_of(text.hidden + order[i] * width_, width_) : 0;
         const double whole = length_of(values, width_);
-        usual &= ordinary(scale, 2 * whole) && (!turned_ || ordinary(length, length + centre_));
+        usual &= ordinary(scale, 2 * whole) &&
+                 (!transformed_ || ordinary(length, length + mean_length_));
         longest = std::max(longest, length);
-        turned_longest = std::max(turned_longest, whole);
+        transformed_longest = std::max(transformed_longest, whole);
         double kept = 0, lost = 0, taken = 0;
         size_t k = 0;
         for (size_t depth = 0; depth < depths_.size(); ++depth) {
@@ -320,11 +321,11 @@ void Screen::round(const std::vector<Text>& texts, Rounded& rounded) const {
       }
       for (size_t depth = 0; depth < depths_.size(); ++depth) {
         const double norm = std::sqrt(squares[depth].kept), error = std::sqrt(squares[depth].lost);
-        const double off = slack(width_) * (norm + error + turned_longest) +
-                           uncertain_ * (longest + centre_);
+        const double off = slack(width_) * (norm + error + transformed_longest) +
+                           uncertain_ * (longest + mean_length_);
         rounded.slacks[(t * kParts + part) * depths_.size() + depth] = {
             {usual ? static_cast<float>(error + off) : kAlways, static_cast<float>(norm),
-             static_cast<float>(std::sqrt(squares[depth].rest) + 1e-6 * turned_longest)}};
+             static_cast<float>(std::sqrt(squares[depth].rest) + 1e-6 * transformed_longest)}};
       }
     }
   }
@@ -333,14 +334,13 @@ void Screen::round(const std::vector<Text>& texts, Rounded& rounded) const {
 uint64_t Screen::reached(const Panel& panel, const Rounded& rounded, size_t text) const {
   const Bounds bounds = {{panel.shifts, panel.scales},
                          panel.limits,
-                         {panel.its[0], panel.its[1], panel.its[2]}};
+                         {panel.slacks[0], panel.slacks[1], panel.slacks[2]}};
   uint64_t mask = 0;
   int32_t best[kBytePanel];
   for (size_t part = text * kParts; part < (text + 1) * kParts; ++part) {
     const auto& [first, count] = rounded.parts[part];
     if (count == 0) continue;
-    loops_.largest(rounded.rows.from(first), count, depths_[panel.depth], panel.bytes.data(),
-                   best);
+    loops_.largest(rounded.rows.from(first), count, depths_[panel.depth], panel.bytes.data(), best);
     mask |= loops_.reaching(best, rounded.scales[text],
                             rounded.slacks[part * depths_.size() + panel.depth], bounds);
   }
@@ -376,14 +376,13 @@ void Screen::find(const std::vector<Text>& texts, uint64_t* found) const {
     for (size_t text = 0; text < texts.size(); ++text) {
       for (size_t p = first; p < std::min(first + kTogether, panels_.size()); ++p)
         for (uint64_t mask = reached(panels_[p], rounded, text); mask != 0; mask &= mask - 1) {
-          const auto place = static_cast<uint32_t>(p * kBytePanel) +
-                             static_cast<uint32_t>(__builtin_ctzll(mask));
+          const auto place =
+              static_cast<uint32_t>(p * kBytePanel) + static_cast<uint32_t>(__builtin_ctzll(mask));
           if (panels_[p].depth == whole) {
             set(text, order_[place]);
             continue;
           }
-          for (size_t k = 0; k < inner_; k += 64)
-            __builtin_prefetch(&bytes_[place * inner_ + k]);
+          for (size_t k = 0; k < inner_; k += 64) __builtin_prefetch(&bytes_[place * inner_ + k]);
           left[text].push_back(place);
         }
       settle(text, kBytePanel);

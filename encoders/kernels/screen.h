@@ -28,9 +28,9 @@ struct Text {
   size_t length;
 };
 
-// Other coordinates, width x width, row-major: (turn (h - centre)) (back w) = (h - centre) w.
+// Other coordinates, width x width, row-major: (matrix (h - mean)) (inverse w) = (h - mean) w.
 struct Basis {
-  const float *turn, *back, *centre;
+  const float *matrix, *inverse, *mean;
 };
 
 class Screen {
@@ -46,8 +46,8 @@ class Screen {
   // How many words of 64 bits a text's terms take.
   size_t words() const { return (terms_.size() + 63) / 64; }
 
-  // Sets bit t % 64 of word t / 64 for each term t that can be above zero.  `found`: texts x words(),
-  // all zero.
+  // Sets bit t % 64 of word t / 64 for each term t that can be above zero.  `found`: texts x
+  // words(), all zero.
   void find(const std::vector<Text>& texts, uint64_t* found) const;
 
  private:
@@ -62,7 +62,7 @@ class Screen {
     size_t count = 0;
     std::vector<int8_t> bytes;
     int32_t shifts[kBytePanel] = {};
-    float scales[kBytePanel] = {}, limits[kBytePanel] = {}, its[kSlacks][kBytePanel] = {};
+    float scales[kBytePanel] = {}, limits[kBytePanel] = {}, slacks[kSlacks][kBytePanel] = {};
   };
   struct Rounded;
   struct Scratch;
@@ -80,12 +80,12 @@ class Screen {
   std::vector<uint32_t> order_;  // the term at each place
   std::vector<Term> terms_;      // at each place
   std::vector<int8_t> bytes_;    // places x inner_; none where nothing is tried again
-  std::vector<size_t> depths_;  // bytes that a panel may take of each row, ascending up to inner_
+  std::vector<size_t> depths_;   // bytes that a panel may take of each row, ascending up to inner_
   std::vector<Panel> panels_;
-  bool turned_ = false;
-  Linear turn_;
-  double centre_ = 0;     // its length
-  double uncertain_ = 0;  // see round()
+  bool transformed_ = false;
+  Linear transform_;
+  double mean_length_ = 0;  // of the basis's mean
+  double uncertain_ = 0;    // see round()
 };
 
 }  // namespace lsr::encoders

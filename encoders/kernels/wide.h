@@ -7,9 +7,9 @@
 
 namespace lsr::encoders {
 
-// values[d] = the largest of weight[d] . hidden[i] over positions i, of which there is at least one.
-// weight: dimensions x width; hidden: length x width; both row-major and finite.  The products of
-// all positions with all dimensions never exist as a whole.
+// values[d] = the largest of weight[d] . hidden[i] over positions i, of which there is at least
+// one. weight: dimensions x width; hidden: length x width; both row-major and finite.  The products
+// of all positions with all dimensions never exist as a whole.
 void largest_products(const Loops& loops, const float* weight, size_t dimensions, size_t width,
                       const float* hidden, size_t length, float* values);
 

@@ -26,9 +26,7 @@ size_t count_characters(const std::string& word) {
 
 // FNV-1a, so that the hash of a piece goes on to that of a longer one.
 constexpr uint64_t kStart = 14695981039346656037u, kInside = 0x9e3779b97f4a7c15u;
-uint64_t hashed(uint64_t hash, char c) {
-  return (hash ^ static_cast<uint8_t>(c)) * 1099511628211u;
-}
+uint64_t hashed(uint64_t hash, char c) { return (hash ^ static_cast<uint8_t>(c)) * 1099511628211u; }
 
 }  // namespace
 
@@ -48,8 +46,7 @@ WordPiece::WordPiece(const std::vector<Piece>& pieces, std::vector<Character> ch
     for (const char c : piece.characters) hash = hashed(hash, c);
     Entry& found = entries_[place(piece.characters.data(), size, hash)];
     if (found.size == 0) {
-      found = {hash, piece.id, static_cast<uint32_t>(spelled_.size()),
-               static_cast<uint32_t>(size)};
+      found = {hash, piece.id, static_cast<uint32_t>(spelled_.size()), static_cast<uint32_t>(size)};
       spelled_ += piece.characters;
     }
     longest_piece_ = std::max(longest_piece_, size);

@@ -49,7 +49,7 @@ class WordPiece {
   void split(const std::string& word, std::vector<uint32_t>& ids) const;
 
   std::vector<Entry> entries_;  // a power of two of them, half of them free
-  std::string spelled_;  // the pieces' characters
+  std::string spelled_;         // the pieces' characters
   std::vector<Character> characters_;
   std::vector<std::string> whole_;
   uint32_t unknown_;

@@ -60,10 +60,10 @@ class Autoencoder:
             vector = centred / (centred.std(ddof=1) + _EPSILON)
         # Not by BLAS: its threads cost more than they give here, and a product of matrices may
         # round a row by how many are beside it.
-        found = np.einsum("ld,d->l", self.weight, vector - self.pre_bias) + self.latent_bias
-        best = np.sort(np.argsort(-found, kind="stable")[: self.active])
-        best = best[found[best] > 0]
-        weights = found[best]
+        activations = np.einsum("ld,d->l", self.weight, vector - self.pre_bias) + self.latent_bias
+        best = np.sort(np.argsort(-activations, kind="stable")[: self.active])
+        best = best[activations[best] > 0]
+        weights = activations[best]
         if unit:
             weights = weights / np.sqrt((weights * weights).sum())
         return best.astype(np.uint32), np.asarray(weights, np.float32)
@@ -91,7 +91,7 @@ def read_autoencoder(folder: Path, dimensions: int) -> Autoencoder:
         # Both names are of one matrix, which is kept once.
         names = ("encoder.weight", "decoder.linear.weight")
         name = names[0] if names[0] in tensors else names[1]
-        made = Autoencoder(
+        autoencoder = Autoencoder(
             tensors.take(name, latents, width),
             tensors.take("pre_bias", width),
             tensors.take("latent_bias", latents),
@@ -100,7 +100,7 @@ def read_autoencoder(folder: Path, dimensions: int) -> Autoencoder:
         )
         tensors.pass_over([*names, "stats_last_nonzero"])
         tensors.check()
-    return made
+    return autoencoder
 
 
 def write_autoencoder(folder: Path, autoencoder: Autoencoder) -> None:

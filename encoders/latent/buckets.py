@@ -71,8 +71,8 @@ class BucketVocabulary:
     def find(self, word: str) -> int | None:
         """The id of "LAYER:DIMENSION", or None."""
         layer, _, dimension = word.partition(":")
-        for own, start, count in zip(self._layers, self._starts, self._dimensions, strict=False):
-            if layer == str(own) and dimension.isdecimal() and int(dimension) < count:
+        for bucket, start, count in zip(self._layers, self._starts, self._dimensions, strict=False):
+            if layer == str(bucket) and dimension.isdecimal() and int(dimension) < count:
                 term = start + int(dimension)
                 return term if self[term] == word else None
         return None
@@ -160,16 +160,16 @@ def bucket_rows(
     rows = []
     ends = np.cumsum(lengths).tolist()
     for length, end in zip(lengths, ends, strict=True):
-        found, first = [], 0
-        for bucket, own in zip(buckets, states[:, end - length : end], strict=True):
+        winning, first = [], 0
+        for bucket, hidden in zip(buckets, states[:, end - length : end], strict=True):
             if length:
                 # The bias is the same at every position, so it can wait until the maximum is taken.
-                values = kernels.encoders.largest_products(isa, bucket.weight, own) + bucket.bias
-                if not (np.isfinite(own).all() and np.isfinite(values).all()):
+                values = kernels.encoders.largest_products(isa, bucket.weight, hidden) + bucket.bias
+                if not (np.isfinite(hidden).all() and np.isfinite(values).all()):
                     return None
-                found.append(winners_of(values, winners) + np.uint32(first))
+                winning.append(winners_of(values, winners) + np.uint32(first))
             first += len(bucket.weight)
-        terms = np.concatenate([np.empty(0, np.uint32), *found])
+        terms = np.concatenate([np.empty(0, np.uint32), *winning])
         rows.append((terms, np.ones(terms.size, np.float32)))
     return rows
 

@@ -39,7 +39,7 @@ from lsr.encoders.checkpoints.checkpoint import (
     read_json,
 )
 from lsr.encoders.checkpoints.layouts import inside, kind_of, optional
-from lsr.encoders.checkpoints.writing import copy_model, write_json
+from lsr.encoders.checkpoints.writing import copy_model, write_about, write_json, write_modules
 from lsr.encoders.dense.encoder import DenseEncoder
 from lsr.encoders.dense.layout import ABOUT, read_dense_layout
 from lsr.encoders.latent.autoencoder import (
@@ -51,7 +51,7 @@ from lsr.encoders.latent.autoencoder import (
 )
 from lsr.encoders.pickling import ModelEncoder
 from lsr.encoders.restoring import check_same, find_recorded, reading
-from lsr.encoders.rows import SILENT, stack
+from lsr.encoders.rows import EMPTY_ROW, stack
 from lsr.encoders.text.analysis import GrowingVocabulary
 from lsr.encoders.text.tokens import Tokens
 from lsr.errors import EncoderError, EncoderMismatch
@@ -98,8 +98,8 @@ def _find(name: str) -> Checkpoint:
 class CsrEncoder(ModelEncoder):
     """A folder's queries and documents as latents; may be used from several threads.
 
-    A text is read as far as the folder's dense encoder reads it, and at most `max_length`; one that
-    says nothing has no latents.  No latent is a word of a text, so none is literal.
+    A text is read as far as the folder's dense encoder reads it, and at most `max_length`; one
+    without known words has no latents.  No latent is a word of a text, so none is literal.
 
     Args:
         vocabulary: what the latents are called; None takes the folder's names.
@@ -120,17 +120,17 @@ class CsrEncoder(ModelEncoder):
 
     def _read(self, vocabulary: Vocabulary | None) -> None:
         folder, settings, checkpoint = self._checkpoint.folder, self._settings, self._checkpoint
-        own = _autoencoder_folder(folder)
-        about = own / ABOUT if (own / ABOUT).exists() else folder / ABOUT
+        module = _autoencoder_folder(folder)
+        about = module / ABOUT if (module / ABOUT).exists() else folder / ABOUT
         layout = read_dense_layout(folder, MODULE, about)
-        self._hash = content_hash(*dict.fromkeys([*layout.folders, own]))
+        self._hash = content_hash(*dict.fromkeys([*layout.folders, module]))
         length = min(settings.max_length, layout.max_length or settings.max_length)
         self.dense = DenseEncoder(checkpoint, settings.where, length, layout)
         self._tokens = Tokens(layout.folders[0], self.dense.max_length or settings.max_length)
-        self.autoencoder = read_autoencoder(own, self.dense.dimensions)
+        self.autoencoder = read_autoencoder(module, self.dense.dimensions)
         self._unit = optional(about).get("similarity_fn_name") == "cosine"
         latents = len(self.autoencoder.weight)
-        names = own / LATENTS if (own / LATENTS).exists() else folder / LATENTS
+        names = module / LATENTS if (module / LATENTS).exists() else folder / LATENTS
         self.vocabulary = vocabulary or _named(names, latents)
         if len(self.vocabulary) != latents:
             raise EncoderMismatch(
@@ -168,8 +168,8 @@ class CsrEncoder(ModelEncoder):
     def _latents(self, texts: Sequence[str], vectors: Floats) -> SparseVectors:
         rows = self.autoencoder.rows(vectors, self._unit)
         read = zip(texts, self._tokens.encode(texts), rows, strict=True)
-        says = self._tokens.says_something
-        return stack([row if says(text, ids) else SILENT for text, ids, row in read])
+        known = self._tokens.has_known_words
+        return stack([row if known(text, ids) else EMPTY_ROW for text, ids, row in read])
 
     def literal_terms(self, text: str) -> npt.NDArray[np.uint32]:
         return np.empty(0, np.uint32)
@@ -200,24 +200,16 @@ def write_folder(
     if layout.cosine:
         modules.append((f"{len(modules)}_Normalize", _TYPES["Normalize"]))
         (folder / modules[-1][0]).mkdir()
-    own = f"{len(modules)}_{MODULE}"
-    modules.append((own, _TYPES[MODULE]))
-    write_autoencoder(folder / own, autoencoder)
-    about = {
-        "model_type": "SparseEncoder",
-        "prompts": {"query": layout.query_prompt, "document": layout.document_prompt},
-        "default_prompt_name": None,
-        "similarity_fn_name": "cosine",
-    }
-    write_json(folder / own / ABOUT, about, 1)
-    write_json(folder / own / LATENTS, list(names), 1)
+    last = f"{len(modules)}_{MODULE}"
+    modules.append((last, _TYPES[MODULE]))
+    write_autoencoder(folder / last, autoencoder)
+    about = folder / last / ABOUT
+    write_about(about, "cosine", layout.query_prompt, layout.document_prompt, indent=1)
+    write_json(folder / last / LATENTS, list(names), 1)
     edition = _edition_of(folder)
-    described = []
-    for number, (path, kind) in enumerate(modules):
-        final = f"{path}-{edition}"
-        (folder / path).rename(folder / final)
-        described.append({"idx": number, "name": str(number), "path": final, "type": kind})
-    write_json(folder / COMMIT, described, 1)
+    for path, _ in modules:
+        (folder / path).rename(folder / f"{path}-{edition}")
+    write_modules(folder / COMMIT, [(f"{path}-{edition}", kind) for path, kind in modules], 1)
 
 
 def sweep(folder: Path) -> None:
@@ -233,9 +225,9 @@ def sweep(folder: Path) -> None:
             return
     remove_unlisted(folder, _MODULE_FOLDER, listed)
     if listed and "" not in listed:
-        own = next((folder / path / ABOUT for path in listed if MODULE in path), None)
-        if own is not None and own.exists():
-            write_atomically(folder / ABOUT, own.read_bytes())
+        about = next((folder / path / ABOUT for path in listed if MODULE in path), None)
+        if about is not None and about.exists():
+            write_atomically(folder / ABOUT, about.read_bytes())
         for file in (*deciding_files(folder), folder / _SETTINGS, folder / LATENTS):
             file.unlink(missing_ok=True)
 

@@ -63,8 +63,8 @@ class LatentNames:
         taken: set[str] = set()
         names = []
         for start in range(0, self._latents, _LATENTS):
-            own = activations[:, start : start + _LATENTS]
-            shares = (own.T @ texts).tocsr()
+            part = activations[:, start : start + _LATENTS]
+            shares = (part.T @ texts).tocsr()
             for row, total in enumerate(totals[start : start + _LATENTS]):
                 lead = shares[row]
                 standing = lead.data / max(total, 1e-12) - mean[lead.indices]

@@ -37,7 +37,7 @@ from lsr.encoders.models.bert import BertBody, load_body
 from lsr.encoders.models.heads import not_finite
 from lsr.encoders.pickling import ModelEncoder
 from lsr.encoders.restoring import check_same, find_recorded, reading
-from lsr.encoders.rows import SILENT, Ids, Row, stack
+from lsr.encoders.rows import EMPTY_ROW, Ids, Row, lengths_of, stack
 from lsr.encoders.text.tokens import Tokens
 from lsr.errors import EncoderError
 from lsr.machine import processors
@@ -141,7 +141,7 @@ class UhdEncoder(ModelEncoder):
                 self._tokens.check_size(model.terms)
                 self._tokens.check_length(folder, model.positions)
                 models = [model] * (settings.threads or processors())
-                self._batches = Batches(models, settings.batch_size, settings.max_memory, SILENT)
+                self._batches = Batches(models, settings.batch_size, settings.max_memory, EMPTY_ROW)
             return self._batches
 
 
@@ -165,7 +165,7 @@ class _UhdModel:
     def rows(self, side: None, ids: Sequence[Ids]) -> list[Row]:
         """The winners of some texts, each given by its ids as the model reads them."""
         states = self._body.hidden_after(ids, [bucket.layer for bucket in self._buckets])
-        rows = bucket_rows(self._buckets, self._winners, states, [own.size for own in ids])
+        rows = bucket_rows(self._buckets, self._winners, states, lengths_of(ids).tolist())
         if rows is None:
             raise not_finite(self.folder)
         return rows

@@ -28,13 +28,13 @@ class Variant:
         idf: (document frequencies, documents) -> idf.
         tf: (counts, norm, k1, delta) -> tf part above that of a count of zero, with
             norm = 1 - b + b x length / average length.
-        floor: (k1, delta) -> tf part of a count of zero.
+        floor: (k1, delta) -> tf part of a count of zero, by default 0.
         delta: its default, or None for a variant without delta.
     """
 
     idf: Callable[[Floats, int], Floats]
     tf: Callable[[Floats, Floats, float, float], Floats]
-    floor: Callable[[float, float], float]
+    floor: Callable[[float, float], float] = lambda k1, delta: 0.0
     delta: float | None = None
 
 
@@ -53,17 +53,14 @@ VARIANTS = {
     "robertson": Variant(
         idf=lambda df, n: np.log(np.maximum((n - df + 0.5) / (df + 0.5), 1)),
         tf=lambda count, norm, k1, _: count / (count + k1 * norm),
-        floor=lambda k1, delta: 0.0,
     ),
     "lucene": Variant(
         idf=lambda df, n: np.log1p((n - df + 0.5) / (df + 0.5)),
         tf=lambda count, norm, k1, _: count / (count + k1 * norm),
-        floor=lambda k1, delta: 0.0,
     ),
     "atire": Variant(
         idf=lambda df, n: np.log(n / df),
         tf=lambda count, norm, k1, _: (k1 + 1) * count / (count + k1 * norm),
-        floor=lambda k1, delta: 0.0,
     ),
     "bm25l": Variant(
         idf=lambda df, n: np.log((n + 1) / (df + 0.5)),

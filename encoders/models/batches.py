@@ -36,7 +36,7 @@ _Row = TypeVar("_Row")
 class Model(Protocol[Side, _Row]):
     """Something that makes rows of token ids, from several threads at once.
 
-    What a row is, and what about it can be asked for, is the model's own.
+    A model defines its rows, and the sides that it makes them for.
     """
 
     @property
@@ -57,7 +57,7 @@ class Batches(Generic[_Side, _Row]):
         models: one a thread that shall work; the same may be there several times.
         most: texts a model sees at once; None goes by their tokens.
         max_memory: bytes this process shall take at most; None for no limit.
-        silent: the row of texts that say nothing (`Tokens.says_something`); None asks the model.
+        empty: the row of texts without known words (`Tokens.has_known_words`); None: the model's.
 
     Raises `EncoderError` when `max_memory` is too little for any batch.
     """
@@ -67,9 +67,9 @@ class Batches(Generic[_Side, _Row]):
         models: Sequence[Model[_Side, _Row]],
         most: int | None = None,
         max_memory: int | None = None,
-        silent: _Row | None = None,
+        empty: _Row | None = None,
     ) -> None:
-        self.model, self._silent = models[0], silent
+        self.model, self._empty = models[0], empty
         self._models, self._most = models, most or sys.maxsize
         cost = self.model.position_bytes
         wanted = max(_BATCH_POSITIONS.start, min(_BATCH_POSITIONS.stop - 1, _BATCH_BYTES // cost))
@@ -103,13 +103,13 @@ class Batches(Generic[_Side, _Row]):
         order = sorted(range(len(texts)), key=lambda number: -len(texts[number]))
         pieces = [order[start : start + _PIECE] for start in range(0, len(order), _PIECE)]
         rows: dict[int, _Row] = {}
-        for piece, made in self._made(side, tokens, texts, pieces):
-            rows |= zip(piece, made, strict=True)
+        for piece, piece_rows in self._rows_of_pieces(side, tokens, texts, pieces):
+            rows |= zip(piece, piece_rows, strict=True)
             if advance is not None:
                 advance(len(piece))
         return [rows[number] for number in range(len(texts))]
 
-    def _made(
+    def _rows_of_pieces(
         self, side: _Side, tokens: Tokens, texts: Sequence[str], pieces: list[list[int]]
     ) -> Iterator[tuple[list[int], list[_Row]]]:
         """The pieces and their rows, as they are done."""
@@ -141,13 +141,13 @@ class Batches(Generic[_Side, _Row]):
         self, model: Model[_Side, _Row], side: _Side, tokens: Tokens, texts: list[str]
     ) -> list[_Row]:
         ids = tokens.encode(texts)
-        if self._silent is None:
-            return self._spoken(model, side, ids)
-        speaks = [tokens.says_something(*pair) for pair in zip(texts, ids, strict=True)]
-        made = iter(self._spoken(model, side, list(compress(ids, speaks))))
-        return [next(made) if own else self._silent for own in speaks]
+        if self._empty is None:
+            return self._in_batches(model, side, ids)
+        known = [tokens.has_known_words(*pair) for pair in zip(texts, ids, strict=True)]
+        rows = iter(self._in_batches(model, side, list(compress(ids, known))))
+        return [next(rows) if is_known else self._empty for is_known in known]
 
-    def _spoken(self, model: Model[_Side, _Row], side: _Side, ids: list[Ids]) -> list[_Row]:
+    def _in_batches(self, model: Model[_Side, _Row], side: _Side, ids: list[Ids]) -> list[_Row]:
         rows: list[_Row] = []
         start = 0
         while start < len(ids):
@@ -172,7 +172,7 @@ class Batches(Generic[_Side, _Row]):
                     f"{model.folder}; give a smaller max_length"
                 ) from None
         # Positions with padding, half of which the next batches may have.
-        self._positions = len(ids) * max(own.size for own in ids) // 2
+        self._positions = len(ids) * max(text.size for text in ids) // 2
         middle = len(ids) // 2
         return [
             row for half in (ids[:middle], ids[middle:]) for row in self._batch(model, side, half)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from lsr import kernels
 from lsr.encoders.checkpoints.checkpoint import read_json
@@ -28,7 +27,31 @@ from lsr.encoders.checkpoints.weights import (
 )
 from lsr.encoders.methods import Precision, Side
 from lsr.encoders.models.heads import Head, Linear, TermHead, head_of
-from lsr.encoders.rows import Ids, Row
+from lsr.encoders.rows import Ids, Row, joined, lengths_of
+
+# The fields of `_Sizes`, and the activation; their names in config.json: of BERT and RoBERTa, of
+# DistilBERT, which has no types of tokens.
+_CONFIG = (
+    ("terms", "vocab_size", "vocab_size"),
+    ("positions", "max_position_embeddings", "max_position_embeddings"),
+    ("types", "type_vocab_size", ""),
+    ("width", "hidden_size", "dim"),
+    ("inner", "intermediate_size", "hidden_dim"),
+    ("layers", "num_hidden_layers", "n_layers"),
+    ("heads", "num_attention_heads", "n_heads"),
+    ("activation", "hidden_act", "activation"),
+)
+# The parts of a layer; their tensors: of BERT and RoBERTa, of DistilBERT.
+_LAYER = (
+    ("query", "attention.self.query", "attention.q_lin"),
+    ("key", "attention.self.key", "attention.k_lin"),
+    ("value", "attention.self.value", "attention.v_lin"),
+    ("output", "attention.output.dense", "attention.out_lin"),
+    ("output_norm", "attention.output.LayerNorm", "sa_layer_norm"),
+    ("up", "intermediate.dense", "ffn.lin1"),
+    ("down", "output.dense", "ffn.lin2"),
+    ("down_norm", "output.LayerNorm", "output_layer_norm"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,96 +59,64 @@ class _Family:
     """Where a family of models keeps its numbers.
 
     Attributes:
-        config: the names in config.json of what `_Sizes` has, and of the activation.
-        layer: a layer's parts by our names; "{}" is its number.
-        last: the last step of the masked language model by our names.
+        prefix: of the tensors of a body that was saved with a head.
+        layer: of the tensors of a layer, before its number.
+        transform, transform_norm, terms, bias: the last step of the masked language model.
+        column: of the tables above.
         has_epsilon: whether config.json has the epsilon of the norms.
         positions_follow_padding: whether positions are counted from the id after padding.
     """
 
     prefix: str
-    config: Mapping[str, str]
-    layer: Mapping[str, str]
-    last: Mapping[str, str]
+    layer: str
+    transform: str
+    transform_norm: str
+    terms: str
+    bias: str
+    column: int = 1
     has_epsilon: bool = True
     positions_follow_padding: bool = False
 
+    @property
+    def config(self) -> dict[str, str]:
+        """The names in config.json of the fields of `_Sizes` that there are."""
+        return {row[0]: row[self.column] for row in _CONFIG if row[self.column]}
 
-_BERT = _Family(
-    "bert.",
-    {
-        "terms": "vocab_size",
-        "positions": "max_position_embeddings",
-        "types": "type_vocab_size",
-        "width": "hidden_size",
-        "inner": "intermediate_size",
-        "layers": "num_hidden_layers",
-        "heads": "num_attention_heads",
-        "activation": "hidden_act",
-    },
-    {
-        "query": "encoder.layer.{}.attention.self.query",
-        "key": "encoder.layer.{}.attention.self.key",
-        "value": "encoder.layer.{}.attention.self.value",
-        "output": "encoder.layer.{}.attention.output.dense",
-        "output_norm": "encoder.layer.{}.attention.output.LayerNorm",
-        "up": "encoder.layer.{}.intermediate.dense",
-        "down": "encoder.layer.{}.output.dense",
-        "down_norm": "encoder.layer.{}.output.LayerNorm",
-    },
-    {
-        "transform": "cls.predictions.transform.dense",
-        "transform_norm": "cls.predictions.transform.LayerNorm",
-        "terms": "cls.predictions.decoder",
-        "bias": "cls.predictions.bias",
-    },
-)
+    def tensors(self, layer: int) -> dict[str, str]:
+        """The names of the tensors of a layer by its parts."""
+        return {row[0]: f"{self.layer}.{layer}.{row[self.column]}" for row in _LAYER}
+
+
 _ROBERTA = _Family(
     "roberta.",
-    _BERT.config,
-    _BERT.layer,
-    {
-        "transform": "lm_head.dense",
-        "transform_norm": "lm_head.layer_norm",
-        "terms": "lm_head.decoder",
-        "bias": "lm_head.bias",
-    },
+    "encoder.layer",
+    "lm_head.dense",
+    "lm_head.layer_norm",
+    "lm_head.decoder",
+    "lm_head.bias",
     positions_follow_padding=True,
 )
-_DISTILBERT = _Family(
-    "distilbert.",
-    {
-        "terms": "vocab_size",
-        "positions": "max_position_embeddings",
-        "width": "dim",
-        "inner": "hidden_dim",
-        "layers": "n_layers",
-        "heads": "n_heads",
-        "activation": "activation",
-    },
-    {
-        "query": "transformer.layer.{}.attention.q_lin",
-        "key": "transformer.layer.{}.attention.k_lin",
-        "value": "transformer.layer.{}.attention.v_lin",
-        "output": "transformer.layer.{}.attention.out_lin",
-        "output_norm": "transformer.layer.{}.sa_layer_norm",
-        "up": "transformer.layer.{}.ffn.lin1",
-        "down": "transformer.layer.{}.ffn.lin2",
-        "down_norm": "transformer.layer.{}.output_layer_norm",
-    },
-    {
-        "transform": "vocab_transform",
-        "transform_norm": "vocab_layer_norm",
-        "terms": "vocab_projector",
-        "bias": "vocab_projector.bias",
-    },
-    has_epsilon=False,
-)
 _FAMILIES = {
-    "bert": _BERT,
+    "bert": _Family(
+        "bert.",
+        "encoder.layer",
+        "cls.predictions.transform.dense",
+        "cls.predictions.transform.LayerNorm",
+        "cls.predictions.decoder",
+        "cls.predictions.bias",
+    ),
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
-    "distilbert": _DISTILBERT,
+    "distilbert": _Family(
+        "distilbert.",
+        "transformer.layer",
+        "vocab_transform",
+        "vocab_layer_norm",
+        "vocab_projector",
+        "vocab_projector.bias",
+        column=2,
+        has_epsilon=False,
+    ),
 }
 # Tensors of what a published model was trained with besides.
 _OTHER_TASKS = re.compile(rf"{MLM_HEAD.pattern}|classifier\..*")
@@ -166,12 +157,12 @@ class BertBody:
 
     def hidden(self, ids: Sequence[Ids]) -> Array:
         """The hidden states of the positions of all texts, float32, (positions, width)."""
-        return self._kernel.hidden(*_joined(ids))
+        return self._kernel.hidden(joined(ids), lengths_of(ids))
 
     def hidden_after(self, ids: Sequence[Ids], layers: Sequence[int]) -> Array:
         """The same after each of some layers, ascending from 1: (layers, positions, width)."""
-        found = self._kernel.hidden(*_joined(ids), layers)
-        return found.reshape(len(layers), -1, self.width)
+        states = self._kernel.hidden(joined(ids), lengths_of(ids), layers)
+        return states.reshape(len(layers), -1, self.width)
 
 
 class BertModel(BertBody):
@@ -193,8 +184,9 @@ class BertModel(BertBody):
 def load_bert(
     folder: Path, head: str, precision: Precision, special: Ids, phrases: Ids | None = None
 ) -> BertModel | None:
-    """The model of a folder that `lsr.encoders.checkpoints.layouts.check_model` accepts; None:
-    torch's turn.
+    """The model of a folder that `lsr.encoders.checkpoints.layouts.check_model` accepts.
+
+    None when the model is left to torch.
 
     Args:
         head: one of a `lsr.encoders.methods.Side` that needs a model.
@@ -204,10 +196,10 @@ def load_bert(
 
     Raises `EncoderError` when a weight is missing, left over, of another shape or not finite.
     """
-    found = _open(folder) if head != "epic" else None
-    if found is None:
+    files = _open(folder) if head != "epic" else None
+    if files is None:
         return None
-    family, sizes, config, opened = found
+    family, sizes, config, opened = files
     with opened as tensors:
         arrays = _body(tensors, family, sizes)
         if head == "mlp":
@@ -223,16 +215,16 @@ def load_bert(
         if not layers:
             return None
         tensors.check()
-    made = head_of(head, folder, layers, special, phrases)
-    return BertModel(folder, _kernel(arrays, sizes, precision), made, sizes)
+    weigher = head_of(head, folder, layers, special, phrases)
+    return BertModel(folder, _kernel(arrays, sizes, precision), weigher, sizes)
 
 
 def load_body(folder: Path, precision: Precision = "fp32") -> BertBody | None:
     """As `load_bert`, without a head; heads of other tasks are passed over."""
-    found = _open(folder)
-    if found is None:
+    files = _open(folder)
+    if files is None:
         return None
-    family, sizes, _, opened = found
+    family, sizes, _, opened = files
     with opened as tensors:
         arrays = _body(tensors, family, sizes)
         tensors.pass_over(match[0] for match in tensors.matches(_OTHER_TASKS))
@@ -240,14 +232,8 @@ def load_body(folder: Path, precision: Precision = "fp32") -> BertBody | None:
     return BertBody(folder, _kernel(arrays, sizes, precision), sizes)
 
 
-def _joined(ids: Sequence[Ids]) -> tuple[Ids, npt.NDArray[np.int64]]:
-    """The ids of several texts one after another, and their lengths."""
-    lengths = np.array([own.size for own in ids], np.int64)
-    return np.concatenate([np.empty(0, np.uint32), *ids]), lengths
-
-
 def _open(folder: Path) -> tuple[_Family, _Sizes, Mapping[str, Any], Tensors] | None:
-    """What a folder's configuration says, and its tensors; None when it is torch's turn."""
+    """A folder's configuration and tensors; None when the model is left to torch."""
     config = read_json(folder / "config.json")
     family = _FAMILIES.get(str(config.get("model_type")))
     sizes = _sizes(config, family) if family is not None else None
@@ -273,14 +259,15 @@ def _sizes(config: Mapping[str, Any], family: _Family) -> _Sizes | None:
     usual = {"position_embedding_type": "absolute", "is_decoder": False}
     if any(config.get(name, value) != value for name, value in usual.items()):
         return None
-    if config.get(family.config["activation"]) != "gelu":
+    names = family.config
+    if config.get(names.pop("activation")) != "gelu":
         return None
     numbers = {
         name: number
-        for name, theirs in family.config.items()
+        for name, theirs in names.items()
         if isinstance(number := config.get(theirs), int) and number > 0
     }
-    if len(numbers) < len(family.config) - 1:  # all but the activation
+    if numbers.keys() != names.keys():
         return None
     epsilon = config.get("layer_norm_eps", 1e-12) if family.has_epsilon else 1e-12
     if not isinstance(epsilon, float) or not 0 < epsilon < 1:
@@ -315,13 +302,13 @@ def _body(tensors: Tensors, family: _Family, sizes: _Sizes) -> dict[str, Array]:
         arrays["positions"] = arrays["positions"] + kinds[0]
     arrays["positions"] = arrays["positions"][sizes.first :]
     for number in range(sizes.layers):
-        theirs = {ours: prefix + name.format(number) for ours, name in family.layer.items()}
+        theirs = {part: prefix + name for part, name in family.tensors(number).items()}
         parts = [
             _linear(tensors, "", theirs[name], width, width) for name in ("query", "key", "value")
         ]
         layer = {
-            f"query_key_value{what}": np.concatenate([part[what] for part in parts])
-            for what in parts[0]
+            f"query_key_value{kind}": np.concatenate([part[kind] for part in parts])
+            for kind in parts[0]
         }
         layer |= _linear(tensors, "output", theirs["output"], width, width)
         layer |= _norm(tensors, "output_norm", theirs["output_norm"], width)
@@ -335,16 +322,16 @@ def _body(tensors: Tensors, family: _Family, sizes: _Sizes) -> dict[str, Array]:
 def _transform(tensors: Tensors, family: _Family, sizes: _Sizes) -> dict[str, Array]:
     width = sizes.width
     return {
-        **_linear(tensors, "transform", family.last["transform"], width, width),
-        **_norm(tensors, "transform_norm", family.last["transform_norm"], width),
+        **_linear(tensors, "transform", family.transform, width, width),
+        **_norm(tensors, "transform_norm", family.transform_norm, width),
     }
 
 
 def _terms(tensors: Tensors, family: _Family, sizes: _Sizes, words: Array | None) -> Linear:
     """The output layer: the embeddings of words, unless a checkpoint has one of its own."""
-    name = f"{family.last['terms']}.weight"
+    name = f"{family.terms}.weight"
     # Both names of the bias are in use, and some files have it under both: the layer's own counts.
-    biases = [f"{family.last['terms']}.bias", family.last["bias"]]
+    biases = [f"{family.terms}.bias", family.bias]
     bias = next((name for name in biases if name in tensors), biases[-1])
     tensors.pass_over(biases)
     if words is None or name in tensors:
@@ -362,8 +349,8 @@ def _token_layers(tensors: Tensors, width: int) -> list[Linear]:
     layers = []
     for name in names:
         columns = tensors.rows(f"{name}.weight")
-        made = _linear(tensors, "", name, columns, width)
-        layers.append((made[".weight"], made[".bias"]))
+        layer = _linear(tensors, "", name, columns, width)
+        layers.append((layer[".weight"], layer[".bias"]))
         width = columns
     return layers if width == 1 else []
 

@@ -67,7 +67,7 @@ class EpicModel(TorchModel):
     def _pooled(self, side: Side, ids: Sequence[Ids], hidden: Tensor, pooled: Tensor) -> list[Row]:
         states, self._states = self._states, None
         assert states is not None
-        return [self._row(side, own, states[n], hidden[n]) for n, own in enumerate(ids)]
+        return [self._row(side, text, states[n], hidden[n]) for n, text in enumerate(ids)]
 
     def _row(self, side: Side, ids: Ids, states: Tensor, hidden: Tensor) -> Row:
         kept = torch.from_numpy(np.flatnonzero(~np.isin(ids, self._special))).to(hidden.device)
@@ -82,15 +82,15 @@ class EpicModel(TorchModel):
             logits = linear(hidden[kept], weight[part], None if bias is None else bias[part])
             weights = _ACTIVATIONS[side.activation](logits) * importance
             tiles.append(weights.amax(0) if side.pooling == "max" else weights.sum(0))
-        found = torch.cat(tiles) * quality
-        if not bool(found.isfinite().all()):
+        pooled = torch.cat(tiles) * quality
+        if not bool(pooled.isfinite().all()):
             raise not_finite(self.folder)
-        wanted = found > 0
-        if side.top is not None and side.top < len(found) and not side.own_terms:
+        wanted = pooled > 0
+        if side.top is not None and side.top < len(pooled) and not side.own_terms:
             # Rows of all terms would take gigabytes until the encoder keeps the largest.
-            wanted &= found >= found.topk(side.top).values[-1]
+            wanted &= pooled >= pooled.topk(side.top).values[-1]
         (terms,) = wanted.nonzero(as_tuple=True)
-        return terms.cpu().numpy().astype(np.uint32), found[terms].cpu().numpy()
+        return terms.cpu().numpy().astype(np.uint32), pooled[terms].cpu().numpy()
 
 
 def load_epic(folder: Path, body: Any, layer: Linear, special: Ids) -> EpicModel:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lsr import kernels
 from lsr.encoders.methods import Activation, Pooling, Side
 from lsr.encoders.models.screening import Fitting
-from lsr.encoders.rows import Ids, Row, Weights, merged, nonzero
+from lsr.encoders.rows import Ids, Row, Weights, by_text, joined, lengths_of, merged, nonzero
 from lsr.errors import EncoderError
 
 Hidden = npt.NDArray[np.float32]
@@ -62,17 +62,16 @@ class TermHead:
         self._fitting = Fitting(self._kernel, layer[0])
 
     def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
-        found = self._rows(side, ids, lambda *how: self._kernel.pool(hidden, *how))
-        self._fitting.see(_lengths(ids), lambda: hidden)
-        return found
+        rows = self._rows(side, ids, lambda *options: self._kernel.pool(hidden, *options))
+        self._fitting.see(lengths_of(ids), lambda: hidden)
+        return rows
 
     def rows_of(self, side: Side, ids: Sequence[Ids], body: kernels.encoders.Bert) -> list[Row]:
         """As `rows`, of the hidden states of a body, which stay in the kernels."""
-        together = np.concatenate([np.empty(0, np.uint32), *ids])
-        lengths = _lengths(ids)
-        found = self._rows(side, ids, lambda *how: body.rows(self._kernel, together, *how))
-        self._fitting.see(lengths, lambda: body.hidden(together, lengths))
-        return found
+        tokens, lengths = joined(ids), lengths_of(ids)
+        rows = self._rows(side, ids, lambda *options: body.rows(self._kernel, tokens, *options))
+        self._fitting.see(lengths, lambda: body.hidden(tokens, lengths))
+        return rows
 
     def _rows(
         self,
@@ -83,7 +82,7 @@ class TermHead:
         pooling, activation = get_args(Pooling), get_args(Activation)
         try:
             ends, terms, weights = kernel(
-                _lengths(ids), pooling.index(side.pooling), activation.index(side.activation)
+                lengths_of(ids), pooling.index(side.pooling), activation.index(side.activation)
             )
         except kernels.encoders.NotFinite:
             raise not_finite(self._folder) from None
@@ -110,8 +109,8 @@ class PhraseHead:
     def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
         poolings = side.pooling, side.phrases or side.pooling
         parts = [
-            [(terms[own], weights) for own, weights in head.rows(how, ids, hidden)]
-            for how, (terms, head) in zip(
+            [(terms[row], weights) for row, weights in head.rows(part, ids, hidden)]
+            for part, (terms, head) in zip(
                 [replace(side, pooling=pooling) for pooling in poolings], self._heads, strict=True
             )
         ]
@@ -125,9 +124,9 @@ class FirstHead:
         self._head = head
 
     def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
-        lengths = _lengths(ids)
+        lengths = lengths_of(ids)
         first = (np.cumsum(lengths) - lengths)[lengths > 0]
-        return self._head.rows(side, [own[:1] for own in ids], hidden[first])
+        return self._head.rows(side, [text[:1] for text in ids], hidden[first])
 
 
 class TokenHead:
@@ -149,20 +148,19 @@ class TokenHead:
         if not np.isfinite(values).all():
             raise not_finite(self._folder)
         weights = _ACTIVATIONS[side.activation](values[:, 0])
-        cuts = np.cumsum([own.size for own in ids])[:-1]
         return [
-            self._on_own_tokens(side.pooling, own, part)
-            for own, part in zip(ids, np.split(weights, cuts), strict=True)
+            self._pooled(side.pooling, text, text_weights)
+            for text, text_weights in zip(ids, by_text(weights, ids), strict=True)
         ]
 
-    def _on_own_tokens(self, pooling: Pooling, ids: Ids, weights: Weights) -> Row:
-        """Each token's weight on its own term; special tokens are no terms of a text."""
+    def _pooled(self, pooling: Pooling, ids: Ids, weights: Weights) -> Row:
+        """The weight of each token of a text but the special ones, which are no terms of it."""
         order = np.argsort(ids, kind="stable")
         terms, first = np.unique(ids[order], return_index=True)
         if not terms.size:
             return terms, np.empty(0, np.float32)
-        together = np.maximum if pooling == "max" else np.add
-        pooled = together.reduceat(weights[order], first)
+        pool = np.maximum if pooling == "max" else np.add
+        pooled = pool.reduceat(weights[order], first)
         pooled[np.isin(terms, self._special)] = 0
         return nonzero(terms, pooled)
 
@@ -183,10 +181,6 @@ def head_of(
         return PhraseHead(folder, layers[0], phrases)
     head = TermHead(folder, layers[0])
     return FirstHead(head) if kind == "cls-mlm" else head
-
-
-def _lengths(ids: Sequence[Ids]) -> npt.NDArray[np.int64]:
-    return np.array([own.size for own in ids], np.int64)
 
 
 def not_finite(folder: Path) -> EncoderError:

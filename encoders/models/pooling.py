@@ -43,12 +43,12 @@ def pool_logits(
     texts, positions, _ = hidden.shape
     activate = ACTIVATIONS[activation]
     pooled = torch.empty(len(weight), texts, dtype=torch.float32, device=hidden.device)
-    together = max(1, together // positions)
-    size = max(held, min(together, texts) * positions)
+    group_size = max(1, together // positions)
+    size = max(held, min(group_size, texts) * positions)
     buffer = torch.empty(size, dtype=torch.float32, device=hidden.device)
-    for first in range(0, texts, together):
-        group = hidden[first : first + together]
-        group_padding = padding[first : first + together]
+    for first in range(0, texts, group_size):
+        group = hidden[first : first + group_size]
+        group_padding = padding[first : first + group_size]
         padded = bool(group_padding.any())
         columns = group.reshape(-1, hidden.shape[2]).T
         tile = buffer.numel() // columns.shape[1]
@@ -59,7 +59,7 @@ def pool_logits(
             logits = logits.view(len(rows), len(group), positions)
             if padded:
                 logits.masked_fill_(group_padding, float("-inf"))
-            target = pooled[start : start + tile, first : first + together]
+            target = pooled[start : start + tile, first : first + group_size]
             if pooling == "max":
                 # The bias is the same at every position and an activation never descends,
                 # so both can wait until the maximum is taken.

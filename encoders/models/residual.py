@@ -53,13 +53,13 @@ class LiteralResidual:
         added: list[Row] = []
         strength = torch.nn.functional.linear(hidden.relu().log1p(), self._weight, self._bias)
         lacking = (strength.amax(1, keepdim=True) - strength).cpu().numpy()
-        for (terms, weights), own, lack in zip(rows, ids, lacking, strict=True):
-            literal = np.setdiff1d(own, self._special)
-            together = np.union1d(terms, literal)
-            summed = np.zeros(together.size, np.float32)
-            summed[np.searchsorted(together, terms)] = weights
-            summed[np.searchsorted(together, literal)] += lack[literal]
+        for (terms, weights), text_ids, lack in zip(rows, ids, lacking, strict=True):
+            literal = np.setdiff1d(text_ids, self._special)
+            union = np.union1d(terms, literal)
+            summed = np.zeros(union.size, np.float32)
+            summed[np.searchsorted(union, terms)] = weights
+            summed[np.searchsorted(union, literal)] += lack[literal]
             if not np.isfinite(summed).all():
                 raise not_finite(self._folder)
-            added.append(nonzero(together, summed))
+            added.append(nonzero(union, summed))
         return added

@@ -52,9 +52,9 @@ class Fitting:
             if self._sampled < max(_SAMPLE, 4 * self._weight.shape[1]):
                 return
             sample, self._sample = self._sample, None
-        together = np.concatenate([states for states, _ in sample])
-        lengths = np.concatenate([own for _, own in sample])
-        self._kernel.fit(*balanced(self._weight, together), together, lengths)
+        states_of_all = np.concatenate([states for states, _ in sample])
+        lengths = np.concatenate([part for _, part in sample])
+        self._kernel.fit(*balanced(self._weight, states_of_all), states_of_all, lengths)
 
 
 def balanced(weight: Floats, hidden: Floats) -> tuple[Floats, Floats, Floats]:

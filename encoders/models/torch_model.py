@@ -17,7 +17,7 @@ from lsr.encoders.models.heads import Head, head_of, not_finite
 from lsr.encoders.models.pooling import pool_logits
 from lsr.encoders.models.reading import Reading
 from lsr.encoders.models.residual import LiteralResidual
-from lsr.encoders.rows import Ids, Row
+from lsr.encoders.rows import Ids, Row, joined, lengths_of
 
 # Working memory of a position, in widths of the hidden states: the states, what attention and the
 # wide layers make of them, and copies on the way.
@@ -71,14 +71,14 @@ class TorchModel:
 
         Raises `MemoryError` when they are too much for the device.
         """
-        given = [self._reading.given(own) for own in ids]
-        counts = np.array([self._reading.pooled(own.size) for own in ids], np.int64)
-        lengths = np.array([own.size for own in given], np.int64)
+        inputs = [self._reading.given(text) for text in ids]
+        counts = np.array([self._reading.pooled(text.size) for text in ids], np.int64)
+        lengths = lengths_of(inputs)
         places = np.arange(max(1, lengths.max(initial=0)))
         mask = places < lengths[:, None]
         pooled_mask = mask & (places >= (lengths - counts)[:, None])
         padded = np.full(mask.shape, self._pad, np.int64)
-        padded[mask] = np.concatenate([np.empty(0, np.uint32), *given])
+        padded[mask] = joined(inputs)
         try:
             with self._computing, torch.inference_mode():
                 masks = torch.from_numpy(mask).to(self.device)
@@ -91,7 +91,7 @@ class TorchModel:
                 pooled = torch.from_numpy(pooled_mask).to(self.device)
                 if self._reading.positions == "last":  # one position a text, empty texts too
                     ends = torch.from_numpy(np.maximum(lengths - 1, 0)).to(self.device)
-                    hidden = hidden[torch.arange(len(given), device=self.device), ends][:, None]
+                    hidden = hidden[torch.arange(len(inputs), device=self.device), ends][:, None]
                     pooled = pooled.any(1, keepdim=True)
                 if self._head is None:
                     rows = self._pooled(side, ids, hidden, pooled)
@@ -106,7 +106,7 @@ class TorchModel:
         else:
             if self._head is not None:
                 pooled_ids = [
-                    own[own.size - count :] for own, count in zip(given, counts, strict=True)
+                    text[text.size - count :] for text, count in zip(inputs, counts, strict=True)
                 ]
                 rows = self._head.rows(side, pooled_ids, states)
             if self._residual is None or last is None:
@@ -127,16 +127,18 @@ class TorchModel:
         weight, bias = self._layers[0]
         if self._first:
             hidden, pooled = hidden[:, :1], pooled[:, :1]
-        found = pool_logits(hidden, ~pooled, weight, bias, side.activation, side.pooling)
+        term_weights = pool_logits(hidden, ~pooled, weight, bias, side.activation, side.pooling)
         if side.phrases is not None and self._phrases is not None:
-            own = self._phrases.to(self.device)
-            part = weight[own], None if bias is None else bias[own]
-            found[:, own] = pool_logits(hidden, ~pooled, *part, side.activation, side.phrases)
-        if not bool(found.isfinite().all()):
+            phrases = self._phrases.to(self.device)
+            part = weight[phrases], None if bias is None else bias[phrases]
+            term_weights[:, phrases] = pool_logits(
+                hidden, ~pooled, *part, side.activation, side.phrases
+            )
+        if not bool(term_weights.isfinite().all()):
             raise not_finite(self.folder)
-        text, term = (found > 0).nonzero(as_tuple=True)
-        weights = found[text, term].cpu().numpy()
-        cuts = np.cumsum(np.bincount(text.cpu().numpy(), minlength=len(found)))[:-1]
+        text, term = (term_weights > 0).nonzero(as_tuple=True)
+        weights = term_weights[text, term].cpu().numpy()
+        cuts = np.cumsum(np.bincount(text.cpu().numpy(), minlength=len(term_weights)))[:-1]
         terms = term.cpu().numpy().astype(np.uint32)
         return list(zip(np.split(terms, cuts), np.split(weights, cuts), strict=True))
 

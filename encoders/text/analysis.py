@@ -99,8 +99,8 @@ class TermIds(dict[str, int]):
         if stem is None:
             term = _STOP
         else:
-            found = self._resolve(stem)
-            term = _UNKNOWN if found is None else found
+            resolved = self._resolve(stem)
+            term = _UNKNOWN if resolved is None else resolved
         self[word] = term
         return term
 
@@ -128,21 +128,21 @@ def count_terms(texts: Sequence[str], ids: TermIds) -> tuple[SparseVectors, npt.
     """
     parts: list[SparseVectors] = []
     lengths: list[npt.NDArray[np.int64]] = []
-    found: list[str] = []
+    batch: list[str] = []
     ends: list[int] = []
 
     def flush() -> None:
-        vectors, length = _count(found, ends, ids)
+        vectors, length = _count(batch, ends, ids)
         parts.append(vectors)
         lengths.append(length)
-        found.clear()
+        batch.clear()
         ends.clear()
 
     cut = ids.analysis.words
     for text in texts:
-        found += cut(text)
-        ends.append(len(found))
-        if len(found) >= _WORDS_AT_ONCE:
+        batch += cut(text)
+        ends.append(len(batch))
+        if len(batch) >= _WORDS_AT_ONCE:
             flush()
     flush()
     return SparseVectors.concatenate(parts), np.concatenate(lengths)

@@ -141,7 +141,7 @@ class Tokens:
         """The distinct ids of what `encode` reads of a text, ascending, special ones left out."""
         return self.ordinary(np.unique(self.encode([text])[0]))
 
-    def says_something(self, text: str, ids: Ids) -> bool:
+    def has_known_words(self, text: str, ids: Ids) -> bool:
         """Whether a text has words, and any in the vocabulary among the ids that are read of it.
 
         Blanks, punctuation and emoji have none; a model would answer with what it expands [CLS] or
@@ -154,12 +154,12 @@ class Tokens:
         return ids[~np.isin(ids, self.special)]
 
     def _encode(self, texts: Sequence[str], special: bool) -> list[Ids]:
-        found: list[Ids | None] = [None] * len(texts)
+        encoded: list[Ids | None] = [None] * len(texts)
         if self._fast is not None and self.added < self.max_length:
-            found = self._fast.encode(texts, self.max_length, special)
-        rest = [number for number, ids in enumerate(found) if ids is None]
-        encoded = self._encode_by_library([texts[number] for number in rest], special)
-        return [ids if ids is not None else next(encoded) for ids in found]
+            encoded = self._fast.encode(texts, self.max_length, special)
+        rest = [number for number, ids in enumerate(encoded) if ids is None]
+        others = self._encode_by_library([texts[number] for number in rest], special)
+        return [ids if ids is not None else next(others) for ids in encoded]
 
     def _encode_by_library(self, texts: list[str], special: bool) -> Iterator[Ids]:
         """The ids of each text, in order."""
@@ -210,8 +210,10 @@ def _load(folder: Path, data: bytes | None) -> Any:
         # Only transformers knows how to make one of a vocabulary alone.
         from transformers import AutoTokenizer
 
-        made = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        return Tokenizer.from_str(made.backend_tokenizer.to_str())
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        return Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     except Exception as error:  # whatever foreign files provoke in the libraries that read them
         reason = first_line(error)
         raise refusal("read", folder, error) or EncoderError(

@@ -6,7 +6,7 @@ representation", ICML 2025):
     L_k + L_4k / 8 + NMSE_aux / 32 + .1 InfoNCE
 
 L_k and L_4k are the squared errors of the reconstruction from the k and the 4k largest latents,
-here over the variance of the vectors: so the terms have the same say whatever the vectors' length
+here over the variance of the vectors: so the terms weigh the same whatever the vectors' length
 and dimensions, where the paper's depends on them.  NMSE_aux is how well latents that have not been
 active for `_DEAD` steps reconstruct the rest that k leave.  InfoNCE, at temperature .2, parts the
 latents of different vectors, each its own positive, as in the authors' code where there are no
@@ -60,8 +60,8 @@ def fit(
         raise EncoderError(
             f"{active} of {latents} latents cannot be active; give a number from 1 to {latents}"
         )
-    own = torch.from_numpy(vectors)
-    variance = ((own - own.mean(0)) ** 2).mean() if len(own) else torch.tensor(0.0)
+    tensor = torch.from_numpy(vectors)
+    variance = ((tensor - tensor.mean(0)) ** 2).mean() if len(tensor) else torch.tensor(0.0)
     if not variance > 0:
         raise EncoderError("an autoencoder needs two different documents at least; give more")
     before = torch.get_num_threads()
@@ -69,7 +69,7 @@ def fit(
     # depend on how many there are.
     torch.set_num_threads(1)
     try:
-        return Fitting(own, float(variance), latents, active, seed).run(progress)
+        return Fitting(tensor, float(variance), latents, active, seed).run(progress)
     finally:
         torch.set_num_threads(before)
 
@@ -95,10 +95,10 @@ class Fitting:
     def _start(self) -> tuple[torch.Tensor, torch.Tensor]:
         vectors, random = self._vectors, self._random
         mean = vectors.mean(0)
-        chosen = torch.cat([self._shuffled() for _ in range(-(-self._latents // len(vectors)))])[
+        drawn = torch.cat([self._shuffled() for _ in range(-(-self._latents // len(vectors)))])[
             : self._latents
         ]
-        weight = vectors[chosen] - mean
+        weight = vectors[drawn] - mean
         # A little noise parts the rows that are of one vector.
         weight += 0.01 * weight.std() * torch.randn(weight.shape, generator=random)
         weight /= weight.norm(dim=1, keepdim=True).clamp(min=1e-12)
@@ -128,14 +128,14 @@ class Fitting:
                 loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
                 optimizer.step()
                 bar.advance(1)
-        weight, pre_bias, latent_bias = (own.detach().numpy() for own in parameters)
+        weight, pre_bias, latent_bias = (parameter.detach().numpy() for parameter in parameters)
         return Autoencoder(weight, pre_bias, latent_bias, self._active)
 
     def loss(self, batch: torch.Tensor) -> torch.Tensor:
         """The loss of some vectors, (texts, dimensions), as one step counts it."""
         k, weight, pre_bias = self._active, self.weight, self.pre_bias
-        found = batch @ weight.T + (self.latent_bias - weight @ pre_bias)
-        values, places = torch.topk(found, min(_MORE * k, self._latents), dim=1)
+        activations = batch @ weight.T + (self.latent_bias - weight @ pre_bias)
+        values, places = torch.topk(activations, min(_MORE * k, self._latents), dim=1)
         values = values.relu()
         latents = _spread(values[:, :k], places[:, :k], self._latents)
         rest = batch - latents @ weight - pre_bias
@@ -150,17 +150,21 @@ class Fitting:
         self.idle = torch.where((latents > 0).any(0), 0, self.idle + 1)
         dead = (self.idle > _DEAD).nonzero()[:, 0]
         if len(dead):
-            loss = loss + _AUX_WEIGHT * self._auxiliary(found[:, dead], weight[dead], rest.detach())
+            loss = loss + _AUX_WEIGHT * self._auxiliary(
+                activations[:, dead], weight[dead], rest.detach()
+            )
         return loss
 
     def _auxiliary(
-        self, found: torch.Tensor, weight: torch.Tensor, rest: torch.Tensor
+        self, activations: torch.Tensor, weight: torch.Tensor, rest: torch.Tensor
     ) -> torch.Tensor:
         """How well dead latents reconstruct what the others leave, over its variance."""
-        most = min(self._vectors.shape[1] // 2, found.shape[1])
-        values, places = torch.topk(found, max(most, 1), dim=1)
-        made = _spread(values.relu(), places, found.shape[1]) @ weight
-        return ((made - rest) ** 2).mean() / ((rest - rest.mean(0)) ** 2).mean().clamp(min=1e-12)
+        most = min(self._vectors.shape[1] // 2, activations.shape[1])
+        values, places = torch.topk(activations, max(most, 1), dim=1)
+        reconstruction = _spread(values.relu(), places, activations.shape[1]) @ weight
+        return ((reconstruction - rest) ** 2).mean() / ((rest - rest.mean(0)) ** 2).mean().clamp(
+            min=1e-12
+        )
 
 
 def _spread(values: torch.Tensor, places: torch.Tensor, columns: int) -> torch.Tensor:

@@ -80,11 +80,11 @@ def mine(texts: Iterable[str], count: int = 30_000, least: int = 20) -> list[str
     documents: dict[int, list[int]] = {}
     for number in range(weighed.shape[0]):
         row = slice(weighed.indptr[number], weighed.indptr[number + 1])
-        own = weighed.indices[row]
-        for place in np.lexsort((own, -weighed.data[row]))[:OF_A_DOCUMENT]:
-            documents.setdefault(int(own[place]), []).append(number)
+        terms = weighed.indices[row]
+        for place in np.lexsort((terms, -weighed.data[row]))[:OF_A_DOCUMENT]:
+            documents.setdefault(int(terms[place]), []).append(number)
     names = counter.get_feature_names_out()
-    kept = {str(names[p]): found for p, found in documents.items() if len(found) >= least}
+    kept = {str(names[p]): numbers for p, numbers in documents.items() if len(numbers) >= least}
     if not kept:
         raise _none(least)
     return covering(kept)[:count]
@@ -93,9 +93,9 @@ def mine(texts: Iterable[str], count: int = 30_000, least: int = 20) -> list[str
 def covering(documents: dict[str, list[int]]) -> list[str]:
     """The phrases in the order in which they cover most documents."""
     covered: set[int] = set()
-    chosen: list[str] = []
+    covering: list[str] = []
     # What a phrase adds never grows, so one whose old count is the largest and still holds is it.
-    heap = [(-len(own), phrase) for phrase, own in documents.items()]
+    heap = [(-len(numbers), phrase) for phrase, numbers in documents.items()]
     heapq.heapify(heap)
     rest: list[tuple[int, str]] = []
     while heap:
@@ -104,11 +104,11 @@ def covering(documents: dict[str, list[int]]) -> list[str]:
         if now == 0:
             rest.append((-len(documents[phrase]), phrase))
         elif now == gain:
-            chosen.append(phrase)
+            covering.append(phrase)
             covered.update(documents[phrase])
         else:
             heapq.heappush(heap, (now, phrase))
-    return chosen + [phrase for _, phrase in sorted(rest)]
+    return covering + [phrase for _, phrase in sorted(rest)]
 
 
 def add_phrases(name: str, phrases: Sequence[str], folder: Path) -> list[str]:
@@ -180,13 +180,13 @@ def _grow(model: Any, tokenizer: Any, added: Sequence[str], pieces: Sequence[lis
     grown = {id(part): part for part in (words.weight, head.weight, head.bias) if part is not None}
     terms = tokenizer.convert_tokens_to_ids(list(added))
     with torch.no_grad():
-        for term, own in zip(terms, pieces, strict=True):
+        for term, piece_ids in zip(terms, pieces, strict=True):
             for part in grown.values():
-                part[term] = part[own].mean(0)
+                part[term] = part[piece_ids].mean(0)
 
 
 def _none(least: int) -> EncoderError:
     return EncoderError(
-        f"no phrase is a keyphrase of at least {least} documents; give more documents, or ask for "
-        "fewer a phrase"
+        f"no phrase is a keyphrase of at least {least} documents; give more documents, or a "
+        "smaller --least"
     )

@@ -36,7 +36,7 @@ _NOT_OF_VECTORS = ("batch_size", "device", "threads")  # settings that decide no
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """What is measured: an encoder, and how its index is searched.
+    """An encoder to measure, and how its index is searched.
 
     Attributes:
         encoder: its name; None is the encoder of the index, or the usual one for a new index.
@@ -121,10 +121,7 @@ def evaluate(
 
 
 def run_queries(
-    search: Callable[[str, int], Hits],
-    dataset: Dataset,
-    k: int,
-    progress: type[Progress] = Silent,
+    search: Callable[[str, int], Hits], dataset: Dataset, k: int, progress: type[Progress] = Silent
 ) -> TimedRun:
     """Encode and search each query alone, and time that: on one thread, after some to warm up.
 
@@ -170,13 +167,13 @@ def _cached_run(
         return cached
     writable = can_write(cache.folder)
     if not writable:
-        progress.note(f"The run will not be kept: {cache.folder} cannot be written.")
+        progress.note(f"The run will not be cached: {cache.folder} cannot be written.")
     timed = run_queries(search, dataset, experiment.k, progress)
     if writable:
         try:
             cache.store(key, timed)
         except (OSError, LsrError) as error:  # a full disk is no reason to lose the results
-            progress.note(f"The run is not kept: {error}.")
+            progress.note(f"The run is not cached: {error}.")
     return timed
 
 

@@ -85,7 +85,7 @@ class IndexCache:
         except CorpusError as error:  # no home
             reason = str(error)
         if self.temporary is None:
-            self._progress.note(f"The index will not be kept: {reason}; --index DIR keeps it.")
+            self._progress.note(f"The index will not be cached: {reason}; --index DIR keeps it.")
             folder = TemporaryDirectory(prefix="lsr-", ignore_cleanup_errors=True)
             self.temporary = Path(self._closing.enter_context(folder))
         return self.temporary / dataset.name / label
@@ -95,11 +95,11 @@ class IndexCache:
 
         Whatever is wrong with them is raised here, before any work.
         """
-        there = _is_there(path, experiment)
+        is_built = _is_built(path, experiment)
         dense = None
-        if experiment.dense is not None and not (there and Index.open(path).dense is not None):
+        if experiment.dense is not None and not (is_built and Index.open(path).dense is not None):
             dense = self._dense_encoder(experiment.dense, experiment).name
-        if there:
+        if is_built:
             return
         encoder = self._encoder(experiment)
         if experiment.weights is not None:
@@ -121,7 +121,7 @@ class IndexCache:
         """
         self.check(path, experiment)
         encoder = None
-        if _is_there(path, experiment):
+        if _is_built(path, experiment):
             _check_built(path, dataset, experiment)
         else:
             encoder = self._build(path, dataset, experiment)
@@ -189,7 +189,7 @@ def _key(experiment: Experiment) -> tuple[str, ...]:
     return (_encoder_name(experiment), *map(str, experiment.settings.items()))
 
 
-def _is_there(path: Path, experiment: Experiment) -> bool:
+def _is_built(path: Path, experiment: Experiment) -> bool:
     return (path / MANIFEST).exists() and not experiment.fresh
 
 
@@ -207,12 +207,12 @@ def _check_built(path: Path, dataset: Dataset, experiment: Experiment) -> None:
         ) from None
     if documents != dataset.collection:
         raise LsrError(
-            f"{path} was built of other documents than those of {dataset.documents} now; give "
+            f"{path} was built from other documents than {dataset.documents} has now; give "
             "another place, or build it again with --fresh"
         )
     for name, value in experiment.vector_settings.items():
         if settings.get(name) != value:
             raise LsrError(
-                f"--{name.replace('_', '-')} {value} cannot change {path}, which is there "
-                "already; leave it out, give another place, or build it again with --fresh"
+                f"--{name.replace('_', '-')} {value} cannot change the existing {path}; leave it "
+                "out, give another place, or build it again with --fresh"
             )

@@ -14,20 +14,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from lsr.eval.report.figures import (
-    counted,
-    effect,
-    escape,
-    excerpt,
-    figure,
-    milliseconds,
-    probability,
-    shortened,
-    signed,
-    span,
-    tally,
-)
-from lsr.eval.report.plots import bars, colour, latency, scatter
+from lsr.eval.report import figures, plots
+from lsr.eval.report.figures import escape, shortened
 from lsr.eval.report.summary import Summary
 from lsr.terminal import printable
 
@@ -67,8 +55,9 @@ def fenced(text: str) -> Markup:
 
 
 _FUNCTIONS = (
-    bars, colour, counted, effect, excerpt, fenced, figure, latency, milliseconds, parted,
-    probability, scatter, signed, span, tally,
+    fenced, parted, plots.bars, plots.colour, plots.latency, plots.scatter, figures.counted,
+    figures.effect, figures.excerpt, figures.figure, figures.milliseconds, figures.probability,
+    figures.signed, figures.span, figures.tally,
 )  # fmt: skip
 
 

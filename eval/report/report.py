@@ -69,22 +69,20 @@ def _utf8(text: str) -> bytes:
 
 
 def _json(summary: Summary, results: Sequence[Result]) -> bytes:
-    intervals: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for table in summary.tables:
-        for dataset, row in table.rows.items():
-            for encoder, cell in zip(summary.encoders, row, strict=True):
-                if cell is not None and cell.interval is not None:
-                    by_measure = intervals.setdefault((dataset, encoder), {})
-                    by_measure[table.measure] = cell.interval.to_json()
-
     def entry(result: Result) -> dict[str, Any]:
-        latency = summary.latencies[result.dataset][summary.encoders.index(result.encoder)]
+        column = summary.encoders.index(result.encoder)
+        latency = summary.latencies[result.dataset][column]
+        cells = {table.measure: table.rows[result.dataset][column] for table in summary.tables}
         return {
             "dataset": result.dataset,
             "encoder": result.encoder,
             "queries": len(result.queries),
             "measures": dict(result.scores.means),
-            "ci": intervals.get((result.dataset, result.encoder), {}),
+            "ci": {
+                measure: cell.interval.to_json()
+                for measure, cell in cells.items()
+                if cell is not None and cell.interval is not None
+            },
             "milliseconds": latency and {"median": latency.median, "p99": latency.p99},
             "provenance": result.provenance,
         }

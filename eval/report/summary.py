@@ -37,8 +37,8 @@ class Cell:
 
     value: float
     interval: Interval | None
-    best: bool
-    sign: int
+    best: bool = False
+    sign: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +145,12 @@ class Summary:
 
     @property
     def legend(self) -> str:
-        """What the tables of measures show."""
+        """An explanation of the tables of measures."""
         words = ["Means over the judged queries, in brackets their 95 % bootstrap intervals."]
         if len(self.encoders) > 1:
             words.append(
                 "The best of a row is bold. ▲ and ▼: significantly above and below "
-                f"{self.first}, the first encoder, by the randomisation test with Holm's "
+                f"{self.first}, the first encoder, by the randomization test with Holm's "
                 "correction over all pairs of encoders, p < .05."
             )
         if len(self.datasets) > 1:
@@ -235,36 +235,30 @@ def _table(
             for test in tests[dataset]
             if test.measure == measure and test.a == first and test.is_significant
         }
-        cells[dataset] = _cells(
-            [None if r is None else r.scores.means.get(measure) for r in row],
-            [
-                bootstrap_interval(list(r.scores.per_query[measure].values()))
-                if _has(r, measure)
-                else None
-                for r in row
-            ],
-            [signs.get(r.encoder, 0) if r is not None else 0 for r in row],
-        )
+        cells[dataset] = _marked([_cell(result, measure, signs) for result in row])
     if len(rows) < 2:
         return Table(measure, cells, [])
-    columns = list(zip(*cells.values(), strict=True))
     means = [
-        float(np.mean([cell.value for cell in column if cell])) if all(column) else None
-        for column in columns
+        Cell(float(np.mean([cell.value for cell in column if cell])), None) if all(column) else None
+        for column in zip(*cells.values(), strict=True)
     ]
-    return Table(measure, cells, _cells(means, [None] * len(means), [0] * len(means)))
+    return Table(measure, cells, _marked(means))
 
 
-def _cells(
-    values: Sequence[float | None], intervals: Sequence[Interval | None], signs: Sequence[int]
-) -> list[Cell | None]:
-    known = [value for value in values if value is not None]
-    # Figures that print alike are alike to a reader: all of them are best.
-    best = figure(max(known)) if len(known) > 1 else None
-    return [
-        None if value is None else Cell(value, interval, figure(value) == best, sign)
-        for value, interval, sign in zip(values, intervals, signs, strict=True)
-    ]
+def _cell(result: Result | None, measure: str, signs: Mapping[str, int]) -> Cell | None:
+    if result is None or measure not in result.scores.means:
+        return None
+    interval = None
+    if _has(result, measure):
+        interval = bootstrap_interval(list(result.scores.per_query[measure].values()))
+    return Cell(result.scores.means[measure], interval, sign=signs.get(result.encoder, 0))
+
+
+def _marked(cells: list[Cell | None]) -> list[Cell | None]:
+    """The cells of a row, the best ones marked: all that print as the highest figure does."""
+    values = [cell.value for cell in cells if cell]
+    best = figure(max(values)) if len(values) > 1 else None
+    return [cell and replace(cell, best=figure(cell.value) == best) for cell in cells]
 
 
 def _latency(result: Result | None, recall: str) -> Latency | None:

@@ -1,4 +1,4 @@
-"""How to fuse the lists of an index, chosen on a judged dataset; see `lsr.eval.tuning.tuning`."""
+"""Choosing a fusion for the lists of an index on a judged dataset; see `tuning`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lsr.eval.tuning.tuning import (
 )
 from lsr.fusion import DEFAULT_FUSION, LEARNED, Missing
 from lsr.fusion.learned import LearnedFusion
-from lsr.fusion.lists import Fused, Ranked
+from lsr.fusion.lists import Ranked
 from lsr.progress import Progress, Silent
 from lsr.retrieval.hybrid import Candidates, Hybrid
 from lsr.retrieval.index import Index
@@ -38,7 +38,7 @@ _DEEPER = 10  # than its cutoff a measure sees a list, so that ties are cut as i
 
 @dataclass(frozen=True)
 class FusionChoice:
-    """How to fuse, and the value of that on queries that had no part in the choice.
+    """A way to fuse, and its value on queries that had no part in the choice.
 
     Attributes:
         retrievers: their names.
@@ -162,10 +162,8 @@ def choose(
         held_out = cross_validate(lists, qrels, ids, ranker, measure, folds=folds, seed=seed)
         learned = train(qrels)
 
-    def equally(query: str) -> Fused:
-        return fuse_candidates(lists[query], baseline, None, missing, depth)
-
-    equal = values_of(list(held_out), qrels, ids, measure, equally)
+    fused = (fuse_candidates(lists[query], baseline, None, missing, depth) for query in held_out)
+    equal = values_of(list(held_out), qrels, ids, measure, fused)
     cut = [
         Fold(queries, (), float(np.mean([held_out[query] for query in queries])))
         for queries in split(qrels, folds, seed)

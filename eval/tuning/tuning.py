@@ -1,4 +1,4 @@
-"""How to fuse, chosen on judged queries, and what it is worth on queries it was not chosen on.
+"""Choosing a fusion on judged queries, and its value on queries it was not chosen on.
 
 The queries are shuffled by a seed and cut into folds.  What is chosen on all folds but one is
 measured on that one, so every query counts once, with a choice that has not seen it.  The weights
@@ -89,11 +89,8 @@ def tune(
     tried = grid(retrievers, steps)
     values = np.empty((len(tried), len(queries)))
     for number, weights in enumerate(tried):
-
-        def weighted(query: str, weights: Weights = weights) -> Fused:
-            return fuse_candidates(lists[query], method, weights, missing, k)
-
-        by_query = values_of(queries, qrels, ids, measure, weighted)
+        fused = (fuse_candidates(lists[query], method, weights, missing, k) for query in queries)
+        by_query = values_of(queries, qrels, ids, measure, fused)
         values[number] = [by_query[query] for query in queries]
         if advance is not None:
             advance(1)
@@ -133,10 +130,7 @@ def cross_validate(
     for held in split(queries, folds, seed):
         out = set(held)
         trained = train([query for query in queries if query not in out])
-
-        def fused(query: str, trained: Fuse = trained) -> Ranked | Fused:
-            return trained(lists[query].lists)
-
+        fused = (trained(lists[query].lists) for query in held)
         values.update(values_of(held, qrels, ids, measure, fused))
     return {query: values[query] for query in queries}
 
@@ -206,12 +200,11 @@ def values_of(
     qrels: Qrels,
     ids: Sequence[str],
     measure: str,
-    fused: Callable[[str], Ranked | Fused],
+    fused: Iterable[Ranked | Fused],
 ) -> Mapping[str, float]:
-    """The value of each query by a measure, of the list that `fused` makes for it."""
+    """The value of each query by a measure, from one list a query."""
     run = {}
-    for query in queries:
-        ranked = fused(query)
+    for query, ranked in zip(queries, fused, strict=True):
         pairs = zip(ranked.positions.tolist(), ranked.scores.tolist(), strict=True)
         run[query] = {ids[position]: score for position, score in pairs}
     judged = {query: qrels[query] for query in queries}

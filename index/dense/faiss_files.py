@@ -52,7 +52,7 @@ _WALK = 128
 
 
 def check_kind(kind: str, documents: int) -> None:
-    """Raise `LsrError` when there is no such index, or none of so few documents."""
+    """Raise `LsrError` for an unknown kind of index, or too few documents for it."""
     if kind not in KINDS:
         raise LsrError(f"there is no faiss index {kind!r}; give one of {', '.join(KINDS)}")
     least = {"pq": _CENTROIDS, "ivf": _POINTS}.get(kind, 0)
@@ -125,8 +125,8 @@ def read(data: npt.NDArray[np.uint8], path: Path, kind: str, shape: tuple[int, i
         index = faiss.deserialize_index(data)
     except (RuntimeError, MemoryError) as error:
         raise DenseCorrupt(path, f"faiss cannot read it ({first_line(error)})") from None
-    found = (type(index).__name__, index.ntotal, index.d, index.metric_type)
-    if found != (_TYPES[kind], *shape, faiss.METRIC_INNER_PRODUCT):
+    actual = (type(index).__name__, index.ntotal, index.d, index.metric_type)
+    if actual != (_TYPES[kind], *shape, faiss.METRIC_INNER_PRODUCT):
         raise DenseCorrupt(path, f"it holds another index than {kind} of {shape[0]:,} vectors")
     return index
 
@@ -149,8 +149,8 @@ def candidates(
     elif kind == "hnsw":
         options["params"] = faiss.SearchParametersHNSW(efSearch=max(_WALK, 2 * depth))
     with _threads(faiss, threads):
-        _, found = index.search(queries, depth, **options)
-    return [row[row >= 0] for row in found]
+        _, rows = index.search(queries, depth, **options)
+    return [row[row >= 0] for row in rows]
 
 
 def _sample(batches: list[Vectors], documents: int, most: int) -> Vectors:

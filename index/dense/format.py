@@ -99,15 +99,15 @@ class DenseManifest:
         """
         path = folder / MANIFEST
 
-        def refusal(problem: Problem, what: str) -> LsrError:
+        def refusal(problem: Problem, detail: str) -> LsrError:
             if problem == "version":
                 return IndexFormatError(
-                    f"{folder} has version {what}, and this lsr reads versions up to {VERSION}; "
+                    f"{folder} has version {detail}, and this lsr reads versions up to {VERSION}; "
                     "update lsr, or remove the folder and make it again"
                 )
             if problem in ("unreadable", "format"):
-                what = "it does not describe a dense side"
-            return DenseCorrupt(path, what)
+                detail = "it does not describe a dense side"
+            return DenseCorrupt(path, detail)
 
         try:
             manifest = read_sealed(path, FORMAT, (*_OLD_VERSIONS, VERSION), cls, refusal)

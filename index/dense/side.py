@@ -164,10 +164,10 @@ class DenseSide:
         `SystemCallError`.
         """
         path = Path(index).absolute()
-        found = steady(path / MANIFEST, lambda: cls.find(path, Manifest.read(path)))
-        if found is None:
+        side = steady(path / MANIFEST, lambda: cls.find(path, Manifest.read(path)))
+        if side is None:
             raise no_dense(path)
-        return found
+        return side
 
     @classmethod
     def find(cls, path: Path, manifest: Manifest) -> DenseSide | None:
@@ -207,15 +207,16 @@ class DenseSide:
             return [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in queries]
         k = min(k, self.documents)
         if self._faiss is None:
-            found = [
+            candidates = [
                 positions
                 for start in range(0, len(queries), _QUERIES)
                 for positions in self._all(queries[start : start + _QUERIES], k)
             ]
         else:
-            found = faiss_files.candidates(self._faiss, self.kind, queries, k, threads)
+            candidates = faiss_files.candidates(self._faiss, self.kind, queries, k, threads)
         return [
-            self._best(query, positions, k) for query, positions in zip(queries, found, strict=True)
+            self._best(query, positions, k)
+            for query, positions in zip(queries, candidates, strict=True)
         ]
 
     def score(self, query: Vectors, positions: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -244,8 +245,8 @@ class DenseSide:
             return self._batches[0][wanted]
         rows = np.empty((wanted.size, self.dimensions), np.float32)
         for number in np.unique(wanted // BATCH):
-            own = wanted // BATCH == number
-            rows[own] = self._batches[number][wanted[own] % BATCH]
+            mask = wanted // BATCH == number
+            rows[mask] = self._batches[number][wanted[mask] % BATCH]
         return rows
 
     def _all(self, queries: Vectors, k: int) -> list[Positions]:
@@ -263,11 +264,11 @@ class DenseSide:
                 products = queries @ batch.T
             if not np.isfinite(products).all():
                 raise self._not_finite()
-            for row, own in enumerate(products):
+            for row, scores in enumerate(products):
                 # The k-th of some is no better than the k-th of all.
-                chosen = np.flatnonzero(own >= _kth(own, k) - bounds[row])
-                positions = np.concatenate([kept[row][0], chosen + number * BATCH])
-                values = np.concatenate([kept[row][1], own[chosen]])
+                near = np.flatnonzero(scores >= _kth(scores, k) - bounds[row])
+                positions = np.concatenate([kept[row][0], near + number * BATCH])
+                values = np.concatenate([kept[row][1], scores[near]])
                 wanted = values >= _kth(values, k) - bounds[row]
                 kept[row] = (positions[wanted], values[wanted])
         return [positions for positions, _ in kept]

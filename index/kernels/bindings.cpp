@@ -1,4 +1,5 @@
-// Python sees two classes: Postings, the windows of an index, searched a batch at a time, and Bisection.
+// Python sees two classes: Postings, the partitions of an index, searched a batch at a time, and
+// Bisection.
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -27,7 +28,7 @@ const Isas<Loops>& isas() {
   return all;
 }
 
-// What one query found, best first.
+// The hits of one query, best first.
 struct Answer {
   std::vector<uint32_t> documents, integers;
   std::vector<double> scores;
@@ -62,23 +63,24 @@ class Postings {
     view_.documents = positions.size();
   }
 
-  // The next window of the index; columns as `Segment.window` names them.
+  // The next partition of the index; columns as `Segment.partition` names them.
   void add(uint32_t count, const nb::dict& columns) {
-    const size_t groups = (size_t{count} + kGroupDocuments - 1) / kGroupDocuments;
-    require_sound(count > 0 && groups <= kMostGroups && next_ + size_t{count} <= view_.documents,
-            "a window's documents lie outside the index");
-    Window window = {};
-    window.first = next_;
-    window.count = count;
-    window.groups = static_cast<uint32_t>(groups);
-    window.first_group = static_cast<uint32_t>(view_.window_of_group.size());
+    const size_t superblocks = (size_t{count} + kSuperblockDocuments - 1) / kSuperblockDocuments;
+    require_sound(
+        count > 0 && superblocks <= kMostSuperblocks && next_ + size_t{count} <= view_.documents,
+        "a partition's documents lie outside the index");
+    Partition partition = {};
+    partition.first = next_;
+    partition.count = count;
+    partition.superblocks = static_cast<uint32_t>(superblocks);
+    partition.first_superblock = static_cast<uint32_t>(view_.partition_of_superblock.size());
     if (view_.lists)
-      add_lists(window, columns);
+      add_lists(partition, columns);
     else
-      add_weighed(window, columns);
-    view_.window_of_group.insert(view_.window_of_group.end(), groups,
-                                 static_cast<uint32_t>(view_.windows.size()));
-    view_.windows.push_back(window);
+      add_weighed(partition, columns);
+    view_.partition_of_superblock.insert(view_.partition_of_superblock.end(), superblocks,
+                                         static_cast<uint32_t>(view_.partitions.size()));
+    view_.partitions.push_back(partition);
     next_ += count;
   }
 
@@ -107,8 +109,8 @@ class Postings {
     const size_t queries = check_batch(indptr, terms, weights);
     require(k > 0, "k is 0");
     const Loops& loops = isas().loops(isa);
-    for (const Window& window : view_.windows)
-      require(!exact_floats || window.floats.data != nullptr, "the floats are not kept");
+    for (const Partition& partition : view_.partitions)
+      require(!exact_floats || partition.floats.data != nullptr, "the floats are not kept");
     std::vector<Answer> answers(queries);
     {
       nb::gil_scoped_release released;
@@ -135,18 +137,18 @@ class Postings {
         }
       }
     }
-    nb::list found;
+    nb::list results;
     for (Answer& answer : answers)
-      found.append(nb::make_tuple(to_numpy(std::move(answer.documents)),
-                                  to_numpy(std::move(answer.integers)),
-                                  to_numpy(std::move(answer.scores)), answer.unit));
-    return found;
+      results.append(nb::make_tuple(to_numpy(std::move(answer.documents)),
+                                    to_numpy(std::move(answer.integers)),
+                                    to_numpy(std::move(answer.scores)), answer.unit));
+    return results;
   }
 
   // Stored weights, documents outer; 0 where there is no posting.
   Result<uint32_t> lookup(Array<uint32_t> documents, Array<uint32_t> terms) const {
     return look<uint32_t>(documents, terms,
-                          [](const Window&, const Posting& posting) { return posting.weight; });
+                          [](const Partition&, const Posting& posting) { return posting.weight; });
   }
 
   // The same of the weights as given.
@@ -157,60 +159,60 @@ class Postings {
   // A document's terms in ascending order, its stored weights, and those as given where kept.
   nb::tuple vector(uint32_t document) const {
     require(document < next_, "no such document");
-    const Window& window = view_.window_of(document);
+    const Partition& partition = view_.partition_of(document);
     std::vector<uint32_t> terms, stored;
-    std::vector<float> given;
-    size_t rare = 0, frequent = 0;
-    while (rare < window.rare_terms.size || frequent < window.frequent_terms.size) {
-      const bool is_rare =
-          frequent == window.frequent_terms.size ||
-          (rare < window.rare_terms.size &&
-           window.rare_terms.data[rare] < window.frequent_terms.data[frequent]);
+    std::vector<float> floats;
+    size_t sparse = 0, dense = 0;
+    while (sparse < partition.sparse_terms.size || dense < partition.dense_terms.size) {
+      const bool is_sparse =
+          dense == partition.dense_terms.size ||
+          (sparse < partition.sparse_terms.size &&
+           partition.sparse_terms.data[sparse] < partition.dense_terms.data[dense]);
       const uint32_t term =
-          is_rare ? window.rare_terms.data[rare++] : window.frequent_terms.data[frequent++];
-      const Posting posting = find_posting(window, document, term);
+          is_sparse ? partition.sparse_terms.data[sparse++] : partition.dense_terms.data[dense++];
+      const Posting posting = find_posting(partition, document, term);
       if (posting.weight == 0) continue;
       terms.push_back(term);
       stored.push_back(posting.weight);
-      if (window.floats.data != nullptr) given.push_back(float_of(window, posting));
+      if (partition.floats.data != nullptr) floats.push_back(float_of(partition, posting));
     }
-    return to_tuple(std::move(terms), std::move(stored), std::move(given));
+    return to_tuple(std::move(terms), std::move(stored), std::move(floats));
   }
 
  private:
-  static float float_of(const Window& window, const Posting& posting) {
-    require_sound(posting.place < window.floats.size, "a weight as given is missing");
-    return window.floats.data[posting.place];
+  static float float_of(const Partition& partition, const Posting& posting) {
+    require_sound(posting.index < partition.floats.size, "a weight as given is missing");
+    return partition.floats.data[posting.index];
   }
 
-  void add_lists(Window& window, const nb::dict& columns) {
-    window.rare_terms = column<uint32_t>(columns, "list_terms");
-    window.list_starts = column<uint32_t>(columns, "list_starts", window.rare_terms.size);
-    window.lists = column<uint8_t>(columns, "lists");
-    require_sound(window.lists.size >= kListsPadding, "the lists of a window are cut short");
+  void add_lists(Partition& partition, const nb::dict& columns) {
+    partition.sparse_terms = column<uint32_t>(columns, "list_terms");
+    partition.list_starts = column<uint32_t>(columns, "list_starts", partition.sparse_terms.size);
+    partition.lists = column<uint8_t>(columns, "lists");
+    require_sound(partition.lists.size >= kListsPadding, "the lists of a partition are cut short");
   }
 
-  void add_weighed(Window& window, const nb::dict& columns) {
-    const size_t groups = window.groups;
-    window.rare_terms = column<uint32_t>(columns, "rare_terms");
-    const size_t rare = window.rare_terms.size;
-    window.rare_starts = column<uint32_t>(columns, "rare_starts", rare);
-    window.rare_maxima = weights(columns, "rare_maxima", rare);
-    window.documents = column<uint16_t>(columns, "documents");
-    window.weights = weights(columns, "weights", window.documents.size);
-    window.frequent_terms = column<uint32_t>(columns, "frequent_terms");
-    const size_t frequent = window.frequent_terms.size;
-    window.first_postings = column<uint32_t>(columns, "first_postings", frequent);
-    window.maxima_starts = column<uint32_t>(columns, "maxima_starts", frequent);
-    window.payload_starts = column<uint32_t>(columns, "payload_starts", frequent);
-    window.codebooks = weights(columns, "codebooks", frequent * kCodes);
-    window.bitmaps = column<uint64_t>(columns, "bitmaps", frequent * groups);
-    window.records = column<uint16_t>(columns, "records", frequent * groups * 2);
-    window.maxima = column<uint8_t>(columns, "maxima");
-    window.payload = column<uint8_t>(columns, "payload");
+  void add_weighed(Partition& partition, const nb::dict& columns) {
+    const size_t superblocks = partition.superblocks;
+    partition.sparse_terms = column<uint32_t>(columns, "sparse_terms");
+    const size_t sparse = partition.sparse_terms.size;
+    partition.sparse_starts = column<uint32_t>(columns, "sparse_starts", sparse);
+    partition.sparse_maxima = weights(columns, "sparse_maxima", sparse);
+    partition.documents = column<uint16_t>(columns, "documents");
+    partition.weights = weights(columns, "weights", partition.documents.size);
+    partition.dense_terms = column<uint32_t>(columns, "dense_terms");
+    const size_t dense = partition.dense_terms.size;
+    partition.first_postings = column<uint32_t>(columns, "first_postings", dense);
+    partition.maxima_starts = column<uint32_t>(columns, "maxima_starts", dense);
+    partition.payload_starts = column<uint32_t>(columns, "payload_starts", dense);
+    partition.codebooks = weights(columns, "codebooks", dense * kCodes);
+    partition.bitmaps = column<uint64_t>(columns, "bitmaps", dense * superblocks);
+    partition.chunks = column<uint16_t>(columns, "chunks", dense * superblocks * 2);
+    partition.maxima = column<uint8_t>(columns, "maxima");
+    partition.payload = column<uint8_t>(columns, "payload");
     if (columns.contains("floats")) {
-      window.floats = column<float>(columns, "floats");
-      window.ranks = column<uint16_t>(columns, "ranks", frequent * groups * 2);
+      partition.floats = column<float>(columns, "floats");
+      partition.ranks = column<uint16_t>(columns, "ranks", dense * superblocks * 2);
     }
   }
 
@@ -220,10 +222,10 @@ class Postings {
     std::vector<T> values(documents.size() * terms.size());
     for (size_t d = 0; d < documents.size(); ++d) {
       require(documents.data()[d] < next_, "no such document");
-      const Window& window = view_.window_of(documents.data()[d]);
+      const Partition& partition = view_.partition_of(documents.data()[d]);
       for (size_t t = 0; t < terms.size(); ++t) {
-        const Posting posting = find_posting(window, documents.data()[d], terms.data()[t]);
-        if (posting.weight != 0) values[d * terms.size() + t] = read(window, posting);
+        const Posting posting = find_posting(partition, documents.data()[d], terms.data()[t]);
+        if (posting.weight != 0) values[d * terms.size() + t] = read(partition, posting);
       }
     }
     return to_numpy(std::move(values));
@@ -240,9 +242,9 @@ class Postings {
   // The values of a column; `size` is what its length must be.
   template <class T>
   const T* column(const nb::dict& columns, const char* name, size_t size) {
-    const Column<T> found = column<T>(columns, name);
-    require_sound(found.size == size, "the columns of a window differ in length");
-    return found.data;
+    const Column<T> values = column<T>(columns, name);
+    require_sound(values.size == size, "the columns of a partition differ in length");
+    return values.data;
   }
 
   template <class T>
@@ -284,12 +286,13 @@ void arrange_slice(const Bisection& bisection,
 
 void bind(nb::module_& m) {
   nb::exception<Damaged>(m, "Damaged");
-  m.def("available_isas", [] { return isas().names(); },
-        "Instruction sets usable on this machine, best last.");
+  m.def(
+      "available_isas", [] { return isas().names(); },
+      "Instruction sets usable on this machine, best last.");
   nb::exception<QueryTooLong>(m, "QueryTooLong");
-  nb::class_<Postings>(m, "Postings", "The windows of an index, in order.")
-      .def(nb::init<Array<uint32_t>, Array<uint8_t>, int, double, double>(),
-           "positions"_a, "alive"_a, "bits"_a, "step"_a, "error"_a)
+  nb::class_<Postings>(m, "Postings", "The partitions of an index, in order.")
+      .def(nb::init<Array<uint32_t>, Array<uint8_t>, int, double, double>(), "positions"_a,
+           "alive"_a, "bits"_a, "step"_a, "error"_a)
       .def("add", &Postings::add, "count"_a, "columns"_a)
       .def("quantize", &Postings::quantize, "indptr"_a, "terms"_a, "weights"_a)
       .def("search", &Postings::search, "indptr"_a, "terms"_a, "weights"_a, "k"_a, "method"_a,

@@ -2,7 +2,7 @@
 //
 // Nothing is skipped.  Where all weights are alike a block's bound is the number of the query's
 // terms in it, so finding the bounds is counting already; and the terms of binary vectors are so
-// many and so rare that a block of 8 documents has hardly more than one posting of each.
+// many and so sparse that a block of 8 documents has hardly more than one posting of each.
 #include <algorithm>
 
 #include "search.h"
@@ -15,44 +15,44 @@ void count(const View& index, const Query& query, const Wanted& wanted, const Lo
   uint64_t largest = 0;
   for (const int32_t weight : scaled.weights) largest += static_cast<uint64_t>(weight);
   scratch.top.start(wanted.k, wanted.margin, largest);
-  for (size_t w = 0; w < index.windows.size(); ++w) {
-    const Window& window = index.windows[w];
-    scratch.sums.assign(size_t{window.groups} * kGroupDocuments, 0);
+  for (size_t p = 0; p < index.partitions.size(); ++p) {
+    const Partition& partition = index.partitions[p];
+    scratch.sums.assign(size_t{partition.superblocks} * kSuperblockDocuments, 0);
     std::vector<List>& lists = scratch.lists;
     std::vector<uint32_t>& weights = scratch.list_weights;
     lists.clear();
     weights.clear();
     for (size_t i = 0; i < scaled.terms.size(); ++i) {
-      const uint32_t place = query.rare_place(i, w);
-      if (place == kAbsent) continue;
-      lists.push_back(list_of(window, place));
+      const uint32_t row = query.sparse_row(i, p);
+      if (row == kAbsent) continue;
+      lists.push_back(list_of(partition, row));
       weights.push_back(static_cast<uint32_t>(scaled.weights[i]));
       __builtin_prefetch(lists.back().begin);
     }
     if (lists.empty()) continue;
     size_t coded = 0;
     for (size_t i = 0; i < lists.size(); ++i) {
-      if (is_bitmap(window, lists[i])) {
-        loops.add_bitmap(lists[i], weights[i], window.count, scratch.sums.data());
+      if (is_bitmap(partition, lists[i])) {
+        loops.add_bitmap(lists[i], weights[i], partition.count, scratch.sums.data());
       } else {
         lists[coded] = lists[i];
         weights[coded++] = weights[i];
       }
     }
-    if (!loops.add_lists(lists.data(), weights.data(), coded, window.count, scratch.sums.data()))
+    if (!loops.add_lists(lists.data(), weights.data(), coded, partition.count, scratch.sums.data()))
       throw Damaged("a list of documents is damaged");
-    for (uint32_t group = 0; group < window.groups; ++group) {
-      const uint32_t first = group * static_cast<uint32_t>(kGroupDocuments);
-      const size_t reached = loops.reach(scratch.sums.data() + first, scratch.top.threshold(),
-                                         window.first + first, scratch.found,
-                                         scratch.found_scores);
+    for (uint32_t superblock = 0; superblock < partition.superblocks; ++superblock) {
+      const uint32_t first = superblock * static_cast<uint32_t>(kSuperblockDocuments);
+      const size_t reached =
+          loops.reach(scratch.sums.data() + first, scratch.top.threshold(), partition.first + first,
+                      scratch.candidates, scratch.candidate_scores);
       if (reached == 0) continue;
       for (size_t i = 0; i < reached; ++i) {
-        const uint32_t document = scratch.found[i];
+        const uint32_t document = scratch.candidates[i];
         if (index.alive[document >> 3] >> (document & 7) & 1)
-          scratch.top.offer(document, scratch.found_scores[i]);
+          scratch.top.insert(document, scratch.candidate_scores[i]);
       }
-      scratch.top.lift();
+      scratch.top.raise_threshold();
     }
   }
   scratch.top.finish(index.positions);

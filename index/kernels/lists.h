@@ -1,5 +1,5 @@
-// Coded lists of the documents of a term (see lsr.index.postings.lists); compiled into each set of loops, and
-// for lookups.
+// Coded lists of the documents of a term (see lsr.index.postings.lists); compiled into each set of
+// loops, and for lookups.
 #pragma once
 
 #include "loops.h"
@@ -9,18 +9,22 @@ namespace {
 
 constexpr size_t kOrderBits = 4;
 
-// A place in a list.  Whatever the bytes, no load reaches further than 8 bytes behind the last:
+// A position in a list.  Whatever the bytes, no load reaches further than 8 bytes behind the last:
 // kListsPadding.
 struct Cursor {
   const uint8_t* bytes;
-  size_t at, end;     // in bits
+  size_t at, end;  // in bits
   unsigned order;
   uint64_t surplus;   // what every code has more than the distance to the next document
   uint64_t document;  // the last one; before the first, the one before 0
 
   explicit Cursor(const List& list)
-      : bytes(list.begin), at(kOrderBits), end(8 * static_cast<size_t>(list.end - list.begin)),
-        order(*list.begin >> 4), surplus((uint64_t{1} << order) - 1), document(~uint64_t{0}) {}
+      : bytes(list.begin),
+        at(kOrderBits),
+        end(8 * static_cast<size_t>(list.end - list.begin)),
+        order(*list.begin >> 4),
+        surplus((uint64_t{1} << order) - 1),
+        document(~uint64_t{0}) {}
   Cursor() = default;
 
   // Goes to the next document; false at the end of the list, or of what is sound of it: then a
@@ -54,9 +58,9 @@ inline uint64_t bits_at(const List& list, uint32_t first, uint32_t count) {
   return count - first < 64 ? word & ((uint64_t{1} << (count - first)) - 1) : word;
 }
 
-// Adds the lists' weights to the sums of their documents; no list is a bitmap.  Where a code begins is
-// known when the one before is read, so several lists are read in turn: while one waits, the others
-// go on.
+// Adds the lists' weights to the sums of their documents; no list is a bitmap.  Where a code begins
+// is known when the one before is read, so several lists are read in turn: while one waits, the
+// others go on.
 inline bool add_lists(const List* lists, const uint32_t* weights, size_t size, uint32_t count,
                       uint32_t* sums) {
   constexpr size_t kTogether = 4;

@@ -7,28 +7,28 @@ namespace {
 
 // Which bytes of eight get a code, and the marks of the others: a byte with its high bit set is
 // looked up as zero.
-struct Places {
+struct Spread {
   uint64_t codes, absent;
 };
 
-struct AllPlaces {
-  Places of[256];
-  AllPlaces() {
+struct SpreadTable {
+  Spread bytes[256];
+  SpreadTable() {
     for (uint64_t bits = 0; bits < 256; ++bits)
-      of[bits] = {spread(bits) & 0x0F0F0F0F0F0F0F0Fu, ~spread(bits) & 0x8080808080808080u};
+      bytes[bits] = {spread(bits) & 0x0F0F0F0F0F0F0F0Fu, ~spread(bits) & 0x8080808080808080u};
   }
 };
 
-constexpr size_t kGroupsAtOnce = 8;
+constexpr size_t kSuperblocksAtOnce = 8;
 
-// Spreads a row's codes of some groups, a byte a block; returns where the next ones start.
-const uint8_t* spread_codes(const uint8_t* codes, const uint64_t* bitmaps, size_t groups,
-                            const Places* places, uint64_t* out) {
-  for (size_t group = 0; group < groups; ++group) {
-    uint64_t bitmap = bitmaps[group];
+// Spreads a row's codes of some superblocks, a byte a block; returns where the next ones start.
+const uint8_t* spread_codes(const uint8_t* codes, const uint64_t* bitmaps, size_t superblocks,
+                            const Spread* table, uint64_t* out) {
+  for (size_t superblock = 0; superblock < superblocks; ++superblock) {
+    uint64_t bitmap = bitmaps[superblock];
     size_t nibble = 0;
     for (size_t i = 0; i < 8; ++i, bitmap >>= 8) {
-      const Places& at = places[bitmap & 255];
+      const Spread& at = table[bitmap & 255];
       // A word from the byte of the first code has the 8 codes even from its middle.
       const uint64_t word = load64(codes + nibble / 2) >> (nibble % 2 * 4);
       *out++ = _pdep_u64(word, at.codes) | at.absent;
@@ -47,52 +47,54 @@ uint16_t largest(__m256i values) {
   return static_cast<uint16_t>(~_mm_extract_epi16(least, 0));
 }
 
-void bound(const Run* runs, const uint8_t* luts, size_t rows, size_t groups, uint16_t* bounds,
-           uint16_t* peaks) {
-  static const AllPlaces places;
+void bound(const Run* runs, const uint8_t* tables, size_t rows, size_t superblocks,
+           uint16_t* bounds, uint16_t* superblock_maxima) {
+  static const SpreadTable spread_table;
   const __m256i low_bytes = _mm256_set1_epi16(255);
   // Sums of the even and of the odd ones of every 32 blocks: what a byte-wise lookup widens to.
-  __m256i sums[kMostGroups * 4];
-  for (size_t i = 0; i < 4 * groups; ++i) sums[i] = _mm256_setzero_si256();
+  __m256i sums[kMostSuperblocks * 4];
+  for (size_t i = 0; i < 4 * superblocks; ++i) sums[i] = _mm256_setzero_si256();
   for (size_t row = 0; row < rows; ++row) {
     const uint8_t* codes = runs[row].maxima;
-    const __m256i lut = _mm256_broadcastsi128_si256(
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + row * kCodes)));
-    // Some groups at a time, so that what is stored has arrived when it is loaded in wider pieces.
-    for (size_t first = 0; first < groups; first += kGroupsAtOnce) {
-      const size_t count = groups - first < kGroupsAtOnce ? groups - first : kGroupsAtOnce;
-      alignas(32) uint64_t spread[kGroupsAtOnce * 8];
-      codes = spread_codes(codes, runs[row].bitmaps + first, count, places.of, spread);
+    const __m256i table = _mm256_broadcastsi128_si256(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(tables + row * kCodes)));
+    // Some superblocks at a time, so that what is stored has arrived when it is loaded in wider
+    // pieces.
+    for (size_t first = 0; first < superblocks; first += kSuperblocksAtOnce) {
+      const size_t count =
+          superblocks - first < kSuperblocksAtOnce ? superblocks - first : kSuperblocksAtOnce;
+      alignas(32) uint64_t spread[kSuperblocksAtOnce * 8];
+      codes = spread_codes(codes, runs[row].bitmaps + first, count, spread_table.bytes, spread);
       for (size_t i = 0; i < 2 * count; ++i) {
         const __m256i values = _mm256_shuffle_epi8(
-            lut, _mm256_load_si256(reinterpret_cast<const __m256i*>(spread) + i));
+            table, _mm256_load_si256(reinterpret_cast<const __m256i*>(spread) + i));
         __m256i* at = sums + 4 * first + 2 * i;
         at[0] = _mm256_add_epi16(at[0], _mm256_and_si256(values, low_bytes));
         at[1] = _mm256_add_epi16(at[1], _mm256_srli_epi16(values, 8));
       }
     }
   }
-  for (size_t group = 0; group < groups; ++group) {
+  for (size_t superblock = 0; superblock < superblocks; ++superblock) {
     __m256i most = _mm256_setzero_si256();
     for (size_t i = 0; i < 2; ++i) {
-      const __m256i even = sums[4 * group + 2 * i], odd = sums[4 * group + 2 * i + 1];
+      const __m256i even = sums[4 * superblock + 2 * i], odd = sums[4 * superblock + 2 * i + 1];
       const __m256i a = _mm256_unpacklo_epi16(even, odd), b = _mm256_unpackhi_epi16(even, odd);
       const __m256i ordered[2] = {_mm256_permute2x128_si256(a, b, 0x20),
                                   _mm256_permute2x128_si256(a, b, 0x31)};
       for (size_t j = 0; j < 2; ++j) {
-        __m256i* at = reinterpret_cast<__m256i*>(bounds + group * kGroup) + 2 * i + j;
+        __m256i* at = reinterpret_cast<__m256i*>(bounds + superblock * kSuperblock) + 2 * i + j;
         const __m256i bound = _mm256_add_epi16(_mm256_loadu_si256(at), ordered[j]);
         _mm256_storeu_si256(at, bound);
         most = _mm256_max_epu16(most, bound);
       }
     }
-    peaks[group] = largest(most);
+    superblock_maxima[superblock] = largest(most);
   }
 }
 
 uint64_t at_least(const uint16_t* values, uint16_t least) {
   const __m256i limit = _mm256_set1_epi16(static_cast<short>(least));
-  uint64_t found = 0;
+  uint64_t reached = 0;
   for (int i = 0; i < 2; ++i) {
     const __m256i* at = reinterpret_cast<const __m256i*>(values) + 2 * i;
     // a >= b exactly when max(a, b) is a: there is no unsigned comparison.
@@ -101,9 +103,9 @@ uint64_t at_least(const uint16_t* values, uint16_t least) {
     const __m256i high = _mm256_cmpeq_epi16(_mm256_max_epu16(b, limit), b);
     const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(low, high), 0xD8);
     const auto mask = static_cast<unsigned>(_mm256_movemask_epi8(bytes));
-    found |= static_cast<uint64_t>(mask) << (32 * i);
+    reached |= static_cast<uint64_t>(mask) << (32 * i);
   }
-  return found;
+  return reached;
 }
 
 void add_bitmap(const List& list, uint32_t weight, uint32_t count, uint32_t* sums) {
@@ -113,10 +115,10 @@ void add_bitmap(const List& list, uint32_t weight, uint32_t count, uint32_t* sum
     const uint64_t word = bits_at(list, first, count);
     for (uint32_t i = 0; i < 8; ++i) {
       const __m256i byte = _mm256_set1_epi32(static_cast<int>(word >> (8 * i) & 255));
-      const __m256i found = _mm256_cmpeq_epi32(_mm256_and_si256(byte, bit), bit);
+      const __m256i mask = _mm256_cmpeq_epi32(_mm256_and_si256(byte, bit), bit);
       __m256i* at = reinterpret_cast<__m256i*>(sums + first + 8 * i);
       _mm256_storeu_si256(
-          at, _mm256_add_epi32(_mm256_loadu_si256(at), _mm256_and_si256(found, weights)));
+          at, _mm256_add_epi32(_mm256_loadu_si256(at), _mm256_and_si256(mask, weights)));
     }
   }
 }
@@ -124,8 +126,8 @@ void add_bitmap(const List& list, uint32_t weight, uint32_t count, uint32_t* sum
 size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* documents,
              uint32_t* scores) {
   const __m256i below = _mm256_set1_epi32(static_cast<int>(least) - 1);
-  size_t found = 0;
-  for (uint32_t d = 0; d < kGroupDocuments; d += 32) {
+  size_t count = 0;
+  for (uint32_t d = 0; d < kSuperblockDocuments; d += 32) {
     // Most documents reach nothing: four registers are looked at together.
     __m256i reached[4], any = _mm256_setzero_si256();
     for (uint32_t i = 0; i < 4; ++i) {
@@ -136,14 +138,14 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
     if (_mm256_testz_si256(any, any)) continue;
     for (uint32_t i = 0; i < 4; ++i) {
       auto left = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(reached[i])));
-      for (; left != 0; left &= left - 1, ++found) {
+      for (; left != 0; left &= left - 1, ++count) {
         const uint32_t at = d + 8 * i + static_cast<uint32_t>(__builtin_ctz(left));
-        documents[found] = first + at;
-        scores[found] = sums[at];
+        documents[count] = first + at;
+        scores[count] = sums[at];
       }
     }
   }
-  return found;
+  return count;
 }
 
 }  // namespace

@@ -17,69 +17,71 @@ uint16_t largest(__m512i a, __m512i b) {
 }
 
 // Adds one run's values of 64 blocks to the sums of the even and the odd blocks; returns where
-// the next group's codes start.
-inline const uint8_t* add_codes(const uint8_t* codes, uint64_t bitmap, __m512i lut, __m512i& even,
+// the next superblock's codes start.
+inline const uint8_t* add_codes(const uint8_t* codes, uint64_t bitmap, __m512i table, __m512i& even,
                                 __m512i& odd) {
   const __m512i wide =
       _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)));
   const __m512i nibbles = _mm512_ternarylogic_epi32(  // (a | b) & c
       wide, _mm512_slli_epi16(wide, 4), _mm512_set1_epi8(15), 0xA8);
-  const __m512i values = _mm512_maskz_expand_epi8(bitmap, _mm512_shuffle_epi8(lut, nibbles));
+  const __m512i values = _mm512_maskz_expand_epi8(bitmap, _mm512_shuffle_epi8(table, nibbles));
   even = _mm512_add_epi16(even, _mm512_and_si512(values, _mm512_set1_epi16(255)));
   odd = _mm512_add_epi16(odd, _mm512_srli_epi16(values, 8));
   return codes + (ones(bitmap) + 1) / 2;
 }
 
-// Adds the values of two rows to the sums of even and odd blocks, two registers a group.  Two
+// Adds the values of two rows to the sums of even and odd blocks, two registers a superblock.  Two
 // streams a row are more than the machine follows by itself: those of the rows in `soon`, which
 // come next, are asked for here.
-void add_two(const Run* two, const uint8_t* luts, size_t groups, const Run* soon, __m512i* sums) {
+void add_two(const Run* two, const uint8_t* tables, size_t superblocks, const Run* soon,
+             __m512i* sums) {
   const uint8_t* codes[2] = {two[0].maxima, two[1].maxima};
-  __m512i lut[2];
+  __m512i table[2];
   for (size_t i = 0; i < 2; ++i)
-    lut[i] = _mm512_broadcast_i32x4(
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(luts + i * kCodes)));
-  const size_t steps[2] = {(soon[0].codes + groups - 1) / groups,
-                           (soon[1].codes + groups - 1) / groups};
-  for (size_t group = 0; group < groups; ++group) {
+    table[i] = _mm512_broadcast_i32x4(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(tables + i * kCodes)));
+  const size_t steps[2] = {(soon[0].codes + superblocks - 1) / superblocks,
+                           (soon[1].codes + superblocks - 1) / superblocks};
+  for (size_t superblock = 0; superblock < superblocks; ++superblock) {
     for (size_t i = 0; i < 2; ++i) {
-      _mm_prefetch(reinterpret_cast<const char*>(soon[i].maxima + group * steps[i]), _MM_HINT_T0);
-      if (group % 8 == 0)
-        _mm_prefetch(reinterpret_cast<const char*>(soon[i].bitmaps + group), _MM_HINT_T0);
-      // The places of the records are wanted when blocks are scored.
-      if (group % 16 == 0)
-        _mm_prefetch(reinterpret_cast<const char*>(soon[i].records + 2 * group), _MM_HINT_T1);
+      _mm_prefetch(reinterpret_cast<const char*>(soon[i].maxima + superblock * steps[i]),
+                   _MM_HINT_T0);
+      if (superblock % 8 == 0)
+        _mm_prefetch(reinterpret_cast<const char*>(soon[i].bitmaps + superblock), _MM_HINT_T0);
+      // The addresses of the chunks are used when blocks are scored.
+      if (superblock % 16 == 0)
+        _mm_prefetch(reinterpret_cast<const char*>(soon[i].chunks + 2 * superblock), _MM_HINT_T1);
     }
-    __m512i even = sums[2 * group], odd = sums[2 * group + 1];
+    __m512i even = sums[2 * superblock], odd = sums[2 * superblock + 1];
     for (size_t i = 0; i < 2; ++i)
-      codes[i] = add_codes(codes[i], two[i].bitmaps[group], lut[i], even, odd);
-    sums[2 * group] = even;
-    sums[2 * group + 1] = odd;
+      codes[i] = add_codes(codes[i], two[i].bitmaps[superblock], table[i], even, odd);
+    sums[2 * superblock] = even;
+    sums[2 * superblock + 1] = odd;
   }
 }
 
-void bound(const Run* runs, const uint8_t* luts, size_t rows, size_t groups, uint16_t* bounds,
-           uint16_t* peaks) {
-  __m512i sums[kMostGroups * 2];
-  for (size_t i = 0; i < 2 * groups; ++i) sums[i] = _mm512_setzero_si512();
+void bound(const Run* runs, const uint8_t* tables, size_t rows, size_t superblocks,
+           uint16_t* bounds, uint16_t* superblock_maxima) {
+  __m512i sums[kMostSuperblocks * 2];
+  for (size_t i = 0; i < 2 * superblocks; ++i) sums[i] = _mm512_setzero_si512();
   for (size_t row = 0; row < rows; row += 2) {
     Run four[4];  // two rows and the next two
     for (size_t i = 0; i < 4; ++i) four[i] = row + i < rows ? runs[row + i] : kNoRun;
-    add_two(four, luts + row * kCodes, groups, four + 2, sums);
+    add_two(four, tables + row * kCodes, superblocks, four + 2, sums);
   }
   const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
                                          8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
   const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
-  for (size_t group = 0; group < groups; ++group) {
-    const __m512i even = sums[2 * group], odd = sums[2 * group + 1];
-    uint16_t* at = bounds + group * kGroup;
-    const __m512i low = _mm512_add_epi16(_mm512_permutex2var_epi16(even, first, odd),
-                                         _mm512_loadu_si512(at));
-    const __m512i high = _mm512_add_epi16(_mm512_permutex2var_epi16(even, second, odd),
-                                          _mm512_loadu_si512(at + 32));
+  for (size_t superblock = 0; superblock < superblocks; ++superblock) {
+    const __m512i even = sums[2 * superblock], odd = sums[2 * superblock + 1];
+    uint16_t* at = bounds + superblock * kSuperblock;
+    const __m512i low =
+        _mm512_add_epi16(_mm512_permutex2var_epi16(even, first, odd), _mm512_loadu_si512(at));
+    const __m512i high =
+        _mm512_add_epi16(_mm512_permutex2var_epi16(even, second, odd), _mm512_loadu_si512(at + 32));
     _mm512_storeu_si512(at, low);
     _mm512_storeu_si512(at + 32, high);
-    peaks[group] = largest(low, high);
+    superblock_maxima[superblock] = largest(low, high);
   }
 }
 
@@ -89,20 +91,20 @@ uint64_t at_least(const uint16_t* values, uint16_t least) {
   return _mm512_cmpge_epu16_mask(_mm512_loadu_si512(values), limit) | high << 32;
 }
 
-// What scoring remembers of a row and half a group: the masks of 64 documents at a time, and
+// What scoring remembers of a row and half a superblock: the masks of 64 documents at a time, and
 // where their weights begin.
 struct alignas(64) Half {
   uint64_t masks[4];
   const uint8_t* weights[4];
 };
-constexpr size_t kHalf = kRecord * kBlock;  // documents
-constexpr size_t kWord = 64;                // documents a mask
+constexpr size_t kHalf = kChunk * kBlock;  // documents
+constexpr size_t kWord = 64;               // documents a mask
 constexpr size_t kWordBlocks = kWord / kBlock;
-constexpr size_t kRowsAtOnce = 32;          // what they remember stays in the first-level cache
+constexpr size_t kRowsAtOnce = 32;  // what they remember stays in the first-level cache
 
-inline void open_half(const Run& run, size_t record, unsigned planes, Half& half) {
-  const uint32_t bitmap = record_bitmap(run, record);
-  const uint8_t* masks = record_at(run, record, planes);
+inline void open_half(const Run& run, size_t chunk, unsigned planes, Half& half) {
+  const uint32_t bitmap = chunk_bitmap(run, chunk);
+  const uint8_t* masks = chunk_at(run, chunk, planes);
   // The masks of 32 blocks, spread by the bitmap, are those of 256 documents.
   _mm256_store_si256(reinterpret_cast<__m256i*>(half.masks),
                      _mm256_maskz_expand_epi8(
@@ -156,8 +158,7 @@ inline void add_word(const Half* halves, const Quad* quads, size_t count, size_t
     }
   }
   for (int i = 0; i < 4; ++i)
-    _mm512_store_si512(sums + 16 * i,
-                       _mm512_add_epi32(low[i], _mm512_slli_epi32(high[i], 7)));
+    _mm512_store_si512(sums + 16 * i, _mm512_add_epi32(low[i], _mm512_slli_epi32(high[i], 7)));
 }
 
 // The words that hold wanted blocks, a bit each.
@@ -167,79 +168,81 @@ inline unsigned words_of(uint64_t wanted) {
 }
 
 // Adds rows [first, first + rows) to the words that have wanted blocks.
-void add_rows(const Group& group, size_t first, size_t rows, uint32_t* sums) {
+void add_rows(const Superblock& superblock, size_t first, size_t rows, uint32_t* sums) {
   Half halves[kRowsAtOnce];
   for (size_t row = rows; row % 4 != 0; ++row)
     halves[row] = {{}, {kNoPostings, kNoPostings, kNoPostings, kNoPostings}};
   for (size_t half = 0; half < 2; ++half) {
-    unsigned left = words_of(group.wanted) >> (4 * half) & 15;
+    unsigned left = words_of(superblock.wanted) >> (4 * half) & 15;
     if (left == 0) continue;
     for (size_t row = 0; row < rows; ++row) {
-      open_half(group.runs[first + row], 2 * group.number + half, 1, halves[row]);
+      open_half(superblock.runs[first + row], 2 * superblock.index + half, 1, halves[row]);
       prefetch(halves[row].weights[3] + 64);
     }
     for (; left != 0; left &= left - 1) {
       const auto word = static_cast<size_t>(__builtin_ctz(left));
-      add_word(halves, group.quads + first / 4, (rows + 3) / 4, word,
+      add_word(halves, superblock.quads + first / 4, (rows + 3) / 4, word,
                sums + (4 * half + word) * kWord);
     }
   }
 }
 
 // Writes the documents of the wanted blocks that reach the least score; returns how many.
-size_t collect(const Group& group, const uint32_t* sums, uint32_t* documents, uint32_t* scores) {
-  const __m512i least = _mm512_set1_epi32(static_cast<int>(group.least));
+size_t collect(const Superblock& superblock, const uint32_t* sums, uint32_t* documents,
+               uint32_t* scores) {
+  const __m512i least = _mm512_set1_epi32(static_cast<int>(superblock.least));
   const __m512i lane =
       _mm512_setr_epi32(0, 2, 4, 6, 16, 18, 20, 22, 32, 34, 36, 38, 48, 50, 52, 54);
-  size_t found = 0;
-  for (unsigned left = words_of(group.wanted) & 255; left != 0; left &= left - 1) {
+  size_t count = 0;
+  for (unsigned left = words_of(superblock.wanted) & 255; left != 0; left &= left - 1) {
     const auto word = static_cast<size_t>(__builtin_ctz(left));
     __m512i lanes[4];
     for (size_t i = 0; i < 4; ++i) lanes[i] = _mm512_load_si512(sums + word * kWord + 16 * i);
     const __m512i most = _mm512_max_epi32(_mm512_max_epi32(lanes[0], lanes[1]),
                                           _mm512_max_epi32(lanes[2], lanes[3]));
     if (_mm512_cmpge_epi32_mask(most, least) == 0) continue;
-    const auto wanted = static_cast<unsigned>(group.wanted >> (word * kWordBlocks) & 255);
+    const auto wanted = static_cast<unsigned>(superblock.wanted >> (word * kWordBlocks) & 255);
     for (unsigned i = 0; i < 4; ++i) {
       // Four documents of every second block.
       const unsigned blocks = _pext_u32(wanted, i % 2 == 0 ? 0x55 : 0xAA);
       const __mmask16 mask = _mm512_mask_cmpge_epi32_mask(
           static_cast<__mmask16>(_pdep_u32(blocks, 0x1111) * 15), lanes[i], least);
-      const size_t first = group.number * kGroupDocuments + word * kWord + i % 2 * 8 + i / 2;
+      const size_t first =
+          superblock.index * kSuperblockDocuments + word * kWord + i % 2 * 8 + i / 2;
       const __m512i all = _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int>(first)));
-      _mm512_storeu_si512(documents + found, _mm512_maskz_compress_epi32(mask, all));
-      _mm512_storeu_si512(scores + found, _mm512_maskz_compress_epi32(mask, lanes[i]));
-      found += ones(mask);
+      _mm512_storeu_si512(documents + count, _mm512_maskz_compress_epi32(mask, all));
+      _mm512_storeu_si512(scores + count, _mm512_maskz_compress_epi32(mask, lanes[i]));
+      count += ones(mask);
     }
   }
-  return found;
+  return count;
 }
 
-size_t score(const Group& group, uint32_t* documents, uint32_t* scores) {
+size_t score(const Superblock& superblock, uint32_t* documents, uint32_t* scores) {
   // Dot products are of bytes.
-  if (group.planes == 2) return score_blocks(group, documents, scores);
-  alignas(64) uint32_t sums[kGroupDocuments];
-  for (size_t i = 0; i < kGroupDocuments; i += 16) {
+  if (superblock.planes == 2) return score_blocks(superblock, documents, scores);
+  alignas(64) uint32_t sums[kSuperblockDocuments];
+  for (size_t i = 0; i < kSuperblockDocuments; i += 16) {
     __asm__("");  // not the call of memset that compilers see in it: that takes longer to start
     _mm512_store_si512(sums + i, _mm512_setzero_si512());
   }
-  for (size_t i = 0; i < group.addend_count; ++i)
-    sums[lane_of(group.addends[i].document)] += group.addends[i].product;
-  for (size_t first = 0; first < group.rows; first += kRowsAtOnce) {
-    const size_t left = group.rows - first;
-    add_rows(group, first, left < kRowsAtOnce ? left : kRowsAtOnce, sums);
+  for (size_t i = 0; i < superblock.product_count; ++i)
+    sums[lane_of(superblock.products[i].document)] += superblock.products[i].product;
+  for (size_t first = 0; first < superblock.rows; first += kRowsAtOnce) {
+    const size_t left = superblock.rows - first;
+    add_rows(superblock, first, left < kRowsAtOnce ? left : kRowsAtOnce, sums);
   }
-  return collect(group, sums, documents, scores);
+  return collect(superblock, sums, documents, scores);
 }
 
-// Hits are in order of documents, so those of half a group follow each other.
+// Hits are in order of documents, so those of half a superblock follow each other.
 void ranks(const Run& run, const uint32_t* documents, size_t count, unsigned planes,
            uint32_t* ranks) {
   Half half;
   size_t opened = SIZE_MAX;
   for (size_t i = 0; i < count; ++i) {
-    const size_t record = documents[i] / kHalf, word = documents[i] % kHalf / kWord;
-    if (record != opened) open_half(run, opened = record, planes, half);
+    const size_t chunk = documents[i] / kHalf, word = documents[i] % kHalf / kWord;
+    if (chunk != opened) open_half(run, opened = chunk, planes, half);
     const unsigned bit = documents[i] % kWord;
     const size_t before = ones(_bzhi_u64(half.masks[word], bit));
     const auto rank =
@@ -265,8 +268,8 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
              uint32_t* scores) {
   const __m512i limit = _mm512_set1_epi32(static_cast<int>(least));
   const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  size_t found = 0;
-  for (uint32_t d = 0; d < kGroupDocuments; d += 64) {
+  size_t count = 0;
+  for (uint32_t d = 0; d < kSuperblockDocuments; d += 64) {
     // Most documents reach nothing: four registers are looked at together.
     __m512i values[4];
     for (uint32_t i = 0; i < 4; ++i) values[i] = _mm512_loadu_si512(sums + d + 16 * i);
@@ -277,12 +280,12 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
       const __mmask16 mask = _mm512_cmpge_epi32_mask(values[i], limit);
       const __m512i all =
           _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int>(first + d + 16 * i)));
-      _mm512_storeu_si512(documents + found, _mm512_maskz_compress_epi32(mask, all));
-      _mm512_storeu_si512(scores + found, _mm512_maskz_compress_epi32(mask, values[i]));
-      found += ones(mask);
+      _mm512_storeu_si512(documents + count, _mm512_maskz_compress_epi32(mask, all));
+      _mm512_storeu_si512(scores + count, _mm512_maskz_compress_epi32(mask, values[i]));
+      count += ones(mask);
     }
   }
-  return found;
+  return count;
 }
 
 }  // namespace

@@ -22,8 +22,9 @@ inline uint64_t load64(const uint8_t* bytes) {
 
 inline size_t ones(uint64_t bits) { return static_cast<size_t>(_mm_popcnt_u64(bits)); }
 
-// Asks for the two lines that hold the rest of a record and the next one: rows are more streams
-// than the machine follows by itself, and groups that are visited have neighbours that are too.
+// Asks for the two lines that hold the rest of a chunk and the next one: rows are more streams
+// than the machine follows by itself, and superblocks that are visited have neighbours that are
+// too.
 inline void prefetch(const uint8_t* at) {
   _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0);
   _mm_prefetch(reinterpret_cast<const char*>(at + 64), _MM_HINT_T0);
@@ -43,11 +44,11 @@ inline __m256i products(uint64_t bytes, __m256i factor) {
   return _mm256_madd_epi16(weights, factor);
 }
 
-// Adds a row's products to the sums of the wanted blocks of half a group.
+// Adds a row's products to the sums of the wanted blocks of half a superblock.
 template <unsigned planes>
-void add_half(const Run& run, size_t record, uint32_t wanted, int factor, uint32_t* sums) {
-  const uint32_t bitmap = record_bitmap(run, record);
-  const uint8_t* masks = record_at(run, record, planes);
+void add_half(const Run& run, size_t chunk, uint32_t wanted, int factor, uint32_t* sums) {
+  const uint32_t bitmap = chunk_bitmap(run, chunk);
+  const uint8_t* masks = chunk_at(run, chunk, planes);
   prefetch(masks + 128);
   const size_t blocks = ones(bitmap);
   const uint8_t* weights = masks + blocks;
@@ -71,37 +72,37 @@ void add_half(const Run& run, size_t record, uint32_t wanted, int factor, uint32
   }
 }
 
-// Scores the wanted blocks of a group one by one.
-inline size_t score_blocks(const Group& group, uint32_t* documents, uint32_t* scores) {
-  uint32_t sums[kGroupDocuments] = {};
-  for (size_t i = 0; i < group.addend_count; ++i)
-    sums[group.addends[i].document] += group.addends[i].product;
+// Scores the wanted blocks of a superblock one by one.
+inline size_t score_blocks(const Superblock& superblock, uint32_t* documents, uint32_t* scores) {
+  uint32_t sums[kSuperblockDocuments] = {};
+  for (size_t i = 0; i < superblock.product_count; ++i)
+    sums[superblock.products[i].document] += superblock.products[i].product;
   for (size_t half = 0; half < 2; ++half) {
-    const auto wanted = static_cast<uint32_t>(group.wanted >> (half * kRecord));
+    const auto wanted = static_cast<uint32_t>(superblock.wanted >> (half * kChunk));
     if (wanted == 0) continue;
-    const size_t record = 2 * group.number + half;
-    uint32_t* at = sums + half * kRecord * kBlock;
-    for (size_t row = 0; row < group.rows; ++row) {
-      if (group.planes == 1)
-        add_half<1>(group.runs[row], record, wanted, group.factors[row], at);
+    const size_t chunk = 2 * superblock.index + half;
+    uint32_t* at = sums + half * kChunk * kBlock;
+    for (size_t row = 0; row < superblock.rows; ++row) {
+      if (superblock.planes == 1)
+        add_half<1>(superblock.runs[row], chunk, wanted, superblock.factors[row], at);
       else
-        add_half<2>(group.runs[row], record, wanted, group.factors[row], at);
+        add_half<2>(superblock.runs[row], chunk, wanted, superblock.factors[row], at);
     }
   }
-  const __m256i below = _mm256_set1_epi32(static_cast<int>(group.least) - 1);
-  size_t found = 0;
-  for (uint64_t left = group.wanted; left != 0; left &= left - 1) {
+  const __m256i below = _mm256_set1_epi32(static_cast<int>(superblock.least) - 1);
+  size_t count = 0;
+  for (uint64_t left = superblock.wanted; left != 0; left &= left - 1) {
     const size_t first = static_cast<size_t>(__builtin_ctzll(left)) * kBlock;
     const __m256i values = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + first));
     auto reached = static_cast<unsigned>(
         _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(values, below))));
-    for (; reached != 0; reached &= reached - 1, ++found) {
+    for (; reached != 0; reached &= reached - 1, ++count) {
       const size_t d = first + static_cast<size_t>(__builtin_ctz(reached));
-      documents[found] = static_cast<uint32_t>(group.number * kGroupDocuments + d);
-      scores[found] = sums[d];
+      documents[count] = static_cast<uint32_t>(superblock.index * kSuperblockDocuments + d);
+      scores[count] = sums[d];
     }
   }
-  return found;
+  return count;
 }
 
 }  // namespace

@@ -7,9 +7,9 @@
 namespace lsr::index {
 namespace {
 
-constexpr size_t kRounds = 8;         // of exchanges; more change the bounds by less than 2 %
+constexpr size_t kRounds = 8;          // of exchanges; more change the bounds by less than 2 %
 constexpr size_t kLeastSwapped = 200;  // stop when fewer than one document in so many moved
-constexpr size_t kLeaf = 8;           // documents of a block, whose order means nothing
+constexpr size_t kLeaf = 8;            // documents of a block, whose order means nothing
 
 // log2 of small integers, which nearly all are.
 float log2_of(size_t x) {
@@ -38,7 +38,7 @@ float cost(uint32_t left, uint32_t right, float log_left, float log_right) {
 // One a thread; all zero between splits.
 struct Workspace {
   std::vector<Degree> degrees;
-  std::vector<std::pair<float, uint32_t>> left, right;  // gain and place of each document
+  std::vector<std::pair<float, uint32_t>> left, right;  // gain and position of each document
 };
 
 Workspace& workspace(size_t terms) {
@@ -59,8 +59,8 @@ void Bisection::add(const int64_t* indptr, const uint32_t* terms, const float* w
     if (kept < row.size())
       std::nth_element(row.begin(), row.begin() + static_cast<std::ptrdiff_t>(kept), row.end());
     for (size_t j = 0; j < kept; ++j) {
-      const auto number = static_cast<uint32_t>(number_of_.size());
-      terms_.push_back(number_of_.emplace(row[j].second, number).first->second);
+      const auto id = static_cast<uint32_t>(term_ids_.size());
+      terms_.push_back(term_ids_.emplace(row[j].second, id).first->second);
     }
     starts_.push_back(terms_.size());
   }
@@ -68,7 +68,7 @@ void Bisection::add(const int64_t* indptr, const uint32_t* terms, const float* w
 
 void Bisection::split(uint32_t* order, size_t n) const {
   const size_t half = n / 2;
-  Workspace& work = workspace(number_of_.size());
+  Workspace& work = workspace(term_ids_.size());
   std::vector<Degree>& degrees = work.degrees;
   auto for_terms = [&](uint32_t document, auto&& act) {
     for (uint64_t j = starts_[document]; j < starts_[document + 1]; ++j) act(degrees[terms_[j]]);

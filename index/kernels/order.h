@@ -8,9 +8,9 @@
 
 namespace lsr::index {
 
-// Dhulipala et al., "Compressing Graphs and Indexes with Recursive Graph Bisection" (KDD 2016), with
-// the exchange of documents in pairs and the early stop of Mackenzie, Petri and Moffat, "Tradeoff
-// Options for Bipartite Graph Partitioning" (TKDE 2022).
+// Dhulipala et al., "Compressing Graphs and Indexes with Recursive Graph Bisection" (KDD 2016),
+// with the exchange of documents in pairs and the early stop of Mackenzie, Petri and Moffat,
+// "Tradeoff Options for Bipartite Graph Partitioning" (TKDE 2022).
 //
 // Block-max pruning gains because the terms of a block's documents coincide: its bound then comes
 // close to what one document of it scores.
@@ -34,7 +34,7 @@ class Bisection {
   size_t strongest_;
   std::vector<uint64_t> starts_ = {0};
   std::vector<uint32_t> terms_;  // numbered by first appearance
-  std::unordered_map<uint32_t, uint32_t> number_of_;
+  std::unordered_map<uint32_t, uint32_t> term_ids_;
 };
 
 }  // namespace lsr::index

@@ -33,94 +33,94 @@ struct Column {
   size_t size;
 };
 
-// One window: its batches of the segment's files (see lsr.index.format).
-struct Window {
-  // Rare terms: runs of postings.
-  Column<uint32_t> rare_terms;
-  const uint32_t* rare_starts;
-  Weights rare_maxima;
+// One partition: its batches of the segment's files (see lsr.index.format).
+struct Partition {
+  // Sparse terms: runs of postings.
+  Column<uint32_t> sparse_terms;
+  const uint32_t* sparse_starts;
+  Weights sparse_maxima;
   Column<uint16_t> documents;
   Weights weights;
-  // Frequent terms: blocks of postings.
-  Column<uint32_t> frequent_terms;
+  // Dense terms: blocks of postings.
+  Column<uint32_t> dense_terms;
   const uint32_t* first_postings;
   const uint32_t* maxima_starts;
   const uint32_t* payload_starts;
   Weights codebooks;
   const uint64_t* bitmaps;
-  const uint16_t* records;
+  const uint16_t* chunks;
   Column<uint8_t> maxima;
   Column<uint8_t> payload;
 
-  // In an index without weights, `rare_terms` are all terms, and these what they have instead of
+  // In an index without weights, `sparse_terms` are all terms, and these what they have instead of
   // all of the above: where their coded lists start, and the lists.
   const uint32_t* list_starts;
   Column<uint8_t> lists;
 
-  // Weights as given, where kept: those of rare terms, then of frequent ones.
+  // Weights as given, where kept: those of sparse terms, then of dense ones.
   Column<float> floats;
-  const uint16_t* ranks;  // a value a record: the term's postings before it
-  uint32_t first;        // number of the window's first document in the index
-  uint32_t count;        // documents
-  uint32_t groups;
-  uint32_t first_group;  // of the window in the index
+  const uint16_t* ranks;  // a value a chunk: the term's postings before it
+  uint32_t first;         // docid of the partition's first document
+  uint32_t count;         // documents
+  uint32_t superblocks;
+  uint32_t first_superblock;  // of the partition in the index
 
   unsigned planes() const { return weights.wide ? 2 : 1; }
 };
 
 struct View {
-  std::vector<Window> windows;
-  std::vector<uint32_t> window_of_group;
+  std::vector<Partition> partitions;
+  std::vector<uint32_t> partition_of_superblock;
   bool wide = false;   // 16-bit weights
   bool lists = false;  // coded lists without weights
   const uint32_t* positions = nullptr;
   const uint8_t* alive = nullptr;
   size_t documents = 0;
 
-  const Window& window_of(uint32_t document) const;
+  const Partition& partition_of(uint32_t document) const;
 };
 
-constexpr size_t kNowhere = SIZE_MAX;
+constexpr size_t kNotFound = SIZE_MAX;
 constexpr uint32_t kAbsent = UINT32_MAX;
 
-// The place of a term among ascending ones, or kNowhere.
+// The row of a term among ascending ones, or kNotFound.
 size_t find(const Column<uint32_t>& terms, uint32_t term);
 
-// Begin and end of a rare term's postings.  Throws Damaged when they are not in the window.
-std::pair<size_t, size_t> rare_run(const Window& window, size_t place);
+// Begin and end of a sparse term's postings.  Throws Damaged when they are not in the partition.
+std::pair<size_t, size_t> sparse_run(const Partition& partition, size_t row);
 
-// The blocks of a frequent term, or, for kAbsent, a run without any.  The checks here are all that
+// The blocks of a dense term, or, for kAbsent, a run without any.  The checks here are all that
 // the loops rely on: whatever the columns hold, no load leaves them.  Throws Damaged.
-Run frequent_run(const Window& window, uint32_t place);
+Run dense_run(const Partition& partition, uint32_t row);
 
-// The coded list of a term.  Throws Damaged when it is not in the window.
-List list_of(const Window& window, size_t place);
+// The coded list of a term.  Throws Damaged when it is not in the partition.
+List list_of(const Partition& partition, size_t row);
 
 // Whether such a list is a bitmap.  Throws Damaged when it is one of another length.
-bool is_bitmap(const Window& window, const List& list);
+bool is_bitmap(const Partition& partition, const List& list);
 
-// Where terms lie in each window.
+// Where terms lie in each partition.
 struct Located {
-  std::vector<uint32_t> frequent, rare;  // [term * windows + window]: a place, or kAbsent
-  std::vector<uint32_t> maxima;          // largest weight of each; 0 when no document has it
-  std::vector<uint32_t> scratch, places;
+  std::vector<uint32_t> dense, sparse;  // [term * partitions + partition]: a row, or kAbsent
+  std::vector<uint32_t> maxima;         // largest weight of each; 0 when no document has it
+  std::vector<uint32_t> scratch, rows;
 };
 
 void locate(const View& index, const uint32_t* terms, size_t size, Located& located);
 
 struct Posting {
   uint32_t weight;
-  size_t place;  // in the window's column of weights as given, where kept
+  size_t index;  // in the partition's column of weights as given, where kept
 };
 
-// Where a frequent term's postings in the record of a document (counted from the window's first)
+// Where a dense term's postings in the chunk of a document (counted from the partition's first)
 // begin in the column of weights as given, which must be kept.
-size_t first_float(const Window& window, size_t place, uint32_t local);
+size_t first_float(const Partition& partition, size_t row, uint32_t local);
 
-// The posting of a document of a window and a term; its weight is 0 when there is none.
-Posting find_posting(const Window& window, uint32_t document, uint32_t term);
+// The posting of a document of a partition and a term; its weight is 0 when there is none.
+Posting find_posting(const Partition& partition, uint32_t document, uint32_t term);
 
-// The same for a rare term.
-Posting rare_posting(const Window& window, std::pair<size_t, size_t> run, uint32_t local);
+// The same for a sparse term.
+Posting sparse_posting(const Partition& partition, std::pair<size_t, size_t> run, uint32_t local);
 
 }  // namespace lsr::index

@@ -16,12 +16,12 @@ struct QueryTooLong : std::runtime_error {
 
 // A query scaled as `lsr.index.postings.quantizer` says.
 struct Scaled {
-  std::vector<uint32_t> terms;   // those that the index has
-  std::vector<int32_t> weights;  // 1 to 16,383
-  std::vector<double> given;     // their weights as given
-  std::vector<uint32_t> maxima;  // largest stored weight of each
-  std::vector<uint32_t> places;  // of each among the terms of the query as given
-  double unit;                   // of a score: a power of two
+  std::vector<uint32_t> terms;         // those that the index has
+  std::vector<int32_t> weights;        // 1 to 16,383
+  std::vector<double> floats;          // their weights as given
+  std::vector<uint32_t> maxima;        // largest stored weight of each
+  std::vector<uint32_t> term_indices;  // of each in the query as given
+  double unit;                         // of a score: a power of two
 
   // How far a document's integer score may lie below the k-th and its score by the weights as
   // given still be among the best k, in units.  `step` and `error` are the quantizer's.

@@ -6,77 +6,78 @@
 namespace lsr::index {
 namespace {
 
-// The scores of a window's hits by the weights as given, added up over ascending terms.
+// The scores of a partition's hits by the weights as given, added up over ascending terms.
 class Rescoring {
  public:
   Rescoring(const View& index, const Query& query, const Loops& loops, Scratch& scratch)
       : index_(index), query_(query), loops_(loops), s_(scratch) {}
 
-  // Hits [begin, end) lie in window w, in order of documents.
-  void score(size_t w, size_t begin, size_t end) {
-    const Window& window = index_.windows[w];
+  // Hits [begin, end) lie in partition p, in order of documents.
+  void score(size_t p, size_t begin, size_t end) {
+    const Partition& partition = index_.partitions[p];
     const size_t count = end - begin;
     s_.locals.resize(count);
     s_.ranks.resize(count);
-    s_.marked.assign(window.count / 64 + 1, 0);
+    s_.marked.assign(partition.count / 64 + 1, 0);
     s_.earlier.assign(s_.marked.size(), 0);
     for (size_t i = 0; i < count; ++i) {
-      const uint32_t local = s_.locals[i] = s_.top.hits[begin + i].document - window.first;
+      const uint32_t local = s_.locals[i] = s_.top.hits[begin + i].document - partition.first;
       if (s_.marked[local / 64] == 0) s_.earlier[local / 64] = static_cast<uint32_t>(i);
       s_.marked[local / 64] |= uint64_t{1} << local % 64;
     }
     s_.matches.clear();
     for (size_t term = 0; term < query_.scaled.terms.size(); ++term) {
-      const uint32_t frequent = query_.frequent_place(term, w), rare = query_.rare_place(term, w);
-      const double given = query_.scaled.given[term];
-      if (frequent != kAbsent)
-        match_frequent(window, frequent, given);
-      else if (rare != kAbsent)
-        match_rare(window, rare_run(window, rare), given);
+      const uint32_t dense = query_.dense_row(term, p), sparse = query_.sparse_row(term, p);
+      const double weight = query_.scaled.floats[term];
+      if (dense != kAbsent)
+        match_dense(partition, dense, weight);
+      else if (sparse != kAbsent)
+        match_sparse(partition, sparse_run(partition, sparse), weight);
     }
     for (const Scratch::Match& match : s_.matches)
-      s_.scores[begin + match.hit] += match.given * double{window.floats.data[match.place]};
+      s_.scores[begin + match.hit] += match.weight * double{partition.floats.data[match.index]};
   }
 
  private:
   // Postings that can be gone through in the time of one lookup, about.
   static constexpr size_t kLookupCost = 8;
 
-  void match_frequent(const Window& window, uint32_t place, double given) {
-    loops_.ranks(frequent_run(window, place), s_.locals.data(), s_.locals.size(), window.planes(),
+  void match_dense(const Partition& partition, uint32_t row, double weight) {
+    loops_.ranks(dense_run(partition, row), s_.locals.data(), s_.locals.size(), partition.planes(),
                  s_.ranks.data());
     // No branch: whether a hit has the term is anybody's guess.
     size_t count = s_.matches.size();
     s_.matches.resize(count + s_.locals.size());
     const size_t first = count;
     for (size_t i = 0; i < s_.locals.size(); ++i) {
-      s_.matches[count] = {i, first_float(window, place, s_.locals[i]) + s_.ranks[i], given};
+      s_.matches[count] = {i, first_float(partition, row, s_.locals[i]) + s_.ranks[i], weight};
       count += s_.ranks[i] != kNoRank;
     }
     s_.matches.resize(count);
     // They are cache misses: ask for all before the first is used.
     for (size_t i = first; i < count; ++i) {
-      if (s_.matches[i].place >= window.floats.size)
+      if (s_.matches[i].index >= partition.floats.size)
         throw Damaged("a weight as given is missing");
-      __builtin_prefetch(window.floats.data + s_.matches[i].place);
+      __builtin_prefetch(partition.floats.data + s_.matches[i].index);
     }
   }
 
-  // A run of a rare term is short: go through it, unless even fewer hits are to be looked up in it.
-  void match_rare(const Window& window, std::pair<size_t, size_t> run, double given) {
-    if (run.second > window.floats.size) throw Damaged("a weight as given is missing");
+  // A run of a sparse term is short: go through it, unless even fewer hits are to be looked up in
+  // it.
+  void match_sparse(const Partition& partition, std::pair<size_t, size_t> run, double weight) {
+    if (run.second > partition.floats.size) throw Damaged("a weight as given is missing");
     if (s_.locals.size() * kLookupCost < run.second - run.first) {
       for (size_t i = 0; i < s_.locals.size(); ++i) {
-        const Posting posting = rare_posting(window, run, s_.locals[i]);
-        if (posting.weight != 0) s_.matches.push_back({i, posting.place, given});
+        const Posting posting = sparse_posting(partition, run, s_.locals[i]);
+        if (posting.weight != 0) s_.matches.push_back({i, posting.index, weight});
       }
       return;
     }
     for (size_t at = run.first; at < run.second; ++at) {
-      const uint32_t document = window.documents.data[at];
-      if (document >= window.count || !(s_.marked[document / 64] >> document % 64 & 1)) continue;
+      const uint32_t document = partition.documents.data[at];
+      if (document >= partition.count || !(s_.marked[document / 64] >> document % 64 & 1)) continue;
       const uint64_t before = s_.marked[document / 64] & ((uint64_t{1} << document % 64) - 1);
-      s_.matches.push_back({s_.earlier[document / 64] + count_ones(before), at, given});
+      s_.matches.push_back({s_.earlier[document / 64] + count_ones(before), at, weight});
     }
   }
 
@@ -96,9 +97,9 @@ void rescore(const View& index, const Query& query, size_t k, const Loops& loops
   scratch.scores.assign(hits.size(), 0);
   Rescoring rescoring(index, query, loops, scratch);
   for (size_t begin = 0, end = 0; begin < hits.size(); begin = end) {
-    const Window& window = index.window_of(hits[begin].document);
-    while (end < hits.size() && hits[end].document - window.first < window.count) ++end;
-    rescoring.score(static_cast<size_t>(&window - index.windows.data()), begin, end);
+    const Partition& partition = index.partition_of(hits[begin].document);
+    while (end < hits.size() && hits[end].document - partition.first < partition.count) ++end;
+    rescoring.score(static_cast<size_t>(&partition - index.partitions.data()), begin, end);
   }
   std::vector<size_t>& order = scratch.order;
   order.resize(hits.size());

@@ -5,21 +5,26 @@
 namespace lsr::index {
 namespace {
 
-// One query on one index: finds the runs, then visits blocks and offers their documents.
+// One query on one index: finds the runs, then visits blocks and inserts their documents.
 class Searching {
  public:
   Searching(const View& index, const Query& query, const Wanted& wanted, const Loops& loops,
             Scratch& scratch)
-      : index_(index), query_(query), wanted_(wanted), loops_(loops), s_(scratch),
-        planes_(index.wide ? 2 : 1), groups_(index.window_of_group.size()) {}
+      : index_(index),
+        query_(query),
+        wanted_(wanted),
+        loops_(loops),
+        s_(scratch),
+        planes_(index.wide ? 2 : 1),
+        superblocks_(index.partition_of_superblock.size()) {}
 
   void run() {
     find_runs();
     s_.top.start(wanted_.k, wanted_.margin, largest_score_);
-    if (s_.rows.empty() && s_.rare.empty()) return;
-    s_.bounds.assign(groups_ * kGroup + kSlack, 0);
-    s_.peaks.assign((groups_ + kGroup - 1) / kGroup * kGroup, 0);
-    add_rare();
+    if (s_.rows.empty() && s_.sparse.empty()) return;
+    s_.bounds.assign(superblocks_ * kSuperblock + kSlack, 0);
+    s_.superblock_maxima.assign((superblocks_ + kSuperblock - 1) / kSuperblock * kSuperblock, 0);
+    add_sparse();
     if (scan_is_best()) {
       scan();
     } else {
@@ -30,19 +35,19 @@ class Searching {
   }
 
  private:
-  // A damaged document number leads at most so many blocks beyond its window.
+  // A damaged docid leads at most so many blocks beyond its partition.
   static constexpr size_t kSlack = 65536 / kBlock;
   // More terms than this could overflow the 16 bits of a bound.
   static constexpr size_t kMostTerms = 4096;
   // One wanted document in so many, and a scan is the better way.
   static constexpr size_t kScanShare = 64;
-  // Groups visited before all others, those with the best blocks: in the first round, and, with a
-  // sixteenth of k, in the second.
-  static constexpr size_t kFirstGroups = 2, kBestGroups = 12;
+  // Superblocks visited before all others, those with the best blocks: in the first round, and,
+  // with a sixteenth of k, in the second.
+  static constexpr size_t kFirstSuperblocks = 2, kBestSuperblocks = 12;
 
   void find_runs() {
     s_.rows.clear();
-    s_.rare.clear();
+    s_.sparse.clear();
     const Scaled& scaled = query_.scaled;
     uint64_t largest_product = 0;
     for (size_t i = 0; i < scaled.terms.size(); ++i) {
@@ -50,43 +55,44 @@ class Searching {
       const uint64_t largest = uint64_t{scaled.maxima[i]} * weight;
       largest_score_ += largest;
       largest_product = std::max(largest_product, largest);
-      bool frequent = false;
-      for (size_t w = 0; w < index_.windows.size(); ++w)
-        frequent |= query_.frequent_place(i, w) != kAbsent;
-      if (frequent) s_.rows.push_back(static_cast<uint32_t>(i));
+      bool dense = false;
+      for (size_t p = 0; p < index_.partitions.size(); ++p)
+        dense |= query_.dense_row(i, p) != kAbsent;
+      if (dense) s_.rows.push_back(static_cast<uint32_t>(i));
     }
     // Bounds are counted in units of 1 / 250 of the largest product, rounded up, so that those of a
-    // frequent term fit 8 bits and the sum of all 16.
+    // dense term fit 8 bits and the sum of all 16.
     unit_ = static_cast<uint32_t>(
         std::max<uint64_t>({(largest_product + 249) / 250, (largest_score_ + 59999) / 60000, 1}));
-    // A window at a time: what its postings are added to is then close at hand.
-    for (size_t w = 0; w < index_.windows.size(); ++w) {
-      const Window& window = index_.windows[w];
+    // A partition at a time: what its postings are added to is then close at hand.
+    for (size_t p = 0; p < index_.partitions.size(); ++p) {
+      const Partition& partition = index_.partitions[p];
       for (size_t i = 0; i < scaled.terms.size(); ++i) {
-        const uint32_t place = query_.rare_place(i, w);
-        if (place == kAbsent) continue;
-        const auto [begin, end] = rare_run(window, place);
-        const auto* weights = static_cast<const uint8_t*>(window.weights.data);
+        const uint32_t row = query_.sparse_row(i, p);
+        if (row == kAbsent) continue;
+        const auto [begin, end] = sparse_run(partition, row);
+        const auto* weights = static_cast<const uint8_t*>(partition.weights.data);
         for (size_t at = begin; at < std::min(end, begin + 512); at += 32) {
-          __builtin_prefetch(window.documents.data + at, 0, 2);
+          __builtin_prefetch(partition.documents.data + at, 0, 2);
           __builtin_prefetch(weights + at * planes_, 0, 2);
         }
-        s_.rare.push_back({begin, end, static_cast<uint32_t>(w),
-                           static_cast<uint32_t>(scaled.weights[i])});
+        s_.sparse.push_back(
+            {begin, end, static_cast<uint32_t>(p), static_cast<uint32_t>(scaled.weights[i])});
       }
     }
     fill_rows();
   }
 
   void fill_rows() {
-    const size_t rows = s_.rows.size(), windows = index_.windows.size(), quads = (rows + 3) / 4;
+    const size_t rows = s_.rows.size(), partitions = index_.partitions.size(),
+                 quads = (rows + 3) / 4;
     s_.factors.resize(rows);
-    s_.runs.resize(rows * windows);
+    s_.runs.resize(rows * partitions);
     for (size_t row = 0; row < rows; ++row) {
       const size_t i = s_.rows[row];
       s_.factors[row] = static_cast<int16_t>(query_.scaled.weights[i]);
-      for (size_t w = 0; w < windows; ++w)
-        s_.runs[w * rows + row] = frequent_run(index_.windows[w], query_.frequent_place(i, w));
+      for (size_t p = 0; p < partitions; ++p)
+        s_.runs[p * rows + row] = dense_run(index_.partitions[p], query_.dense_row(i, p));
     }
     s_.quads.assign(quads, {0, 0});
     for (size_t row = 0; row < rows; ++row) {
@@ -97,8 +103,7 @@ class Searching {
   }
 
   bool scan_is_best() const {
-    if (wanted_.method == Method::kScan || query_.scaled.terms.size() > kMostTerms)
-      return true;
+    if (wanted_.method == Method::kScan || query_.scaled.terms.size() > kMostTerms) return true;
     // So many wanted documents lie in so many blocks that finding them costs more than it saves.
     return wanted_.method == Method::kAuto && wanted_.k > index_.documents / kScanShare;
   }
@@ -108,50 +113,50 @@ class Searching {
     return static_cast<uint32_t>(((uint64_t{query} << 16) + unit_ - 1) / unit_);
   }
 
-  // Rare terms are cheap enough to take part posting by posting: their products are added to the
-  // bounds, and sorted by group for the scores.
-  void add_rare() {
+  // Sparse terms are cheap enough to take part posting by posting: their products are added to the
+  // bounds, and sorted by superblock for the scores.
+  void add_sparse() {
     size_t postings = 0;
-    for (const Scratch::RareRun& run : s_.rare) postings += run.end - run.begin;
-    s_.turns.resize(postings);
-    s_.addends.resize(postings);
-    s_.first_addends.assign(groups_ + kSlack / kGroup + 1, 0);
-    each_rare_run([&](const Scratch::RareRun& run, auto* weights, uint32_t* turns) {
-      bound_rare(run, weights, turns);
+    for (const Scratch::SparseRun& run : s_.sparse) postings += run.end - run.begin;
+    s_.slots.resize(postings);
+    s_.products.resize(postings);
+    s_.first_products.assign(superblocks_ + kSlack / kSuperblock + 1, 0);
+    each_sparse_run([&](const Scratch::SparseRun& run, auto* weights, uint32_t* slots) {
+      bound_sparse(run, weights, slots);
     });
-    // From how many each group has to where they begin.
+    // From how many each superblock has to where they begin.
     uint32_t begin = 0;
-    for (uint32_t& first : s_.first_addends) {
+    for (uint32_t& first : s_.first_products) {
       const uint32_t count = first;
       first = begin;
       begin += count;
     }
-    each_rare_run([&](const Scratch::RareRun& run, auto* weights, const uint32_t* turns) {
-      sort_rare(run, weights, turns);
+    each_sparse_run([&](const Scratch::SparseRun& run, auto* weights, const uint32_t* slots) {
+      sort_sparse(run, weights, slots);
     });
   }
 
   template <class Visit>
-  void each_rare_run(const Visit& visit) {
-    uint32_t* turns = s_.turns.data();
-    for (const Scratch::RareRun& run : s_.rare) {
-      const Weights& weights = index_.windows[run.window].weights;
+  void each_sparse_run(const Visit& visit) {
+    uint32_t* slots = s_.slots.data();
+    for (const Scratch::SparseRun& run : s_.sparse) {
+      const Weights& weights = index_.partitions[run.partition].weights;
       if (weights.wide)
-        visit(run, static_cast<const uint16_t*>(weights.data) + run.begin, turns);
+        visit(run, static_cast<const uint16_t*>(weights.data) + run.begin, slots);
       else
-        visit(run, static_cast<const uint8_t*>(weights.data) + run.begin, turns);
-      turns += run.end - run.begin;
+        visit(run, static_cast<const uint8_t*>(weights.data) + run.begin, slots);
+      slots += run.end - run.begin;
     }
   }
 
-  // Adds a run to the bounds, counts its postings by group, and notes which of its group each is:
-  // with counters alone, where one goes would have to wait for where the last one went.
+  // Adds a run to the bounds, counts its postings by superblock, and notes which of its superblock
+  // each is: with counters alone, where one goes would have to wait for where the last one went.
   template <class Weight>
-  void bound_rare(const Scratch::RareRun& run, const Weight* weights, uint32_t* turns) {
-    const Window& window = index_.windows[run.window];
-    const uint16_t* documents = window.documents.data + run.begin;
-    uint16_t* bounds = s_.bounds.data() + window.first_group * kGroup;
-    uint32_t* counts = s_.first_addends.data() + window.first_group;
+  void bound_sparse(const Scratch::SparseRun& run, const Weight* weights, uint32_t* slots) {
+    const Partition& partition = index_.partitions[run.partition];
+    const uint16_t* documents = partition.documents.data + run.begin;
+    uint16_t* bounds = s_.bounds.data() + partition.first_superblock * kSuperblock;
+    uint32_t* counts = s_.first_products.data() + partition.first_superblock;
     const uint32_t scale = scaled(run.weight);
     uint32_t last = UINT32_MAX, maximum = 0;
     for (size_t i = 0; i < run.end - run.begin; ++i) {
@@ -161,112 +166,115 @@ class Searching {
       maximum = std::max(before, (weights[i] * scale + 65535) >> 16);
       bounds[block] = static_cast<uint16_t>(bounds[block] + maximum - before);
       last = block;
-      turns[i] = counts[block / kGroup]++;
+      slots[i] = counts[block / kSuperblock]++;
     }
   }
 
   template <class Weight>
-  void sort_rare(const Scratch::RareRun& run, const Weight* weights, const uint32_t* turns) {
-    const Window& window = index_.windows[run.window];
-    const uint16_t* documents = window.documents.data + run.begin;
-    const uint32_t* firsts = s_.first_addends.data() + window.first_group;
-    Addend* addends = s_.addends.data();
+  void sort_sparse(const Scratch::SparseRun& run, const Weight* weights, const uint32_t* slots) {
+    const Partition& partition = index_.partitions[run.partition];
+    const uint16_t* documents = partition.documents.data + run.begin;
+    const uint32_t* firsts = s_.first_products.data() + partition.first_superblock;
+    SparseProduct* products = s_.products.data();
     for (size_t i = 0; i < run.end - run.begin; ++i) {
-      const uint32_t group = documents[i] / kGroupDocuments;
-      const uint32_t document = documents[i] % kGroupDocuments;
-      addends[firsts[group] + turns[i]] = {document, run.weight * weights[i]};
+      const uint32_t superblock = documents[i] / kSuperblockDocuments;
+      const uint32_t document = documents[i] % kSuperblockDocuments;
+      products[firsts[superblock] + slots[i]] = {document, run.weight * weights[i]};
     }
   }
 
   template <class Weight>
-  static void fill_lut(const Weight* codebook, uint32_t scale, uint8_t* lut) {
+  static void fill_table(const Weight* codebook, uint32_t scale, uint8_t* table) {
     for (size_t code = 0; code < kCodes; ++code) {
       const uint32_t bound = (codebook[code] * scale + 65535) >> 16;
-      lut[code] = static_cast<uint8_t>(bound < 255 ? bound : 255);
+      table[code] = static_cast<uint8_t>(bound < 255 ? bound : 255);
     }
   }
 
   void bound_blocks() {
     const size_t rows = s_.rows.size();
-    s_.luts.resize((rows + 1) * kCodes);  // sets may take rows by twos
-    for (size_t w = 0; w < index_.windows.size(); ++w) {
-      const Window& window = index_.windows[w];
+    s_.tables.resize((rows + 1) * kCodes);  // sets may take rows by twos
+    for (size_t p = 0; p < index_.partitions.size(); ++p) {
+      const Partition& partition = index_.partitions[p];
       for (size_t row = 0; row < rows; ++row) {
         const size_t i = s_.rows[row];
-        const uint32_t place = query_.frequent_place(i, w);
-        if (place == kAbsent) continue;  // no code of it is ever looked up
+        const uint32_t term_row = query_.dense_row(i, p);
+        if (term_row == kAbsent) continue;  // no code of it is ever looked up
         const uint32_t scale = scaled(static_cast<uint32_t>(query_.scaled.weights[i]));
-        uint8_t* lut = s_.luts.data() + row * kCodes;
-        const size_t book = size_t{place} * kCodes;
-        if (window.codebooks.wide)
-          fill_lut(static_cast<const uint16_t*>(window.codebooks.data) + book, scale, lut);
+        uint8_t* table = s_.tables.data() + row * kCodes;
+        const size_t book = size_t{term_row} * kCodes;
+        if (partition.codebooks.wide)
+          fill_table(static_cast<const uint16_t*>(partition.codebooks.data) + book, scale, table);
         else
-          fill_lut(static_cast<const uint8_t*>(window.codebooks.data) + book, scale, lut);
+          fill_table(static_cast<const uint8_t*>(partition.codebooks.data) + book, scale, table);
       }
-      const size_t first = window.first_group;
-      loops_.bound(s_.runs.data() + w * rows, s_.luts.data(), rows, window.groups,
-                   s_.bounds.data() + first * kGroup, s_.peaks.data() + first);
+      const size_t first = partition.first_superblock;
+      loops_.bound(s_.runs.data() + p * rows, s_.tables.data(), rows, partition.superblocks,
+                   s_.bounds.data() + first * kSuperblock, s_.superblock_maxima.data() + first);
     }
   }
 
   // The least bound of a block that may hold a document reaching the threshold.
   uint32_t least_bound() const { return (s_.top.threshold() + unit_ - 1) / unit_; }
 
-  // The blocks of a group whose bounds reach `cut`.
-  uint64_t survivors(size_t group, uint32_t cut) const {
-    return loops_.at_least(s_.bounds.data() + group * kGroup, static_cast<uint16_t>(cut));
+  // The blocks of a superblock whose bounds reach `cut`.
+  uint64_t survivors(size_t superblock, uint32_t cut) const {
+    return loops_.at_least(s_.bounds.data() + superblock * kSuperblock, static_cast<uint16_t>(cut));
   }
 
-  // Visit the groups with the best blocks first: they lift the threshold for all others.
+  // Visit the superblocks with the best blocks first: they raise the threshold for all others.
   void visit_blocks() {
-    for (const size_t rank : {kFirstGroups, kBestGroups + wanted_.k / 16})
-      if (rank < groups_) visit(peak_at(rank));
+    for (const size_t rank : {kFirstSuperblocks, kBestSuperblocks + wanted_.k / 16})
+      if (rank < superblocks_) visit(maximum_at(rank));
     visit(0);
   }
 
-  // The largest value that more than `rank` groups' best bounds reach.
-  uint32_t peak_at(size_t rank) const {
+  // The largest value that more than `rank` superblocks' best bounds reach.
+  uint32_t maximum_at(size_t rank) const {
     uint32_t reached = 0;
     for (uint32_t bit = 32768; bit != 0; bit /= 2) {
       size_t count = 0;
-      for (size_t at = 0; at < groups_; at += kGroup)
+      for (size_t at = 0; at < superblocks_; at += kSuperblock)
         count += static_cast<size_t>(__builtin_popcountll(reaching(at, reached + bit)));
       if (count > rank) reached += bit;
     }
     return reached;
   }
 
-  // Which of 64 groups have a best bound that reaches `cut`.
+  // Which of 64 superblocks have a best bound that reaches `cut`.
   uint64_t reaching(size_t at, uint32_t cut) const {
-    return loops_.at_least(s_.peaks.data() + at, static_cast<uint16_t>(cut));
+    return loops_.at_least(s_.superblock_maxima.data() + at, static_cast<uint16_t>(cut));
   }
 
-  // Score the blocks that may still matter in the groups whose best bound reaches `cut`, once.
+  // Score the blocks that may still matter in the superblocks whose best bound reaches `cut`, once.
   void visit(uint32_t cut) {
-    std::vector<uint32_t>& groups = s_.groups;
-    groups.clear();
+    std::vector<uint32_t>& superblocks = s_.superblocks;
+    superblocks.clear();
     cut = std::max(cut, least_bound());
-    for (size_t at = 0; at < groups_; at += kGroup)
+    for (size_t at = 0; at < superblocks_; at += kSuperblock)
       for (uint64_t left = reaching(at, cut); left != 0; left &= left - 1)
-        groups.push_back(static_cast<uint32_t>(at) + static_cast<uint32_t>(__builtin_ctzll(left)));
-    for (size_t i = 0; i < groups.size(); ++i) {
-      if (i + 1 < groups.size()) fetch_group(groups[i + 1]);
-      const uint64_t wanted = survivors(groups[i], least_bound());
-      s_.peaks[groups[i]] = 0;  // visited
-      if (wanted != 0) score_group(groups[i], wanted);
+        superblocks.push_back(static_cast<uint32_t>(at) +
+                              static_cast<uint32_t>(__builtin_ctzll(left)));
+    for (size_t i = 0; i < superblocks.size(); ++i) {
+      if (i + 1 < superblocks.size()) fetch_superblock(superblocks[i + 1]);
+      const uint64_t wanted = survivors(superblocks[i], least_bound());
+      s_.superblock_maxima[superblocks[i]] = 0;  // visited
+      if (wanted != 0) score_superblock(superblocks[i], wanted);
     }
   }
 
-  // Asks for the records of the group that is scored next: those of a large index are in no cache.
-  void fetch_group(size_t group) const {
-    const uint64_t wanted = survivors(group, least_bound());
+  // Asks for the chunks of the superblock that is scored next: those of a large index are in no
+  // cache.
+  void fetch_superblock(size_t superblock) const {
+    const uint64_t wanted = survivors(superblock, least_bound());
     if (wanted == 0) return;
-    const uint32_t w = index_.window_of_group[group];
-    const size_t rows = s_.rows.size(), record = 2 * (group - index_.windows[w].first_group);
+    const uint32_t p = index_.partition_of_superblock[superblock];
+    const size_t rows = s_.rows.size(),
+                 chunk = 2 * (superblock - index_.partitions[p].first_superblock);
     for (size_t half = 0; half < 2; ++half) {
-      if (static_cast<uint32_t>(wanted >> (kRecord * half)) == 0) continue;
+      if (static_cast<uint32_t>(wanted >> (kChunk * half)) == 0) continue;
       for (size_t row = 0; row < rows; ++row) {
-        const uint8_t* at = record_at(s_.runs[w * rows + row], record + half, planes_);
+        const uint8_t* at = chunk_at(s_.runs[p * rows + row], chunk + half, planes_);
         __builtin_prefetch(at);
         __builtin_prefetch(at + 64);
       }
@@ -274,32 +282,33 @@ class Searching {
   }
 
   void scan() {
-    for (size_t group = 0; group < groups_; ++group) score_group(group, ~uint64_t{0});
+    for (size_t superblock = 0; superblock < superblocks_; ++superblock)
+      score_superblock(superblock, ~uint64_t{0});
   }
 
-  // Score blocks of a group.
-  void score_group(size_t group, uint64_t wanted) {
-    const uint32_t w = index_.window_of_group[group];
-    const Window& window = index_.windows[w];
+  // Score blocks of a superblock.
+  void score_superblock(size_t superblock, uint64_t wanted) {
+    const uint32_t p = index_.partition_of_superblock[superblock];
+    const Partition& partition = index_.partitions[p];
     const size_t rows = s_.rows.size();
-    const Group task = {s_.runs.data() + w * rows,
-                        s_.factors.data(),
-                        s_.quads.data(),
-                        rows,
-                        group - window.first_group,
-                        planes_,
-                        wanted,
-                        s_.addends.data() + s_.first_addends[group],
-                        s_.first_addends[group + 1] - s_.first_addends[group],
-                        s_.top.threshold()};
-    const size_t found = loops_.score(task, s_.found, s_.found_scores);
-    for (size_t i = 0; i < found; ++i) {
-      if (s_.found[i] >= window.count) continue;  // of a damaged index
-      const uint32_t document = window.first + s_.found[i];
+    const Superblock task = {s_.runs.data() + p * rows,
+                             s_.factors.data(),
+                             s_.quads.data(),
+                             rows,
+                             superblock - partition.first_superblock,
+                             planes_,
+                             wanted,
+                             s_.products.data() + s_.first_products[superblock],
+                             s_.first_products[superblock + 1] - s_.first_products[superblock],
+                             s_.top.threshold()};
+    const size_t count = loops_.score(task, s_.candidates, s_.candidate_scores);
+    for (size_t i = 0; i < count; ++i) {
+      if (s_.candidates[i] >= partition.count) continue;  // of a damaged index
+      const uint32_t document = partition.first + s_.candidates[i];
       if (index_.alive[document >> 3] >> (document & 7) & 1)
-        s_.top.offer(document, s_.found_scores[i]);
+        s_.top.insert(document, s_.candidate_scores[i]);
     }
-    s_.top.lift();
+    s_.top.raise_threshold();
   }
 
   const View& index_;
@@ -308,7 +317,7 @@ class Searching {
   const Loops& loops_;
   Scratch& s_;
   const unsigned planes_;
-  const size_t groups_;
+  const size_t superblocks_;
   uint64_t largest_score_ = 0;
   uint32_t unit_ = 1;
 };

@@ -1,4 +1,4 @@
-// Top-k over the windows of an index: exhaustive scan and block-max pruning.
+// Top-k over the partitions of an index: exhaustive scan and block-max pruning.
 #pragma once
 
 #include <cstddef>
@@ -18,16 +18,16 @@ struct Query {
   const Scaled& scaled;
   const Located& located;
 
-  // The place of term i of the scaled query among a window's frequent or rare terms, or kAbsent.
-  uint32_t frequent_place(size_t i, size_t window) const {
-    return located.frequent[scaled.places[i] * windows() + window];
+  // The row of term i of the scaled query among a partition's dense or sparse terms, or kAbsent.
+  uint32_t dense_row(size_t i, size_t partition) const {
+    return located.dense[scaled.term_indices[i] * partitions() + partition];
   }
-  uint32_t rare_place(size_t i, size_t window) const {
-    return located.rare[scaled.places[i] * windows() + window];
+  uint32_t sparse_row(size_t i, size_t partition) const {
+    return located.sparse[scaled.term_indices[i] * partitions() + partition];
   }
 
  private:
-  size_t windows() const { return located.frequent.size() / located.maxima.size(); }
+  size_t partitions() const { return located.dense.size() / located.maxima.size(); }
 };
 
 struct Wanted {
@@ -38,36 +38,36 @@ struct Wanted {
 
 // Working memory of one thread; grows to what its largest query needs and stays.
 struct Scratch {
-  struct RareRun {
+  struct SparseRun {
     size_t begin, end;
-    uint32_t window, weight;
+    uint32_t partition, weight;
   };
 
-  std::vector<uint32_t> rows;  // frequent terms of the scaled query
+  std::vector<uint32_t> rows;  // dense terms of the scaled query
   std::vector<Run> runs;
-  std::vector<RareRun> rare;
-  std::vector<uint8_t> luts;
-  std::vector<int16_t> factors;  // query weights by row ...
-  std::vector<Quad> quads;       // ... and by four rows, zeros behind the last
-  std::vector<uint16_t> bounds;         // a value a block of the index
-  std::vector<uint16_t> peaks;          // a value a group, rounded up to 64
-  std::vector<uint32_t> turns;          // of a rare posting among those of its group
-  std::vector<Addend> addends;          // by group ...
-  std::vector<uint32_t> first_addends;  // ... from here on
-  std::vector<uint32_t> groups;  // to be visited
-  uint32_t found[kFoundRoom], found_scores[kFoundRoom];  // of a group
-  std::vector<List> lists;             // coded ones of a window ...
+  std::vector<SparseRun> sparse;
+  std::vector<uint8_t> tables;
+  std::vector<int16_t> factors;             // query weights by row ...
+  std::vector<Quad> quads;                  // ... and by four rows, zeros behind the last
+  std::vector<uint16_t> bounds;             // a value a block of the index
+  std::vector<uint16_t> superblock_maxima;  // a value a superblock, rounded up to 64
+  std::vector<uint32_t> slots;              // of a sparse posting among those of its superblock
+  std::vector<SparseProduct> products;      // by superblock ...
+  std::vector<uint32_t> first_products;     // ... from here on
+  std::vector<uint32_t> superblocks;        // to be visited
+  uint32_t candidates[kCandidateRoom], candidate_scores[kCandidateRoom];  // of a superblock
+  std::vector<List> lists;             // coded ones of a partition ...
   std::vector<uint32_t> list_weights;  // ... and the query's weights of their terms
-  std::vector<uint32_t> sums;          // of the window's documents
+  std::vector<uint32_t> sums;          // of the partition's documents
   TopK top;
   // Of the hits that are scored again.
   struct Match {
-    size_t hit, place;  // among weights as given
-    double given;       // the query's weight
+    size_t hit, index;  // among weights as given
+    double weight;      // the query's weight
   };
   std::vector<double> scores;
   std::vector<uint32_t> locals, ranks;
-  std::vector<uint64_t> marked;   // which documents of a window are hits, a bit each ...
+  std::vector<uint64_t> marked;   // which documents of a partition are hits, a bit each ...
   std::vector<uint32_t> earlier;  // ... and the first hit of each 64
   std::vector<Match> matches;
   std::vector<size_t> order;

@@ -31,7 +31,7 @@ class TopK {
     std::fill(std::begin(bins_), std::end(bins_), 0);
     lowest_ = highest_ = above_ = 0;
     kth_ = 0;
-    offers_.clear();
+    candidates_.clear();
     hits.clear();
   }
 
@@ -39,43 +39,44 @@ class TopK {
   // position, so callers keep equality.
   uint32_t threshold() const { return threshold_; }
 
-  void offer(uint32_t document, uint32_t score) {
-    offers_.push_back({score, document});
+  void insert(uint32_t document, uint32_t score) {
+    candidates_.push_back({score, document});
     const size_t bin = bin_of(score);
     ++bins_[bin];
-    above_ += bin >= lowest_;  // with a margin, scores below it are offered too
+    above_ += bin >= lowest_;  // with a margin, scores below it are inserted too
     highest_ = std::max(highest_, bin);
   }
 
-  // Raise the threshold by what was offered since.
-  void lift() {
+  // Raise the threshold by the documents inserted since.
+  void raise_threshold() {
     if (above_ < k_) return;
     // k documents lie in the bins from `lowest_` on, so the k-th best reaches its lower edge.
     while (above_ - bins_[lowest_] >= k_) above_ -= bins_[lowest_++];
     raise(static_cast<uint32_t>(lowest_ << shift_));
-    if (offers_.size() > 4 * k_ + 1024) drop();
+    if (candidates_.size() > 4 * k_ + 1024) drop();
   }
 
   // Leave the hits in `hits`: the best k, best first, ties by position; with a margin, all that
   // are wanted, in no order.
   void finish(const uint32_t* positions) {
     drop();
-    hits.resize(offers_.size());
-    // Few offers are among the last, so positions, each a cache miss, are looked up only now.
-    for (const Offer& offer : offers_) __builtin_prefetch(positions + offer.document);
+    hits.resize(candidates_.size());
+    // Few candidates are among the last, so positions, each a cache miss, are looked up only now.
+    for (const Candidate& candidate : candidates_)
+      __builtin_prefetch(positions + candidate.document);
     if (margin_ != 0) {
-      for (size_t i = 0; i < hits.size(); ++i) hits[i] = hit_of(offers_[i], positions);
+      for (size_t i = 0; i < hits.size(); ++i) hits[i] = hit_of(candidates_[i], positions);
       return;
     }
-    // What is left is what the bins from `lowest_` on have counted: make them places.
-    uint32_t place = 0;
+    // What is left is what the bins from `lowest_` on have counted: make them ranks.
+    uint32_t rank = 0;
     for (size_t bin = highest_ + 1; bin-- > lowest_;) {
       const uint32_t count = bins_[bin];
-      bins_[bin] = place;
-      place += count;
+      bins_[bin] = rank;
+      rank += count;
     }
-    for (const Offer& offer : offers_)
-      hits[bins_[bin_of(offer.score)]++] = hit_of(offer, positions);
+    for (const Candidate& candidate : candidates_)
+      hits[bins_[bin_of(candidate.score)]++] = hit_of(candidate, positions);
     auto begin = hits.begin();
     for (size_t bin = highest_ + 1; bin-- > lowest_;) {
       const auto end = hits.begin() + bins_[bin];
@@ -90,15 +91,16 @@ class TopK {
  private:
   static constexpr size_t kBins = 2048;  // a bin is .1 % of a usual threshold wide
 
-  struct Offer {
+  struct Candidate {
     uint32_t score, document;
   };
 
   size_t bin_of(uint32_t score) const { return std::min<size_t>(score >> shift_, kBins - 1); }
 
-  static Hit hit_of(const Offer& offer, const uint32_t* positions) {
-    return {static_cast<uint64_t>(offer.score) << 32 | (0xFFFFFFFFu - positions[offer.document]),
-            offer.document};
+  static Hit hit_of(const Candidate& candidate, const uint32_t* positions) {
+    return {static_cast<uint64_t>(candidate.score) << 32 |
+                (0xFFFFFFFFu - positions[candidate.document]),
+            candidate.document};
   }
 
   void raise(uint32_t kth) {
@@ -107,9 +109,10 @@ class TopK {
   }
 
   void drop() {
-    offers_.erase(std::remove_if(offers_.begin(), offers_.end(),
-                                 [&](const Offer& offer) { return offer.score < threshold_; }),
-                  offers_.end());
+    candidates_.erase(
+        std::remove_if(candidates_.begin(), candidates_.end(),
+                       [&](const Candidate& candidate) { return candidate.score < threshold_; }),
+        candidates_.end());
   }
 
   size_t k_ = 0;
@@ -117,7 +120,7 @@ class TopK {
   unsigned shift_ = 0;
   uint32_t bins_[kBins];
   size_t lowest_ = 0, highest_ = 0, above_ = 0;
-  std::vector<Offer> offers_;
+  std::vector<Candidate> candidates_;
 };
 
 }  // namespace lsr::index

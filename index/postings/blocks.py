@@ -1,4 +1,4 @@
-"""Frequent terms of a window as blocks: bitmaps, 4-bit maxima, payload (see `lsr.index.format`)."""
+"""Dense terms of a partition as blocks: bitmaps, 4-bit maxima, payload (see `lsr.index.format`)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy.typing as npt
 from lsr.index.format import (
     BLOCK,
     CODEBOOK,
-    FREQUENT,
-    GROUP,
-    GROUP_DOCUMENTS,
+    DENSE_TERM,
     MAXIMA_PADDING,
     PAYLOAD_PADDING,
-    groups_of,
+    SUPERBLOCK,
+    SUPERBLOCK_DOCUMENTS,
+    superblocks_of,
 )
 from lsr.jit import compiled
 from lsr.storage.arrow import Columns
 
-_RECORD_DOCUMENTS = GROUP_DOCUMENTS // 2
+_CHUNK_DOCUMENTS = SUPERBLOCK_DOCUMENTS // 2
 # Edges tried for a codebook.  With all values tried, 1 % fewer blocks would survive their bounds.
 _EDGES = 64
 
@@ -40,32 +40,32 @@ def codebook(maxima: Any, book: Any) -> None:
     for i in range(1, ordered.size):
         if ordered[i] != ordered[i - 1]:
             distinct += 1
-    found, total = 0, np.int64(0)
+    size, total = 0, np.int64(0)
     for i in range(ordered.size):
         total += ordered[i]
         last = i + 1 == ordered.size
         if not last and ordered[i + 1] == ordered[i]:
             continue
         share = (i + 1) * _EDGES // ordered.size
-        if last or distinct <= _EDGES or share > found:
-            edges[found], counts[found + 1], sums[found + 1] = ordered[i], i + 1, total
-            found += 1
-    if found <= CODEBOOK:
+        if last or distinct <= _EDGES or share > size:
+            edges[size], counts[size + 1], sums[size + 1] = ordered[i], i + 1, total
+            size += 1
+    if size <= CODEBOOK:
         for code in range(CODEBOOK):
-            book[code] = edges[min(code, found - 1)]
+            book[code] = edges[min(code, size - 1)]
         return
-    costs = np.full((CODEBOOK + 1, found + 1), np.inf)
-    before = np.zeros((CODEBOOK + 1, found + 1), np.int64)
+    costs = np.full((CODEBOOK + 1, size + 1), np.inf)
+    before = np.zeros((CODEBOOK + 1, size + 1), np.int64)
     costs[0, 0] = 0
     for bins in range(1, CODEBOOK + 1):
-        for j in range(bins, found + 1):
+        for j in range(bins, size + 1):
             for i in range(bins - 1, j):
                 cost = costs[bins - 1, i] + (
                     edges[j - 1] * (counts[j] - counts[i]) - (sums[j] - sums[i])
                 )
                 if cost < costs[bins, j]:
                     costs[bins, j], before[bins, j] = cost, i
-    j = found
+    j = size
     for bins in range(CODEBOOK, 0, -1):
         book[bins - 1] = edges[j - 1]
         j = before[bins, j]
@@ -92,7 +92,7 @@ def write_blocks(
     maxima: Any,
     book: Any,
     bitmaps: Any,
-    records: Any,
+    chunks: Any,
     ranks: Any,
     codes: Any,
     payload: Any,
@@ -102,15 +102,15 @@ def write_blocks(
     `maxima` are its block maxima; `codes` and `payload` begin with zeros.
     """
     posting = block = used = half = 0
-    for record in range(records.size):
-        if record % 2 == 0:
-            half += half % 2  # the codes of a group start with a byte
-        records[record], ranks[record] = used // planes, posting
+    for chunk in range(chunks.size):
+        if chunk % 2 == 0:
+            half += half % 2  # the codes of a superblock start with a byte
+        chunks[chunk], ranks[chunk] = used // planes, posting
         begin = posting
-        while posting < documents.size and documents[posting] // _RECORD_DOCUMENTS == record:
+        while posting < documents.size and documents[posting] // _CHUNK_DOCUMENTS == chunk:
             document = documents[posting]
             if posting == begin or document // BLOCK != documents[posting - 1] // BLOCK:
-                bitmaps[record // 2] |= np.uint64(1) << np.uint64(document // BLOCK % GROUP)
+                bitmaps[chunk // 2] |= np.uint64(1) << np.uint64(document // BLOCK % SUPERBLOCK)
                 code = np.searchsorted(book, maxima[block])
                 codes[half // 2] |= np.uint8(code << (4 * (half % 2)))
                 block, half, used = block + 1, half + 1, used + 1
@@ -120,12 +120,12 @@ def write_blocks(
             for i in range(begin, posting):
                 payload[used] = (weights[i] >> (8 * plane)) & 255
                 used += 1
-        used += used % planes  # the next record starts with a whole weight
+        used += used % planes  # the next chunk starts with a whole weight
     return (half + 1) // 2, used
 
 
 @compiled
-def write_frequent(
+def write_dense_lists(
     runs: Any,
     starts: Any,
     documents: Any,
@@ -135,9 +135,9 @@ def write_frequent(
 ) -> tuple[int, int]:
     """Write the blocks of the given runs; return the bytes of codes and of payload.
 
-    Codebooks of zeros are filled in first.
+    Codebooks of zeros are size in first.
     """
-    codebooks, bitmaps, records, ranks, codes, payload, code_starts, payload_starts = columns
+    codebooks, bitmaps, chunks, ranks, codes, payload, code_starts, payload_starts = columns
     fit = codebooks.size > 0 and not codebooks.any()
     coded = paid = 0
     maxima = np.empty(documents.size, weights.dtype)
@@ -154,7 +154,7 @@ def write_frequent(
             maxima[:count],
             codebooks[row],
             bitmaps[row],
-            records[row],
+            chunks[row],
             ranks[row],
             codes[coded:],
             payload[paid:],
@@ -174,14 +174,14 @@ def copy_runs(runs: Any, starts: Any, source: Any, target: Any) -> None:
 
 
 def split_terms(
-    starts: npt.NDArray[np.int64], count: int, density: int = FREQUENT
+    starts: npt.NDArray[np.int64], count: int, density: int = DENSE_TERM
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The rare and the frequent ones among the terms of a window of `count` documents.
+    """The sparse and the dense ones among the terms of a partition of `count` documents.
 
-    Frequent are those in at least one of `density` documents.
+    Dense are those in at least one of `density` documents.
     """
-    frequent = np.diff(starts) * density >= count
-    return np.flatnonzero(~frequent), np.flatnonzero(frequent)
+    dense = np.diff(starts) * density >= count
+    return np.flatnonzero(~dense), np.flatnonzero(dense)
 
 
 def gathered(
@@ -197,7 +197,7 @@ def _firsts(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
     return (np.cumsum(lengths) - lengths).astype(np.uint32)
 
 
-def window_columns(
+def partition_columns(
     terms: npt.NDArray[np.uint32],
     starts: npt.NDArray[np.int64],
     maxima: npt.NDArray[Any],
@@ -205,60 +205,62 @@ def window_columns(
     weights: npt.NDArray[Any],
     count: int,
     codebooks: npt.NDArray[Any] | None = None,
-    density: int = FREQUENT,
+    density: int = DENSE_TERM,
 ) -> dict[str, Columns]:
-    """The batches of a window, by file and column.
+    """The batches of a partition, by file and column.
 
     Args:
         terms, starts, maxima, documents, weights: its postings (see `Inverted`).
         count: its documents.
-        codebooks: 16 values a frequent term, to be used instead of the best.
+        codebooks: 16 values a dense term, to be used instead of the best.
         density: see `split_terms`.
     """
-    rare, frequent = split_terms(starts, count, density)
+    sparse, dense = split_terms(starts, count, density)
     lengths, dtype = np.diff(starts), weights.dtype
-    planes, groups = dtype.itemsize, groups_of(count)
-    postings = int(lengths[frequent].sum())
+    planes, superblocks = dtype.itemsize, superblocks_of(count)
+    postings = int(lengths[dense].sum())
 
     # A copy, because those of an index are mapped, and compiled code would not take them.
-    books = np.zeros(frequent.size * CODEBOOK, dtype) if codebooks is None else codebooks.copy()
-    books = books.reshape(frequent.size, CODEBOOK)
-    bitmaps = np.zeros((frequent.size, groups), np.uint64)
-    records = np.zeros((frequent.size, 2 * groups), np.uint16)
-    ranks = np.zeros_like(records)
+    books = np.zeros(dense.size * CODEBOOK, dtype) if codebooks is None else codebooks.copy()
+    books = books.reshape(dense.size, CODEBOOK)
+    bitmaps = np.zeros((dense.size, superblocks), np.uint64)
+    chunks = np.zeros((dense.size, 2 * superblocks), np.uint16)
+    ranks = np.zeros_like(chunks)
     # No block is without a posting: a code, a mask and the bytes of a weight each, and rounding.
-    codes = np.zeros(postings // 2 + groups * (frequent.size + GROUP // 2) + MAXIMA_PADDING, "u1")
-    payload = np.zeros(postings * (1 + planes) + 2 * groups * frequent.size + PAYLOAD_PADDING, "u1")
-    code_starts = np.zeros(frequent.size, np.uint32)
-    payload_starts = np.zeros(frequent.size, np.uint32)
-    coded, paid = write_frequent(
-        frequent,
+    most_codes = postings // 2 + superblocks * (dense.size + SUPERBLOCK // 2)
+    codes = np.zeros(most_codes + MAXIMA_PADDING, np.uint8)
+    most_bytes = postings * (1 + planes) + 2 * superblocks * dense.size
+    payload = np.zeros(most_bytes + PAYLOAD_PADDING, np.uint8)
+    code_starts = np.zeros(dense.size, np.uint32)
+    payload_starts = np.zeros(dense.size, np.uint32)
+    coded, paid = write_dense_lists(
+        dense,
         starts,
         documents,
         weights,
         planes,
-        (books, bitmaps, records, ranks, codes, payload, code_starts, payload_starts),
+        (books, bitmaps, chunks, ranks, codes, payload, code_starts, payload_starts),
     )
     return {
         "rare_terms": {
-            "term": terms[rare],
-            "start": _firsts(lengths[rare]),
-            "maximum": maxima[rare],
+            "term": terms[sparse],
+            "start": _firsts(lengths[sparse]),
+            "maximum": maxima[sparse],
         },
         "rare_postings": {
-            "document": gathered(rare, starts, documents),
-            "weight": gathered(rare, starts, weights),
+            "document": gathered(sparse, starts, documents),
+            "weight": gathered(sparse, starts, weights),
         },
         "frequent_terms": {
-            "term": terms[frequent],
-            "posting": _firsts(lengths[frequent]),
+            "term": terms[dense],
+            "posting": _firsts(lengths[dense]),
             "maxima": code_starts,
             "payload": payload_starts,
         },
         "codebooks": {"maximum": books.reshape(-1)},
         "bitmaps": {"blocks": bitmaps.reshape(-1)},
-        "records": {"start": records.reshape(-1)},
+        "records": {"start": chunks.reshape(-1)},
         "ranks": {"first": ranks.reshape(-1)},
-        "maxima": {"codes": codes[: coded + groups * (GROUP // 2) + MAXIMA_PADDING]},
+        "maxima": {"codes": codes[: coded + superblocks * (SUPERBLOCK // 2) + MAXIMA_PADDING]},
         "payload": {"bytes": payload[: paid + PAYLOAD_PADDING]},
     }

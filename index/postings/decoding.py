@@ -1,4 +1,4 @@
-"""The postings of a window read back from its columns, by the grammar of `lsr.index.format`."""
+"""The postings of a partition read back from its columns, by the grammar of `lsr.index.format`."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsr.index.format import BLOCK, CODEBOOK, GROUP, groups_of
+from lsr.index.format import BLOCK, CODEBOOK, SUPERBLOCK, superblocks_of
 from lsr.index.postings.lists import read_lists
 from lsr.jit import compiled
 from lsr.storage.arrow import Columns
 
-_HALF = GROUP // 2
+_HALF = SUPERBLOCK // 2
 
 
 @dataclass(frozen=True, slots=True)
 class Postings:
-    """The postings of a window, by term and document.
+    """The postings of a partition, by term and document.
 
     Attributes:
         terms: uint32, ascending.
         starts: int64, first posting of each term, and one more: the number of postings.
-        documents: int64, counted from the window's first.
+        documents: int64, counted from the partition's first.
         weights: int64, as stored; 1 where none are.
         floats: float32, as given, or None when not kept.
     """
@@ -37,14 +37,14 @@ class Postings:
 
 @compiled
 def decode_term(
-    bitmaps: Any, records: Any, payload: Any, planes: int, documents: Any, weights: Any
+    bitmaps: Any, chunks: Any, payload: Any, planes: int, documents: Any, weights: Any
 ) -> int:
-    """Write a frequent term's postings; return how many, or -1 when they leave their columns."""
-    found = 0
-    for record in range(records.size):
-        at = np.int64(records[record]) * planes
-        bitmap = (bitmaps[record // 2] >> np.uint64(_HALF * (record % 2))) & np.uint64(0xFFFFFFFF)
-        first = found
+    """Write a dense term's postings; return how many, or -1 when they leave their columns."""
+    size = 0
+    for chunk in range(chunks.size):
+        at = np.int64(chunks[chunk]) * planes
+        bitmap = (bitmaps[chunk // 2] >> np.uint64(_HALF * (chunk % 2))) & np.uint64(0xFFFFFFFF)
+        first = size
         for block in range(_HALF):
             if not (bitmap >> np.uint64(block)) & np.uint64(1):
                 continue
@@ -52,56 +52,57 @@ def decode_term(
                 return -1
             for bit in range(BLOCK):
                 if payload[at] >> bit & 1:
-                    if found == documents.size:
+                    if size == documents.size:
                         return -1
-                    documents[found] = (record * _HALF + block) * BLOCK + bit
-                    found += 1
+                    documents[size] = (chunk * _HALF + block) * BLOCK + bit
+                    size += 1
             at += 1
-        count = found - first
+        count = size - first
         if at + planes * count > payload.size:
             return -1
         for i in range(count):
             weights[first + i] = payload[at + i]
             if planes == 2:
                 weights[first + i] |= np.int64(payload[at + count + i]) << 8
-    return found
+    return size
 
 
 def decode(columns: Columns, count: int) -> Postings:
-    """The postings of a window of `count` documents.
+    """The postings of a partition of `count` documents.
 
     Raises `ValueError` when the columns do not fit each other.
     """
     if "lists" in columns:
         starts, documents = read_lists(columns, count)
         return Postings(columns["list_terms"], starts, documents, np.ones_like(documents), None)
-    planes, groups = columns["weights"].dtype.itemsize, groups_of(count)
-    frequent = columns["frequent_terms"].size
-    for name, size in (("codebooks", CODEBOOK), ("bitmaps", groups), ("records", 2 * groups)):
-        if columns[name].size != frequent * size:
-            raise ValueError(f"there are more or fewer {name} than frequent terms need")
-    if columns["rare_starts"][:1].any() or columns["first_postings"][:1].any():
+    planes, superblocks = columns["weights"].dtype.itemsize, superblocks_of(count)
+    dense = columns["dense_terms"].size
+    sizes = {"codebooks": CODEBOOK, "bitmaps": superblocks, "chunks": 2 * superblocks}
+    for name, values in sizes.items():
+        if columns[name].size != dense * values:
+            raise ValueError(f"there are more or fewer {name} than dense terms need")
+    if columns["sparse_starts"][:1].any() or columns["first_postings"][:1].any():
         raise ValueError("the runs do not cover the postings")
     ends = np.append(columns["first_postings"][1:].astype(np.int64), -1)
-    rare_ends = np.append(columns["rare_starts"][1:], columns["documents"].size).astype(np.int64)
-    bitmaps = columns["bitmaps"].reshape(frequent, groups)
-    records = columns["records"].reshape(frequent, 2 * groups)
+    listed = columns["documents"].size  # postings of sparse terms
+    sparse_ends = np.append(columns["sparse_starts"][1:], listed).astype(np.int64)
+    bitmaps = columns["bitmaps"].reshape(dense, superblocks)
+    chunks = columns["chunks"].reshape(dense, 2 * superblocks)
     parts = []
-    for row, term in enumerate(columns["rare_terms"].tolist()):
-        begin, end = int(columns["rare_starts"][row]), int(rare_ends[row])
-        if not begin < end <= columns["documents"].size:
+    for row, term in enumerate(columns["sparse_terms"].tolist()):
+        begin, end = int(columns["sparse_starts"][row]), int(sparse_ends[row])
+        if not begin < end <= listed:
             raise ValueError("the runs do not cover the postings")
         span = slice(begin, end)
         parts.append((term, columns["documents"][span], columns["weights"][span], begin))
     documents, weights = np.empty(count, np.int64), np.empty(count, np.int64)
-    for row, term in enumerate(columns["frequent_terms"].tolist()):
+    for row, term in enumerate(columns["dense_terms"].tolist()):
         payload = columns["payload"][int(columns["payload_starts"][row]) :]
-        found = decode_term(bitmaps[row], records[row], payload, planes, documents, weights)
+        size = decode_term(bitmaps[row], chunks[row], payload, planes, documents, weights)
         first = int(columns["first_postings"][row])
-        if found < 1 or (ends[row] >= 0 and first + found != ends[row]):
+        if size < 1 or (ends[row] >= 0 and first + size != ends[row]):
             raise ValueError(f"the blocks of term {term} are damaged")
-        place = columns["documents"].size + first
-        parts.append((term, documents[:found].copy(), weights[:found].copy(), place))
+        parts.append((term, documents[:size].copy(), weights[:size].copy(), listed + first))
     parts.sort(key=lambda part: part[0])
     lengths = [part[1].size for part in parts]
     floats = None

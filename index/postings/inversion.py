@@ -1,4 +1,4 @@
-"""Turning the documents of one window into postings: the compiled part of the builder.
+"""Turning the documents of one partition into postings: the compiled part of the builder.
 
 All functions are plain nogil Numba (no `prange`: its default thread layer aborts the
 process when two Python threads enter it at once).
@@ -88,7 +88,7 @@ def fill_runs(
 
 
 class Inverted:
-    """The inverted form of a window.
+    """The inverted form of a partition.
 
     Attributes:
         terms: uint32, ascending, those with postings.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lsr.index.format import DENSE, LIST_ORDERS, LISTS_PADDING
+from lsr.index.format import BITMAP_TERM, LIST_ORDERS, LISTS_PADDING
 from lsr.jit import compiled
 from lsr.storage.arrow import Columns
 
@@ -70,7 +70,7 @@ def write_list(documents: Any, order: int, out: Any) -> None:
 
 @compiled
 def write_bitmap(documents: Any, out: Any) -> None:
-    """Write the documents of a dense term into bytes that are zero."""
+    """Write the documents of a term as a bitmap, into bytes that are zero."""
     out[0] = _BITMAP
     for document in documents:
         out[1 + document // 8] |= np.uint8(1 << (document % 8))
@@ -78,20 +78,20 @@ def write_bitmap(documents: Any, out: Any) -> None:
 
 @compiled
 def read_bitmap(data: Any, documents: Any) -> int:
-    """As `read_list`, of a dense term."""
-    found = 0
+    """As `read_list`, of a bitmap."""
+    size = 0
     for document in range(8 * data.size - 8):
         if data[1 + document // 8] >> (document % 8) & 1:
             if document >= documents.size:
                 return -1
-            documents[found] = document
-            found += 1
-    return found
+            documents[size] = document
+            size += 1
+    return size
 
 
 @compiled
 def read_list(data: Any, documents: Any) -> int:
-    """Write the documents of a list, room for all of the window; return how many.
+    """Write the documents of a list, room for all of the partition; return how many.
 
     Returns -1 when the bytes are no list, or it has more documents.
     """
@@ -102,23 +102,23 @@ def read_list(data: Any, documents: Any) -> int:
         sound = data[0] == _BITMAP and data.size == 1 + (documents.size + 7) // 8
         return read_bitmap(data, documents) if sound else -1
     end = 8 * data.size
-    at, found, document = _ORDER_BITS, 0, -1
+    at, size, document = _ORDER_BITS, 0, -1
     while True:
         start = at
         while at < end and not data[at >> 3] & (128 >> (at & 7)):
             at += 1
         if at == end:  # the zeros that fill the last byte
-            return found if end - start < 8 else -1
+            return size if end - start < 8 else -1
         digits = at - start + order
-        if digits - order > _MOST_ZEROS or at + digits + 1 > end or found == documents.size:
+        if digits - order > _MOST_ZEROS or at + digits + 1 > end or size == documents.size:
             return -1
         value: Any = 0
         for bit in range(at, at + digits + 1):
             value = 2 * value + np.int64(data[bit >> 3] >> (7 - (bit & 7)) & 1)
         at += digits + 1
         document += value - (1 << order) + 1
-        documents[found] = document
-        found += 1
+        documents[size] = document
+        size += 1
 
 
 @compiled
@@ -130,12 +130,12 @@ def write_lists(starts: Any, documents: Any, count: int, out: Any, offsets: Any)
     at = 0
     for term in range(starts.size - 1):
         run = documents[starts[term] : starts[term + 1]]
-        dense = run.size * DENSE >= count
-        order, bits = (0, 8 + count) if dense else best_order(run)
+        bitmap = run.size * BITMAP_TERM >= count
+        order, bits = (0, 8 + count) if bitmap else best_order(run)
         size = (bits + 7) // 8
         if out.size:
             offsets[term] = at
-            if dense:
+            if bitmap:
                 write_bitmap(run, out[at : at + size])
             else:
                 write_list(run, order, out[at : at + size])
@@ -149,7 +149,7 @@ def list_columns(
     documents: npt.NDArray[np.uint16],
     count: int,
 ) -> dict[str, Columns]:
-    """The batches of a window of `count` documents, by file and column.
+    """The batches of a partition of `count` documents, by file and column.
 
     Args:
         terms, starts, documents: its postings (see `lsr.index.postings.inversion.Inverted`).
@@ -165,7 +165,7 @@ def list_columns(
 def read_lists(columns: Columns, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The first posting of each term, and one more, and the documents of all.
 
-    Raises `ValueError` when the columns of a window of `count` documents do not fit each other.
+    Raises `ValueError` when the columns of a partition of `count` documents do not fit each other.
     """
     data, offsets = columns["lists"], columns["list_starts"].astype(np.int64)
     if data.size < LISTS_PADDING or offsets[:1].any():
@@ -176,9 +176,9 @@ def read_lists(columns: Columns, count: int) -> tuple[npt.NDArray[np.int64], npt
     for term, begin, end in zip(columns["list_terms"].tolist(), ends, ends[1:], strict=False):
         if not begin < end <= data.size - LISTS_PADDING:
             raise ValueError("the lists do not cover their bytes")
-        found = read_list(data[begin:end], room)
-        if found < 1:
+        size = read_list(data[begin:end], room)
+        if size < 1:
             raise ValueError(f"the list of term {term} is damaged")
-        parts.append(room[:found].copy())
+        parts.append(room[:size].copy())
     starts = np.cumsum([0, *(part.size for part in parts)]).astype(np.int64)
     return starts, np.concatenate([np.empty(0, np.int64), *parts])

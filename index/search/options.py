@@ -1,4 +1,4 @@
-"""What a search may be told: `SearchOptions`."""
+"""The options of a search: `SearchOptions`."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class SearchOptions:
     """How queries are searched; checked once, here.
 
     Attributes:
-        k: number of hits; a query may have fewer, for a document that shares no term with the
-            query is never a hit.
+        k: number of hits; a query may have fewer, because a hit shares a term with the query.
         method: "scan" reads all postings of the query's terms, "pruned" skips blocks that cannot
-            matter, "auto" chooses; "reference" is a slow check in Numba.  All give the same hits.
-        exact_floats: rank by the float64 inner product of the weights as given, summed over
-            ascending terms, instead of the rounded weights; needs an index that keeps its floats.
-        threads: queries are spread over this many.
+            have a hit, "auto" chooses; "reference" is a slow check in Numba.  All give the same
+            hits.
+        exact_floats: rank by the float64 inner product of the original weights, summed over
+            ascending terms, instead of the quantized weights; needs an index with `keep_floats`.
+        threads: number of threads that share the queries.
         boosts: factors of the query's terms by name (`lsr.retrieval.boosting`), applied before
-            the query reaches the searcher.
+            the search.
 
     Raises `QueryError` for values out of range.
     """

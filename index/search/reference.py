@@ -20,21 +20,21 @@ from lsr.vectors import SparseVectors
 
 
 class Reference:
-    """Searches decoded windows; `windows` has the columns of each and its number of documents.
+    """Searches decoded partitions: the columns of each, and its number of documents.
 
-    Raises `ValueError` when the columns of a window do not fit each other.
+    Raises `ValueError` when the columns of a partition do not fit each other.
     """
 
     def __init__(
         self,
-        windows: list[tuple[Columns, int]],
+        partitions: list[tuple[Columns, int]],
         positions: npt.NDArray[np.uint32],
         alive: npt.NDArray[np.uint8],
     ) -> None:
-        self._windows = [(decode(columns, count), count) for columns, count in windows]
-        for postings, count in self._windows:
+        self._partitions = [(decode(columns, count), count) for columns, count in partitions]
+        for postings, count in self._partitions:
             if (postings.documents >= count).any():  # compiled code checks no bounds
-                raise ValueError("the documents of a run leave the window")
+                raise ValueError("the documents of a run leave the partition")
         self._positions = positions
         self._alive = np.unpackbits(alive, bitorder="little")[: positions.size]
 
@@ -42,15 +42,15 @@ class Reference:
         self, queries: SparseVectors, integers: IntegerQueries, k: int, exact_floats: bool
     ) -> list[tuple[Any, ...]]:
         """The k best documents of each query: (documents, integers, scores, unit)."""
-        found = []
+        hits = []
         for row in range(len(integers)):
             span = slice(integers.indptr[row], integers.indptr[row + 1])
             terms, weights = integers.terms[span], integers.weights[span]
-            # By weights as given, every document that matches is a candidate.
+            # By weights as floats, every document that matches is a candidate.
             top = Top(self._positions.size if exact_floats else k)
             first = 0
-            for postings, count in self._windows:
-                search_window(
+            for postings, count in self._partitions:
+                search_partition(
                     postings.terms,
                     postings.starts,
                     postings.documents,
@@ -61,7 +61,7 @@ class Reference:
                     self._positions[first : first + count],
                     first,
                     top.scores,
-                    top.places,
+                    top.positions,
                     top.documents,
                     top.state,
                 )
@@ -71,11 +71,11 @@ class Reference:
             scores = sums * integers.steps[row]
             if exact_floats:
                 entries = slice(queries.indptr[row], queries.indptr[row + 1])
-                given = dict(zip(queries.terms[entries], queries.weights[entries], strict=True))
-                scores = self._float_scores(documents, terms, given)
+                floats = dict(zip(queries.terms[entries], queries.weights[entries], strict=True))
+                scores = self._float_scores(documents, terms, floats)
                 order = np.lexsort((self._positions[documents], -scores))[:k]
                 documents, sums, scores = documents[order], sums[order], scores[order]
-            found.append(
+            hits.append(
                 (
                     documents.astype(np.uint32),
                     sums.astype(np.uint32),
@@ -83,21 +83,21 @@ class Reference:
                     float(integers.steps[row]),
                 )
             )
-        return found
+        return hits
 
     def _float_scores(
-        self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32], given: Any
+        self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32], floats: Any
     ) -> npt.NDArray[np.float64]:
         scores = np.zeros(self._positions.size)
         for term in terms:
             first = 0
-            for postings, count in self._windows:
-                place = int(np.searchsorted(postings.terms, term))
-                if place < postings.terms.size and postings.terms[place] == term:
-                    span = slice(postings.starts[place], postings.starts[place + 1])
+            for postings, count in self._partitions:
+                run = int(np.searchsorted(postings.terms, term))
+                if run < postings.terms.size and postings.terms[run] == term:
+                    span = slice(postings.starts[run], postings.starts[run + 1])
                     assert postings.floats is not None
                     weights = postings.floats[span].astype(np.float64)
-                    scores[first + postings.documents[span]] += weights * np.float64(given[term])
+                    scores[first + postings.documents[span]] += weights * np.float64(floats[term])
                 first += count
         return scores[documents]
 
@@ -107,13 +107,13 @@ class Top:
 
     def __init__(self, k: int) -> None:
         self.scores = np.zeros(k, np.int64)
-        self.places = np.zeros(k, np.int64)
+        self.positions = np.zeros(k, np.int64)
         self.documents = np.zeros(k, np.uint32)
         self.state = np.array([0, 1], np.int64)
 
 
 @compiled
-def search_window(
+def search_partition(
     terms: Any,
     starts: Any,
     documents: Any,
@@ -124,11 +124,11 @@ def search_window(
     positions: Any,
     first: int,
     top_scores: Any,
-    top_places: Any,
+    top_positions: Any,
     top_documents: Any,
     state: Any,
 ) -> None:
-    """Search one window and insert what it finds into the sorted top-k arrays."""
+    """Search one partition and insert what it finds into the sorted top-k arrays."""
     bounds = np.zeros((living.size + BLOCK - 1) // BLOCK, np.int64)
     runs = np.searchsorted(terms, query_terms)
     for i in range(query_terms.size):
@@ -163,7 +163,7 @@ def search_window(
                     int(positions[document]),
                     first + document,
                     top_scores,
-                    top_places,
+                    top_positions,
                     top_documents,
                     state,
                 )
@@ -172,10 +172,10 @@ def search_window(
 @compiled
 def insert(
     score: int,
-    place: int,
+    position: int,
     document: int,
     top_scores: Any,
-    top_places: Any,
+    top_positions: Any,
     top_documents: Any,
     state: Any,
 ) -> None:
@@ -183,7 +183,8 @@ def insert(
     k = top_scores.size
     at = state[0]
     while at > 0 and (
-        top_scores[at - 1] < score or (top_scores[at - 1] == score and top_places[at - 1] > place)
+        top_scores[at - 1] < score
+        or (top_scores[at - 1] == score and top_positions[at - 1] > position)
     ):
         at -= 1
     if at == k:
@@ -191,9 +192,9 @@ def insert(
     last = min(state[0], k - 1)
     for i in range(last, at, -1):
         top_scores[i] = top_scores[i - 1]
-        top_places[i] = top_places[i - 1]
+        top_positions[i] = top_positions[i - 1]
         top_documents[i] = top_documents[i - 1]
-    top_scores[at], top_places[at], top_documents[at] = score, place, document
+    top_scores[at], top_positions[at], top_documents[at] = score, position, document
     state[0] = min(state[0] + 1, k)
     if state[0] == k:
         state[1] = max(state[1], top_scores[k - 1])

@@ -1,6 +1,6 @@
 """Top-k search over the segments of an index.
 
-Every method promises the same list of `Found` for the same queries:
+Every method promises the same list of `TopDocs` for the same queries:
 
 - a document is found when it is alive and shares a term with the query;
 - its score is the integer sum of query weight times stored weight over shared terms;
@@ -37,11 +37,11 @@ _KERNEL_METHODS = {"auto": 0, "scan": 1, "pruned": 2}
 MOST_DOCUMENTS = 2**32 - 1
 
 T = TypeVar("T")
-# What `Found` has, for each query.
+# What `TopDocs` has, for each query.
 Engine = Callable[[SparseVectors], list[tuple[Any, ...]]]
 
 
-class Found(NamedTuple):
+class TopDocs(NamedTuple):
     """The hits of one query, best first.
 
     Attributes:
@@ -81,21 +81,21 @@ class Searcher:
             self._postings = kernels.index.Postings(
                 self.positions, self.alive, manifest.bits, manifest.step, manifest.error
             )
-            for columns, count in self._windows():
+            for columns, count in self._partitions():
                 self._postings.add(count, columns)
         except kernels.index.Damaged as error_:
             path = segments[0].path.parent if segments else "the index"
             raise IndexCorrupt(path, str(error_)) from None
 
-    def _windows(self) -> list[tuple[Columns, int]]:
-        """The columns of every window, and its number of documents."""
+    def _partitions(self) -> list[tuple[Columns, int]]:
+        """The columns of every partition, and its number of documents."""
         return [
-            (segment.window(number), count)
+            (segment.partition(number), count)
             for segment in self._segments
             for number, count in enumerate(segment.entry.windows)
         ]
 
-    def search(self, queries: SparseVectors, options: SearchOptions) -> list[Found]:
+    def search(self, queries: SparseVectors, options: SearchOptions) -> list[TopDocs]:
         """The best documents of each query.
 
         Raises `QueryError` for `exact_floats` without the weights as given.
@@ -108,13 +108,13 @@ class Searcher:
         k = min(options.k, max(1, self.positions.size))
         engine = self._engine(options.method, k, options.exact_floats)
         if threads == 1 or len(queries) < 2:
-            return self._found(engine, queries)
+            return self._top_docs(engine, queries)
         # More shares than threads, so that a share of slow queries does not hold up the end.
         shares = min(len(queries), 4 * threads)
         cuts = np.linspace(0, len(queries), shares + 1).astype(int).tolist()
         with ThreadPoolExecutor(threads) as pool:
-            parts = pool.map(lambda a, b: self._found(engine, queries[a:b]), cuts[:-1], cuts[1:])
-            return [found for part in parts for found in part]
+            parts = pool.map(lambda a, b: self._top_docs(engine, queries[a:b]), cuts[:-1], cuts[1:])
+            return [hits for part in parts for hits in part]
 
     def quantize(self, queries: SparseVectors) -> IntegerQueries:
         """The integer form of queries in this index.
@@ -133,7 +133,7 @@ class Searcher:
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
         """A document's terms, its stored weights, and its weights as given where kept.
 
-        There is no forward index: the document is looked up in every term of its window.
+        There is no forward index: the document is looked up in every term of its partition.
         """
         return self._checked(lambda: self._postings.vector(document))
 
@@ -157,7 +157,7 @@ class Searcher:
             from lsr.index.search.reference import Reference
 
             try:
-                reference = Reference(self._windows(), self.positions, self.alive)
+                reference = Reference(self._partitions(), self.positions, self.alive)
             except ValueError as error:  # columns that do not fit each other
                 raise IndexCorrupt(self._segments[0].path, str(error)) from None
             return lambda queries: reference.search(
@@ -168,8 +168,8 @@ class Searcher:
             queries.indptr, queries.terms, queries.weights, k, code, isa, exact_floats
         )
 
-    def _found(self, engine: Engine, queries: SparseVectors) -> list[Found]:
-        return [Found._make(hits) for hits in self._checked(lambda: engine(queries))]
+    def _top_docs(self, engine: Engine, queries: SparseVectors) -> list[TopDocs]:
+        return [TopDocs._make(hits) for hits in self._checked(lambda: engine(queries))]
 
     def _checked(self, call: Callable[[], T]) -> T:
         try:

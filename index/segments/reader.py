@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from lsr.errors import IndexCorrupt, first_line
 from lsr.index.format import (
+    PARTITION,
     SEGMENTS,
     STORED_BATCH,
-    WINDOW,
     Manifest,
     SegmentEntry,
 )
-from lsr.index.segments.schema import DOCUMENTS, STORED, window_files, window_types
+from lsr.index.segments.schema import DOCUMENTS, STORED, partition_files, partition_types
 from lsr.storage.arrow import ArrowFile, Columns, SortedStrings
 from lsr.storage.manifest import MANIFEST, FileEntry
 from lsr.storage.vocabulary import read_vocabulary
@@ -38,8 +38,8 @@ class Segment:
         self.path = index / SEGMENTS / entry.id
         self.entry = entry
         self._manifest = manifest
-        if not all(0 < documents <= WINDOW for documents in entry.windows):
-            raise IndexCorrupt(index, f"segment {entry.id} has a window of an impossible size")
+        if not all(0 < documents <= PARTITION for documents in entry.windows):
+            raise IndexCorrupt(index, f"segment {entry.id} has a partition of an impossible size")
         self._documents = documents = self._open("documents", 1)
         columns = documents.numbers(
             0, **{name: kind.to_pandas_dtype() for name, kind in DOCUMENTS.items() if name != "id"}
@@ -50,31 +50,32 @@ class Segment:
         if not len(self.ids) == self.positions.size == entry.documents:
             raise IndexCorrupt(documents.path, "its length is not the segment's")
         self.alive: npt.NDArray[np.uint8] = self._open("alive", 1).numbers(0, bits=np.uint8)["bits"]
-        windows = len(entry.windows)
-        self._files = window_files(manifest.bits, "floats" in manifest.kept)
-        self._columns = {name: self._open(name, windows) for name in self._files}
+        partitions = len(entry.windows)
+        self._files = partition_files(manifest.bits, "floats" in manifest.kept)
+        self._columns = {name: self._open(name, partitions) for name in self._files}
         self._stored = (
             self._open("stored", -(-entry.documents // STORED_BATCH))
             if "text" in manifest.kept
             else None
         )
 
-    def window(self, number: int) -> Columns:
-        """The columns of a window, named as the kernels take them; "floats" when kept."""
+    def partition(self, number: int) -> Columns:
+        """The columns of a partition, named as the kernels take them; "floats" when kept."""
         columns: Columns = {}
         for file, names in self._files.items():
-            values = self._columns[file].numbers(number, **window_types(self._manifest.bits, names))
+            types = partition_types(self._manifest.bits, names)
+            values = self._columns[file].numbers(number, **types)
             columns |= {names[name][0]: values[name] for name in names}
         return columns
 
     def id_column(self) -> pa.Array:
         """All external ids, large_string over the mapped file."""
-        record = self._documents.read(0)
+        batch = self._documents.read(0)
         try:
-            record.validate(full=True)  # offsets and UTF-8, before anything goes by them
+            batch.validate(full=True)  # offsets and UTF-8, before anything goes by them
         except pa.ArrowException as error:
             raise IndexCorrupt(self._documents.path, first_line(error)) from None
-        return record.column("id")
+        return batch.column("id")
 
     def stored(self, document: int) -> tuple[str, str] | None:
         """Title and text of a document, or None when the index keeps no text."""
@@ -86,13 +87,13 @@ class Segment:
     def stored_batch(self, number: int, rows: slice = slice(None)) -> list[tuple[str, str]]:
         """Titles and texts of (some of) the `STORED_BATCH` documents that are stored together."""
         assert self._stored is not None
-        record = self._stored.read(number)
-        if record.num_rows != min(STORED_BATCH, self.entry.documents - number * STORED_BATCH):
+        batch = self._stored.read(number)
+        if batch.num_rows != min(STORED_BATCH, self.entry.documents - number * STORED_BATCH):
             raise IndexCorrupt(self._stored.path, "a batch of texts has another length")
         try:
             # Values decompressed from the file: offsets and UTF-8 are checked before use.
-            record.validate(full=True)
-            titles, texts = (record.column(name)[rows].to_pylist() for name in STORED)
+            batch.validate(full=True)
+            titles, texts = (batch.column(name)[rows].to_pylist() for name in STORED)
         except (ValueError, KeyError) as error:
             raise IndexCorrupt(
                 self._stored.path, f"a batch of texts cannot be read ({error})"

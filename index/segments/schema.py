@@ -16,23 +16,23 @@ from lsr.index.postings.quantizer import weight_dtype
 # File, column, the kernels' name of it and its type; None is the type of weights.
 Files = dict[str, dict[str, tuple[str, Any]]]
 
-# Of an index with weights, a batch a window.
-WINDOW_FILES: Files = {
+# Of an index with weights, a batch a partition.
+PARTITION_FILES: Files = {
     "rare_terms": {
-        "term": ("rare_terms", np.uint32),
-        "start": ("rare_starts", np.uint32),
-        "maximum": ("rare_maxima", None),
+        "term": ("sparse_terms", np.uint32),
+        "start": ("sparse_starts", np.uint32),
+        "maximum": ("sparse_maxima", None),
     },
     "rare_postings": {"document": ("documents", np.uint16), "weight": ("weights", None)},
     "frequent_terms": {
-        "term": ("frequent_terms", np.uint32),
+        "term": ("dense_terms", np.uint32),
         "posting": ("first_postings", np.uint32),
         "maxima": ("maxima_starts", np.uint32),
         "payload": ("payload_starts", np.uint32),
     },
     "codebooks": {"maximum": ("codebooks", None)},
     "bitmaps": {"blocks": ("bitmaps", np.uint64)},
-    "records": {"start": ("records", np.uint16)},
+    "records": {"start": ("chunks", np.uint16)},
     "maxima": {"codes": ("maxima", np.uint8)},
     "payload": {"bytes": ("payload", np.uint8)},
 }
@@ -56,14 +56,14 @@ ALIVE = {"bits": pa.uint8()}
 STORED = {"title": pa.large_string(), "text": pa.large_string()}
 
 CONTENTS = {
-    "payload": "frequent terms: which documents, and weights",
-    "maxima": "frequent terms: bounds of blocks",
-    "bitmaps": "frequent terms: blocks with postings",
-    "records": "frequent terms: offsets in the payload",
-    "codebooks": "frequent terms: what the bounds stand for",
-    "frequent_terms": "frequent terms: directory",
-    "rare_postings": "rare terms: documents and weights",
-    "rare_terms": "rare terms: directory",
+    "payload": "dense terms: which documents, and weights",
+    "maxima": "dense terms: bounds of blocks",
+    "bitmaps": "dense terms: blocks with postings",
+    "records": "dense terms: offsets in the payload",
+    "codebooks": "dense terms: what the bounds stand for",
+    "frequent_terms": "dense terms: directory",
+    "rare_postings": "sparse terms: documents and weights",
+    "rare_terms": "sparse terms: directory",
     "lists": "which documents have a term",
     "list_terms": "terms: directory",
     "documents": "ids, order, positions",
@@ -75,24 +75,24 @@ CONTENTS = {
 }
 
 
-def window_files(bits: int, floats: bool) -> Files:
-    """The files with a batch a window, of an index with these bits, with or without floats."""
+def partition_files(bits: int, floats: bool) -> Files:
+    """The files with a batch a partition, of an index with these bits, with or without floats."""
     if bits == 1:
         return LIST_FILES
-    return WINDOW_FILES | (FLOAT_FILES if floats else {})
+    return PARTITION_FILES | (FLOAT_FILES if floats else {})
 
 
-def window_types(bits: int, columns: dict[str, tuple[str, Any]]) -> dict[str, Any]:
+def partition_types(bits: int, columns: dict[str, tuple[str, Any]]) -> dict[str, Any]:
     """The NumPy types of the columns of such a file."""
     weight = weight_dtype(bits)
     return {name: kind or weight for name, (_, kind) in columns.items()}
 
 
-def window_schemas(bits: int, floats: bool) -> dict[str, pa.Schema]:
+def partition_schemas(bits: int, floats: bool) -> dict[str, pa.Schema]:
     """The Arrow schemas of these files."""
     return {
         file: pa.schema(
-            [(name, pa.from_numpy_dtype(t)) for name, t in window_types(bits, columns).items()]
+            [(name, pa.from_numpy_dtype(t)) for name, t in partition_types(bits, columns).items()]
         )
-        for file, columns in window_files(bits, floats).items()
+        for file, columns in partition_files(bits, floats).items()
     }

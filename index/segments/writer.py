@@ -1,7 +1,7 @@
 """Writing a segment: documents and their vectors stream in, Arrow files come out.
 
-Memory: the window being filled and those being inverted, about 40 bytes an entry, and no more
-entries than `max_memory` allows (a window is closed early when they would not fit); and
+Memory: the partition being filled and those being inverted, about 40 bytes an entry, and no more
+entries than `max_memory` allows (a partition is closed early when they would not fit); and
 for the whole collection its external ids (their bytes and about 16 more each) and 8 bytes
 a document.
 """
@@ -20,16 +20,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lsr.index.format import FREQUENT, STORED_BATCH, WINDOW, SegmentEntry
-from lsr.index.postings.blocks import gathered, split_terms, window_columns
+from lsr.index.format import DENSE_TERM, PARTITION, STORED_BATCH, SegmentEntry
+from lsr.index.postings.blocks import gathered, partition_columns, split_terms
 from lsr.index.postings.inversion import Inverted
 from lsr.index.postings.lists import list_columns
-from lsr.index.segments.schema import ALIVE, DOCUMENTS, STORED, window_schemas
+from lsr.index.segments.schema import ALIVE, DOCUMENTS, STORED, partition_schemas
 from lsr.storage.arrow import Columns, arrow_writer
 from lsr.vectors import SparseVectors
 
 BYTES_PER_ENTRY = 40
-_SMALLEST_WINDOW = 1 << 16  # entries; below it a window's fixed costs dominate
+_SMALLEST_PARTITION = 1 << 16  # entries; below it a partition's fixed costs dominate
 
 
 class SegmentWriter:
@@ -38,13 +38,13 @@ class SegmentWriter:
     Args:
         directory: created; must not exist.
         bits, step: of the quantizer; with 1 bit all weights must be `step`.
-        keep_floats: also write the weights as given; not with 1 bit.
+        keep_floats: also write the weights as floats; not with 1 bit.
         keep_text: also write titles and texts.
-        max_memory: bytes the windows being worked on may take.
-        threads: windows inverted at once.
-        window, density: documents of a window at the most, and one in how many of them makes a
-            term frequent; readers take no larger window.
-        smallest: entries that a window may have whatever `max_memory` is.
+        max_memory: bytes the partitions being worked on may take.
+        threads: partitions inverted at once.
+        partition: most documents of a partition; readers take no more than the default.
+        density: a term in at least one of so many documents of a partition is dense.
+        smallest: entries that a partition may have whatever `max_memory` is.
 
     `error` is the largest quantization error so far.  Use as a context manager; `finish`
     completes the files.
@@ -60,16 +60,16 @@ class SegmentWriter:
         keep_text: bool,
         max_memory: int,
         threads: int = 1,
-        window: int = WINDOW,
-        density: int = FREQUENT,
-        smallest: int = _SMALLEST_WINDOW,
+        partition: int = PARTITION,
+        density: int = DENSE_TERM,
+        smallest: int = _SMALLEST_PARTITION,
     ) -> None:
         directory.mkdir(parents=True)
         self._directory = directory
         self._step, self._bits = step, bits
-        self._window, self._density = window, density
+        self._partition, self._density = partition, density
         self._files = ExitStack()
-        schemas = window_schemas(bits, keep_floats)
+        schemas = partition_schemas(bits, keep_floats)
         self._writers = {
             name: self._files.enter_context(arrow_writer(directory / f"{name}.arrow", schema))
             for name, schema in schemas.items()
@@ -79,7 +79,7 @@ class SegmentWriter:
                 directory / "stored.arrow", pa.schema(list(STORED.items())), compression="zstd"
             )
             self._writers["stored"] = self._files.enter_context(stored)
-        # The window being filled, and those being inverted.
+        # The partition being filled, and those being inverted.
         self._most_entries = max(smallest, max_memory // (BYTES_PER_ENTRY * (threads + 1)))
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads)
@@ -90,7 +90,7 @@ class SegmentWriter:
         self._stored: tuple[list[str], list[str]] = ([], [])
         self._open: list[SparseVectors] = []
         self._open_documents = self._open_entries = 0
-        self._windows: list[int] = []
+        self._partitions: list[int] = []
         self._postings = 0
         self.error = 0.0
 
@@ -116,7 +116,7 @@ class SegmentWriter:
         while start < len(vectors):
             stop = self._fitting(vectors, start)
             if stop == start:
-                self._close_window()
+                self._close_partition()
                 continue
             rows = vectors[start:stop]
             self._open.append(rows)
@@ -127,9 +127,9 @@ class SegmentWriter:
     def finish(self) -> SegmentEntry:
         """Write what is open and the documents' columns."""
         if self._open_documents:
-            self._close_window()
+            self._close_partition()
         while self._inverting:
-            self._write_window()
+            self._write_partition()
         self._pool.shutdown()
         if self._stored[0]:
             self._write_stored(STORED_BATCH)
@@ -149,7 +149,7 @@ class SegmentWriter:
             path = self._directory / f"{name}.arrow"
             with arrow_writer(path, pa.schema(list(columns.items()))) as write:
                 write(dict(zip(columns, values, strict=True)))
-        return SegmentEntry(self._directory.name, self._windows, self._postings)
+        return SegmentEntry(self._directory.name, self._partitions, self._postings)
 
     def __enter__(self) -> SegmentWriter:
         return self
@@ -165,26 +165,26 @@ class SegmentWriter:
             self._files.__exit__(kind, error, trace)
 
     def _fitting(self, vectors: SparseVectors, start: int) -> int:
-        """The end of the rows from `start` on that the open window can still take."""
+        """The end of the rows from `start` on that the open partition can still take."""
         room = max(0, self._most_entries - self._open_entries)  # one long document may exceed it
         by_entries = np.searchsorted(vectors.indptr, vectors.indptr[start] + room, "right") - 1
-        stop = min(int(by_entries), start + self._window - self._open_documents, len(vectors))
+        stop = min(int(by_entries), start + self._partition - self._open_documents, len(vectors))
         if stop == start and not self._open_documents:
-            return start + 1  # a window takes at least one document, however long
+            return start + 1  # a partition takes at least one document, however long
         return stop
 
-    def _close_window(self) -> None:
+    def _close_partition(self) -> None:
         entries = SparseVectors.concatenate(self._open)
         self._open.clear()
-        self._windows.append(len(entries))
+        self._partitions.append(len(entries))
         self._postings += entries.terms.size
         self._open_documents = self._open_entries = 0
         while len(self._inverting) >= self._threads:
-            self._write_window()
+            self._write_partition()
         self._inverting.append(self._pool.submit(self._invert, entries))
 
     def _invert(self, entries: SparseVectors) -> tuple[dict[str, Columns], float]:
-        """The batches of a window, and its largest quantization error."""
+        """The batches of a partition, and its largest quantization error."""
         documents = len(entries)
         owners = entries.row_of_entry(np.uint16)
         inverted = Inverted(
@@ -193,7 +193,7 @@ class SegmentWriter:
         if self._bits == 1:
             files = list_columns(inverted.terms, inverted.starts, inverted.documents, documents)
             return files, inverted.error
-        files = window_columns(
+        files = partition_columns(
             inverted.terms,
             inverted.starts,
             inverted.maxima,
@@ -204,11 +204,11 @@ class SegmentWriter:
         )
         if "floats" in self._writers:
             runs = np.concatenate(split_terms(inverted.starts, documents, self._density))
-            given = entries.weights[inverted.order]
-            files["floats"] = {"weight": gathered(runs, inverted.starts, given)}
+            floats = entries.weights[inverted.order]
+            files["floats"] = {"weight": gathered(runs, inverted.starts, floats)}
         return files, inverted.error
 
-    def _write_window(self) -> None:
+    def _write_partition(self) -> None:
         files, error = self._inverting.popleft().result()
         for name, columns in files.items():
             if name in self._writers:  # ranks are for floats only

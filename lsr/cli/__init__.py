@@ -37,7 +37,7 @@ class _Command(click.Command):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, prog_name="lsr")
 def cli(debug: bool) -> None:
-    """Learned sparse retrieval: index a collection, search it, see why.
+    """Learned sparse retrieval: index a collection, search it, explain the scores.
 
     \b
     lsr index arxiv-cs -o demo            the collection that comes with lsr
@@ -51,15 +51,15 @@ for _name, _module, _function, _line in (
     ("search", "search", "search", "Search an index."),
     ("eval", "evaluate", "evaluate", "Measure encoders on judged datasets."),
     ("compare", "compare", "compare", "Test whether runs differ."),
-    ("tune", "tune", "tune", "Choose how to fuse the lists of an index."),
+    ("tune", "tune", "tune", "Tune the fusion of an index on judged queries."),
     ("info", "inspect", "info", "Show the contents of an index."),
     ("verify", "inspect", "verify", "Check every byte of an index."),
     ("encode", "encode", "encode", "Encode a collection into a folder of vectors."),
     ("models", "models", "models", "List the known encoders and methods."),
-    ("export", "export", "export", "Write vectors in a format of another program."),
-    ("import", "import_", "import_", "Read vectors of another program."),
+    ("export", "export", "export", "Export vectors to the format of another program."),
+    ("import", "import_", "import_", "Import vectors from another program."),
     ("fit-sae", "fit_sae", "fit_sae", "Fit a sparse autoencoder to dense vectors."),
-    ("add-keyphrases", "keyphrases", "add_keyphrases", "Add phrases to an encoder's words."),
+    ("add-keyphrases", "keyphrases", "add_keyphrases", "Add keyphrases to a checkpoint as terms."),
 ):
     cli.add_command(_Command(_name, _module, _function, _line))
 
@@ -104,16 +104,16 @@ def _run(arguments: Sequence[str] | None) -> None:
             raise
         name = utf8(re.split('[\n"]', error.object[: error.end])[-1])
         note(
-            f"Error: {name!r} is no name in UTF-8, and what works on it takes no other; rename the "
-            "file or folder"
+            f"Error: the name {name!r} is not UTF-8, and a library that lsr uses requires UTF-8; "
+            "rename the file or folder"
         )
         sys.exit(1)
     except (OSError, MemoryError) as error:
         if debug:
             raise
-        what = error.strerror if isinstance(error, OSError) else "not enough memory"
-        where = getattr(error, "filename", None)
-        note(f"Error: {what or error}{f': {where}' if where else ''}")
+        reason = error.strerror if isinstance(error, OSError) else "not enough memory"
+        file = getattr(error, "filename", None)
+        note(f"Error: {reason or error}{f': {file}' if file else ''}")
         sys.exit(1)
 
 
@@ -132,9 +132,9 @@ def _interrupt(*_: object) -> None:
 _show_other = warnings.showwarning
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **how: Any) -> None:
+def _show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
     """A warning of ours in one line; others as ever."""
     if issubclass(category, TextWarning):
         note(f"Warning: {message}")
     else:
-        _show_other(message, category, *place, **how)
+        _show_other(message, category, *rest, **more)

@@ -1,4 +1,4 @@
-"""How `lsr search` prints hits."""
+"""Hits as `lsr search` prints them."""
 
 from __future__ import annotations
 
@@ -35,31 +35,21 @@ class _Row:
 
 def as_json(hit: Hit, explain: bool) -> dict[str, Any]:
     """A hit as JSON values."""
-    values: dict[str, Any] = {
-        "id": hit.id,
-        "score": hit.score,
-        "title": hit.title,
-        "text": hit.text,
-    }
-    if explain:
-        why = hit.explain()
-        if why.contributions:
-            values["contributions"] = [
-                {
-                    "retriever": part.retriever,
-                    "value": part.value,
-                    "rank": part.rank,
-                    "score": part.score,
-                    **(_terms_as_json(part.terms) if part.terms is not None else {}),
-                }
+    values = {"id": hit.id, "score": hit.score, "title": hit.title, "text": hit.text}
+    return values | (_why_as_json(hit.explain()) if explain else {})
+
+
+def _why_as_json(why: Explanation | None) -> dict[str, Any]:
+    if why is None:
+        return {}
+    if why.contributions:
+        names = ("retriever", "value", "rank", "score")
+        return {
+            "contributions": [
+                {name: getattr(part, name) for name in names} | _why_as_json(part.terms)
                 for part in why.contributions
             ]
-        else:
-            values |= _terms_as_json(why)
-    return values
-
-
-def _terms_as_json(why: Explanation) -> dict[str, Any]:
+        }
     terms = [asdict(match) for match in why.terms]
     if why.parts:
         return {"parts": why.parts, "terms": terms}
@@ -88,7 +78,7 @@ def snippet(text: str, words: list[str], length: int = _SNIPPET) -> str:
 
 
 def _letter(text: str, place: int) -> int:
-    """The first place from `place` on that is no mark of the letter before it."""
+    """The first place from `place` on that is not a combining mark."""
     while place < len(text) and unicodedata.category(text[place]).startswith("M"):
         place += 1
     return place
@@ -121,9 +111,9 @@ def _readable(why: Explanation) -> Explanation:
 
 
 def print_plain(hits: Hits, explain: bool, nothing: str = "") -> None:
-    """Lines for other programs: rank, score, id, title; a snippet; the explanation.
+    """Print lines for other programs: rank, score, id, title; a snippet; the explanation.
 
-    `nothing` is said where there are no hits.
+    Without hits, print `nothing` on standard error.
     """
     for rank, hit in enumerate(hits, 1):
         why = hit.explain()
@@ -142,7 +132,7 @@ def _name(identifier: str) -> str:
 
 
 def print_table(hits: Hits, explain: bool, nothing: str = "") -> None:
-    """A table for a terminal; `nothing` is said where there are no hits."""
+    """Print a table for a terminal; without hits, print `nothing`."""
     from rich.console import Console, Group
     from rich.table import Table
     from rich.text import Text

@@ -1,4 +1,4 @@
-"""Options of a search by several retrievers."""
+"""Options of hybrid search and feedback."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lsr.cli.options import add_options, given
+from lsr.cli.options import add_options, choice_option, flag, given, number_option
 from lsr.fusion import DEFAULT_FUSION, LEARNED, METHODS, MISSING
 from lsr.retrieval import DEPTH, FEEDBACK_KINDS, INTERPOLATE
 
@@ -15,25 +15,16 @@ _OF_FUSING = ("fusion", "weight", "retrievers", "missing", "depth", "rescore")
 _OF_FEEDBACK = ("interpolate",)
 
 
-class Weight(click.ParamType[float | str]):
-    """The weight of the dense vectors, or NAME=WEIGHT,… of all retrievers."""
-
-    name = "weight"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float | str:
-        """A number, or a text for `parse_weights`."""
-        try:
-            return float(value)
-        except ValueError:
-            return str(value)
+def _weight(value: str) -> float | str:
+    """The weight of the dense vectors, or NAME=WEIGHT,… of all retrievers for `parse_weights`."""
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
-fusion_option = click.option(
-    "--fusion",
-    type=click.Choice([*METHODS, LEARNED]),
-    default=DEFAULT_FUSION,
-    show_default=True,
-    help="Method that fuses the lists.",
+fusion_option = choice_option(
+    "--fusion", "Method that fuses the lists.", (*METHODS, LEARNED), DEFAULT_FUSION
 )
 retrievers_option = click.option(
     "--retrievers",
@@ -42,46 +33,33 @@ retrievers_option = click.option(
     metavar="NAMES",
     help="Lists to fuse: terms, dense, or encoders of the index such as bm25.",
 )
-missing_option = click.option(
-    "--missing",
-    type=click.Choice(MISSING),
-    default="zero",
-    show_default=True,
-    help="Contribution of a list to documents that it lacks.",
+missing_option = choice_option(
+    "--missing", "Contribution of a list to documents that it lacks.", MISSING, "zero"
 )
 hybrid_options = add_options(
-    click.option("--hybrid", is_flag=True, help="Fuse the hits of the terms and dense vectors."),
+    flag("--hybrid", "Fuse the hits of the terms and dense vectors."),
     fusion_option,
     click.option(
         "--weight",
-        type=Weight(),
+        type=_weight,
         metavar="W",
         help="Weight of the dense list, 0 to 1 (default: .5), or NAME=W,… of all lists.",
     ),
     retrievers_option,
     missing_option,
-    click.option(
-        "--depth",
-        type=click.IntRange(1),
-        default=DEPTH,
-        show_default=True,
-        metavar="N",
-        help="Documents of each list.",
-    ),
-    click.option(
-        "--rescore", is_flag=True, help="Let every retriever score the documents of all lists."
-    ),
-    click.option(
+    number_option("--depth", "Documents of each list.", DEPTH),
+    flag("--rescore", "Let every retriever score the documents of all lists."),
+    choice_option(
         "--prf",
-        type=click.Choice(FEEDBACK_KINDS),
-        help="Search again with queries changed by the top documents; rm3 is for bm25.",
+        "Pseudo-relevance feedback: search again with queries refined by the top documents; rm3 is "
+        "for bm25.",
+        FEEDBACK_KINDS,
     ),
-    click.option(
+    choice_option(
         "--interpolate",
-        type=click.Choice(INTERPOLATE),
-        default="both",
-        show_default=True,
-        help="With --prf and --hybrid: where the other lists come in.",
+        "With --prf and --hybrid: fuse the other lists before feedback, after it, or both.",
+        INTERPOLATE,
+        "both",
     ),
 )
 

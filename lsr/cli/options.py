@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ class Bytes(click.ParamType[int]):
             return value
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?I?B?)\s*", value.upper())
         if match is None or (match[2] and match[2] not in _UNITS):
-            self.fail(f"{value!r} is no size; write it as 800MB or 2GB", param, ctx)
+            self.fail(f"{value!r} is not a size; write it as 800MB or 2GB", param, ctx)
         return int(float(match[1]) * _UNITS[match[2]])
 
 
@@ -49,7 +49,9 @@ class Output(click.Path):
         if value != "-":
             return super().convert(value, param, ctx)
         if not self._run:
-            self.fail("- is standard output, which takes a run alone; name a place", param, ctx)
+            self.fail(
+                "- is standard output, which only --run can use; give a file or folder", param, ctx
+            )
         return STANDARD_OUTPUT
 
 
@@ -67,6 +69,19 @@ def number_option(
     )
 
 
+def choice_option(
+    name: str, help: str, choices: Iterable[str], default: str | None = None
+) -> Callable[[F], F]:
+    """One of several words; its default is shown."""
+    return click.option(
+        name,
+        type=click.Choice(list(choices)),
+        default=default,
+        show_default=default is not None,
+        help=help,
+    )
+
+
 def output_option(help: str, metavar: str | None = None, **settings: Any) -> Callable[[F], F]:
     """-o, where the result goes."""
     return click.option("-o", "--output", type=Output(), metavar=metavar, help=help, **settings)
@@ -75,13 +90,6 @@ def output_option(help: str, metavar: str | None = None, **settings: Any) -> Cal
 def flag(name: str, help: str, *names: str) -> Callable[[F], F]:
     """An option that is there or not."""
     return click.option(name, *names, is_flag=True, help=help)
-
-
-json_option = flag("--json", "Print JSON.", "as_json")
-max_length_option = number_option("--max-length", "Tokens read of a text.", 256)
-weights_option = click.option(
-    "--weights", metavar="P=W,…", help="Weight of each part, e.g. bm25=.6,splade-tiny=.4."
-)
 
 
 def add_options(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -95,6 +103,23 @@ def add_options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+json_option = flag("--json", "Print JSON.", "as_json")
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Folder with the zips of named datasets.",
+)
+judged_options = add_options(
+    click.option("--queries", metavar="FILE", help="Queries, if DATASET contains only documents."),
+    click.option("--qrels", metavar="FILE|ZIP", help="Judgments, if they are not in DATASET."),
+)
+max_length_option = number_option("--max-length", "Cut texts after N tokens.", 256)
+weights_option = click.option(
+    "--weights", metavar="P=W,…", help="Weight of each part, e.g. bm25=.6,splade-tiny=.4."
+)
+
+
 def encoder_option(multiple: bool = False) -> Callable[[F], F]:
     """Which encoder, or which ones."""
     several = "  Repeat it to compare." if multiple else ""
@@ -104,7 +129,7 @@ def encoder_option(multiple: bool = False) -> Callable[[F], F]:
         multiple=multiple,
         help="bm25[:VARIANT][,language=L], splade-tiny, [METHOD:] with a checkpoint folder or "
         "HUB-ID[@REVISION], or several joined by + (default: bm25+splade-tiny, and "
-        f"splade-tiny where there is no collection).{several}",
+        f"splade-tiny for `lsr encode --text`).{several}",
     )
 
 
@@ -117,29 +142,20 @@ encoding_options = add_options(
         "--prune-ratio",
         type=click.FloatRange(0, 1, max_open=True),
         metavar="R",
-        help="Drop weights up to R times a document's largest.",
+        help="Drop weights up to R times the document's largest weight.",
     ),
-    click.option("--device", metavar="D", help="Where a model runs, such as cpu or cuda:0."),
-    number_option("--batch-size", "Texts per batch of a model."),
+    click.option("--device", metavar="D", help="Device for models, such as cpu or cuda:0."),
+    number_option("--batch-size", "Texts per batch of the model."),
 )
 
 
 encoder_options = add_options(encoder_option(), encoding_options)
 
-precision_option = click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16", "int8"]),
-    default="fp32",
-    show_default=True,
-    help="Arithmetic of a model.",
+precision_option = choice_option(
+    "--precision", "Arithmetic of the model.", ("fp32", "bf16", "int8"), "fp32"
 )
-
-on_error_option = click.option(
-    "--on-error",
-    type=click.Choice(["stop", "skip"]),
-    default="stop",
-    show_default=True,
-    help="Stop at a bad record, or skip it.",
+on_error_option = choice_option(
+    "--on-error", "Stop at a bad record, or skip it.", ("stop", "skip"), "stop"
 )
 
 

@@ -1,4 +1,4 @@
-"""How `lsr eval` prints results."""
+"""Results as `lsr eval` prints them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ def as_json(result: Result) -> dict[str, Any]:
     """One result as JSON values."""
     import numpy as np
 
-    times = result.milliseconds
-    found: dict[str, Any] = {
+    times, provenance = result.milliseconds, dict(result.provenance)
+    values: dict[str, Any] = {
         "dataset": result.dataset,
         "encoder": result.encoder,
         "measures": dict(result.scores.means),
+        "counts": provenance.get("dataset", {}).get("counts", {}),
     }
-    provenance = dict(result.provenance)
-    found["counts"] = provenance.get("dataset", {}).get("counts", {})
     if "parts" in provenance:
-        found["parts"] = provenance.pop("parts")
+        values["parts"] = provenance.pop("parts")
     if times.size:
         p50, p99 = np.percentile(times, [50, 99]).tolist()
-        found["milliseconds"] = {"mean": float(times.mean()), "p50": p50, "p99": p99}
-    found["provenance"] = provenance
-    return found
+        values["milliseconds"] = {"mean": float(times.mean()), "p50": p50, "p99": p99}
+    return values | {"provenance": provenance}
 
 
 def print_one(result: Result, write: Callable[[str], None] = echo) -> None:

@@ -1,4 +1,4 @@
-"""Where the time of a command went."""
+"""Time of each step of a command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Timings:
 
 
 def _process_age() -> float:
-    """Seconds since this process was started; 0 where that cannot be told."""
+    """Seconds since this process was started; 0 if the system does not tell."""
     try:
         # The name of the program, which is in brackets, may hold spaces.
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()

@@ -1,6 +1,6 @@
-"""Fusion: several retrievers' lists for one query become one.
+"""Fusion of several retrievers' lists for a query into one.
 
-The names here are the choices of the API and the command line, known without NumPy.
+The names here are the choices of the API and the command line; they do not import NumPy.
 """
 
 from typing import Literal, get_args
@@ -10,4 +10,4 @@ Missing = Literal["zero", "lowest"]
 METHODS: tuple[Method, ...] = get_args(Method)
 MISSING: tuple[Missing, ...] = get_args(Missing)
 DEFAULT_FUSION: Method = "minmax"
-LEARNED = "learned"  # the fusion that `lsr tune` trains, beside the methods
+LEARNED = "learned"  # the fusion trained by `lsr tune`

@@ -71,7 +71,7 @@ class LearnedFusion:
                 sizes.append(positions.size)
         if not any(labels):
             raise FusionError(
-                "a fusion cannot be learned: none of the judged queries found a relevant document"
+                "a fusion cannot be learned: no list of a judged query has a relevant document"
             )
         data = lightgbm.Dataset(np.concatenate(matrices), labels, group=sizes)
         booster = lightgbm.train(
@@ -140,7 +140,7 @@ class LearnedFusion:
                 return FusionError(f"{path} is a learned fusion of another version; train it again")
             if problem == "damaged":
                 return FusionError(f"the fusion {path} is damaged: {what}; train it again")
-            return FusionError(f"{path} is no learned fusion; train one")
+            return FusionError(f"{path} is not a learned fusion; train one")
 
         try:
             fields = read_sealed(Path(path), _FORMAT, (_VERSION,), _Fields, refusal)
@@ -166,7 +166,7 @@ class LearnedFusion:
 
     @cached_property
     def _base(self) -> float:
-        """What every document gets: it ranks nothing, so scores are without it."""
+        """The score that every document gets: it ranks nothing, so scores are without it."""
         nothing = np.zeros((1, len(self.retrievers) * len(FEATURES)))
         return float(self._predict(nothing, pred_contrib=True)[0, -1])
 
@@ -177,7 +177,7 @@ class LearnedFusion:
 
 @dataclass(frozen=True)
 class _Fields:
-    """What a file holds beside its head."""
+    """The fields of a file beside its head."""
 
     retrievers: list[str]
     features: list[str]

@@ -1,19 +1,19 @@
 """Fusion by a sum: a document's fused score is the sum of its *contributions*, one a list.
 
-A contribution is the list's weight times the value that one of the functions below gives.  Where
-these divide by zero, in a list of equal scores (for tmm: with nothing above the minimum), every
-value is 0, as in the library ranx.  Others give 1 or 1/2; but such a list prefers no document, and
-min-max gives 0 to a document as good as the list's last.  minmax and zscore give 0 to a single hit.
+A contribution is the list's weight times the value that one of the functions below computes.  If a
+function would divide by zero, because all scores are equal (for tmm: none is above the minimum),
+every value is 0, as in the library ranx.  Other libraries use 1 or 1/2; but such a list prefers no
+document, and min-max gives 0 to a list's last document.  minmax and zscore give 0 to a single hit.
 
-A document that a list lacks has from it
+If a list lacks a document, its contribution to the document is
 
-- missing="zero": the contribution 0, as in ranx.  Under minmax that is the list's lowest value;
-  under zscore it is the mean, better than half of the documents in the list; under tmm and none it
-  is right for sparse vectors, where documents that are not hits score 0.
+- missing="zero": 0, as in ranx.  Under minmax that is the list's lowest value; under zscore it is
+  the mean, better than half of the documents in the list; under tmm and none it is exact for
+  sparse vectors, where documents that are not hits score 0.
 - missing="lowest": the contribution of the list's last document, as in Pyserini's hybrid search:
-  the document cannot have scored more.  Too kind where the list was not cut.
+  the document cannot have scored more.  This overestimates it if the list was not cut.
 
-Under rrf both are 0: it has no score to fall back to.  An empty list gives 0 to all.
+Under rrf both are 0.  An empty list contributes 0 to every document.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ def fuse(
     """The k best documents of several lists for one query; see the module.
 
     Args:
-        weights: of each list, at least 0.  None: 1 each under rrf, as it was published, and else
-            1 / lists each, so that a sum of numbers up to 1 is one.  A list of weight 0 is
-            ignored: its documents are no candidates, so weights 1 and 0 give the first list.
+        weights: of each list, at least 0.  None: 1 each under rrf, as published, else 1 / lists
+            each, so that values of at most 1 sum to at most 1.  A list of weight 0 is ignored: a
+            document that only it has is not a candidate.
         missing: the contribution to a document that a list lacks.
         minima: for tmm, the least score that each retriever can give.
 
@@ -101,7 +101,7 @@ def fuse(
         raise QueryError(f"there is no fusion {method!r}; use {', '.join(METHODS)}")
     if missing not in MISSING:
         raise QueryError(
-            f"documents missing from a list count {' or '.join(MISSING)}, not {missing!r}"
+            f"the rule for missing documents is {' or '.join(MISSING)}, not {missing!r}"
         )
     list_weights = check_weights(weights, len(lists), method)
     if method == "tmm" and (minima is None or len(minima) != len(lists)):

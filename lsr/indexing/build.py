@@ -13,8 +13,8 @@ published in one step; until then the index is the one before, or none.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -52,22 +52,20 @@ _TAKEN = 4096  # documents brought together at once in the order of the index
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How an index is written.
+    """Options of writing an index.
 
     Attributes:
-        bits: of a stored weight, 8 or 16; or 1 to store none, where all are equal, as those of
-            binary vectors are.
-        keep_floats: also keep the weights as given, for `exact_floats` searches.
-        order: how documents are stored: "bisection" puts similar ones next to each other,
-            which makes search faster and the index smaller; "none" keeps the order given.
-            Hits are the same.
-        threads: for the model, ordering and inverting; None leaves the model to its encoder
-            and takes the processors there are for the rest.
-        max_memory: bytes for the vectors being worked on; the model, external ids and the
-            ordering (about 120 bytes a document each, 500 with 1 bit) and the vocabulary come on
-            top.
-        force: replace an index that is there.
-        progress: how to report; silent by default.
+        bits: bits of a stored weight, 8 or 16; or 1 for binary vectors, whose weights are all
+            equal and are not stored.
+        keep_floats: also store the original weights, for `exact_floats` searches.
+        order: "bisection" stores similar documents next to each other, which makes search faster
+            and the index smaller; "none" keeps the order given.  Hits are the same.
+        threads: for the model, ordering and inverting; None is the encoder's default for the
+            model, and one per processor for the rest.
+        max_memory: bytes for vectors during the build; the model, external ids and the ordering
+            (about 120 bytes a document each, 500 with 1 bit) and the vocabulary are extra.
+        force: replace an existing index.
+        progress: the class that reports progress; silent by default.
     """
 
     bits: int = 8
@@ -142,14 +140,14 @@ def build(
     source: Texts | Vectors | VectorFolder,
     options: BuildOptions | None = None,
 ) -> None:
-    """Write a new index of documents that are encoded on the way, or are encoded already.
+    """Write a new index of texts, which are encoded first, or of vectors.
 
     Args:
-        path: the index directory; must not exist, or be an index and `force` given.
+        path: the index directory; it must not exist, unless it is an index and `force` is given.
 
-    Raises `CorpusError` for a bad document or a repeated id, `IndexExists` when the place is
-    taken or being written by another process, `VectorFolderError` when a folder of vectors is
-    damaged, and `LsrError` when the index cannot be written.
+    Raises `CorpusError` for a bad document or a repeated id, `IndexExists` when `path` exists or
+    another process is writing there, `VectorFolderError` when a folder of vectors is damaged, and
+    `LsrError` when the index cannot be written.
     """
     path = Path(path).absolute()
     options = options or BuildOptions()
@@ -172,12 +170,7 @@ def _encoded(vectors: Path, source: Texts, options: BuildOptions) -> VectorFolde
     if read_job(vectors) is None:  # nothing that could be used
         shutil.rmtree(vectors, ignore_errors=True)
     folder, _ = encode(
-        vectors,
-        source.documents,
-        encoder,
-        progress=options.progress,
-        alone=True,
-        force=True,
+        vectors, source.documents, encoder, progress=options.progress, alone=True, force=True
     )
     return folder
 
@@ -187,22 +180,20 @@ def check_output(path: Path, force: bool) -> None:
     check_target(path, force, "an index", is_index)
 
 
-@contextmanager
-def _workspace(path: Path, force: bool) -> Iterator[Workspace]:
+def _workspace(path: Path, force: bool) -> AbstractContextManager[Workspace]:
     """Where the next edition of an index is made."""
 
     def sweep_all() -> None:
         sweep(path)
         remove_stale(path)
 
-    with workspace(
+    return workspace(
         path,
         check=lambda: check_output(path, force),
         sweep=sweep_all,
         kept=[VECTORS],
         scratch=[_ROWS],
-    ) as space:
-        yield space
+    )
 
 
 def _write_index(

@@ -29,12 +29,7 @@ from lsr.encoders.dense.encoder import DenseEncoder, load_dense
 from lsr.errors import CorpusError, IndexChanged, IndexCorrupt, IndexExists, LsrError, first_line
 from lsr.index.dense import DENSE, has_dense
 from lsr.index.dense.faiss_files import Vectors, check_kind
-from lsr.index.dense.format import (
-    DenseManifest,
-    belongs_to,
-    collection_of,
-    sweep,
-)
+from lsr.index.dense.format import DenseManifest, belongs_to, collection_of, sweep
 from lsr.index.dense.side import write_dense
 from lsr.index.format import STORED_BATCH, Manifest
 from lsr.index.segments.reader import Segment
@@ -98,7 +93,7 @@ def add_dense(
     def check() -> None:
         if has_dense(path) and not force and belongs_to(DenseManifest.read(folder), manifest):
             raise IndexExists(
-                f"{path} has a dense side already; add --force (force=True) to replace it"
+                f"{path} already has a dense side; add --force (force=True) to replace it"
             )
 
     with workspace(folder, check=check, sweep=lambda: sweep(folder), kept=[SHARDS]) as space:
@@ -193,11 +188,7 @@ def _digest(document: Document, keeps_text: bool) -> int:
 
 
 def encode_shards(
-    folder: Path,
-    documents: Shards,
-    encoder: DenseEncoder,
-    total: int,
-    progress: type[Progress],
+    folder: Path, documents: Shards, encoder: DenseEncoder, total: int, progress: type[Progress]
 ) -> list[Path]:
     """Encode into `folder` what is not sealed there yet; the shards in order."""
     folder.mkdir(exist_ok=True)

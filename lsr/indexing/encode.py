@@ -26,13 +26,7 @@ from lsr.data.vectors import shards as limits
 from lsr.data.vectors.folder import SHARDS, VectorFolder, commit, read_sealed
 from lsr.data.vectors.locking import LOCKS, OBSERVED, at_work, job_hash, sealed
 from lsr.data.vectors.manifest import FORMAT
-from lsr.data.vectors.shards import (
-    Origin,
-    chain,
-    shard_name,
-    shard_origin,
-    write_shard,
-)
+from lsr.data.vectors.shards import Origin, chain, shard_name, shard_origin, write_shard
 from lsr.encoders import Encoder
 from lsr.errors import CorpusError, VectorFolderError
 from lsr.index.search.searcher import MOST_DOCUMENTS
@@ -93,13 +87,13 @@ class _Run:
     begun: dict[int, str] = field(default_factory=dict, init=False)
 
     def finished_folder(self) -> VectorFolder:
-        self.begun = self._begun()
+        folder = self._finished()
+        self.begun = self._begun(folder)
         scan = self.collection.scan
         if scan is not None:
             check_size(scan.documents)
             if not self.force:
                 self._compare(scan)
-        folder = self._finished()
         shards = self._shards() if folder is None else self._unless_unchanged(folder)
         if shards is not None:
             (self.path / SHARDS).mkdir(exist_ok=True)
@@ -124,14 +118,13 @@ class _Run:
             if span is None or digest != span.digest:
                 raise self._changed(number, span)
 
-    def _begun(self) -> dict[int, str]:
+    def _begun(self, folder: VectorFolder | None) -> dict[int, str]:
         """The digests of the documents that were encoded for this job, by the shard."""
-        folder = self._finished()
         if folder is not None:
             return {n: shard.digest for n, shard in enumerate(folder.manifest.shards)}
         shards = OBSERVED if self.encoder.gathers_statistics else SHARDS
-        found = [(number, shard_origin(file)) for number, file in sealed(self.path / shards)]
-        return {n: origin.documents for n, origin in found if origin and self._is_own(origin)}
+        origins = [(number, shard_origin(file)) for number, file in sealed(self.path / shards)]
+        return {n: origin.documents for n, origin in origins if origin and self._is_own(origin)}
 
     def _finished(self) -> VectorFolder | None:
         """The folder, when it is finished for this job and all its files are there."""
@@ -231,17 +224,17 @@ class _Run:
         return elsewhere
 
     def _with_statistics(self, shards: Shards) -> list[Origin]:
-        """Observe all documents, then write the shards with their final weights."""
-        observed = self.path / OBSERVED
-        observed.mkdir(exist_ok=True)
+        """Collect statistics of all documents, then write the shards with their final weights."""
+        folder = self.path / OBSERVED
+        folder.mkdir(exist_ok=True)
         spans: list[ShardSpan] = []
         files: list[Path] = []
         before = ""
         with self._bar("Encoding") as bar:
             for span, group in shards:
-                # What is observed may depend on all documents so far.
+                # What is collected may depend on all documents so far.
                 origin = Origin(span.digest, chain(self.job, before))
-                file = observed / shard_name(span.number, origin)
+                file = folder / shard_name(span.number, origin)
                 if self._is_kept(file, origin, span):
                     self.encoder.replay([document.indexed_text for document in group])
                     bar.advance(len(group), free=True)
@@ -252,26 +245,21 @@ class _Run:
                 files.append(file)
         self._none_beyond(len(spans))
         self.encoder.finalize(lambda: (read_sealed(file).vectors for file in files))
-        with self.progress("Weighing", "documents", spans[-1].last if spans else 0) as bar:
-            for span, file in zip(spans, files, strict=True):
-                origin = Origin(span.digest, chain(self.job, before))
+        job = chain(self.job, before)
+        origins = [Origin(span.digest, job) for span in spans]
+        with self.progress("Weighting", "documents", spans[-1].last if spans else 0) as bar:
+            for span, file, origin in zip(spans, files, origins, strict=True):
                 final = self.path / SHARDS / shard_name(span.number, origin)
                 if shard_origin(final) != origin:
                     chunk = read_sealed(file)
-                    weighed = replace(chunk, vectors=self.encoder.apply_statistics(chunk.vectors))
-                    _write(final, weighed, origin)
+                    vectors = self.encoder.apply_statistics(chunk.vectors)
+                    _write(final, replace(chunk, vectors=vectors), origin)
                 bar.advance(span.last - span.first + 1)
-        return [Origin(span.digest, chain(self.job, before)) for span in spans]
+        return origins
 
     def _encode(self, file: Path, group: Sequence[Document], origin: Origin, bar: Progress) -> None:
         vectors = self.encoder.collect([document.indexed_text for document in group], bar.advance)
-        chunk = Chunk(
-            [document.id for document in group],
-            [document.title for document in group],
-            [document.text for document in group],
-            vectors,
-        )
-        _write(file, chunk, origin)
+        _write(file, Chunk.of(group, vectors), origin)
         self.encoded += len(group)
 
     def _is_kept(self, file: Path, origin: Origin, span: ShardSpan) -> bool:
@@ -279,9 +267,9 @@ class _Run:
         if shard_origin(file) == origin:
             return True
         if not self.force:
-            for other in file.parent.glob(f"{span.number:06}-*.parquet"):
-                found = shard_origin(other)
-                if found is not None and found.documents != span.digest and self._is_own(found):
+            origins = map(shard_origin, file.parent.glob(f"{span.number:06}-*.parquet"))
+            for other in filter(None, origins):
+                if other.documents != span.digest and self._is_own(other):
                     raise self._changed(span.number, span)
         return False
 
@@ -325,17 +313,17 @@ class _Run:
         return self.progress(what, "documents", total, self.collection.fraction)
 
     def _changed(self, number: int, span: ShardSpan | None) -> VectorFolderError:
-        what = (
+        change = (
             f"{span} is not what was encoded" if span else f"the corpus ends before shard {number}"
         )
         return VectorFolderError(
-            f"{self.path} holds vectors of other documents: {what}; add --force to encode again "
+            f"{self.path} holds vectors of other documents: {change}; add --force to encode again "
             "what has changed, or choose another place"
         )
 
 
 def job_of(encoder: Encoder) -> dict[str, Any]:
-    """What decides the vectors, before any text is seen, as JSON values."""
+    """All that decides the vectors, before any text is seen, as JSON values."""
     job = {
         "format": FORMAT,
         "version": _JOB_VERSION,

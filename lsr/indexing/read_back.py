@@ -52,7 +52,7 @@ class IndexVectors:
 
 
 class _Stored:
-    """The documents of an index in the order it stores them, a window at a time."""
+    """The documents of an index in the order it stores them, a partition at a time."""
 
     def __init__(self, index: IndexReader, words: int | None) -> None:
         self.path, self._words = index.path, words
@@ -79,10 +79,10 @@ class _Stored:
                 )
                 first += count
 
-    def _rows(self, segment: Segment, window: int, count: int) -> SparseVectors:
-        """The postings of a window by document."""
+    def _rows(self, segment: Segment, partition: int, count: int) -> SparseVectors:
+        """The postings of a partition by document."""
         try:
-            postings = decode(segment.window(window), count)
+            postings = decode(segment.partition(partition), count)
             if postings.documents.max(initial=0) >= count:
                 raise ValueError("a posting is of a document beyond its end")
             if self._words is not None and postings.terms.max(initial=0) >= max(self._words, 1):
@@ -97,7 +97,7 @@ class _Stored:
                 np.concatenate([[0], np.cumsum(lengths)]), terms[by_document], weights[by_document]
             )
         except (ValueError, VectorError) as error:
-            raise IndexCorrupt(segment.path, f"window {window}: {error}") from None
+            raise IndexCorrupt(segment.path, f"partition {partition}: {error}") from None
 
     def _texts(self, segment: Segment) -> Iterator[tuple[str, str]]:
         for batch in range(-(-segment.entry.documents // STORED_BATCH)):

@@ -162,7 +162,7 @@ def _texts(queries: Any) -> list[str]:
 
 
 def _meta(encoder: Encoder) -> Any:
-    """What MTEB records of a model, and finds its results by: name and revision."""
+    """MTEB's record of a model; it finds results by its name and revision."""
     try:
         from mteb.models import ModelMeta
     except ImportError as error:

@@ -97,17 +97,17 @@ class LsrRetriever(pt.Transformer):  # type: ignore[misc]  # pyterrier may be ab
             frame.query_frame(["query_toks"], mode="query_toks")
             frame.query_frame(["query"], mode="query")
         if frame.mode == "query_toks":
-            hits = self.index.search_vectors(
+            all_hits = self.index.search_vectors(
                 self._vectors(inp["qid"], inp["query_toks"]), self.num_results, threads=self.threads
             )
         else:
-            hits = self.index.search(list(inp["query"]), self.num_results, threads=self.threads)
+            all_hits = self.index.search(list(inp["query"]), self.num_results, threads=self.threads)
         queries = inp.drop(columns=["score", "rank"], errors="ignore").reset_index(drop=True)
-        results = queries.loc[queries.index.repeat([len(found) for found in hits])]
+        results = queries.loc[queries.index.repeat([len(hits) for hits in all_hits])]
         return results.assign(
-            docno=[document for found in hits for document in found.ids.tolist()],
-            score=np.array([score for found in hits for score in found.scores], np.float64),
-            rank=np.array([rank for found in hits for rank in range(len(found))], np.int64),
+            docno=[document for hits in all_hits for document in hits.ids.tolist()],
+            score=np.array([score for hits in all_hits for score in hits.scores], np.float64),
+            rank=np.array([rank for hits in all_hits for rank in range(len(hits))], np.int64),
         ).reset_index(drop=True)
 
     def fuse_rank_cutoff(self, k: int) -> LsrRetriever:

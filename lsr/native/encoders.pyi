@@ -72,9 +72,9 @@ class Head:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.float32]]: ...
     def fit(
         self,
-        turn: npt.NDArray[np.float32],
-        back: npt.NDArray[np.float32],
-        centre: npt.NDArray[np.float32],
+        basis: npt.NDArray[np.float32],
+        inverse: npt.NDArray[np.float32],
+        mean: npt.NDArray[np.float32],
         hidden: npt.NDArray[np.float32],
         lengths: npt.NDArray[np.int64],
     ) -> None: ...

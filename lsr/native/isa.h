@@ -1,4 +1,5 @@
-// Instruction sets: the loops of a kernel are compiled once a set, and this machine has some of them.
+// Instruction sets: the loops of a kernel are compiled once a set, and this machine has some of
+// them.
 #pragma once
 
 #include <initializer_list>

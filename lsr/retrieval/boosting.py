@@ -1,10 +1,9 @@
 """Boosting and muting terms of a query by name.
 
-A query's weight of a named term is multiplied by a factor: above 1 it counts for more, below 1 for
-less, at 0 not at all.  A term that the query lacks has nothing to multiply.  With a factor above 1
-it is given factor - 1 times the mean weight of the query's terms (of those of its part, in an
-encoder of several): so at a factor of 2 it counts as much as the query's terms do on average, and
-with a factor of at most 1 it stays away.
+The query's weight of a named term is multiplied by a factor; 0 mutes the term.  A factor above 1
+also adds a term that the query lacks, with factor - 1 times the mean weight of the query's terms
+(in a composite encoder, of the terms of the same part): with factor 2 it counts as much as the
+average term.  A factor of at most 1 has no effect on a term that the query lacks.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def boost(
         factors: finite, at least 0, by the name of a term as explanations show it; a name that
             two parts of an encoder share is written PART:TERM.
 
-    Raises `QueryError` for a name of no term of the index, or of several.
+    Raises `QueryError` for a name of no term of the index, or of several terms.
     """
     if not factors:
         return queries
@@ -75,16 +74,16 @@ def _boosted(
     bounds: Sequence[tuple[int, int]],
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
     """One query's terms, ascending, and weights."""
-    given = {int(t): float(w) for t, w in zip(terms, weights, strict=True) if w > 0}
-    changed = dict(given)
+    original = {int(t): float(w) for t, w in zip(terms, weights, strict=True) if w > 0}
+    boosted = dict(original)
     for term, factor, (start, stop) in zip(named.tolist(), factors.tolist(), bounds, strict=True):
-        if term in given:
-            changed[term] = given[term] * factor
+        if term in original:
+            boosted[term] = original[term] * factor
         else:  # not above 0, and so dropped, unless the factor is above 1
-            of_part = [weight for other, weight in given.items() if start <= other < stop]
-            changed[term] = (factor - 1) * sum(of_part) / len(of_part) if of_part else 0.0
-    kept = sorted(term for term, weight in changed.items() if weight > 0)
-    return np.array(kept, np.uint32), np.array([changed[term] for term in kept], np.float32)
+            in_part = [weight for other, weight in original.items() if start <= other < stop]
+            boosted[term] = (factor - 1) * sum(in_part) / len(in_part) if in_part else 0.0
+    kept = sorted(term for term, weight in boosted.items() if weight > 0)
+    return np.array(kept, np.uint32), np.array([boosted[term] for term in kept], np.float32)
 
 
 def _part_bounds(context: SearchContext, term: int) -> tuple[int, int]:
@@ -106,7 +105,7 @@ def _term(context: SearchContext, name: str) -> int:
     similar = _similar(context, name)
     hint = f"; it has {', '.join(similar)}" if similar else ""
     raise QueryError(
-        f"{context.path} has no term {name!r} to boost{hint}; take a name that --explain shows"
+        f"{context.path} has no term {name!r} to boost{hint}; use a name that --explain shows"
     )
 
 

@@ -1,4 +1,4 @@
-"""`SearchContext`: an open index with the encoders of its questions."""
+"""`SearchContext`: an open index and the encoders of its queries."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ Self = TypeVar("Self", bound="SearchContext")
 class SearchContext:
     """An index's reader and its encoders, each loaded at first use.
 
-    Retrievers, feedback and explanations take one; an `Index` is one.  A pickled context is its
-    reader and the settings of its encoders; a copy has the same reader and may use other encoders.
+    Retrievers, feedback and explanations take a context; an `Index` is one.  A pickled context
+    contains its reader and the settings of its encoders.  A copy shares the reader, and may use
+    other encoders.
     """
 
     def __init__(self, reader: IndexReader) -> None:
@@ -66,7 +67,7 @@ class SearchContext:
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder the index was built with, loaded when first asked for."""
+        """The encoder the index was built with, loaded at first use."""
         if self._encoder is None:
             self.use_encoder(**self._encoder_options)
         assert self._encoder is not None
@@ -79,13 +80,14 @@ class SearchContext:
         device: str | None = None,
         weights: Mapping[str, float] | str | None = None,
     ) -> None:
-        """Load the index's encoder, from another folder than the recorded one if need be.
+        """Load the index's encoder.
 
-        An `Encoder`, such as the one that the index was just built with, is used as it is.
-        `weights` are for the parts of an encoder of several (see `lsr.load_encoder`); they act
-        on queries alone, so the index stays as it is.
+        Args:
+            source: its new location, if it moved; or the loaded `Encoder` itself.
+            weights: of the parts of a composite encoder (see `lsr.load_encoder`); they apply to
+                queries only, and do not change the index.
 
-        Raises `EncoderMismatch` when the encoder there is not that of this index.
+        Raises `EncoderMismatch` when the encoder is not the one of this index.
         """
         reader = self.reader
         if reader.manifest.encoder is None or reader.words is None:
@@ -114,7 +116,7 @@ class SearchContext:
 
     @property
     def dense_encoder(self) -> DenseEncoder:
-        """The encoder that the dense vectors were made with, loaded when first asked for."""
+        """The encoder that the dense vectors were made with, loaded at first use."""
         if self._dense_encoder is None:
             self.use_dense_encoder(**self._dense_encoder_options)
         assert self._dense_encoder is not None
@@ -123,11 +125,12 @@ class SearchContext:
     def use_dense_encoder(
         self, source: str | PathLike[str] | DenseEncoder | None = None, *, device: str | None = None
     ) -> None:
-        """Load the dense side's encoder, from another folder than the recorded one if need be.
+        """Load the encoder of the dense vectors.
 
-        A `DenseEncoder`, such as the one that the vectors were just made with, is used as it is.
+        Args:
+            source: its new location, if it moved; or the loaded `DenseEncoder` itself.
 
-        Raises `EncoderMismatch` when the encoder there is not that of the dense vectors,
+        Raises `EncoderMismatch` when the encoder is not the one of the dense vectors,
         `EncoderError` when it cannot be loaded, `IndexFormatError` without a dense side.
         """
         from lsr.encoders.dense.encoder import DenseEncoder, restore_dense

@@ -1,4 +1,4 @@
-"""Why a document has its score: `Explanation`."""
+"""`Explanation`: the terms behind a score."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class TermMatch:
     """One term that a query and a document share.
 
     Attributes:
-        term: the word, without the name of its part, as people read it (`lsr.encoders.text.words`).
-        query_weight, document_weight: as scored, that is after rounding.
+        term: the word, in readable form (`lsr.encoders.text.words`), without the name of its part.
+        query_weight, document_weight: as scored: after quantization.
         product: the term's summand of the score.
         kind: "literal" when both texts contain the term, "expansion" when an encoder added
-            it to either; None when a text is not at hand.
-        part: for an encoder of several parts, such as bm25+splade-tiny, the part that the term
-            belongs to; None for a single encoder.
+            it to either; None when the index or the caller has no text.
+        part: for a composite encoder, such as bm25+splade-tiny, the part that the term belongs
+            to; None for a single encoder.
     """
 
     term: str

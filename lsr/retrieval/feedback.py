@@ -1,4 +1,4 @@
-"""Pseudo-relevance feedback: the top documents change the query, which searches again.
+"""Pseudo-relevance feedback: the top documents refine the query for a second search.
 
 - average: the mean of the query and the first 3 documents, as vectors.
 - rocchio: .4 query + .6 mean of the first 5 documents.  Both are H. Li et al., "Pseudo relevance
@@ -10,15 +10,15 @@
 
 Choices, where descriptions differ:
 
-- A refined query is as long as it was: vectors by their Euclidean norm, RM3 by its number of
-  words.  The papers do not rescale; it changes no ranking, but cosines stay cosines, and scores
-  keep the scale that sums with other retrievers' scores rely on.
-- A sparse query grows by all terms of its documents, some hundred each, and the search with it.
-  Only its strongest terms are kept, `Feedback.terms`: 32, about the terms of a long question, which
-  was best of 16 to all on NFCorpus and Cranfield.  Keeping all is slower and worse there.
-- RM3's P(d) are the documents' scores, as in Anserini, not the query's likelihoods: BM25 has none.
-  Words in over a tenth of the collection are no feedback, as there.  P(t|d) is of all other
-  words of the document, where Anserini first cuts each document to its 10 most frequent.
+- A refined query keeps its length: the Euclidean norm of a vector, the number of words for RM3.
+  The papers do not rescale; rescaling changes no ranking, but cosines stay cosines, and scores keep
+  the scale on which they are fused with those of other retrievers.
+- A sparse query gains all terms of its documents, some hundred each, which makes its search slower.
+  It keeps only its `Feedback.terms` strongest terms: 32, about as many as a long question has.
+  Of 16 to all terms, 32 was best on NFCorpus and Cranfield.
+- RM3's P(d) are the documents' scores, as in Anserini, not query likelihoods, which BM25 lacks.
+  Words in over a tenth of the collection are ignored, as in Anserini.  P(t|d) is over all other
+  words of the document; Anserini first cuts each document to its 10 most frequent.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ Vector = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """A way to change a query, with its numbers; `Feedback.of` fills in the usual ones.
+    """A kind of feedback and its parameters; `Feedback.of` has the usual ones as defaults.
 
     Attributes:
         documents: number of top documents used as feedback.
         terms: number of strongest terms a sparse query keeps; for rm3, number of terms taken from
             the documents.
-        query: the query's share, 0 to 1; the documents have the rest.  Ignored by average, where
-            the query weighs as much as one document.
+        query: weight of the query, 0 to 1; the documents have the rest.  Ignored by average, where
+            the query counts as much as one document.
     """
 
     kind: FeedbackKind
@@ -65,25 +65,27 @@ class Feedback:
         terms: int | None = None,
         query: float | None = None,
     ) -> Feedback:
-        """Feedback with the numbers of the papers where none are given.
+        """Feedback with the parameters of the papers as defaults.
 
         Raises `QueryError` for numbers out of range.
         """
         if kind not in FEEDBACK_KINDS:
             raise QueryError(f"there is no feedback {kind!r}; use {', '.join(FEEDBACK_KINDS)}")
         if kind == "average" and query is not None:
-            raise QueryError("average has no share for the query; use rocchio, or leave it out")
+            raise QueryError(
+                "average has no weight for the query; use rocchio, or leave the weight out"
+            )
         usual = _USUAL[kind]
         share = usual.query if query is None else query
         return cls(
             kind,
             whole("documents", usual.documents if documents is None else documents),
             whole("terms", usual.terms if terms is None else terms),
-            real("the query's share in feedback", share, 0, 1),
+            real("the query's weight in feedback", share, 0, 1),
         )
 
     def share(self, documents: int) -> float:
-        """The query's share beside so many documents."""
+        """The weight of the query next to this many documents."""
         return 1 / (documents + 1) if self.kind == "average" else self.query
 
 
@@ -98,8 +100,8 @@ def refine_dense(query: Vector, documents: Vector, feedback: Feedback) -> Vector
     """The query after average or rocchio; float32, shape (dimensions,).
 
     Args:
-        documents: the vectors of the first documents, shape (n, dimensions); without any, the
-            query stays.
+        documents: the vectors of the first documents, shape (n, dimensions); without documents the
+            query does not change.
     """
     used = documents[: feedback.documents].astype(np.float64)
     if not len(used):
@@ -121,14 +123,11 @@ def refine_sparse(
     if not len(used):
         return query
     share = feedback.share(len(used))
-    terms, column = np.unique(np.concatenate([query.terms, used.terms]), return_inverse=True)
-    weights = np.concatenate(
-        [
-            share * query.weights.astype(np.float64),
-            (1 - share) / len(used) * used.weights.astype(np.float64),
-        ]
+    terms, weights = _added(
+        (query.terms, share * query.weights.astype(np.float64)),
+        (used.terms, (1 - share) / len(used) * used.weights.astype(np.float64)),
     )
-    return _cut(terms, np.bincount(column, weights, terms.size), feedback.terms, query)
+    return _cut(terms, weights, feedback.terms, query)
 
 
 def refine_rm3(
@@ -150,19 +149,17 @@ def refine_rm3(
     if not document_weights[row].any():
         document_weights = np.ones(len(counts))
     lengths = np.bincount(row, counts.weights, len(counts))
-    terms, column = np.unique(counts.terms, return_inverse=True)
-    likely = np.bincount(column, counts.weights * document_weights[row] / lengths[row])
-    model = _cut(terms, likely, feedback.terms)
+    terms, likelihoods = _added(
+        (counts.terms, counts.weights * document_weights[row] / lengths[row])
+    )
+    model = _cut(terms, likelihoods, feedback.terms)
     words = float(query.weights.sum())
     share = feedback.query if words else 0.0
-    both, column = np.unique(np.concatenate([query.terms, model.terms]), return_inverse=True)
-    probabilities = np.concatenate(
-        [
-            share * query.weights.astype(np.float64) / (words or 1.0),
-            (1 - share) * model.weights / model.weights.sum(dtype=np.float64),
-        ]
+    terms, probabilities = _added(
+        (query.terms, share * query.weights.astype(np.float64) / (words or 1.0)),
+        (model.terms, (1 - share) * model.weights / model.weights.sum(dtype=np.float64)),
     )
-    return _cut(both, (words or 1.0) * np.bincount(column, probabilities), both.size)
+    return _cut(terms, (words or 1.0) * probabilities, terms.size)
 
 
 def search_again(
@@ -171,7 +168,7 @@ def search_again(
     fused: Callable[[Sequence[Ranked]], Ranked],
     interpolate: Interpolate,
 ) -> list[Ranked]:
-    """The lists to fuse, one a retriever, after some of the retrievers searched with feedback.
+    """The lists to fuse, one a retriever, after some retrievers searched again with feedback.
 
     H. Li et al., "To interpolate or not to interpolate: PRF, dense and sparse retrievers" (SIGIR
     2022), which refines one of two retrievers:
@@ -184,7 +181,7 @@ def search_again(
     - none: neither.
 
     Args:
-        first: the lists of all retrievers for the query as given.
+        first: the lists of all retrievers for the original query.
         again: number of a retriever -> its search with feedback documents, best first.
         fused: fuses lists.
 
@@ -201,6 +198,15 @@ def search_again(
         else (ranked if kept else NOTHING)
         for number, ranked in enumerate(first)
     ]
+
+
+def _added(
+    *vectors: tuple[npt.NDArray[np.uint32], Floats],
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[Any]]:
+    """The terms of some vectors, ascending, and the sum of the weights of each."""
+    all_terms, all_weights = map(np.concatenate, zip(*vectors, strict=True))
+    terms, column = np.unique(all_terms, return_inverse=True)
+    return terms, np.bincount(column, all_weights, terms.size)
 
 
 def _cut(

@@ -60,17 +60,17 @@ def refine(
     )
     rows = []
     for part in parts:
-        of_part = part.of(query)
+        part_query = part.of(query)
         if changes(part, feedback.kind) and part.query_factor:  # a part of weight 0 is ignored
-            given = part.of(query, 1 / part.query_factor)
+            unscaled = part.of(query, 1 / part.query_factor)
             if isinstance(part.encoder, BM25Encoder):
                 counts = _word_counts(context.reader, part.encoder, top)
-                refined = refine_rm3(given, counts, np.asarray(scores, np.float64), feedback)
+                refined = refine_rm3(unscaled, counts, np.asarray(scores, np.float64), feedback)
             else:
-                refined = refine_sparse(given, part.of(vectors, part.scale), feedback)
+                refined = refine_sparse(unscaled, part.of(vectors, part.scale), feedback)
             weights = refined.weights * np.float32(part.query_factor)
-            of_part = SparseVectors(refined.indptr, refined.terms, weights)
-        rows.append((of_part.terms + np.uint32(part.start), of_part.weights))
+            part_query = SparseVectors(refined.indptr, refined.terms, weights)
+        rows.append((part_query.terms + np.uint32(part.start), part_query.weights))
     terms, weights = (np.concatenate(arrays) for arrays in zip(*rows, strict=True))
     return SparseVectors([0, terms.size], terms, weights)
 

@@ -19,12 +19,12 @@ from lsr.retrieval.explanation import Explanation
 class Hits:
     """The best documents for one query, best first; there may be fewer than k.
 
-    Pickled hits have their ids and scores.  Texts and explanations come from the index, which is
-    opened again when one is asked for: `IndexChanged` is raised when its edition is gone.
+    Pickled hits contain ids and scores.  For texts and explanations they open the index again, and
+    raise `IndexChanged` when its edition is gone.
 
     Attributes:
         query: the query's text, or None when it was a vector.
-        docids: uint32, shape (hits,), the documents' numbers in the index.
+        docids: uint32, shape (hits,), docids in the index.
         scores: float64, shape (hits,).
     """
 
@@ -36,12 +36,11 @@ class Hits:
         query: str | None,
         docids: npt.NDArray[np.uint32],
         scores: npt.NDArray[np.float64],
-        why: Callable[[int], Explanation],
+        why: Callable[[int, float], Explanation],
     ) -> None:
-        """`why` explains the document at a rank, from 0."""
+        """`why` explains the score of a docid."""
         self.query, self.docids, self.scores = query, docids, scores
         self._source = reader, why  # takes the place of the property
-        self._ranks = range(docids.size)  # as `why` counts them, also in a slice
 
     @cached_property
     def ids(self) -> npt.NDArray[np.str_]:
@@ -50,9 +49,10 @@ class Hits:
         return np.array([reader.id_of(docid) for docid in self.docids.tolist()], dtype=np.str_)
 
     @cached_property
-    def _source(self) -> tuple[IndexReader, Callable[[int], Explanation]]:
-        """The reader, and the function that explains a rank; unpickled at first use."""
-        source: tuple[IndexReader, Callable[[int], Explanation]] = pickle.loads(self._pickled)
+    def _source(self) -> tuple[IndexReader, Callable[[int, float], Explanation]]:
+        """The reader, and the function that explains a score; unpickled at first use."""
+        source: tuple[IndexReader, Callable[[int, float], Explanation]]
+        source = pickle.loads(self._pickled)
         return source
 
     def __getstate__(self) -> dict[str, Any]:
@@ -61,7 +61,6 @@ class Hits:
             "docids": self.docids,
             "scores": self.scores,
             "ids": self.ids,
-            "_ranks": self._ranks,
             # Apart, so that ids and scores can be had when the index is gone.
             "_pickled": self.__dict__.get("_pickled") or pickle.dumps(self._source),
         }
@@ -87,7 +86,6 @@ class Hits:
             return Hit(self, self._rank(rank))
         hits = Hits.__new__(Hits)
         hits.__dict__.update(self.__dict__)
-        hits._ranks = self._ranks[rank]
         for name in ("docids", "scores", "ids"):
             if name in self.__dict__:
                 hits.__dict__[name] = self.__dict__[name][rank]
@@ -105,7 +103,8 @@ class Hits:
 
     def explain(self, rank: int) -> Explanation:
         """Why the document at a rank (from 0) has its score."""
-        return self._source[1](self._ranks[self._rank(rank)])
+        number = self._rank(rank)
+        return self._source[1](int(self.docids[number]), float(self.scores[number]))
 
     def stored(self, rank: int) -> tuple[str, str]:
         """Title and text of the document at a rank; empty when the index keeps no text."""
@@ -114,7 +113,7 @@ class Hits:
     def _rank(self, rank: SupportsIndex) -> int:
         number = operator.index(rank)
         if not -len(self) <= number < len(self):
-            raise IndexError(f"there is no hit {number}: there are {len(self)}")
+            raise IndexError(f"there is no hit {number}; there are {len(self)} hits")
         return number % len(self)
 
 

@@ -1,14 +1,14 @@
-"""Several retrievers, one answer: their lists are refined, rescored and fused, in this order.
+"""Search by several retrievers: feedback, rescoring and fusion of their lists, in this order.
 
     Hybrid([SparseRetriever(index), DenseRetriever(index)], "rrf").search("a question")
 
-`lsr.retrieval.named` makes one from the names of an index's retrievers.
+`lsr.retrieval.named` builds a hybrid from the names of an index's retrievers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -58,13 +58,14 @@ class Hybrid:
         weights: of the retrievers, see `fuse`; a learned fusion has its own.
         missing: the contribution of a list to a document that it lacks, see `fuse`.
         depth: documents of each list, unless k is larger.
-        rescore: every retriever scores the documents of all lists, exactly; so a list lacks only
+        rescore: every retriever scores the documents of all lists, exactly; then a list lacks only
             documents that cannot be hits of its retriever.
         feedback: retrievers that support it search again with refined queries.
-        interpolate: the place of the other lists then, see `lsr.retrieval.feedback.search_again`.
+        interpolate: where the other lists contribute then; see
+            `lsr.retrieval.feedback.search_again`.
 
-    Raises `QueryError` for what does not fit together, `FusionError` for a fusion learned for
-    others.
+    Raises `QueryError` for arguments that do not fit together, `FusionError` for a fusion that was
+    learned for other retrievers.
     """
 
     def __init__(
@@ -112,9 +113,9 @@ class Hybrid:
     def search(self, queries: Iterable[str], k: int = ...) -> list[Hits]: ...
 
     def search(self, queries: str | Iterable[str], k: int = 10) -> Hits | list[Hits]:
-        """The k best documents for a question, or for each of several.
+        """The k best documents for a query, or for each of several queries.
 
-        The scores are fused ones; `explain` has the contribution of each retriever.
+        Scores are fused; `explain` gives the contribution of each retriever.
         """
         k = whole("k", k)
         texts = [queries] if isinstance(queries, str) else listed("questions", queries)
@@ -188,32 +189,25 @@ class Hybrid:
     def _hits(self, answer: _Answer) -> Hits:
         reader, fused = self.retrievers[0].reader, answer.fused
         docids = reader.docids_of(fused.positions)
-        return Hits(reader, answer.text, docids, fused.scores, _Why(self, answer))
+        return Hits(reader, answer.text, docids, fused.scores, partial(self._explain, answer))
 
-    def _explain(self, answer: _Answer, rank: int) -> Explanation:
-        reader, position = self.retrievers[0].reader, int(answer.fused.positions[rank])
-        return Explanation(
-            reader.id_of(int(reader.docids_of([position])[0])),
-            float(answer.fused.scores[rank]),
-            [],
-            self._contributions(answer, rank, position),
-        )
-
-    def _contributions(self, answer: _Answer, rank: int, position: int) -> list[Contribution]:
-        fused = answer.fused
+    def _explain(self, answer: _Answer, docid: int, score: float) -> Explanation:
+        reader, fused = self.retrievers[0].reader, answer.fused
+        position = int(reader.positions_of([docid])[0])
+        rank = int(np.flatnonzero(fused.positions == position)[0])
         if not isinstance(fused, Fused):  # Shapley values are slow, so only when asked for
             assert isinstance(self.fusion, LearnedFusion)
             fused = self.fusion.fuse(answer.lists, rank + 1)
         contributions = []
         for number, retriever in enumerate(self.retrievers):
             ranked, query = answer.lists[number], answer.queries[number]
-            rank_here, score, terms = None, None, None
+            list_rank, list_score, terms = None, None, None
             for i in np.flatnonzero(ranked.positions == position).tolist():
-                rank_here, score = i + 1, float(ranked.scores[i])
-                terms = retriever.explain(answer.text, query, position, score)
+                list_rank, list_score = i + 1, float(ranked.scores[i])
+                terms = retriever.explain(answer.text, query, position, list_score)
             value = float(fused.contributions[number, rank])
-            contributions.append(Contribution(retriever.name, value, rank_here, score, terms))
-        return contributions
+            contributions.append(Contribution(retriever.name, value, list_rank, list_score, terms))
+        return Explanation(reader.id_of(docid), score, [], contributions)
 
     def _check_learned(self, fusion: LearnedFusion) -> None:
         if list(fusion.retrievers) != self.names:
@@ -223,17 +217,6 @@ class Hybrid:
             )
         if self.weights is not None:
             raise QueryError("a learned fusion has its own weights; leave them out")
-
-
-@dataclass(frozen=True, slots=True)
-class _Why:
-    """Explains the documents of one query's hits by their rank."""
-
-    hybrid: Hybrid
-    answer: _Answer
-
-    def __call__(self, rank: int) -> Explanation:
-        return self.hybrid._explain(self.answer, rank)
 
 
 def _check_same_documents(one: IndexReader, other: IndexReader) -> None:

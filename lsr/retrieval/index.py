@@ -1,4 +1,4 @@
-"""`Index`: build it, open it, search it, ask it why."""
+"""`Index`: build, open, search and explain an index."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class Index(SearchContext):
     """An index directory, open for searching.
 
-    `reader` has the files of one edition (`IndexReader`), `encoder` and `dense_encoder` are loaded
-    at first use.  Searching from several threads at once is safe.  Files stay mapped until the
-    index is garbage-collected; `with` marks the end of its use in scripts.
+    `reader` maps the files of one edition (`IndexReader`); `encoder` and `dense_encoder` are loaded
+    at first use.  Several threads may search at once.  Files stay mapped until the index is
+    garbage-collected; `with` only marks the end of its use.
     """
 
     @classmethod
@@ -44,7 +44,15 @@ class Index(SearchContext):
         encoder: str | PathLike[str] | Encoder = DEFAULT_ENCODER,
         **options: Any,
     ) -> Index:
-        """Encode documents and write them as a new index at `path`; see `lsr.indexing.build`."""
+        """Encode documents and write them as a new index at `path`.
+
+        Args:
+            documents: mappings with "id", optional "title", and "text".
+            encoder: an `Encoder`, or a name for `lsr.load_encoder`.
+            options: those of `lsr.indexing.build.BuildOptions` and of `lsr.load_encoder`.
+
+        Raises the errors of `lsr.indexing.build.build`.
+        """
         from lsr.indexing.build import BuildOptions, Texts, build  # with the compiler, so late
 
         of_build, settings = BuildOptions.split(options)
@@ -55,7 +63,10 @@ class Index(SearchContext):
     def from_vectors(
         cls, path: str | PathLike[str], ids: Iterable[Any], vectors: Any, **options: Any
     ) -> Index:
-        """Write `vectors`, as `SparseVectors.of` takes them, as a new index at `path`."""
+        """Write vectors as a new index at `path`; see `SparseVectors.of` for their types.
+
+        `ids` has one id a row; `options` are those of `BuildOptions`.
+        """
         from lsr.indexing.build import BuildOptions, Vectors, build
 
         build(path, Vectors(ids, vectors), BuildOptions(**options))
@@ -65,7 +76,7 @@ class Index(SearchContext):
         return len(self.reader)
 
     def __contains__(self, id: object) -> bool:
-        """Whether there is a document with this external id, as `get` takes it."""
+        """Whether there is a document with this external id; see `get`."""
         return self.reader.find(_as_id(id)) is not None
 
     def __enter__(self) -> Index:
@@ -106,13 +117,14 @@ class Index(SearchContext):
         hybrid: str | None = None,
         **options: Unpack[SearchKeywords],
     ) -> Hits | list[Hits]:
-        """The k best documents for a question, or for each of several.
+        """The k best documents for a query, or for each of several queries.
 
         Args:
-            hybrid: a fusion with the dense vectors, such as "rrf"; see `hybrid` for more.
-            options: `method`, `exact_floats`, `threads`, `boosts` of `SearchOptions`.
+            hybrid: a method that fuses the terms with the dense vectors, such as "rrf"; the method
+                `hybrid` has more settings.
+            options: `method`, `exact_floats`, `threads` and `boosts`; see `SearchOptions`.
 
-        Raises `QueryError` for bad parameters, `EncoderError` when the index's encoder cannot
+        Raises `QueryError` for invalid parameters, `EncoderError` when the index's encoder cannot
         be loaded (see `use_encoder`).
         """
         texts = [queries] if isinstance(queries, str) else listed("questions", queries)
@@ -134,8 +146,8 @@ class Index(SearchContext):
         """The k best documents for each row of `vectors`; options as for `search`.
 
         Args:
-            vectors: what `SparseVectors.of` takes, such as a sparse matrix of SciPy.
-            queries: the texts of the vectors, where there are any, for explanations.
+            vectors: any value for `SparseVectors.of`, such as a sparse matrix of SciPy.
+            queries: the texts of the queries, for explanations.
         """
         rows = SparseVectors.of(vectors)
         texts = [None] * len(rows) if queries is None else listed("queries", queries)
@@ -146,10 +158,10 @@ class Index(SearchContext):
         return search(self, rows, texts, SearchOptions(k, **options))
 
     def hybrid(self, fusion: str = DEFAULT_FUSION, **settings: Any) -> Hybrid:
-        """Search by several retrievers of this index, by default its terms and dense vectors.
+        """Several retrievers of this index as one, by default its terms and dense vectors.
 
-        `settings` are those of `lsr.retrieval.named.build_hybrid` and of `SearchOptions`.  Keep the
-        `Hybrid` for many questions.
+        `settings` are those of `lsr.retrieval.named.build_hybrid` and of `SearchOptions`.  Reuse
+        the `Hybrid` for further queries.
         """
         from lsr.retrieval.named import build_hybrid  # late: most searches need none of it
 
@@ -159,7 +171,7 @@ class Index(SearchContext):
     def get(self, id: Any) -> StoredDocument:
         """The document with an external id; raises `QueryError` when there is none.
 
-        An integer is read as the id of its digits, as in `build`.
+        An integer stands for its digits, as in `build`.
         """
         name = _as_id(id)
         document = self.reader.get(name)
@@ -168,14 +180,14 @@ class Index(SearchContext):
         return document
 
     def info(self) -> dict[str, Any]:
-        """Counts, sizes by part in bytes, active terms a document, encoders: JSON values."""
+        """Counts, bytes of each part, active terms per document, and encoders, as JSON values."""
         return info(self.reader)
 
 
 def _as_id(value: Any) -> str:
-    if isinstance(value, str):  # a text that cannot be an id is the id of no document
+    if isinstance(value, str):  # a text that is not a valid id matches no document
         return str(value)
     try:
         return as_id(value)
     except BadRecord as error:
-        raise QueryError(f"the document asked for {error}") from None
+        raise QueryError(f"the requested document {error}") from None

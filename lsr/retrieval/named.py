@@ -68,7 +68,7 @@ class Names(NamedTuple):
             fitting = [name for name in known if f"{rest},".startswith(f"{name},")]
             if not fitting:
                 raise QueryError(
-                    f"{rest.partition(',')[0]!r} is no retriever of this index; it has "
+                    f"{rest.partition(',')[0]!r} is not a retriever of this index; it has "
                     f"{', '.join(known)}"
                 )
             names.append(max(fitting, key=len))
@@ -88,7 +88,7 @@ class Names(NamedTuple):
             return [parsed[name] for name in names]
         if len(selected) != 2 or selected.count(DENSE) != 1:
             raise QueryError(
-                "a single weight is for dense vectors beside one other retriever; give one for "
+                "a single weight needs two retrievers, one of them dense; give one weight for "
                 f"each of {', '.join(names)}, as NAME=WEIGHT,…"
             )
         weight = real("the weight of the dense vectors", weights, 0, 1)
@@ -105,18 +105,18 @@ def build_hybrid(
     options: SearchOptions | None = None,
     **settings: Any,
 ) -> Hybrid:
-    """Retrievers of one index, by their names.
+    """A hybrid of retrievers of one index, by their names.
 
     Args:
-        fusion: a method of `lsr.fusion.methods`, or "learned" for the one that `lsr tune` left in
-            the index.
+        fusion: a method of `lsr.fusion.methods`, or "learned" for the fusion that `lsr tune` stored
+            in the index.
         retrievers: names with commas between: "terms" for all terms of the index, "dense" for its
-            dense vectors, or names of encoders, also of a part such as "bm25".
+            dense vectors, or names of encoders or of their parts, such as "bm25".
         weights: of every retriever by its name, as a mapping or as text,
-            "bm25+splade-tiny=.6,minilm=.4"; a number is the weight of the dense vectors beside one
-            other retriever, which has the rest of 1.
-        prf: feedback with the usual numbers; `feedback` of `Hybrid` takes others.
-        options: of searching the terms; its threads also search the dense vectors.
+            "bm25+splade-tiny=.6,minilm=.4"; a number is the weight of the dense vectors, and the
+            other retriever has 1 minus it.
+        prf: feedback with the usual parameters; `feedback` of `Hybrid` takes others.
+        options: for searching the terms; `threads` applies to the dense vectors, too.
         settings: `missing`, `depth`, `rescore`, `feedback` and `interpolate` of `Hybrid`.
 
     Raises `IndexFormatError` without the dense vectors that are asked for, `QueryError`,
@@ -159,7 +159,7 @@ def learned_problems(path: Path) -> list[str]:
         except FusionError as error:
             return [str(error)]
         except IndexCorrupt:  # reported by others
-            return []
+            pass
         return []
 
     return steady(path / MANIFEST, attempt)

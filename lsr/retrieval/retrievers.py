@@ -1,8 +1,8 @@
-"""Retrievers: each searches one collection in its way and gives a list that can be fused.
+"""Retrievers: ways to search a collection, whose lists can be fused.
 
 Retrievers identify documents by position in the original collection, so lists from different
-retrievers can be joined.  A retriever makes queries of texts; its other methods take these, several
-(one a row) or one row.
+retrievers can be joined.  `encode` turns texts into queries, one a row; the other methods take
+all rows or a single one.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ class Retriever(ABC, Generic[Queries]):
 
     @abstractmethod
     def encode(self, texts: Sequence[str]) -> Queries:
-        """Queries of texts, one a row."""
+        """Encode texts as queries, one a row."""
 
     @abstractmethod
     def search(self, queries: Queries, k: int) -> list[Ranked]:
-        """The k best documents for each query; fewer where there are no more hits."""
+        """The k best documents for each query, or fewer if there are no more hits."""
 
     @abstractmethod
     def score(self, query: Queries, positions: Positions) -> Ranked:
-        """Those of some documents that are hits, with the scores of a search."""
+        """The given documents that are hits, with the scores of a search."""
 
     @abstractmethod
     def minimum(self, query: Queries) -> float:
-        """The least score it can give."""
+        """The least possible score."""
 
     @abstractmethod
     def supports_feedback(self, kind: FeedbackKind) -> bool:
@@ -73,7 +73,7 @@ class Retriever(ABC, Generic[Queries]):
     def explain(
         self, text: str | None, query: Queries, position: int, score: float
     ) -> Explanation | None:
-        """The terms behind a score of this retriever; None where there are none."""
+        """The terms behind a score of this retriever; None if it has no terms."""
 
 
 class SparseRetriever(Retriever[SparseVectors]):
@@ -81,16 +81,12 @@ class SparseRetriever(Retriever[SparseVectors]):
 
     Args:
         context: an `Index`.
-        part: the name of a part, whose scores are then its alone: weights of the parts play no
-            role.
+        part: the name of a part to search alone; its scores do not depend on weights of parts.
         options: see `SearchOptions`; its k is not used.
     """
 
     def __init__(
-        self,
-        context: SearchContext,
-        part: str | None = None,
-        options: SearchOptions | None = None,
+        self, context: SearchContext, part: str | None = None, options: SearchOptions | None = None
     ) -> None:
         self.reader = context.reader
         self._context, self._options = context, options or SearchOptions()
@@ -114,8 +110,8 @@ class SparseRetriever(Retriever[SparseVectors]):
         return boost(self._context, encode(texts), self._options.boosts)
 
     def search(self, queries: SparseVectors, k: int) -> list[Ranked]:
-        hits = self.reader.search(queries, replace(self._options, k=k))
-        return [Ranked(self.reader.positions_of(found.docids), found.scores) for found in hits]
+        all_hits = self.reader.search(queries, replace(self._options, k=k))
+        return [Ranked(self.reader.positions_of(hits.docids), hits.scores) for hits in all_hits]
 
     def score(self, query: SparseVectors, positions: Positions) -> Ranked:
         scores = self.reader.score(
@@ -164,8 +160,8 @@ class DenseRetriever(Retriever[npt.NDArray[np.float32]]):
         return self._context.dense_encoder.encode_queries(texts)
 
     def search(self, queries: npt.NDArray[np.float32], k: int) -> list[Ranked]:
-        found = self._side.search(queries, k, threads=self._threads)
-        return [Ranked(positions, scores.astype(np.float64)) for positions, scores in found]
+        all_hits = self._side.search(queries, k, threads=self._threads)
+        return [Ranked(positions, scores.astype(np.float64)) for positions, scores in all_hits]
 
     def score(self, query: npt.NDArray[np.float32], positions: Positions) -> Ranked:
         return Ranked.sort(positions, self._side.score(query[0], positions).astype(np.float64))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from lsr.data.corpus import Document
 from lsr.encoders.base import MatchKind
@@ -33,29 +32,11 @@ def search(
     queries = boost(context, vectors, options.boosts)
     rows = (queries,) if len(queries) == 1 else queries
     hits = []
-    found = context.reader.search(queries, options)
-    for text, row, (docids, _, scores, _) in zip(texts, rows, found, strict=True):
-        why = _Why(context, text, row, docids, scores, options.exact_floats)
+    best = context.reader.search(queries, options)
+    for text, row, (docids, _, scores, _) in zip(texts, rows, best, strict=True):
+        why = partial(explain, context, text, row, exact_floats=options.exact_floats)
         hits.append(Hits(context.reader, text, docids, scores, why))
     return hits
-
-
-@dataclass(slots=True)
-class _Why:
-    """Explains the documents of one query's hits by their rank."""
-
-    context: SearchContext
-    text: str | None
-    query: SparseVectors
-    docids: npt.NDArray[np.uint32]
-    scores: npt.NDArray[np.float64]
-    exact_floats: bool
-
-    def __call__(self, rank: int) -> Explanation:
-        docid, score = int(self.docids[rank]), float(self.scores[rank])
-        return explain(
-            self.context, self.text, self.query, docid, score, exact_floats=self.exact_floats
-        )
 
 
 def explain(

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lsr.errors import IndexCorrupt, SystemCallError
+from lsr.errors import IndexCorrupt, SystemCallError, first_line
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -96,7 +98,7 @@ class ArrowFile:
             self._reader = pa.ipc.open_file(pa.BufferReader(whole))
             self.names: list[str] = self._reader.schema.names
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise IndexCorrupt(path, _first_line(error)) from None
+            raise IndexCorrupt(path, _reason(error)) from None
         self._range = (whole.address, whole.address + size)
         if batches is not None and self._reader.num_record_batches != batches:
             raise IndexCorrupt(
@@ -114,7 +116,7 @@ class ArrowFile:
             record = self._reader.get_batch(batch)
             record.validate()
         except (pa.ArrowException, OSError, IndexError) as error:
-            raise IndexCorrupt(self.path, _first_line(error)) from None
+            raise IndexCorrupt(self.path, _reason(error)) from None
         return record
 
     def numbers(self, batch: int, **dtypes: npt.DTypeLike) -> Columns:
@@ -139,12 +141,7 @@ class ArrowFile:
         _, offsets, data = column.buffers()
         bounds = self._view(offsets, np.dtype(np.int64), column.offset, len(column) + 1, name)
         size = data.size if data is not None else 0
-        return Strings(
-            self.path,
-            name,
-            bounds,
-            self._view(data, np.dtype(np.uint8), 0, size, name),
-        )
+        return Strings(self.path, name, bounds, self._view(data, np.dtype(np.uint8), 0, size, name))
 
     def _number(self, record: pa.RecordBatch, name: str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         column = self._column(record, name, pa.from_numpy_dtype(dtype))
@@ -190,7 +187,7 @@ class Strings:
     def bytes(self, row: int) -> bytes:
         """The UTF-8 bytes of a row."""
         if not 0 <= row < len(self):
-            raise IndexCorrupt(self._path, f"row {row} of {len(self)} was asked for")
+            raise IndexCorrupt(self._path, f"it has {len(self)} rows, and no row {row}")
         start, end = int(self._bounds[row]), int(self._bounds[row + 1])
         if not 0 <= start <= end <= self._data.size:
             raise IndexCorrupt(self._path, f"row {row} of column {self._name!r} lies outside it")
@@ -223,15 +220,8 @@ class SortedStrings:
 
     def in_order(self) -> bool:
         """Whether `order` lists every row once, by strictly ascending strings."""
-        if self._order.size != len(self):
-            return False
-        before = None
-        for row in self._order.tolist():
-            value = self._strings.bytes(row)
-            if before is not None and value <= before:
-                return False
-            before = value
-        return True
+        values = map(self._strings.bytes, self._order.tolist())
+        return self._order.size == len(self) and all(a < b for a, b in pairwise(values))
 
     def find(self, word: str) -> int | None:
         """The row of a string, or None."""
@@ -239,19 +229,12 @@ class SortedStrings:
             wanted = word.encode()
         except UnicodeEncodeError:  # a lone surrogate is in no file
             return None
-        low, high = 0, self._order.size
-        while low < high:
-            middle = (low + high) // 2
-            if self._strings.bytes(int(self._order[middle])) < wanted:
-                low = middle + 1
-            else:
-                high = middle
-        if low < self._order.size:
-            row = int(self._order[low])
-            if self._strings.bytes(row) == wanted:
-                return row
-        return None
+        number = bisect_left(self._order, wanted, key=lambda row: self._strings.bytes(int(row)))
+        if number == self._order.size:
+            return None
+        row = int(self._order[number])
+        return row if self._strings.bytes(row) == wanted else None
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _reason(error: Exception) -> str:
+    return first_line(error) or type(error).__name__

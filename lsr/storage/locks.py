@@ -36,12 +36,10 @@ class Lock:
                     self._descriptor = descriptor
                     return True
             except BlockingIOError:
-                os.close(descriptor)
                 return False
-            except BaseException:
-                os.close(descriptor)
-                raise
-            os.close(descriptor)
+            finally:
+                if self._descriptor != descriptor:
+                    os.close(descriptor)
 
     def release(self) -> None:
         """Let it go, if it is held."""

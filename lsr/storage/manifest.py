@@ -61,11 +61,11 @@ def write_sealed(path: Path, head: Mapping[str, Any], body: Mapping[str, Any]) -
 
 def seal_holds(data: bytes) -> bool:
     """Whether the bytes are those that `sealed_json` made."""
-    found = _CHECKSUM.search(data)
-    if found is None:
+    match = _CHECKSUM.search(data)
+    if match is None:
         return False
-    zeroed = data[: found.start()] + _NO_CHECKSUM + data[found.end() :]
-    return checksum_bytes(zeroed) == found.group(1).decode()
+    zeroed = data[: match.start()] + _NO_CHECKSUM + data[match.end() :]
+    return checksum_bytes(zeroed) == match.group(1).decode()
 
 
 def read_sealed(
@@ -104,7 +104,7 @@ def read_sealed(
         raise (
             refusal("damaged", "its checksum does not match its contents")
             if _CHECKSUM.search(data) and not sound
-            else refusal("format", "it is of something else")
+            else refusal("format", "it is a manifest of another kind")
         )
     version = body.get(version_field)
     if type(version) is int and version not in versions:
@@ -174,11 +174,11 @@ def _of(value: Any, kind: type[T]) -> T:
 
 def _whole(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 1 << 63:
-        raise ValueError(f"{value} is no whole number")
+        raise ValueError(f"{value} is not a whole number")
     return value
 
 
 def _number(value: Any) -> float:
     if type(value) not in (int, float) or not math.isfinite(value):
-        raise ValueError(f"{value} is no number")
+        raise ValueError(f"{value} is not a number")
     return value  # type: ignore[no-any-return]  # an int stays one, as it was written

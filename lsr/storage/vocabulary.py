@@ -33,7 +33,7 @@ def read_vocabulary(path: Path, size: int, words: int) -> tuple[SortedStrings, C
     file = ArrowFile(path, size=size, batches=1)
     extra = {name: np.uint32 for name in file.names if name not in ("word", "by_word")}
     columns = file.numbers(0, by_word=np.uint32, **extra)
-    found = SortedStrings(file.strings(0, "word"), columns.pop("by_word"))
-    if len(found) != words:
-        raise IndexCorrupt(path, f"it has {len(found):,} words instead of {words:,}")
-    return found, columns
+    strings = SortedStrings(file.strings(0, "word"), columns.pop("by_word"))
+    if len(strings) != words:
+        raise IndexCorrupt(path, f"it has {len(strings):,} words instead of {words:,}")
+    return strings, columns

@@ -106,14 +106,14 @@ def workspace(
         made, lock, is_mine = _locked(partial)
         if not is_mine:
             raise IndexExists(
-                f"{target} is being made by another process; wait for it or choose another place"
+                f"{target} is being written by another process; wait for it or choose another place"
             )
         foreign = [f.name for f in partial.iterdir() if f.name not in {_LOCK, *kept, *scratch}]
         try:
             if foreign:
                 raise IndexExists(
-                    f"{target} would be made in {partial}, but {foreign[0]} there is not the work "
-                    "of an earlier run; move it or choose another place"
+                    f"{partial}, where {target} is made, contains {foreign[0]}, which is not from "
+                    "an earlier run; move it or choose another place"
                 )
             _remove(partial, scratch)
             sweep()
@@ -146,13 +146,13 @@ def _has_work(partial: Path, kept: Collection[str]) -> bool:
 
 def note_kept(error: BaseException, folder: Path) -> None:
     """Note on an error where finished work is kept; of folders in each other, the outermost."""
-    error.__notes__ = [f"Finished work is kept in {folder}: the same command goes on from there."]
+    error.__notes__ = [f"Finished work is kept in {folder}: run the same command again to resume."]
 
 
 def check_new(target: Path, error: type[LsrError]) -> None:
     """Raise an `error` when the target exists."""
     if target.exists():
-        raise error(f"{target} exists already; give a new folder")
+        raise error(f"{target} already exists; give a new folder")
 
 
 @contextmanager
@@ -193,7 +193,7 @@ def check_target(
     if not is_ours(path):
         raise error(f"{path} exists and is not {what}; choose another place")
     if not force:
-        raise error(f"{path} is {what} already; add --force (force=True) to replace it")
+        raise error(f"{path} is already {what}; add --force (force=True) to replace it")
 
 
 def _locked(partial: Path) -> tuple[list[Path], Lock, bool]:

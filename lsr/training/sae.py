@@ -40,7 +40,7 @@ _TEXTS = "texts.arrow"
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was made: `documents` fitted to, `latents`, and how many no document activates."""
+    """Counts: `documents` fitted to, `latents`, and `unused` ones, which no document activates."""
 
     documents: int
     latents: int
@@ -144,7 +144,7 @@ def _sample(collection: Collection, every: int, texts: Path) -> Shards:
 
 
 def _read(texts: Path) -> Iterator[list[str]]:
-    """What `_sample` wrote, a shard at a time."""
+    """The texts that `_sample` wrote, a shard at a time."""
     file = ArrowFile(texts, size=texts.stat().st_size)
     for batch in range(file.batches):
         yield file.read(batch).column("text").to_pylist()

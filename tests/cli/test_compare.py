@@ -53,12 +53,12 @@ def test_the_tables(run: Callable[..., Any], folder: Path) -> None:
     flat = next(line for line in lines if "BM25 (flat)" in line)
     assert flat.split()[2:] == [".6789", "-.1527", "-.1527", "-.1527"]
     assert "R@100, 5 queries of scifact" in answer.out
-    assert answer.out.count("what was published") == 1
-    won = lines.index("nDCG@10: queries that [2] wins most over [1]")
+    assert answer.out.count("difference from published") == 1
+    won = lines.index("nDCG@10: largest gains of [2] over [1]")
     assert lines[won + 1].startswith("  +.6309  .0000 to .6309  q2  question 2 long")
     assert lines[won + 2].startswith("  +.3691  .6309 to 1.0000  q1  question 1 long")
     assert lines[won + 3] == ""
-    lost = lines.index("nDCG@10: queries that [2] loses most to [1]")
+    lost = lines.index("nDCG@10: largest losses of [2] to [1]")
     assert lines[lost + 1].startswith("  -1.0000  1.0000 to .0000  q3  question 3")
     assert lines[lost + 1].endswith("…")
     assert max(map(len, lines)) == 100
@@ -70,9 +70,9 @@ def test_the_tables(run: Callable[..., Any], folder: Path) -> None:
 def test_what_runs_lack_is_reported(run: Callable[..., Any], folder: Path) -> None:
     answer = run("compare", *files(folder, "one", "two"), "--qrels", folder)
     assert answer.err.splitlines() == [
-        "one: 1 of 5 judged queries have no line in the run and count as finding nothing",
+        "one: 1 of 5 judged queries have no line in the run and count as empty results",
         "one: 1 queries of the run have no judgments and are left out",
-        "two: 1 of 5 judged queries have no line in the run and count as finding nothing",
+        "two: 1 of 5 judged queries have no line in the run and count as empty results",
         "two: 1 queries of the run have no judgments and are left out",
     ]
 
@@ -124,7 +124,7 @@ def test_bad_input(run: Callable[..., Any], folder: Path) -> None:
     fails(2, "a comparison needs two runs or more", one, "--qrels", folder)
     fails(2, "two runs or more", "--qrels", folder)
     fails(2, "Missing option '--qrels'", one, two)
-    fails(2, "'foo' is no measure", one, two, "--qrels", folder, "--measures", "foo")
+    fails(2, "'foo' is not a measure", one, two, "--qrels", folder, "--measures", "foo")
     fails(2, "no measure to compare by", one, two, "--qrels", folder, "--measures", " ")
     fails(1, "has no qrels/dev.tsv", one, two, "--qrels", folder, "--split", "dev")
     fails(1, "nothing.trec", one, "nothing.trec", "--qrels", folder)

@@ -97,7 +97,7 @@ def test_bm25_needs_a_collection(run: Callable[..., Any]) -> None:
     answer = run("encode", "--text", "copper", "--encoder", "bm25")
     assert (answer.code, answer.out) == (1, "")
     assert answer.error == (
-        "bm25 weighs terms by the statistics of a collection, and here is none; build an index "
+        "bm25 needs the statistics of a collection; build an index "
         "with it and use the index's encoder (--index DIR)"
     )
 

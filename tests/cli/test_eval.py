@@ -155,6 +155,6 @@ def test_datasets_that_cannot_be_used(run: Callable[..., Any], beir: Path) -> No
     assert "dev" in answer.error
     (beir / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n77\td000\t1\n")
     answer = run("eval", beir, "--encoder", "bm25")
-    assert (answer.code, answer.error) == (1, f"{beir}: no query of it is judged in qrels/test.tsv")
+    assert (answer.code, answer.error) == (1, f"qrels/test.tsv judges no query of {beir}")
     answer = run("eval", beir / "none.zip")
     assert (answer.code, answer.error) == (1, f"{beir}/none.zip does not exist; check the path")

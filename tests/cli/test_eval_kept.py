@@ -106,12 +106,12 @@ def test_an_index_is_not_what_it_was_built_of(run: Callable[..., Any], beir: Pat
     assert run(*command).code == 0
     answer = run(*command, "--document-terms", 6)
     assert (answer.code, answer.out) == (1, "")
-    assert answer.error.startswith(f"--document-terms 6 cannot change {place}, which is there")
+    assert answer.error.startswith(f"--document-terms 6 cannot change the existing {place}; leave")
     lines = (beir / "corpus.jsonl").read_text().splitlines(keepends=True)
     (beir / "corpus.jsonl").write_text("".join(lines[1:]))
     answer = run(*command)
     assert (answer.code, answer.out) == (1, "")
-    assert answer.error.startswith(f"{place} was built of other documents than those of {beir} now")
+    assert answer.error.startswith(f"{place} was built from other documents than {beir} has now")
     answer = run(*command, "--fresh", "--encoder", "bm25")
     assert answer.code == 0
     assert len(lsr.open(place)) == 143
@@ -216,5 +216,5 @@ def test_an_interrupt_says_that_work_is_kept(
     watch(lsr.Index, "search", "", stop)
     answer = run(*command, "-k", 5)
     assert (answer.code, answer.out) == (130, "")
-    assert "Finished work is kept: the same command goes on from there." in answer.err
+    assert "Finished work is kept: run the same command again to resume." in answer.err
     assert run(*command).json == complete

@@ -287,7 +287,7 @@ def test_what_does_not_fit_together_is_named(
     corpus.write_text(corpus.read_text() + '{"id": "d103", "text": "again"}\n')
     answer = run("eval", folder, "--encoder", "bm25:atire")
     assert answer.code == 1
-    assert f"{corpus}, line 145: the id 'd103' was there before" in answer.err
+    assert f"{corpus}, line 145: the id 'd103' is repeated" in answer.err
 
 
 def test_per_query_values(
@@ -343,15 +343,15 @@ def test_a_report(
     [
         ([], "Give a DATASET, --suite NAME, or --run-file FILE with --qrels."),
         (["--run-file", "r"], "--run-file needs --qrels FILE|ZIP."),
-        (["x", "--run-file", "r", "--qrels", "q"], "is measured as it is; leave out DATASET."),
+        (["x", "--run-file", "r", "--qrels", "q"], "measures an existing run; leave out DATASET."),
         (["--run-file", "r", "--qrels", "q", "-k", "3"], "leave out -k."),
         (["--run-file", "r", "--qrels", "q", "--report", "d"], "leave out --report."),
-        (["vaswani", "vaswani", "--data", "D"], "vaswani is there twice; give each dataset once."),
-        (["a", "b", "--qrels", "q"], "--queries and --qrels are for one DATASET."),
+        (["vaswani", "vaswani", "--data", "D"], "vaswani is given twice; give each dataset once."),
+        (["a", "b", "--qrels", "q"], "--queries and --qrels apply to a single DATASET."),
         (
             ["vaswani", "--data", "D", "--encoder", "bm25", "--encoder", "bm25:lucene", "--weights",
              "bm25=1"],
-            "--weights are for one --encoder.",
+            "--weights apply to a single --encoder.",
         ),
     ],
 )  # fmt: skip
@@ -381,5 +381,5 @@ def test_what_is_wrong_is_found_before_any_work(
     assert (answer.code, answer.error) == (
         1,
         f"cranfield cannot be downloaded, and {folder} has neither cranfield.zip nor a folder "
-        "cranfield; name the folder that holds it with --data DIR",
+        "cranfield; give its folder with --data DIR",
     )

@@ -108,10 +108,10 @@ def test_eight_bits_survive_ciff(
         assert (one.ids, one.vectors) == (other.ids, other.vectors)
 
 
-def test_an_index_of_several_windows_without_words_and_texts(
+def test_an_index_of_several_partitions_without_words_and_texts(
     run: Callable[..., Any], tmp_path: Path, segment_limits: Callable[..., None]
 ) -> None:
-    segment_limits(window=900)
+    segment_limits(partition=900)
     count = 3000  # more than are given at a time
     generator = np.random.default_rng(5)
     rows = [
@@ -135,15 +135,15 @@ def test_an_index_of_several_windows_without_words_and_texts(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["v.jsonl"], "v.jsonl can be jsonvectors, seismic, pyterrier; say which with --format."),
-        (["v.jsonl.gz"], "v.jsonl.gz can be jsonvectors, seismic, pyterrier; say which"),
-        (["v.tsv"], "The name v.tsv says no format; say which with --format."),
-        (["v.csr", "--format", "npz"], "v.csr is the name of another format than npz; rename"),
-        (["v.jsonl", "--format", "csr"], "v.jsonl is the name of another format than csr"),
-        (["v.csr.gz"], "csr files are not compressed; unpack or rename v.csr.gz."),
-        (["v.gz", "--format", "ciff"], "ciff files are not compressed; unpack or rename v.gz."),
-        (["v.npz", "--scale", "2"], "npz holds weights as they are; leave out --scale."),
-        (["v.csr", "--scale", "2"], "csr holds weights as they are; leave out --scale."),
+        (["v.jsonl"], "v.jsonl can be jsonvectors, seismic, pyterrier; choose with --format."),
+        (["v.jsonl.gz"], "v.jsonl.gz can be jsonvectors, seismic, pyterrier; choose with"),
+        (["v.tsv"], "The name v.tsv does not tell the format; give --format."),
+        (["v.csr", "--format", "npz"], "v.csr is a name of another format than npz; rename"),
+        (["v.jsonl", "--format", "csr"], "v.jsonl is a name of another format than csr"),
+        (["v.csr.gz"], "csr files cannot be compressed; unpack or rename v.csr.gz."),
+        (["v.gz", "--format", "ciff"], "ciff files cannot be compressed; unpack or rename v.gz."),
+        (["v.npz", "--scale", "2"], "npz stores weights as floats; leave out --scale."),
+        (["v.csr", "--scale", "2"], "csr stores weights as floats; leave out --scale."),
         (["v.ciff", "--scale", "0"], "--scale must be above 0, not 0."),
         (["v.ciff", "--scale", "-1"], "--scale must be above 0, not -1."),
         (["v.ciff", "--scale", "nan"], "--scale must be above 0, not nan."),
@@ -232,7 +232,7 @@ def test_an_index_with_terms_beyond_its_words(
     before = set(tmp_path.iterdir())
     answer = run("export", path, "-o", tmp_path / "v.csr")
     assert answer.code == 1
-    assert "window 0: it has the term 27, which has no word" in answer.error
+    assert "partition 0: it has the term 27, which has no word" in answer.error
     assert set(tmp_path.iterdir()) == before
 
 

@@ -141,9 +141,7 @@ def test_a_file_of_questions(
     vectors.write_text('{"id": "1", "content": "", "vector": {"pilots": 1.0}}\n')
     refused = run("search", hybrid_index.path, "--queries", vectors, "--run", out, "--hybrid")
     assert refused.code == 2
-    assert refused.error.startswith(
-        f"{vectors} holds vectors of terms, and several retrievers need"
-    )
+    assert refused.error.startswith(f"{vectors} contains vectors, and --hybrid and --prf need")
     assert read_run(out) == found
 
 
@@ -162,7 +160,7 @@ def test_a_file_of_questions(
         (["--hybrid", "--weight", "2"], 2, "dense vectors must be a finite number from 0 to 1"),
         (["--hybrid", "--depth", "0"], 2, "0 is not in the range x>=1"),
         (["--hybrid", "--fusion", "learned"], 1, "there is no learned fusion"),
-        (["--hybrid", "--retrievers", "bm26"], 2, "'bm26' is no retriever of this index"),
+        (["--hybrid", "--retrievers", "bm26"], 2, "'bm26' is not a retriever of this index"),
         (["--hybrid", "--dense", "nowhere"], 1, "nowhere"),
     ],
 )
@@ -270,7 +268,10 @@ def test_what_an_evaluation_refuses(
     place = tmp_path / "kept"
     command = ["eval", judged, "--index", place, "--encoder", "bm25"]
     answer = run(*command, "--dense", dense_model)
-    assert (answer.code, "--dense is searched with --hybrid; add it." in answer.err) == (2, True)
+    assert (answer.code, "--dense only applies to --hybrid; add --hybrid." in answer.err) == (
+        2,
+        True,
+    )
     answer = run(*command, "--hybrid", "--dense", tmp_path / "none")
     assert answer.code == 1
     assert not place.exists()  # found before the index was built
@@ -366,13 +367,13 @@ def test_learning_a_fusion(run: Run, judged: Path, index: lsr.Index) -> None:
     before = learned_file(index).read_bytes()
     refused = run(*command)
     assert (refused.code, learned_file(index).read_bytes()) == (1, before)
-    assert "has a learned fusion already; add --force to replace it" in refused.error
+    assert "already has a learned fusion; add --force to replace it" in refused.error
     assert run(*command, "--force").code == 0
     assert run("verify", index.path).code == 0
     learned_file(index).write_bytes(before[:-9])
     damaged = run("verify", index.path)
     assert damaged.code == 1
-    assert "json is no learned fusion" in damaged.out + damaged.err
+    assert "json is not a learned fusion" in damaged.out + damaged.err
 
 
 def test_what_cannot_be_tuned(
@@ -383,9 +384,13 @@ def test_what_cannot_be_tuned(
         (["--folds", "9"], 2, "6 judged queries cannot be cut into 9 folds; give 2 to 6"),
         (["--folds", "1"], 2, "1 is not in the range x>=2"),
         (["--split", "train"], 1, "train"),
-        (["--measure", "goodness"], 2, "'goodness' is no measure"),
-        (["--retrievers", "bm26,dense"], 2, "'bm26' is no retriever"),
-        (["--fusion", "learned", "--missing", "zero"], 2, "A learned fusion needs no --missing"),
+        (["--measure", "goodness"], 2, "'goodness' is not a measure"),
+        (["--retrievers", "bm26,dense"], 2, "'bm26' is not a retriever"),
+        (
+            ["--fusion", "learned", "--missing", "zero"],
+            2,
+            "--fusion learned has no rule for missing documents",
+        ),
     ):
         answer = run(*command, *options)
         assert (answer.code, answer.out) == (code, "")

@@ -151,15 +151,15 @@ def test_the_format_is_seen_in_the_first_record(
     ("name", "content", "options", "code", "message"),
     [
         ("v.jsonl", '{"id": "a", "text": "x"}', [], 2, "Neither the name nor the first record of"),
-        ("v.jsonl", "", [], 2, "Neither the name nor the first record of v.jsonl says its format"),
+        ("v.jsonl", "", [], 2, "Neither the name nor the first record of v.jsonl tells its format"),
         ("v.tsv", "a\tb", [], 2, "Neither the name nor the first record of v.tsv"),
-        ("v.csr", LINES, ["--format", "seismic"], 2, "is the name of another format than seismic"),
-        ("v.ciff.gz", LINES, [], 2, "ciff files are not compressed"),
+        ("v.csr", LINES, ["--format", "seismic"], 2, "is a name of another format than seismic"),
+        ("v.ciff.gz", LINES, [], 2, "ciff files cannot be compressed"),
         ("v.jsonl", "", ["--format", "seismic"], 1, "holds no documents; check that it is the"),
         ("v.jsonl", LINES * 2, [], 1, "line 3 repeats the id 'a'"),
         ("v.jsonl", LINES, ["--format", "pyterrier"], 1, "line 1 has no vector; give each"),
-        ("v.csr", LINES, [], 1, "is no csr file, or was cut short"),
-        ("v.npz", LINES, [], 1, "is no readable npz file"),
+        ("v.csr", LINES, [], 1, "is not a csr file, or was cut short"),
+        ("v.npz", LINES, [], 1, "is not a readable npz file"),
         ("v.ciff", LINES, [], 1, "fetch or write the file again"),
         ("v.jsonl", LINES, ["--vocabulary", "nobody"], 1, "there is no encoder 'nobody'; give"),
         ("v.jsonl", LINES, ["--vocabulary", "."], 1, "has no tokenizer"),
@@ -191,7 +191,7 @@ def test_places(run: Callable[..., Any], jsonl: Path, tmp_path: Path) -> None:
     assert run("import", jsonl, "-o", tmp_path / "out").code == 0
     answer = run("import", jsonl, "-o", tmp_path / "out")
     assert answer.code == 1
-    assert "is a folder of encoded vectors already; add --force" in answer.error
+    assert "is already a folder of encoded vectors; add --force" in answer.error
     assert run("import", jsonl, "-o", jsonl).code == 1
     assert jsonl.read_text() == LINES
     assert run("import", jsonl, "-o", tmp_path / "out", "--force").code == 0

@@ -27,7 +27,7 @@ def test_an_index_and_what_is_said_about_it(
     assert [line.split(" in ")[0] for line in answer.err.splitlines()] == [
         "Checking: 144 documents",
         "Encoding: 144 documents",
-        "Weighing: 144 documents",
+        "Weighting: 144 documents",
         "Reading: 144 documents",
         "Ordering: 720 placements",
         "Writing: 144 documents",
@@ -99,7 +99,7 @@ def bad_corpora(place: Path) -> dict[str, tuple[Path | str, str]]:
         "late": (written("late.jsonl", late), "late.jsonl, line 70001 is not valid JSON"),
         "twice": (
             written("twice.jsonl", good % 1 + good % 2 + good % 1),
-            "line 3: the id '1' was there before",
+            "line 3: the id '1' is repeated",
         ),
         "no text": (written("text.jsonl", good % 1 + '{"id": 2}\n'), "line 2 has no text"),
         "empty": (written("empty.jsonl", ""), "empty.jsonl holds no documents"),
@@ -196,7 +196,7 @@ def test_force_replaces_an_index_only_by_a_finished_one(
     answer = run("index", corpus, "-o", out, "--encoder", "bm25")
     assert (answer.code, answer.error) == (
         1,
-        f"{out} is an index already; add --force (force=True) to replace it",
+        f"{out} is already an index; add --force (force=True) to replace it",
     )
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"id": "a", "text": "copper"}\nnot json\n')

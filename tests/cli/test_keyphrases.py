@@ -67,5 +67,5 @@ def test_bad_input(run: Run, corpus: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
     (tmp_path / "x").mkdir()
     answer = run("add-keyphrases", corpus, "-o", tmp_path / "x")
-    assert (answer.code, "exists already" in answer.err) == (1, True)
+    assert (answer.code, "already exists" in answer.err) == (1, True)
     assert run("add-keyphrases", corpus).code == 2

@@ -127,7 +127,7 @@ def test_an_index_in_a_folder_that_cannot_be_written(
     answer = run("eval", dataset, "--index", index, "--json")
     assert (answer.code, answer.json["measures"]["RR@10"]) == (0, 1)
     notes = [line for line in answer.err.splitlines() if "Searching" not in line]
-    assert notes == [f"The run will not be kept: {runs} cannot be written."]
+    assert notes == [f"The run will not be cached: {runs} cannot be written."]
     assert answer.err.index("not be kept") < answer.err.index("Searching")
     runs.unlink()
     assert "kept" not in run("eval", dataset, "--index", index).err
@@ -139,7 +139,7 @@ def test_a_disk_that_fills_up_loses_no_results(dataset: Path, index: Path) -> No
     done = subprocess.run(limited(20, command), capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "RR@10        1.0000" in done.stdout
-    assert f"The run is not kept: {index}.runs/" in done.stderr
+    assert f"The run is not cached: {index}.runs/" in done.stderr
     assert "cannot be written: File too large" in done.stderr
 
 
@@ -171,7 +171,7 @@ def test_no_cache_to_keep_an_index_in(
     assert (answer.code, [one["measures"]["RR@10"] for one in answer.json]) == (0, [1, 1])
     notes = [line for line in answer.err.splitlines() if "kept" in line]
     assert len(notes) == 1
-    assert notes[0].startswith("The index will not be kept: ")
+    assert notes[0].startswith("The index will not be cached: ")
     assert notes[0].endswith("; --index DIR keeps it.")
     assert not list((tmp_path / "temporary").iterdir())
     # A dataset that is at hand needs no cache, and one that is not says what is missing.

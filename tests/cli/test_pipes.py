@@ -130,7 +130,7 @@ def test_what_reads_twice_refuses_before_it_reads(
     names = {"PIPE": path, "OUT": tmp_path / "out"}
     answer = run(*(names.get(argument, argument) for argument in arguments))
     where = "standard input" if "-" in arguments else str(path)
-    assert f"{where} can be read once" in answer.err
+    assert f"{where} can be read only once" in answer.err
     assert answer.code > 0
     assert path.exists()  # nobody has opened it
     assert not (tmp_path / "out").exists()

@@ -316,7 +316,7 @@ def test_parts_as_text_json_and_table(
 def test_the_parts_of_an_index(run: Callable[..., Any], composite_index: lsr.Index) -> None:
     lines = [line.strip() for line in run("info", composite_index.path).out.splitlines()]
     for name in ("bm25", "splade-tiny"):
-        start = lines.index(f"part {name}, frozen as it was when the index was built")
+        start = lines.index(f"part {name}, as of the build")
         assert lines[start + 1].split() == ["weight", "0.5"]
         assert "name" in [line.partition(" ")[0] for line in lines[start:]]
     sides = [line.split(maxsplit=1) for line in lines if line.startswith(("query ", "document "))]

@@ -111,7 +111,7 @@ def test_vectors_search_an_index_of_vectors(run: Callable[..., Any], tmp_path: P
 BAD_FILES = {
     "q.jsonl": ('{"_id": "a", "text": "x"}\n{"_id": "a", "text": "y"}\n', "line 2 repeats the"),
     "r.jsonl": ('{"_id": "a", "text": "x"}\nnot json\n', "line 2 is not valid JSON"),
-    "v.jsonl": ('{"id": "a", "vector": {"nope": 1}}\n', "'nope', which is no word of the"),
+    "v.jsonl": ('{"id": "a", "vector": {"nope": 1}}\n', "'nope', which is not a word of the"),
     "w.jsonl": ('{"id": "a", "vector": {"copper": -1}}\n', "line 1 has the weight -1.0"),
     "empty.jsonl": ("", "holds no query"),
     "q.csv": ("a,b", "no known format"),

@@ -263,5 +263,5 @@ def test_a_folder_inside_a_zip(tmp_path: Path) -> None:
 def test_the_place_of_a_repeated_id(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     path.write_text('{"_id": 1, "text": ""}\n\n{"_id": 1, "text": ""}\n')
-    with pytest.raises(CorpusError, match=r"c\.jsonl, line 3: the id '1' was there before"):
+    with pytest.raises(CorpusError, match=r"c\.jsonl, line 3: the id '1' is repeated"):
         list(checked(open_corpus(str(path))))

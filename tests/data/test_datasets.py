@@ -195,7 +195,7 @@ def test_where_a_name_is_found(
 
 def test_what_cannot_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(CorpusError, match=r"it is not here; name the folder .* --data DIR"):
+    with pytest.raises(CorpusError, match=r"it is not in the cache; give its folder .* --data DIR"):
         find_dataset("cranfield", None, Silent)
     with pytest.raises(CorpusError, match=r"has neither vaswani\.zip nor a folder vaswani"):
         find_dataset("vaswani", tmp_path, Silent)

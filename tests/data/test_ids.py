@@ -76,7 +76,7 @@ def test_what_no_id_is(case: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     index = lsr.Index.from_vectors(tmp_path / "i", ["7"], vectors(1))
     for ask in (index.get, index.__contains__):
-        with pytest.raises(QueryError, match=f"the document asked for {message}"):
+        with pytest.raises(QueryError, match=f"the requested document {message}"):
             ask(value)
 
 
@@ -287,9 +287,9 @@ def test_exports(run: Callable[..., Any], tmp_path: Path, format: str) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"query": "q"}', "is no query of a run; give it as"),
-        ('{"hits": {}}', "is no query of a run"),
-        ('{"query": "q", "hits": [["d", 1]]}', "is no query of a run"),
+        ('{"query": "q"}', "is not a query of a run; give it as"),
+        ('{"hits": {}}', "is not a query of a run"),
+        ('{"query": "q", "hits": [["d", 1]]}', "is not a query of a run"),
         ('{"query": "", "hits": {}}', "has an empty id"),
         ('{"query": 1.5, "hits": {}}', "has a number for an id"),
         ('{"query": "q", "hits": {"d": 1, "d": 2}}', "has 'd' twice in one object"),

@@ -88,7 +88,9 @@ def test_a_vocabulary_gives_the_ids(tmp_path: Path) -> None:
     back = read("ciff", path, Given("words.txt", words))
     assert back.rows[3] == {4: STEP, 0: 70000 * STEP}
     assert back.words == words
-    with pytest.raises(CorpusError, match="postings list 3 weighs 'über', which is no word of w"):
+    with pytest.raises(
+        CorpusError, match="postings list 3 has the token 'über', which is not a word of w"
+    ):
         read("ciff", path, Given("words.txt", ["cat", "dog"]))
     write("ciff", tmp_path / "v.ciff", Documents(["a"], [{7: 1, 30: 2}]), 2)
     digits = read("ciff", tmp_path / "v.ciff", Given("words.txt", [f"w{n}" for n in range(31)]))
@@ -211,11 +213,11 @@ def test_bad_records(tmp_path: Path, case: str) -> None:
     [
         (
             (2**31 - 1, 2),
-            "speaks of 2,147,483,647 postings lists and 2 documents, which do not fit",
+            "declares 2,147,483,647 postings lists and 2 documents, which do not fit",
         ),
-        ((1, 2**31 - 1), "speaks of 1 postings lists and 2,147,483,647 documents"),
+        ((1, 2**31 - 1), "declares 1 postings lists and 2,147,483,647 documents"),
         ((2**62, 2**62), "which do not fit"),
-        ((-1, 2), "speaks of -1 postings lists"),
+        ((-1, 2), "declares -1 postings lists"),
         ((1, -1), "and -1 documents"),
         ((2, 2), "document record 2 is cut short"),
         ((1, 3), "document record 3 is cut short"),

@@ -105,10 +105,12 @@ def test_words_are_learned_without_one(tmp_path: Path) -> None:
 
 LINE = '{"id": "a", "vector": {"red": 1}}\n'
 BAD = {
-    '{"id": "b", "vector": {"green": 1}}': "weighs 'green', which is no word of words.txt; give",
+    '{"id": "b", "vector": {"green": 1}}': (
+        "has the token 'green', which is not a word of words.txt; give"
+    ),
     '{"id": "b", "vector": {"2": 1}}': "has the term 2, beyond the 2 words of words.txt; give the",
-    '{"id": "b", "vector": {"99999999999": 1}}': "weighs '99999999999', which is no word",
-    '{"id": "b", "vector": {"²": 1}}': "weighs '²', which is no word",
+    '{"id": "b", "vector": {"99999999999": 1}}': "has the token '99999999999', which is not a word",
+    '{"id": "b", "vector": {"²": 1}}': "has the token '²', which is not a word",
     '{"id": "b", "vector": {"red": 1, "0": 1}}': "has term 0 twice",
     '{"id": "b", "vector": {"red": 1, "red": 2}}': "has 'red' twice in one object; keep one",
     '{"id": "b", "id": "c", "vector": {}}': "has 'id' twice in one object",

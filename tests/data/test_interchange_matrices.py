@@ -172,7 +172,7 @@ def test_rows_need_not_be_sorted_and_numbers_may_be_others(tmp_path: Path) -> No
 
 
 BAD_NPZ: dict[str, tuple[dict[str, Any], str]] = {
-    "no data": ({"data": None}, "has no data.npy, so it is no sparse matrix of SciPy"),
+    "no data": ({"data": None}, "has no data.npy, so it is not a sparse matrix of SciPy"),
     "no format": ({"format": None}, "has no format.npy"),
     "objects": ({"data": np.array([1.0] * 5, object)}, r"its data.npy is of object"),
     "complex": ({"data": np.ones(5, complex)}, "its data.npy is of complex128"),
@@ -290,8 +290,8 @@ def test_encrypted_and_strangely_packed_members(tmp_path: Path) -> None:
     whole = path.read_bytes()
     at = whole.rindex(b"format.npy") - 46
     for offset, value, message in (
-        (8, 1, "is no readable npz file .*encrypted"),
-        (8, 32, "is no readable npz file .*patched"),
+        (8, 1, "is not a readable npz file .*encrypted"),
+        (8, 32, "is not a readable npz file .*patched"),
         (10, 77, "compressed in a way that SciPy does not write"),
     ):
         data = bytearray(whole)
@@ -309,7 +309,7 @@ def test_a_member_whose_name_is_no_text(tmp_path: Path) -> None:
     data[at + 7] |= 8
     data[at + 30] = 0xFF
     path.write_bytes(data)
-    with pytest.raises(CorpusError, match=r"is no readable npz file \('utf-8' codec"):
+    with pytest.raises(CorpusError, match=r"is not a readable npz file \('utf-8' codec"):
         read("npz", path)
 
 
@@ -367,12 +367,12 @@ def csr(
 @pytest.mark.parametrize(
     ("sizes", "starts", "terms", "data", "message"),
     [
-        ([10**12, 5, 2], [0, 2], [1, 2], [1, 1], "speaks of 1,000,000,000,000 rows, 5 columns"),
+        ([10**12, 5, 2], [0, 2], [1, 2], [1, 1], "declares 1,000,000,000,000 rows, 5 columns"),
         ([1, 5, 10**12], [0, 2], [1, 2], [1, 1], "and 1,000,000,000,000 entries"),
-        ([2**62, 5, -(2**62)], [0, 2], [1, 2], [1, 1], "is no csr file"),
-        ([-1, 5, 2], [], [1, 2], [1, 1], "speaks of -1 rows"),
-        ([1, -5, 2], [0, 2], [1, 2], [1, 1], "speaks of 1 rows, -5 columns"),
-        ([2, 5, -1], [0, 0], [], [], "speaks of 2 rows, 5 columns and -1 entries"),
+        ([2**62, 5, -(2**62)], [0, 2], [1, 2], [1, 1], "is not a csr file"),
+        ([-1, 5, 2], [], [1, 2], [1, 1], "declares -1 rows"),
+        ([1, -5, 2], [0, 2], [1, 2], [1, 1], "declares 1 rows, -5 columns"),
+        ([2, 5, -1], [0, 0], [], [], "declares 2 rows, 5 columns and -1 entries"),
         ([1, 2**31 + 1, 2], [0, 2], [1, 2], [1, 1], "2,147,483,649 columns"),
         ([1, 5, 2], [0, 1], [1, 2], [1, 1], "rows that do not add up to its 2 entries"),
         ([2, 5, 2], [0, 3, 2], [1, 2], [1, 1], "rows that do not add up"),

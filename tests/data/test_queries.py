@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lsr.data.queries import Query, QueryFile, read_queries, read_query_vectors
+from lsr.data.queries import Query, QueryFile, read_queries
 from lsr.errors import CorpusError
 from lsr.vectors import SparseVectors
 
@@ -78,7 +78,7 @@ def test_json_vectors(tmp_path: Path) -> None:
         '{"id": 2, "vector": {}}\n',
     )
     assert QueryFile(path).encoded
-    ids, vectors = read_query_vectors(path, WORDS.get)
+    ids, vectors = QueryFile(path).vectors(WORDS.get)
     assert ids == ["a", "2"]
     assert vectors == SparseVectors([0, 4, 4], [1, 3, 9, 30000], [2, 1.5, 1, 0.25])
 
@@ -86,11 +86,11 @@ def test_json_vectors(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("vector", "message"),
     [
-        ('{"saturn": 1}', "line 2 weighs 'saturn', which is no word of the vocabulary"),
-        ('{"-1": 1}', "line 2 weighs '-1'"),
-        ('{"\\u0663": 1}', "line 2 weighs"),  # a digit, but not one of a decimal term id
-        ('{"99999999999": 1}', "line 2 weighs '99999999999'"),
-        ('{"4294967296": 1}', "line 2 is no vector: terms must lie between 0 and 4294967295"),
+        ('{"saturn": 1}', "line 2 has the token 'saturn', which is not a word of the vocabulary"),
+        ('{"-1": 1}', "line 2 has the token '-1'"),
+        ('{"\\u0663": 1}', "line 2 has the token"),  # a digit, but not one of a decimal term id
+        ('{"99999999999": 1}', "line 2 has the token '99999999999'"),
+        ('{"4294967296": 1}', "line 2 is not a vector: terms must lie between 0 and 4294967295"),
         ('{"red": 1, "3": 2}', "line 2 has term 3 twice"),
         ('{"red": -1}', "line 2 has the weight -1.0 for term 3"),
         ('{"red": NaN}', "line 2 has the weight nan for term 3"),
@@ -106,13 +106,13 @@ def test_bad_json_vectors(tmp_path: Path, vector: str, message: str) -> None:
     line = f'{{"id": "b", "vector": {vector}}}'
     path = write(tmp_path / "v.jsonl", f'{{"id": "a", "vector": {{"red": 1}}}}\n{line}\n')
     with pytest.raises(CorpusError, match=rf"v\.jsonl, {message}"):
-        read_query_vectors(path, WORDS.get)
+        QueryFile(path).vectors(WORDS.get)
 
 
 def test_repeated_vector_id(tmp_path: Path) -> None:
     path = write(tmp_path / "v.jsonl", '{"id": "a", "vector": {"red": 1}}\n' * 2)
     with pytest.raises(CorpusError, match="line 2 repeats the query id 'a'"):
-        read_query_vectors(path, WORDS.get)
+        QueryFile(path).vectors(WORDS.get)
 
 
 @pytest.mark.parametrize("terms", [pa.uint16(), pa.uint32(), pa.int64()])
@@ -129,7 +129,7 @@ def test_parquet_vectors(tmp_path: Path, terms: Any, weights: Any) -> None:
     path = tmp_path / "v.parquet"
     pq.write_table(table, path)
     assert QueryFile(str(path)).encoded
-    ids, vectors = read_query_vectors(str(path), WORDS.get)
+    ids, vectors = QueryFile(str(path)).vectors(WORDS.get)
     assert ids == ["a", "b"]
     assert vectors == SparseVectors([0, 2, 2], [2, 5], [1.25, 0.5])
 
@@ -137,9 +137,9 @@ def test_parquet_vectors(tmp_path: Path, terms: Any, weights: Any) -> None:
 @pytest.mark.parametrize(
     ("terms", "weights", "message"),
     [
-        ([5], [1.0, 2.0], "is no vector: row 0|row 2 has 1 terms and 2 weights"),
+        ([5], [1.0, 2.0], "is not a vector: row 0|row 2 has 1 terms and 2 weights"),
         ([5, 5], [1.0, 2.0], "row 2 has term 5 twice"),
-        ([-5], [1.0], "row 2 is no vector: terms must lie between"),
+        ([-5], [1.0], "row 2 is not a vector: terms must lie between"),
         ([None], [1.0], "row 2 has terms that are not integers"),
         ([5], [None], "row 2 has weights that are not numbers"),
         (None, [1.0], "row 2 has no lists of terms and weights"),
@@ -151,7 +151,7 @@ def test_bad_parquet_vectors(tmp_path: Path, terms: Any, weights: Any, message: 
         pa.table({"id": [1, 2], "terms": [[1], terms], "weights": [[1.0], weights]}), path
     )
     with pytest.raises(CorpusError, match=rf"v\.parquet, {message}"):
-        read_query_vectors(str(path), WORDS.get)
+        QueryFile(str(path)).vectors(WORDS.get)
 
 
 rows = st.dictionaries(
@@ -180,6 +180,6 @@ def test_vectors_survive_either_form(tmp_path: Path, vectors: list[dict[int, flo
     }
     pq.write_table(pa.table(columns), parquet_path)
     for path in (json_path, str(parquet_path)):
-        ids, read = read_query_vectors(path, {}.get)
+        ids, read = QueryFile(path).vectors({}.get)
         assert ids == [str(number) for number in range(len(vectors))]
         assert read == expected

@@ -213,7 +213,7 @@ def test_places_that_are_taken(
     tmp_path: Path, folder: Path, files_of: Callable[[Path], dict[str, bytes]]
 ) -> None:
     with pytest.raises(
-        VectorFolderError, match="is a folder of encoded vectors already; add --force"
+        VectorFolderError, match="is already a folder of encoded vectors; add --force"
     ):
         write_vectors(folder, [chunk("new")], words=None)
     foreign = tmp_path / "mine"
@@ -305,7 +305,7 @@ SHARD = {
     "file": "000000-0123456789abcdef.parquet",
 }
 FORGED: list[tuple[dict[str, Any], str]] = [
-    ({"format": "lsr-index"}, "its manifest.json is of something else"),
+    ({"format": "lsr-index"}, "its manifest.json is a manifest of another kind"),
     ({"version": 3}, "has version 3 of the format of encoded vectors, and this lsr reads"),
     ({"version": "2"}, "has an impossible value"),
     ({"version": KeyError}, "has an impossible value"),
@@ -524,7 +524,7 @@ def test_a_shard_without_its_digest(folder: Path) -> None:
     replace_shard(folder, parquet(table.replace_schema_metadata({"job": ""})))
     assert f"{shard(folder / 'shards', 0)} is damaged: " in damage(folder)
     replace_shard(folder, parquet(table.replace_schema_metadata({"documents": "0", "job": ""})))
-    assert "it is not what the manifest says" in damage(folder)
+    assert "it does not match the manifest" in damage(folder)
 
 
 def test_rewritten_by_another_program(folder: Path) -> None:

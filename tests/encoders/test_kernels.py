@@ -210,22 +210,22 @@ def test_what_a_screen_cannot_be_fitted_to_is_refused(isa: str) -> None:
     weight, hidden = np.ones((3, 5), np.float32), np.ones((7, 5), np.float32)
     head = kernels.Head(isa, weight, np.zeros(3, np.float32))
     good = {
-        "turn": np.eye(5, dtype=np.float32),
-        "back": np.eye(5, dtype=np.float32),
-        "centre": np.zeros(5, np.float32),
+        "basis": np.eye(5, dtype=np.float32),
+        "inverse": np.eye(5, dtype=np.float32),
+        "mean": np.zeros(5, np.float32),
         "hidden": hidden,
         "lengths": np.array([7]),
     }
     head.fit(**good)
     for name, value, what in (
-        ("turn", np.eye(4, dtype=np.float32), "another width"),
-        ("back", np.eye(5, 4, dtype=np.float32), "another width"),
-        ("centre", np.zeros(4, np.float32), "another width"),
+        ("basis", np.eye(4, dtype=np.float32), "another width"),
+        ("inverse", np.eye(5, 4, dtype=np.float32), "another width"),
+        ("mean", np.zeros(4, np.float32), "another width"),
         ("hidden", np.ones((7, 4), np.float32), "another width"),
         ("hidden", np.ones((0, 5), np.float32), "no positions"),
         ("lengths", np.array([6]), "lengths"),
-        ("back", 1.1 * np.eye(5, dtype=np.float32), "does not undo itself"),
-        ("turn", np.full((5, 5), np.nan, np.float32), "does not undo itself"),
+        ("inverse", 1.1 * np.eye(5, dtype=np.float32), "does not undo itself"),
+        ("basis", np.full((5, 5), np.nan, np.float32), "does not undo itself"),
     ):
         with pytest.raises(ValueError, match=what):
             head.fit(**good | {name: value})

@@ -205,7 +205,7 @@ def test_no_partial_folder_and_clear_errors(
         add_phrases(checkpoint, FEW, folder)
     assert not list(tmp_path.glob("phrases*"))
     assert add_phrases(checkpoint, [*FEW, "red", FEW[0]], folder) == FEW
-    with pytest.raises(EncoderError, match="exists already"):
+    with pytest.raises(EncoderError, match="already exists"):
         add_phrases(checkpoint, FEW, folder)
 
 

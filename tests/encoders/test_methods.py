@@ -241,7 +241,7 @@ def test_saved_loaded_indexed_and_explained(
     assert saved.identity["document"] == encoder.identity["document"]
     for side in ("encode_queries", "encode_documents"):
         assert getattr(saved, side)(TEXTS) == getattr(encoder, side)(TEXTS)
-    with pytest.raises(EncoderError, match="exists already"):
+    with pytest.raises(EncoderError, match="already exists"):
         encoder.save(tmp_path / "saved")
     assert sorted(path.name for path in tmp_path.glob("saved*")) == ["saved"]
 

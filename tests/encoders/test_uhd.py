@@ -131,7 +131,7 @@ def test_saved_loaded_indexed_searched_and_explained(checkpoint: Path, tmp_path:
     saved = load_encoder(str(tmp_path / "saved"), max_length=LENGTH)
     assert isinstance(saved, UhdEncoder)
     assert saved.encode_documents(TEXTS) == first.encode_documents(TEXTS)
-    with pytest.raises(EncoderError, match="exists already"):
+    with pytest.raises(EncoderError, match="already exists"):
         first.save(tmp_path / "saved")
     assert sorted(path.name for path in tmp_path.glob("saved*")) == ["saved"]
 

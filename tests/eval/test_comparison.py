@@ -180,7 +180,7 @@ def test_bad_input(runs: list[Path], qrels: Path) -> None:
         compared(runs[:1], qrels)
     with pytest.raises(QueryError, match="no measure to compare by"):
         compare_runs(runs, str(qrels), [])
-    with pytest.raises(QueryError, match="'foo' is no measure"):
+    with pytest.raises(QueryError, match="'foo' is not a measure"):
         compared(runs, qrels, "foo")
     with pytest.raises(CorpusError, match=r"has no qrels/dev\.tsv in it"):
         compare_runs(runs, str(qrels), ["RR"], split="dev")

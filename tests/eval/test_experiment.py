@@ -184,7 +184,7 @@ def test_judged_documents_that_are_missing(index: lsr.Index, dataset: Dataset) -
     assert "d0" in index
     assert "gone" not in index
     assert 7 not in index
-    with pytest.raises(QueryError, match="the document asked for has a number for an id"):
+    with pytest.raises(QueryError, match="the requested document has a number for an id"):
         7.0 in index  # noqa: B015  # it raises
 
 
@@ -284,12 +284,12 @@ def test_datasets_by_source(folder: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert parts_of("cranfield", None, Silent) == {"cranfield": "cranfield"}
     (folder / "qrels").rename(folder / "other")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(CorpusError, match="cranfield cannot be downloaded, and it is not here"):
+    with pytest.raises(CorpusError, match="cranfield cannot be downloaded, and it is not in"):
         parts_of("cranfield", None, Silent)
 
 
 def test_measures_are_checked_first(folder: Path) -> None:
-    with pytest.raises(QueryError, match="'no' is no measure"):
+    with pytest.raises(QueryError, match="'no' is not a measure"):
         load_dataset(str(folder / "none"), measures=["no"], name="none")
     assert load_dataset(str(folder), measures=["ndcg_cut_3"]).measures == ["nDCG@3"]
 

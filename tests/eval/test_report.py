@@ -499,7 +499,7 @@ def test_files_appear_complete_or_not_at_all(tmp_path: Path, file: str) -> None:
         write_report(tmp_path, three(), COMMAND)
     assert not list((tmp_path / file).iterdir())
     assert {path.name for path in tmp_path.iterdir()} == names
-    # The page comes last, so that it never speaks of files that are not there.
+    # The page comes last, so that it never declares files that are not there.
     assert file == "report.html" or (tmp_path / "report.html").read_bytes() == page
 
 

@@ -172,5 +172,5 @@ def test_queries_that_cannot_be_tuned_on() -> None:
         tune({**lists, "q03": Candidates(lists["q03"].lists[:1], [0])}, qrels, IDS, "rrf")
     with pytest.raises(QueryError, match="0 judged queries cannot be cut into 5 folds"):
         tune(lists, {}, IDS, "rrf")
-    with pytest.raises(QueryError, match="is no measure"):
+    with pytest.raises(QueryError, match="is not a measure"):
         tune(lists, qrels, IDS, "rrf", "goodness")

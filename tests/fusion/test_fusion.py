@@ -278,7 +278,7 @@ def test_fusions_are_those_of_the_installed_ranx() -> None:
     [
         ([A, B], {"k": 0}, "k must be a whole number of at least 1, not 0"),
         ([A, B], {"method": "borda"}, "no fusion 'borda'; use minmax, rrf, zscore, tmm, none"),
-        ([A, B], {"missing": "mean"}, "count zero or lowest, not 'mean'"),
+        ([A, B], {"missing": "mean"}, "documents is zero or lowest, not 'mean'"),
         ([A, B], {"weights": [1]}, "there are 1 weights for 2 lists; give one each"),
         ([A, B], {"weights": [1, -1]}, "a finite number of at least 0, not -1"),
         ([A, B], {"weights": [1, math.nan]}, "a finite number of at least 0, not nan"),

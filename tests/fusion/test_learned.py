@@ -117,7 +117,7 @@ def test_the_same_examples_give_the_same_model(learned: LearnedFusion) -> None:
 def test_nothing_to_learn_from() -> None:
     found = [ranked({1: 2.0, 2: 1.0})]
     for hopeless in ([], [([ranked({})], {1: 1})], [(found, {9: 1, 2: 0, 1: -1})]):
-        with pytest.raises(FusionError, match="none of the judged queries found a relevant"):
+        with pytest.raises(FusionError, match="no list of a judged query has a relevant"):
             LearnedFusion.train(["a"], hopeless)
 
 
@@ -143,7 +143,7 @@ def test_every_damaged_byte_is_seen(learned: LearnedFusion, tmp_path: Path) -> N
             LearnedFusion.load(path)
     for end in (0, 1, 50, len(good) - 1):
         path.write_bytes(good[:end])
-        with pytest.raises(FusionError, match="is no learned fusion"):
+        with pytest.raises(FusionError, match="is not a learned fusion"):
             LearnedFusion.load(path)
 
 
@@ -151,7 +151,7 @@ def test_every_damaged_byte_is_seen(learned: LearnedFusion, tmp_path: Path) -> N
 def test_files_of_another_kind(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "other.json"
     path.write_bytes(content)
-    with pytest.raises(FusionError, match=r"other\.json is no learned fusion; train one"):
+    with pytest.raises(FusionError, match=r"other\.json is not a learned fusion; train one"):
         LearnedFusion.load(path)
 
 
@@ -163,7 +163,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     huge = tmp_path / "huge.json"
     with huge.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(FusionError, match="is no learned fusion"):
+    with pytest.raises(FusionError, match="is not a learned fusion"):
         LearnedFusion.load(huge)
 
 

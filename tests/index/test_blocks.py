@@ -1,4 +1,4 @@
-"""The blocks of frequent terms: what is written is read back, and bounds are never too low."""
+"""The blocks of dense terms: what is written is read back, and bounds are never too low."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy.typing as npt
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lsr.index.format import BLOCK, CODEBOOK, GROUP, groups_of
-from lsr.index.postings.blocks import codebook, gathered, split_terms, window_columns
+from lsr.index.format import BLOCK, CODEBOOK, SUPERBLOCK, superblocks_of
+from lsr.index.postings.blocks import codebook, gathered, partition_columns, split_terms
 from lsr.index.postings.decoding import Postings, decode
 from lsr.storage.arrow import Columns
 from support.bare_index import as_mapped
@@ -19,7 +19,7 @@ Array = npt.NDArray[np.integer]
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> tuple[int, Postings]:
+def partitions(draw: st.DrawFn) -> tuple[int, Postings]:
     """A number of documents, and postings of terms of all densities."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     count = draw(st.sampled_from([1, 7, 8, 9, 256, 257, 512, 513]) | st.integers(1, 3000))
@@ -38,38 +38,38 @@ def windows(draw: st.DrawFn) -> tuple[int, Postings]:
     return count, Postings(terms, starts, flat, weights, floats)
 
 
-def written(count: int, postings: Postings, frequent: int) -> Columns:
-    """The columns of a window, with floats; `frequent` stands for FREQUENT."""
+def written(count: int, postings: Postings, dense: int) -> Columns:
+    """The columns of a partition, with floats; `dense` stands for DENSE_TERM."""
     maxima = np.zeros(postings.terms.size, postings.weights.dtype)
     if maxima.size:
         maxima = np.maximum.reduceat(postings.weights, postings.starts[:-1])
     columns = as_mapped(
-        window_columns(
+        partition_columns(
             postings.terms,
             postings.starts,
             maxima,
             postings.documents,
             postings.weights,
             count,
-            density=frequent,
+            density=dense,
         )
     )
-    runs = np.concatenate(split_terms(postings.starts, count, frequent))
+    runs = np.concatenate(split_terms(postings.starts, count, dense))
     assert postings.floats is not None
     return columns | {"floats": gathered(runs, postings.starts, postings.floats)}
 
 
 def run_of(postings: Postings, term: int) -> tuple[Array, Array]:
     """Documents and weights of a term."""
-    place = postings.terms.tolist().index(term)
-    span = slice(postings.starts[place], postings.starts[place + 1])
+    row = postings.terms.tolist().index(term)
+    span = slice(postings.starts[row], postings.starts[row + 1])
     return postings.documents[span], postings.weights[span]
 
 
 full = np.arange(3000)
 
 
-@given(windows(), st.sampled_from([0, 2, 96]))
+@given(partitions(), st.sampled_from([0, 2, 96]))
 @example(
     (
         3000,
@@ -83,15 +83,15 @@ full = np.arange(3000)
     ),
     96,
 )
-def test_postings_come_back(window: tuple[int, Postings], frequent: int) -> None:
-    count, postings = window
-    columns = written(count, postings, frequent)
-    assert columns["frequent_terms"].size + columns["rare_terms"].size == postings.terms.size
-    assert frequent or not columns["frequent_terms"].size
+def test_postings_come_back(partition: tuple[int, Postings], dense: int) -> None:
+    count, postings = partition
+    columns = written(count, postings, dense)
+    assert columns["dense_terms"].size + columns["sparse_terms"].size == postings.terms.size
+    assert dense or not columns["dense_terms"].size
     assert columns["ranks"].tolist() == [
-        int((documents < 256 * record).sum())
-        for documents in (run_of(postings, term)[0] for term in columns["frequent_terms"].tolist())
-        for record in range(2 * groups_of(count))
+        int((documents < 256 * chunk).sum())
+        for documents in (run_of(postings, term)[0] for term in columns["dense_terms"].tolist())
+        for chunk in range(2 * superblocks_of(count))
     ]
     back = decode(columns, count)
     assert back.terms.tolist() == postings.terms.tolist()
@@ -103,31 +103,32 @@ def test_postings_come_back(window: tuple[int, Postings], frequent: int) -> None
     assert back.floats.tolist() == postings.floats.tolist()
 
 
-def edges_of(columns: Columns, row: int, groups: int) -> dict[int, int]:
-    """The bound that the codes of a frequent term give each block with postings."""
+def edges_of(columns: Columns, row: int, superblocks: int) -> dict[int, int]:
+    """The bound that the codes of a dense term give each block with postings."""
     book = columns["codebooks"][row * CODEBOOK : (row + 1) * CODEBOOK]
     at, found = int(columns["maxima_starts"][row]), {}
-    for group, bitmap in enumerate(columns["bitmaps"][row * groups : (row + 1) * groups].tolist()):
-        bits = [bit for bit in range(GROUP) if bitmap >> bit & 1]
+    bitmaps = columns["bitmaps"][row * superblocks : (row + 1) * superblocks]
+    for superblock, bitmap in enumerate(bitmaps.tolist()):
+        bits = [bit for bit in range(SUPERBLOCK) if bitmap >> bit & 1]
         for i, bit in enumerate(bits):
             code = int(columns["maxima"][at + i // 2]) >> (i % 2 * 4) & 15
-            found[group * GROUP + bit] = int(book[code])
+            found[superblock * SUPERBLOCK + bit] = int(book[code])
         at += (len(bits) + 1) // 2
     return found
 
 
-@given(windows())
-def test_no_bound_is_below_a_weight_of_its_block(window: tuple[int, Postings]) -> None:
-    count, postings = window
+@given(partitions())
+def test_no_bound_is_below_a_weight_of_its_block(partition: tuple[int, Postings]) -> None:
+    count, postings = partition
     columns = written(count, postings, 96)
-    for row, term in enumerate(columns["frequent_terms"].tolist()):
+    for row, term in enumerate(columns["dense_terms"].tolist()):
         maxima: dict[int, int] = {}
         for document, weight in zip(
             *(values.tolist() for values in run_of(postings, term)), strict=True
         ):
             block = document // BLOCK
             maxima[block] = max(maxima.get(block, 0), weight)
-        edges = edges_of(columns, row, groups_of(count))
+        edges = edges_of(columns, row, superblocks_of(count))
         assert edges.keys() == maxima.keys()
         book = sorted(set(columns["codebooks"][row * CODEBOOK : (row + 1) * CODEBOOK].tolist()))
         for block, largest in maxima.items():

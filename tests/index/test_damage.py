@@ -59,14 +59,14 @@ def test_a_flipped_byte_anywhere(
     chance = random.Random(pattern)
     failures = 0
     for _ in range(FLIPS):
-        place, bits = chance.randrange(len(data)), chance.choice([1, 2, 4, 64, 128, 255])
+        offset, bits = chance.randrange(len(data)), chance.choice([1, 2, 4, 64, 128, 255])
         damaged = bytearray(data)
-        damaged[place] ^= bits
+        damaged[offset] ^= bits
         # A new file: the bytes under a mapping that is still open must not change.
         file.unlink()
         file.write_bytes(damaged)
         checked = run("verify", path)
-        assert (checked.code, checked.out) == (1, ""), (place, bits)
+        assert (checked.code, checked.out) == (1, ""), (offset, bits)
         assert str(path) in checked.err
         try:
             use(path)

@@ -58,7 +58,7 @@ def brute_force(vectors: Vectors, query: Vectors) -> tuple[Any, Any]:
     """All documents, best first, by a loop of the definition."""
     exact = [float(np.sum(row.astype(np.float64) * query.astype(np.float64))) for row in vectors]
     scores = np.array(exact).astype(np.float32)
-    order = sorted(range(len(vectors)), key=lambda place: (-scores[place], place))
+    order = sorted(range(len(vectors)), key=lambda position: (-scores[position], position))
     return np.array(order, np.int64), scores[order]
 
 
@@ -93,11 +93,11 @@ def test_flat_is_brute_force(
     with batches_of(batch):
         side = write(tmp_path_factory.mktemp("flat") / "dense", vectors)
         found = side.search(queries, k)
-        for query, (places, scores) in zip(queries[::13], found[::13], strict=True):
+        for query, (positions, scores) in zip(queries[::13], found[::13], strict=True):
             expected = brute_force(vectors, query)
-            assert places.tolist() == expected[0][:k].tolist()
+            assert positions.tolist() == expected[0][:k].tolist()
             assert scores.tolist() == expected[1][:k].tolist()
-            assert (places.dtype, scores.dtype) == (np.int64, np.float32)
+            assert (positions.dtype, scores.dtype) == (np.int64, np.float32)
 
 
 def test_scores_that_differ_by_less_than_float32_shows_are_ties(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_scores_that_differ_by_less_than_float32_shows_are_ties(tmp_path: Path) 
     assert np.unique(vectors @ query).size > 1
     side = write(tmp_path / "dense", vectors)
     for k in (1, 10, 499):
-        ((places, scores),) = side.search(query[None], k)
-        assert places.tolist() == list(range(k))
+        ((positions, scores),) = side.search(query[None], k)
+        assert positions.tolist() == list(range(k))
         assert np.unique(scores).size == 1
 
 
@@ -118,12 +118,12 @@ def test_one_question_and_many_give_the_same(tmp_path: Path) -> None:
     vectors, queries = random(1, 3000, 64, unit=False), random(2, 130, 64)
     side = write(tmp_path / "dense", vectors)
     together = side.search(queries, 50)
-    for query, (places, scores) in zip(queries[::20], together[::20], strict=True):
+    for query, (positions, scores) in zip(queries[::20], together[::20], strict=True):
         ((alone, same),) = side.search(query[None], 50)
-        assert np.array_equal(places, alone)
+        assert np.array_equal(positions, alone)
         assert np.array_equal(scores, same)
         expected = brute_force(vectors, query)
-        assert np.array_equal(places, expected[0][:50])
+        assert np.array_equal(positions, expected[0][:50])
         assert np.array_equal(scores, expected[1][:50])
 
 
@@ -165,21 +165,21 @@ def test_candidates_are_scored_by_the_vectors(
     side = opened(made[kind])
     queries = random(6, 20, 32) / 2 + clustered[:20]
     recalled = 0
-    for query, (places, scores) in zip(queries, side.search(queries, 100), strict=True):
+    for query, (positions, scores) in zip(queries, side.search(queries, 100), strict=True):
         expected = dict(zip(*brute_force(clustered, query), strict=True))
-        assert len(set(places.tolist())) == 100
-        assert scores.tolist() == [expected[place] for place in places]
-        assert places.tolist() == sorted(places.tolist(), key=lambda p: (-expected[p], p))
-        recalled += len(set(places.tolist()) & set(list(expected)[:100]))
+        assert len(set(positions.tolist())) == 100
+        assert scores.tolist() == [expected[position] for position in positions]
+        assert positions.tolist() == sorted(positions.tolist(), key=lambda p: (-expected[p], p))
+        recalled += len(set(positions.tolist()) & set(list(expected)[:100]))
     assert recalled >= 0.95 * 2000
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_more_than_there_are(made: dict[str, Path], clustered: Vectors, kind: str) -> None:
     side = opened(made[kind])
-    ((places, scores),) = side.search(clustered[:1], 5000)
-    assert np.unique(places).size == places.size
-    assert places.size == 2000 if kind != "hnsw" else places.size > 1900
+    ((positions, scores),) = side.search(clustered[:1], 5000)
+    assert np.unique(positions).size == positions.size
+    assert positions.size == 2000 if kind != "hnsw" else positions.size > 1900
     assert (np.diff(scores) <= 0).all()
 
 
@@ -211,13 +211,13 @@ def test_graphs_are_grown_by_one_thread(tmp_path: Path) -> None:
 
 
 def test_fewer_candidates_than_wanted(tmp_path: Path) -> None:
-    """Where faiss finds no more it says -1, which is no place."""
+    """Where faiss finds no more it says -1, which is no position."""
     vectors = random(5, 2000, 32)
     vectors[:1900] = vectors[0]  # each other's neighbours, so that a walk does not leave them
     side = write(tmp_path / "hnsw", vectors, "hnsw")
-    ((places, scores),) = side.search(vectors[-1:], 2000)
-    assert 0 < places.size < 2000
-    assert scores.tolist() == side.score(vectors[-1], places).tolist()
+    ((positions, scores),) = side.search(vectors[-1:], 2000)
+    assert 0 < positions.size < 2000
+    assert scores.tolist() == side.score(vectors[-1], positions).tolist()
 
 
 def test_faiss_keeps_no_vectors_a_second_time(made: dict[str, Path]) -> None:
@@ -230,10 +230,12 @@ def test_faiss_keeps_no_vectors_a_second_time(made: dict[str, Path]) -> None:
 
 def test_rows_and_scores(made: dict[str, Path], clustered: Vectors) -> None:
     side = opened(made["flat"])
-    places = [5, 1999, 0, 5]
-    assert np.array_equal(side.vectors(places), clustered[places])
+    positions = [5, 1999, 0, 5]
+    assert np.array_equal(side.vectors(positions), clustered[positions])
     scores = dict(zip(*brute_force(clustered, clustered[7]), strict=True))
-    assert side.score(clustered[7], places).tolist() == [scores[place] for place in places]
+    assert side.score(clustered[7], positions).tolist() == [
+        scores[position] for position in positions
+    ]
     assert side.vectors([]).shape == (0, 32)
     assert side.score(clustered[7], []).shape == (0,)
     for wrong in ([-1], [2000]):
@@ -245,8 +247,8 @@ def test_rows_of_several_batches(tmp_path: Path) -> None:
     vectors = random(1, 40, 4)
     with batches_of(7):
         side = write(tmp_path / "dense", vectors)
-        places = [39, 0, 13, 14, 0]
-        assert np.array_equal(side.vectors(places), vectors[places])
+        positions = [39, 0, 13, 14, 0]
+        assert np.array_equal(side.vectors(positions), vectors[positions])
     with pa.ipc.open_file(vectors_of(tmp_path / "dense")) as file:
         sizes = [file.get_batch(number).num_rows for number in range(file.num_record_batches)]
     assert sizes == [7, 7, 7, 7, 7, 5]
@@ -279,8 +281,8 @@ def test_threads_of_ours_at_once(made: dict[str, Path], clustered: Vectors) -> N
             wrong: list[int] = wrong,
         ) -> None:
             for _ in range(20):
-                ((places, _),) = side.search(clustered[number : number + 1], 10, threads=2)
-                if not np.array_equal(places, expected[number][0]):
+                ((positions, _),) = side.search(clustered[number : number + 1], 10, threads=2)
+                if not np.array_equal(positions, expected[number][0]):
                     wrong.append(number)
 
         threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
@@ -299,8 +301,8 @@ def test_kinds_that_need_more_documents(tmp_path: Path) -> None:
             check_kind(kind, least - 1)
         vectors = random(0, least, 16)
         side = write(tmp_path / kind, vectors, kind)
-        ((places, _),) = side.search(vectors[:1], 1)
-        assert places.tolist() == [0]
+        ((positions, _),) = side.search(vectors[:1], 1)
+        assert positions.tolist() == [0]
     with pytest.raises(LsrError, match="no faiss index 'tree'; give one of flat"):
         check_kind("tree", 1000)
     for kind in ("hnsw", "sq8"):
@@ -347,12 +349,12 @@ def test_faiss_reads_no_byte_that_was_not_written(copy: Callable[[str], Path], k
     folder = copy(kind)
     data = bytearray(faiss_of(folder).read_bytes())
     with before_call("faiss.deserialize_index", lambda *_: pytest.fail("faiss was asked")):
-        for place in np.random.default_rng(0).integers(0, len(data), 20).tolist():
-            data[place] ^= 1
+        for offset in np.random.default_rng(0).integers(0, len(data), 20).tolist():
+            data[offset] ^= 1
             faiss_of(folder).write_bytes(data)
             with pytest.raises(DenseCorrupt, match="does not match its checksum"):
                 used(folder)
-            data[place] ^= 1
+            data[offset] ^= 1
 
 
 def reseal(folder: Path, **changes: Any) -> None:

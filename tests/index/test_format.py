@@ -25,7 +25,7 @@ from lsr.index.format import (
 from lsr.index.search.options import SearchOptions
 from lsr.index.segments import schema
 from lsr.index.segments.reader import Segment
-from lsr.index.segments.schema import FLOAT_FILES, LIST_FILES, WINDOW_FILES
+from lsr.index.segments.schema import FLOAT_FILES, LIST_FILES, PARTITION_FILES
 from lsr.index.verify import problems
 from lsr.kernels import ISAS
 from lsr.retrieval.index import Index
@@ -60,7 +60,7 @@ def binary() -> tuple[list[str], SparseVectors]:
 
 @pytest.fixture
 def small() -> SparseVectors:
-    """600 documents, two groups of blocks, with 20 frequent terms and 200 rare ones."""
+    """600 documents, two superblocks of blocks, with 20 dense terms and 200 sparse ones."""
     rng = np.random.default_rng(1)
     return SparseVectors.from_rows(
         (np.append(np.sort(rng.choice(20, 6, replace=False)), 100 + d % 200), rng.random(7) + 0.1)
@@ -77,8 +77,8 @@ def test_any_changed_byte_of_a_manifest_is_found(tmp_path: Path, small: SparseVe
     index, _ = write_index(tmp_path, small)
     path = index / MANIFEST
     good = path.read_bytes()
-    for place in range(len(good)):
-        path.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+    for offset in range(len(good)):
+        path.write_bytes(good[:offset] + bytes([good[offset] ^ 1]) + good[offset + 1 :])
         with pytest.raises((IndexCorrupt, IndexFormatError)):
             Manifest.read(index)
 
@@ -120,16 +120,16 @@ def rewrite(index: Path, manifest: Manifest, name: str, change: object) -> None:
     replace(manifest, files=files).write(index)
 
 
-def put(column: str, place: int, value: object) -> object:
+def put(column: str, offset: int, value: object) -> object:
     def change(columns: dict[str, np.ndarray]) -> None:
-        columns[column][place] = value
+        columns[column][offset] = value
 
     return change
 
 
-def flip(column: str, place: int, bits: int) -> object:
+def flip(column: str, offset: int, bits: int) -> object:
     def change(columns: dict[str, np.ndarray]) -> None:
-        columns[column][place] ^= columns[column].dtype.type(bits)
+        columns[column][offset] ^= columns[column].dtype.type(bits)
 
     return change
 
@@ -167,16 +167,16 @@ def survives(index: Path, queries: SparseVectors) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "what"),
     [
-        ("rare_terms", put("term", 1, 100), "rare terms do not ascend"),
-        ("rare_terms", put("term", 0, 7), "both rare and frequent"),
+        ("rare_terms", put("term", 1, 100), "sparse terms do not ascend"),
+        ("rare_terms", put("term", 0, 7), "both sparse and dense"),
         ("rare_terms", put("start", 1, 4_000_000), "do not cover"),
         ("rare_terms", put("start", 0, 1), "do not cover"),
         ("rare_terms", put("start", 1, 4), "do not ascend"),
         ("rare_terms", put("maximum", 0, 1), "rare_terms.arrow does not follow"),
-        ("rare_postings", put("document", 599, 600), "leave the window"),
+        ("rare_postings", put("document", 599, 600), "leave the partition"),
         ("rare_postings", put("document", 0, 599), "do not ascend"),
         ("rare_postings", put("weight", 0, 0), "no weight"),
-        ("frequent_terms", put("term", 0, 1), "frequent terms do not ascend"),
+        ("frequent_terms", put("term", 0, 1), "dense terms do not ascend"),
         ("frequent_terms", put("posting", 0, 1), "do not cover"),
         ("frequent_terms", put("posting", 9, 4_000_000_000), "blocks of term 8 are damaged"),
         ("frequent_terms", put("maxima", 1, 0), "frequent_terms.arrow does not follow"),
@@ -225,7 +225,7 @@ LISTS = [
     ("list_terms", put("start", 0, 1), "do not cover"),
     ("list_terms", put("start", 1, 0), "do not cover"),
     ("list_terms", cut, "do not cover their bytes|of term|add up"),
-    ("lists", put("bytes", 0, 0), "the list of term 0 is damaged|leave the window|follow"),
+    ("lists", put("bytes", 0, 0), "the list of term 0 is damaged|leave the partition|follow"),
     ("lists", put("bytes", slice(0, 9), 255), "the list of term 0|add up|follow"),
     ("lists", put("bytes", slice(0, 9), 0), "the list of term 0 is damaged"),
     ("lists", flip("bytes", -1, 1), "lists.arrow does not follow"),
@@ -253,7 +253,7 @@ def test_a_wrong_list_under_right_checksums_is_found(
     [
         "0" * 64,  # nothing
         "0000" + "1" * 21 + "0000001",  # a code that is cut off
-        "0000" + "0" * 12 + "1" + "0" * 12 + "111",  # a document behind the window
+        "0000" + "0" * 12 + "1" + "0" * 12 + "111",  # a document behind the partition
         "11110000" + "1" * 24,  # a bitmap of another length
     ],
 )
@@ -264,7 +264,7 @@ def test_damaged_lists_are_not_counted(
     rows = [[n for n in range(10) if d % (200 if n == 9 else 20) == 0] for d in range(600)]
     vectors = SparseVectors.from_rows((terms, np.ones(len(terms))) for terms in rows)
     index, manifest = write_index(tmp_path, vectors, bits=1)
-    columns = Segment(index, manifest.segments[0], manifest).window(0)
+    columns = Segment(index, manifest.segments[0], manifest).partition(0)
     start = int(columns["list_starts"][9])
     assert columns["lists"].size - LISTS_PADDING - start == 4
     damaged = np.packbits(np.array(list(bits.ljust(32, "0"))[:32], np.uint8))
@@ -324,7 +324,7 @@ def test_versions_and_bits_that_cannot_be(tmp_path: Path, small: SparseVectors) 
 
 
 @pytest.mark.parametrize("change", [cut, lengthen], ids=["cut", "lengthened"])
-@pytest.mark.parametrize("name", [*WINDOW_FILES, *FLOAT_FILES])
+@pytest.mark.parametrize("name", [*PARTITION_FILES, *FLOAT_FILES])
 def test_columns_of_another_length_are_found(
     tmp_path: Path, small: SparseVectors, name: str, change: object
 ) -> None:
@@ -332,7 +332,7 @@ def test_columns_of_another_length_are_found(
         index, manifest = write_index(tmp_path, small, keep_floats=True, bits=bits)
         rewrite(index, manifest, name, change)
         (found,) = problems(index)
-        assert ": window 0: " in found
+        assert ": partition 0: " in found
         survives(index, small[:5])
 
 
@@ -340,7 +340,7 @@ def test_columns_of_another_length_are_found(
     ("file", "column", "bits"),
     [
         (file, name, bits)
-        for bits, files in ((1, LIST_FILES), *((n, WINDOW_FILES | FLOAT_FILES) for n in (8, 16)))
+        for bits, files in ((1, LIST_FILES), *((n, PARTITION_FILES | FLOAT_FILES) for n in (8, 16)))
         for file, names in files.items()
         for name in names
     ],
@@ -359,8 +359,8 @@ def test_any_value_of_any_column_may_be_wrong(
             values = columns[column]
             raw = rng.integers(0, 256, values.itemsize * 3, np.uint8)
             if values.size > 3:
-                place = int(rng.integers(values.size - 3))
-                values[place : place + 3] = raw.view(values.dtype)
+                offset = int(rng.integers(values.size - 3))
+                values[offset : offset + 3] = raw.view(values.dtype)
 
         rewrite(index, manifest, file, change)
         found += bool(list(problems(index)))
@@ -444,12 +444,12 @@ def test_the_documentation_shows_the_grammar_of_the_code() -> None:
 def test_the_grammar_has_the_columns_of_the_code() -> None:
     grammar = inspect.getdoc(format) or ""
     whole = {"documents": schema.DOCUMENTS, "alive": schema.ALIVE, "stored": schema.STORED}
-    for file, columns in (WINDOW_FILES | FLOAT_FILES | LIST_FILES | whole).items():
+    for file, columns in (PARTITION_FILES | FLOAT_FILES | LIST_FILES | whole).items():
         rule = grammar.split(f"\n    {file} ", 1)[1].lstrip("= ").split("= ", 1)[0]
         shown = set(re.findall(r"^ {10,}(\w+):", rule, re.MULTILINE))
         assert shown == columns.keys(), file
     assert schema.CONTENTS.keys() == {
-        *WINDOW_FILES,
+        *PARTITION_FILES,
         *FLOAT_FILES,
         *LIST_FILES,
         *whole,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lsr.index.format import LIST_ORDERS, LISTS_PADDING, WINDOW
+from lsr.index.format import LIST_ORDERS, LISTS_PADDING, PARTITION
 from lsr.index.postings.decoding import decode
 from lsr.index.postings.lists import list_columns, read_list
 from lsr.index.search.options import SearchOptions
@@ -34,7 +34,7 @@ def bytes_of(bits: str) -> list[int]:
 
 
 def written(documents: list[int], count: int) -> list[int]:
-    """The bytes of a list of a window of `count` documents."""
+    """The bytes of a list of a partition of `count` documents."""
     if len(documents) < count / 16:
         return bytes_of(min((bits_of(documents, n) for n in range(LIST_ORDERS)), key=len))
     bits = np.zeros(count, np.uint8)
@@ -43,7 +43,7 @@ def written(documents: list[int], count: int) -> list[int]:
 
 
 def columns_of(runs: list[list[int]], count: int) -> dict[str, np.ndarray]:
-    """The columns of a window whose terms, 10, 11 and so on, are in these documents."""
+    """The columns of a partition whose terms, 10, 11 and so on, are in these documents."""
     terms = np.arange(10, 10 + len(runs), dtype=np.uint32)
     starts = np.cumsum([0, *map(len, runs)]).astype(np.int64)
     files = list_columns(terms, starts, np.array([*chain(*runs)], np.uint16), count)
@@ -55,19 +55,19 @@ def columns_of(runs: list[list[int]], count: int) -> dict[str, np.ndarray]:
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> tuple[int, list[list[int]]]:
+def partitions(draw: st.DrawFn) -> tuple[int, list[list[int]]]:
     """A number of documents, and those of some terms."""
-    count = draw(st.sampled_from([1, 8, 9, 64, 300, WINDOW]))
+    count = draw(st.sampled_from([1, 8, 9, 64, 300, PARTITION]))
     some = st.integers(0, count - 1) | st.integers(0, min(count, 300) - 1)
     return count, draw(st.lists(st.sets(some, min_size=1, max_size=60).map(sorted), max_size=5))
 
 
-@given(windows())
-@example((WINDOW, [[0], [WINDOW - 1], [0, WINDOW - 1], list(range(2000))]))
-@example((WINDOW, [list(range(0, WINDOW, 16)), list(range(0, WINDOW - 16, 16))]))
-@example((WINDOW - 3, [list(range(WINDOW - 3))]))
-def test_lists_come_back_and_are_as_the_format_says(window: tuple[int, list[list[int]]]) -> None:
-    count, runs = window
+@given(partitions())
+@example((PARTITION, [[0], [PARTITION - 1], [0, PARTITION - 1], list(range(2000))]))
+@example((PARTITION, [list(range(0, PARTITION, 16)), list(range(0, PARTITION - 16, 16))]))
+@example((PARTITION - 3, [list(range(PARTITION - 3))]))
+def test_lists_come_back_and_are_as_the_format_says(partition: tuple[int, list[list[int]]]) -> None:
+    count, runs = partition
     columns = columns_of(runs, count)
     lists = [written(run, count) for run in runs]
     assert columns["lists"].tolist() == [*chain(*lists)] + [0] * LISTS_PADDING
@@ -91,9 +91,9 @@ def test_lists_come_back_and_are_as_the_format_says(window: tuple[int, list[list
         ("0000" + "1000" + "00000000", 4, None),  # a whole byte that says nothing
         ("0000" + "1111" + "00000000", 4, None),
         ("0000" + "0" * 15 + "1" + "0" * 14 + "1", 4, [2**15]),
-        ("0000" + "0" * 16 + "1" + "0" * 15 + "1", 4, None),  # no window has so many documents
+        ("0000" + "0" * 16 + "1" + "0" * 15 + "1", 4, None),  # no partition has so many documents
         ("11110000" + "10010000", 8, [4, 7]),
-        ("11110000" + "10010000", 7, None),  # of a document beyond the window
+        ("11110000" + "10010000", 7, None),  # of a document beyond the partition
         ("11110000" + "10010000" * 2, 8, None),
         ("11110000", 8, None),
         ("11110001" + "10010000", 8, None),
@@ -106,18 +106,18 @@ def test_what_is_no_list_is_not_read(written: str, room: int, found: list[int] |
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "said"),
+    ("offset", "value", "message"),
     [
         (0, 0, "the list of term 10 is damaged"),  # no document at all
         (1, 1, "the list of term 11 is damaged"),  # a bitmap no longer
         (2, 0, "the list of term 11 is damaged"),
     ],
 )
-def test_a_term_has_a_document(place: int, value: int, said: str) -> None:
+def test_a_term_has_a_document(offset: int, value: int, message: str) -> None:
     columns = columns_of([[0], [0, 1, 2]], 24)
     assert columns["lists"].tolist() == [0b00001000, 0xF0, 7, 0, 0] + [0] * LISTS_PADDING
-    columns["lists"][place] = value
-    with pytest.raises(ValueError, match=said):
+    columns["lists"][offset] = value
+    with pytest.raises(ValueError, match=message):
         decode(columns, 24)
 
 
@@ -142,4 +142,4 @@ def test_terms_that_share_documents_take_little(tmp_path) -> None:  # type: igno
     assert found.docids.tolist() == [100, 101, 102, 103, 104]
     assert stored_integers(vectors, manifest).tolist() == [1] * manifest.postings
     segment = Segment(index, manifest.segments[0], manifest)
-    assert set(segment.window(0)) == {"list_terms", "list_starts", "lists"}
+    assert set(segment.partition(0)) == {"list_terms", "list_starts", "lists"}

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from lsr import kernels
 from lsr.errors import QueryError
-from lsr.index.format import FREQUENT
-from lsr.index.postings.blocks import window_columns
+from lsr.index.format import DENSE_TERM
+from lsr.index.postings.blocks import partition_columns
 from lsr.index.postings.inversion import quantize
 from lsr.index.postings.quantizer import IntegerQueries, step_for
 from lsr.index.search.options import SearchOptions
@@ -35,11 +35,11 @@ def scaled(
 ) -> IntegerQueries:
     """Queries as the kernels scale them where term i has the largest weight maxima[i].
 
-    The first of the documents has all terms that have one; with 97 documents they are rare.
+    The first of the documents has all terms that have one; with 97 documents they are sparse.
     """
     weights = np.asarray(maxima, np.uint16)
     terms = np.flatnonzero(weights).astype(np.uint32)
-    files = window_columns(
+    files = partition_columns(
         terms,
         np.arange(terms.size + 1),
         weights[terms],
@@ -48,7 +48,7 @@ def scaled(
         documents,
     )
     columns = as_mapped(files)
-    assert columns["rare_terms" if documents > FREQUENT else "frequent_terms"].size == terms.size
+    assert columns["sparse_terms" if documents > DENSE_TERM else "dense_terms"].size == terms.size
     positions = np.arange(documents, dtype=np.uint32)
     alive = np.full(-(-documents // 8), 255, np.uint8)
     postings = kernels.index.Postings(positions, alive, 16, step, 0.0)
@@ -75,7 +75,7 @@ def test_documents_round_to_the_nearest_and_never_to_nothing(
 @given(
     st.lists(st.tuples(weight, st.integers(0, 65_535)), min_size=1, max_size=300),
     st.floats(1e-40, 1e30),
-    st.sampled_from([1, FREQUENT + 1]),
+    st.sampled_from([1, DENSE_TERM + 1]),
 )
 def test_no_score_can_overflow(
     entries: list[tuple[float, int]], step: float, documents: int
@@ -105,13 +105,13 @@ def test_empty_queries_among_others() -> None:
     assert integers.terms.tolist() == [1]
 
 
-@pytest.mark.parametrize("frequent", [0, 96])  # 0: all terms are rare
-def test_the_largest_weight_of_any_window_counts(tmp_path: Path, frequent: int) -> None:
+@pytest.mark.parametrize("dense", [0, 96])  # 0: all terms are sparse
+def test_the_largest_weight_of_any_partition_counts(tmp_path: Path, dense: int) -> None:
     # As many terms as it takes for the sum of their largest weights to decide the scale.
     terms = list(range(20))
     rows = [(terms, [weight] * 20) for weight in (0.5, 1.0, 0.25)]
     vectors = SparseVectors.from_rows(rows)
-    index, manifest = write_index(tmp_path, vectors, bits=16, window=1, density=frequent)
+    index, manifest = write_index(tmp_path, vectors, bits=16, partition=1, density=dense)
     assert manifest.segments[0].windows == [1, 1, 1]
     found = open_searcher(index).quantize(one([5.0] * 20))
     alone = scaled(one([5.0] * 20), [65_535] * 20, manifest.step)

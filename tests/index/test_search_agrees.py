@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lsr import kernels
 from lsr.errors import InstructionSetError, QueryError
-from lsr.index.format import WINDOW, Manifest
+from lsr.index.format import PARTITION, Manifest
 from lsr.index.search.options import SearchOptions
 from lsr.index.search.searcher import Searcher
 from lsr.index.verify import problems
@@ -51,7 +51,7 @@ def rows(draw: st.DrawFn, most: int, vocabulary: int, lengths: list[int]) -> Spa
 @st.composite
 def cases(draw: st.DrawFn) -> dict[str, object]:
     vocabulary = draw(st.sampled_from([1, 4, 60, 400, 70_000, 2**32]))
-    most = draw(st.sampled_from([150, 150, 150, 1500]))  # 1,500 documents take several groups
+    most = draw(st.sampled_from([150, 150, 150, 1500]))  # 1,500 documents take several superblocks
     vectors = draw(rows(most, vocabulary, [0, 1, 3, 12, 40, 150] if most == 150 else [1, 12, 30]))
     count = len(vectors)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -62,9 +62,9 @@ def cases(draw: st.DrawFn) -> dict[str, object]:
         "alive": (rng.random(count) < draw(st.sampled_from([0.0, 0.5, 1.0]))).astype(np.uint8),
         "bits": draw(st.sampled_from([1, 8, 16])),
         "k": draw(st.sampled_from([1, 2, 10, 1000]) | st.integers(1, 200)),
-        "window": draw(st.sampled_from([8, 50, 57_344])),
-        # 0: all terms are rare; 96: in small windows all are frequent.
-        "frequent": draw(st.sampled_from([0, 2, 8, 96])),
+        "partition": draw(st.sampled_from([8, 50, 57_344])),
+        # 0: all terms are sparse; 96: in small partitions all are dense.
+        "dense": draw(st.sampled_from([0, 2, 8, 96])),
     }
 
 
@@ -75,8 +75,8 @@ def opened(folder: str, case: dict[str, object], **options: Any) -> tuple[Search
         case["vectors"],
         bits=case["bits"],
         positions=case["positions"],
-        window=case["window"],
-        density=case["frequent"],
+        partition=case["partition"],
+        density=case["dense"],
         **options,
     )
     return open_searcher(index, case["alive"]), manifest
@@ -122,11 +122,11 @@ def check(
         "alive": np.empty(0, np.uint8),
         "bits": 8,
         "k": 10,
-        "window": 8,
-        "frequent": 96,
+        "partition": 8,
+        "dense": 96,
     }
 )
-# The weights of a 16-bit record follow its masks, of whatever number.
+# The weights of a 16-bit chunk follow its masks, of whatever number.
 @example(
     {
         "vectors": SparseVectors.from_rows([([0], [2.0]), ([0], [1.0])]),
@@ -135,8 +135,8 @@ def check(
         "alive": np.ones(2, np.uint8),
         "bits": 16,
         "k": 1,
-        "window": 8,
-        "frequent": 96,
+        "partition": 8,
+        "dense": 96,
     }
 )
 def test_random_collections(case: dict[str, object]) -> None:
@@ -165,10 +165,10 @@ def test_float_exact_scores_are_those_of_brute_force(case: dict[str, object]) ->
 
 
 @pytest.mark.parametrize("bits", [1, 8, 16])
-def test_a_full_window(tmp_path: Path, bits: int) -> None:
-    """As many documents as one window takes, and some: its places must fit their columns."""
+def test_a_full_partition(tmp_path: Path, bits: int) -> None:
+    """As many documents as one partition takes, and some: its offsets must fit their columns."""
     rng = np.random.default_rng(bits)
-    count = WINDOW + 3
+    count = PARTITION + 3
     # Term 0 in all documents, 1 in half of them, 2 in one of a hundred, 3 in the last.
     chosen = rng.random((count, 4)) < [1, 0.5, 0.01, 0]
     chosen[-1, 3] = True
@@ -176,7 +176,7 @@ def test_a_full_window(tmp_path: Path, bits: int) -> None:
     weights = rng.gamma(2.0, 0.3, indptr[-1]).astype(np.float32)
     vectors = SparseVectors(indptr, np.nonzero(chosen)[1], weights)
     index, manifest = write_index(tmp_path, vectors, bits=bits)
-    assert manifest.segments[0].windows == [WINDOW, 3]
+    assert manifest.segments[0].windows == [PARTITION, 3]
     assert list(problems(index)) == []
     case = {
         "vectors": vectors,
@@ -229,7 +229,7 @@ def test_more_terms_than_bounds_can_add(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Searcher, SparseVectors, np.ndarray]:
-    """30,000 documents with frequent and rare terms: many groups, guards, rounds."""
+    """30,000 documents with dense and sparse terms: many superblocks, guards, rounds."""
     rng = np.random.default_rng(7)
     popularity = rng.pareto(0.7, 3000) + 0.01
     popularity /= popularity.sum()

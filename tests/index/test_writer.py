@@ -1,4 +1,4 @@
-"""The builder: sorting, windows, blocks and lists, memory."""
+"""The builder: sorting, partitions, blocks and lists, memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_entries_are_sorted_stably_by_32_bit_terms(terms: list[int]) -> None:
     assert order.tolist() == np.argsort(values, kind="stable").tolist()
 
 
-def test_a_window_is_closed_when_memory_runs_out(tmp_path: Path) -> None:
+def test_a_partition_is_closed_when_memory_runs_out(tmp_path: Path) -> None:
     sizes = [40, 50, 20, 300, 1, 99, 1, 0, 0]  # entries; 100 fit
     vectors = SparseVectors.from_rows((np.arange(n), np.ones(n)) for n in sizes)
     index, manifest = write_index(tmp_path, vectors, max_memory=0, smallest=100)
@@ -37,8 +37,8 @@ def test_a_window_is_closed_when_memory_runs_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bits", [1, 8, 16])
-@pytest.mark.parametrize("frequent", [0, 3, 96])
-def test_vectors_come_back(tmp_path: Path, bits: int, frequent: int) -> None:
+@pytest.mark.parametrize("dense", [0, 3, 96])
+def test_vectors_come_back(tmp_path: Path, bits: int, dense: int) -> None:
     rng = np.random.default_rng(3)
     pairs = []
     for _ in range(40):
@@ -47,7 +47,7 @@ def test_vectors_come_back(tmp_path: Path, bits: int, frequent: int) -> None:
     vectors = SparseVectors.from_rows(pairs)
     for keep_floats in (False,) if bits == 1 else (False, True):
         kept = {"keep_floats": keep_floats, "bits": bits}
-        index, manifest = write_index(tmp_path, vectors, **kept, window=7, density=frequent)
+        index, manifest = write_index(tmp_path, vectors, **kept, partition=7, density=dense)
         searcher = open_searcher(index)
         integers = stored_integers(vectors, manifest)
         for document in range(len(vectors)):
@@ -71,34 +71,34 @@ def test_zero_weights_are_not_stored(tmp_path: Path) -> None:
     assert searcher.vector(1)[0].tolist() == []
 
 
-def test_frequent_terms_get_blocks_and_rare_ones_a_list(tmp_path: Path) -> None:
+def test_dense_terms_get_blocks_and_sparse_ones_a_list(tmp_path: Path) -> None:
     # Term 1 in all of 203 documents but the last eight, term 2 in one.
     vectors = SparseVectors.from_rows(
         ([1, 2], [1.0, 2.0]) if document == 5 else ([1], [0.5]) if document < 195 else ([], [])
         for document in range(203)
     )
     index, manifest = write_index(tmp_path, vectors)
-    columns = Segment(index, manifest.segments[0], manifest).window(0)
+    columns = Segment(index, manifest.segments[0], manifest).partition(0)
     assert {name: values.tolist() for name, values in columns.items()} == {
-        "rare_terms": [2],
-        "rare_starts": [0],
-        "rare_maxima": [255],
+        "sparse_terms": [2],
+        "sparse_starts": [0],
+        "sparse_maxima": [255],
         "documents": [5],
         "weights": [255],
-        "frequent_terms": [1],
+        "dense_terms": [1],
         "first_postings": [0],
         "maxima_starts": [0],
         "payload_starts": [0],
         "codebooks": [64] + [128] * 15,
         "bitmaps": [2**25 - 1],
-        "records": [0, 25 + 195],
+        "chunks": [0, 25 + 195],
         "maxima": [1] + [0] * 12 + [0] * (32 + 64),
         "payload": [255] * 24 + [7] + [64] * 5 + [128] + [64] * 189 + [0] * 640,
     }
     index, manifest = write_index(tmp_path, vectors, bits=16)
-    columns = Segment(index, manifest.segments[0], manifest).window(0)
+    columns = Segment(index, manifest.segments[0], manifest).partition(0)
     low, high = [0] * 195, [64] * 5 + [128] + [64] * 189
-    assert columns["records"].tolist() == [0, (25 + 2 * 195 + 1) // 2]
+    assert columns["chunks"].tolist() == [0, (25 + 2 * 195 + 1) // 2]
     assert columns["payload"].tolist() == [255] * 24 + [7, *low, *high, 0] + [0] * 640
     assert columns["codebooks"].tolist() == [16_384] + [32_768] * 15
 

@@ -43,7 +43,7 @@ def test_scores_are_counts(
     order: str,
     weight: float,
 ) -> None:
-    segment_limits(window=90)
+    segment_limits(partition=90)
     vectors = binary(weight)
     folder = folder_of(tmp_path / "vectors", vectors)
     made = run("index", folder, "-o", tmp_path / "index", "--bits", 1, "--order", order)
@@ -110,7 +110,7 @@ def test_weights_that_differ_are_refused(run: Callable[..., Any], tmp_path: Path
     assert not (tmp_path / "index").exists()
     usage = run("index", folder, "-o", tmp_path / "index", "--bits", 1, "--keep-floats")
     assert usage.code == 2
-    assert "--bits 1 is for weights that are all equal" in usage.err
+    assert "--bits 1 stores equal weights exactly" in usage.err
     weights[1234] = 0.5
     run("index", folder_of(tmp_path / "equal", mixed), "-o", tmp_path / "index", "--bits", 1)
     assert lsr.open(tmp_path / "index").manifest.postings == vectors.terms.size - 1

@@ -77,13 +77,13 @@ def test_a_search_of_the_dense_side(
     assert np.array_equal(side.vectors(range(len(documents))), vectors)
     query = with_dense.dense_encoder.encode_queries(["glass bees"])
     exact = (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1).astype(np.float32)
-    ((places, scores),) = side.search(query, 5)
+    ((positions, scores),) = side.search(query, 5)
     best = np.lexsort((np.arange(exact.size), -exact))[:5]
-    assert places.tolist() == best.tolist()
+    assert positions.tolist() == best.tolist()
     assert scores.tolist() == exact[best].tolist()
 
 
-def test_places_are_those_that_the_index_breaks_ties_by(with_dense: lsr.Index) -> None:
+def test_positions_are_those_that_the_index_breaks_ties_by(with_dense: lsr.Index) -> None:
     """Documents are stored in another order than given, and both sides number them as given."""
     assert with_dense.dense is not None
     (segment,) = with_dense.reader.segments
@@ -92,9 +92,9 @@ def test_places_are_those_that_the_index_breaks_ties_by(with_dense: lsr.Index) -
     for row in (0, 50, 143):
         found = with_dense.get(segment.ids[row])
         text = f"{found.title} {found.text}" if found.title else found.text
-        place = int(segment.positions[row])
+        position = int(segment.positions[row])
         expected = encoder.encode_documents([text])
-        assert np.array_equal(with_dense.dense.vectors([place]), expected)
+        assert np.array_equal(with_dense.dense.vectors([position]), expected)
 
 
 def test_an_index_without_one(bm25_index: lsr.Index) -> None:
@@ -146,14 +146,14 @@ def test_the_command_on_an_index_that_is_there(
         assert files_of(out) == before
         return
     assert answer.code == 0
-    assert "is an index already: only its dense vectors are made" in answer.err
+    assert "is an existing index: only its dense vectors are added" in answer.err
     after = files_of(out)
     assert {name: after[name] for name in before} == before
     made = ["manifest.json", "vectors.*.arrow", *([] if kind == "flat" else ["vectors.*.faiss"])]
     assert set(after) - set(before) == {f"dense/{only(out / 'dense', name).name}" for name in made}
     again = run("index", corpus, "-o", out, "--dense", model)
     assert again.code == 1
-    assert "dense vectors already; add --force" in again.err
+    assert "an index with dense vectors; add --force" in again.err
     assert files_of(out) == after
     assert (
         run("index", corpus, "-o", out, "--encoder", "bm25", "--dense", model, "--force").code == 0
@@ -177,7 +177,7 @@ def test_the_command_from_vectors(
     write_vectors(tmp_path / "bare", [bare], words=None)
     answer = run("index", tmp_path / "bare", "-o", tmp_path / "i", "--dense", model)
     assert (answer.code, (tmp_path / "i").exists()) == (1, False)
-    assert "has no texts that dense vectors could be made of" in answer.error
+    assert "has no texts to make dense vectors of" in answer.error
 
 
 def test_bad_usage(run: Callable[..., Any], corpus: Path, tmp_path: Path, model: Path) -> None:
@@ -191,7 +191,7 @@ def test_bad_usage(run: Callable[..., Any], corpus: Path, tmp_path: Path, model:
         assert said in answer.err
     answer = run("index", "-", "-o", out, "--dense", model)
     assert answer.code == 2
-    assert "standard input can be read once" in answer.err
+    assert "standard input can be read only once" in answer.err
     for name, said in (("nothing", "no dense encoder 'nothing'"), (tmp_path, "no modules.json")):
         answer = run("index", corpus, "-o", out, "--dense", name)
         assert answer.code == 1
@@ -275,7 +275,7 @@ def test_an_interrupted_run_says_where_its_work_is(
     partial = out / "dense" / "partial"
     assert answer.code == 130
     assert [line for line in answer.err.splitlines() if line][-2:] == [
-        f"Finished work is kept in {partial}: the same command goes on from there.",
+        f"Finished work is kept in {partial}: run the same command again to resume.",
         "Interrupted.",
     ]
     assert len(shards(partial)) == 3
@@ -343,7 +343,7 @@ def test_a_replacement_that_was_stopped_half_way(
     model: Path,
 ) -> None:
     out = copy(with_dense)
-    with pytest.raises(LsrError, match=r"has a dense side already; add --force"):
+    with pytest.raises(LsrError, match=r"already has a dense side; add --force"):
         add_dense(out, documents, str(model))
     partial = out / "dense" / "partial"
     assert not partial.exists()
@@ -370,7 +370,7 @@ def test_two_processes_at_one_index(
     partial.mkdir(parents=True)
     lock = Lock(partial / "lock")
     assert lock.take()
-    with pytest.raises(LsrError, match="being made by another process"):
+    with pytest.raises(LsrError, match="being written by another process"):
         add_dense(out, documents, str(model))
     lock.release()
     add_dense(out, documents, str(model))
@@ -388,7 +388,7 @@ def test_two_processes_at_one_index(
         (lambda d: [*d[:7], {**d[7], "text": "new"}, *d[8:]], r"document 8 .* is not 'd013' as"),
         (lambda d: [*d[:7], {**d[7], "title": "new"}, *d[8:]], r"document 8 "),
         (lambda d: [*d[:7], {**d[7], "id": "new"}, *d[8:]], r"document 8 "),
-        (lambda d: [*d[:7], d[6], *d[8:]], r"the id 'd012' was there before"),
+        (lambda d: [*d[:7], d[6], *d[8:]], r"the id 'd012' is repeated"),
     ],
 )
 def test_other_documents_are_found_before_any_work(

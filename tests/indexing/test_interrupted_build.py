@@ -98,7 +98,7 @@ def test_an_interrupted_build_goes_on_from_its_sealed_shards(
     answer = run("index", many, "-o", out)
     assert (answer.code, answer.out) == (130, "")
     assert [line for line in answer.err.splitlines() if line][-2:] == [
-        f"Finished work is kept in {out}/partial: the same command goes on from there.",
+        f"Finished work is kept in {out}/partial: run the same command again to resume.",
         "Interrupted.",
     ]
     assert shards(out) == SEALED
@@ -290,7 +290,7 @@ def test_interrupted_while_it_is_ordered(
         lsr.Index.build(out, open_corpus(many), progress=stopped_at("Ordering"))
     partial = out / "partial"
     assert stopped.value.__notes__ == [
-        f"Finished work is kept in {partial}: the same command goes on from there."
+        f"Finished work is kept in {partial}: run the same command again to resume."
     ]
     assert VectorFolder.open(partial / "vectors").documents == DOCUMENTS
     assert sum(len(data) for data in files_of(partial).values()) == sum(
@@ -329,7 +329,7 @@ def test_two_builds_of_one_place(
         answer = run("index", corpus, "-o", out, "--encoder", "bm25", "--force")
         assert (answer.code, answer.error) == (
             1,
-            f"{out} is being made by another process; wait for it or choose another place",
+            f"{out} is being written by another process; wait for it or choose another place",
         )
         assert (partial / "vectors" / "job.json").exists()
     finally:

@@ -236,7 +236,7 @@ def test_statistics_are_of_one_corpus(encoder: str, shards_of: Callable[..., Non
     for task, results in zip((one, other, one), (*expected, expected[0]), strict=True):
         evaluate(model, task)
         assert task.noted == results
-    with pytest.raises(CorpusError, match="the id 'b' was there before"):
+    with pytest.raises(CorpusError, match="the id 'b' is repeated"):
         evaluate(model, small(corpus=[*CORPUS, CORPUS[0]]))
     evaluate(model, other)
     assert other.noted == expected[1]

@@ -166,7 +166,7 @@ def test_an_index_is_not_replaced_unasked(tmp_path: Path) -> None:
     [
         ({"id": "x", "text": "x"}, 'document 2 has no docno; give each record a "docno"'),
         ({"docno": "x"}, "document 2: has no text"),
-        ({"docno": "b", "text": "x"}, "document 2: the id 'b' was there before"),
+        ({"docno": "b", "text": "x"}, "document 2: the id 'b' is repeated"),
     ],
 )
 def test_bad_records(tmp_path: Path, record: dict[str, str], message: str) -> None:

@@ -196,7 +196,7 @@ def test_rm3_is_its_formula(
     ("kind", "options", "message"),
     [
         ("relevance", {}, "no feedback 'relevance'; use average, rocchio, rm3"),
-        ("average", {"query": 0.3}, "average has no share for the query"),
+        ("average", {"query": 0.3}, "average has no weight for the query"),
         ("rocchio", {"query": 1.1}, "must be a finite number from 0 to 1, not 1.1"),
         ("rocchio", {"query": math.nan}, "must be a finite number from 0 to 1, not nan"),
         ("rm3", {"documents": 0}, "documents must be a whole number of at least 1, not 0"),

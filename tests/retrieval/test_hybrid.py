@@ -407,7 +407,10 @@ def test_retrievers_with_commas_in_their_names(
     ("options", "message"),
     [
         ({"fusion": "best"}, "there is no fusion 'best'; use minmax, .*, learned"),
-        ({"retrievers": "terms,bm26"}, "'bm26' is no retriever of this index; it has terms, dense"),
+        (
+            {"retrievers": "terms,bm26"},
+            "'bm26' is not a retriever of this index; it has terms, dense",
+        ),
         ({"retrievers": ""}, "the retrievers are none; give at least one, each once"),
         ({"retrievers": "dense,tiny"}, "the retrievers are tiny, tiny; give at least one, each"),
         (
@@ -421,16 +424,16 @@ def test_retrievers_with_commas_in_their_names(
         ),
         (
             {"weights": 0.5, "retrievers": "bm25,splade-tiny"},
-            "a single weight is for dense vectors",
+            "a single weight needs two retrievers",
         ),
         (
             {"weights": 0.5, "retrievers": "bm25,splade-tiny,dense"},
-            "give one for each of bm25, spl",
+            "give one weight for each of bm25, spl",
         ),
         ({"weights": "tiny=1"}, r"weights lack bm25\+splade-tiny; give one for each"),
         ({"weights": "tiny=1,bm25=1"}, "there is nothing called 'bm25' to weigh here"),
         ({"weights": {"tiny": 0, "bm25+splade-tiny": 0}}, "all weights are 0"),
-        ({"missing": "none"}, "documents missing from a list count zero or lowest, not 'none'"),
+        ({"missing": "none"}, "the rule for missing documents is zero or lowest, not 'none'"),
         ({"depth": 0}, "depth must be a whole number of at least 1, not 0"),
         ({"prf": "rm4"}, "there is no feedback 'rm4'"),
         ({"prf": "rm3", "retrievers": "splade-tiny,dense"}, "refines; use average or rocchio"),

@@ -197,7 +197,7 @@ def test_vectors_and_ids_must_fit(tmp_path: Path) -> None:
     two = lsr.SparseVectors([0, 1, 2], [1, 1], [1, 1])
     wrong: list[tuple[list[Any], type[LsrError], str]] = [
         (["a"], VectorError, "1 ids for 2 vectors"),
-        (["a", "a"], CorpusError, "document 2: the id 'a' was there before"),
+        (["a", "a"], CorpusError, "document 2: the id 'a' is repeated"),
         (["a", ""], CorpusError, "document 2: has an empty id"),
         (["a", None], CorpusError, "document 2: has no id"),
     ]
@@ -211,7 +211,7 @@ BAD_DOCUMENTS: dict[str, tuple[list[Any], str]] = {
     "string": (["text"], "document 1 is str, not a mapping"),
     "no text": ([{"id": "a"}], "document 1: has no text"),
     "no id": ([{"id": "a", "text": ""}, {"text": "x"}], "document 2: has no id"),
-    "twice": ([{"id": 7, "text": "x"}, {"id": "7", "text": "y"}], "document 2: the id '7' was"),
+    "twice": ([{"id": 7, "text": "x"}, {"id": "7", "text": "y"}], "document 2: the id '7' is"),
     "surrogate": ([{"id": "a", "text": "\ud800"}], "document 1: has the lone surrogate"),
 }
 
@@ -266,7 +266,7 @@ def test_the_place_of_an_index(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "down" / "index"
     built = lsr.Index.build(str(path), one, "bm25")
     assert repr(built) == f"Index({str(path)!r}: 1 documents, bm25)"
-    with pytest.raises(IndexExists, match="is an index already; add --force"):
+    with pytest.raises(IndexExists, match="is already an index; add --force"):
         lsr.Index.build(path, two, "bm25")
     assert lsr.open(path).search("copper").ids.tolist() == ["a"]
     assert lsr.Index.build(path, two, "bm25", force=True).search("copper").ids.tolist() == ["b"]
@@ -288,7 +288,7 @@ def test_sixteen_bits_are_finer(tmp_path: Path, documents: list[dict[str, str]])
     assert np.allclose(index.get("d002").vector.weights, vector.weights, atol=1e-3)
 
 
-def test_small_windows_and_shards_give_the_same_hits(
+def test_small_partitions_and_shards_give_the_same_hits(
     tmp_path: Path,
     shards_of: Callable[..., None],
     segment_limits: Callable[..., None],
@@ -300,7 +300,7 @@ def test_small_windows_and_shards_give_the_same_hits(
     lsr.Index.build(tmp_path / "i", documents, "bm25", keep_floats=True)
     assert files_of(tmp_path / "i") == files_of(bm25_index.path)
     shards_of(10, characters=200)
-    segment_limits(window=20)
+    segment_limits(partition=20)
     cut = lsr.Index.build(tmp_path / "j", documents, "bm25", keep_floats=True)
     assert len(cut.manifest.segments[0].windows) > 5
     for exact_floats in (False, True):

@@ -159,7 +159,7 @@ def test_statistics_of_an_index(bm25_index: lsr.Index) -> None:
 @pytest.mark.parametrize("query", [False, True])
 @pytest.mark.parametrize("name", ["bm25", "bm25:atire"])
 def test_no_statistics(name: str, query: bool) -> None:
-    with pytest.raises(EncoderError, match=f"^{name} weighs terms by the statistics of a coll"):
+    with pytest.raises(EncoderError, match=f"^{name} needs the statistics of a coll"):
         lsr.show_terms("text", name, query=query)
 
 

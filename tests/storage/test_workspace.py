@@ -134,7 +134,11 @@ def test_an_error_notes_where_work_is_kept(tmp_path: Path) -> None:
 
 def test_one_at_a_time_and_nobody_elses_files(tmp_path: Path) -> None:
     target = tmp_path / "t"
-    with opened(target), pytest.raises(IndexExists, match="being made by another"), opened(target):
+    with (
+        opened(target),
+        pytest.raises(IndexExists, match="being written by another"),
+        opened(target),
+    ):
         pass
     (target / "partial").mkdir(parents=True)
     (target / "partial" / "letter").touch()
@@ -160,7 +164,7 @@ def test_a_new_folder_is_whole_or_not_there(tmp_path: Path) -> None:
         (folder / "file").touch()
     assert [path.name for path in target.iterdir()] == ["file"]
     with (
-        pytest.raises(LsrError, match="exists already; give a new folder"),
+        pytest.raises(LsrError, match="already exists; give a new folder"),
         new_folder(target, LsrError),
     ):
         pass

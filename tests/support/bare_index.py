@@ -12,7 +12,7 @@ from lsr.index.format import SEGMENTS, Manifest, edition_of
 from lsr.index.postings.quantizer import step_for
 from lsr.index.search.searcher import Searcher
 from lsr.index.segments.reader import Segment
-from lsr.index.segments.schema import FLOAT_FILES, WINDOW_FILES
+from lsr.index.segments.schema import FLOAT_FILES, PARTITION_FILES
 from lsr.index.segments.writer import SegmentWriter
 from lsr.storage.arrow import Columns
 from lsr.storage.manifest import FileEntry
@@ -86,10 +86,10 @@ def open_searcher(index: Path, alive: np.ndarray | None = None) -> Searcher:
 
 
 def as_mapped(files: dict[str, Columns]) -> Columns:
-    """The batches of a window, by file and column, as `Segment.window` names them."""
+    """The batches of a partition, by file and column, as `Segment.partition` names them."""
     return {
         column: files[file][name]
-        for file, names in (WINDOW_FILES | FLOAT_FILES).items()
+        for file, names in (PARTITION_FILES | FLOAT_FILES).items()
         if file in files
         for name, (column, _) in names.items()
     }
@@ -114,11 +114,11 @@ def brute_force(
 ) -> tuple[list[int], list[float]]:
     """(documents, scores) of the best k: all products, summed a document at a time."""
     owners = np.repeat(np.arange(len(vectors)), np.diff(vectors.indptr))
-    places = np.searchsorted(query_terms, vectors.terms)
-    places = np.minimum(places, query_terms.size - 1)
+    rows = np.searchsorted(query_terms, vectors.terms)
+    rows = np.minimum(rows, query_terms.size - 1)
     factors = np.zeros(vectors.terms.size)
     if query_terms.size:
-        factors = np.where(query_terms[places] == vectors.terms, query_weights[places], 0)
+        factors = np.where(query_terms[rows] == vectors.terms, query_weights[rows], 0)
     scores = np.bincount(owners, factors * weights.astype(np.float64), len(vectors))
     if positions is None:
         positions = np.arange(len(vectors))

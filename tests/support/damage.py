@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def flip(path: Path, place: int | None = None) -> None:
-    """Change a bit of a file, of the byte in its middle if no place is given."""
+def flip(path: Path, offset: int | None = None) -> None:
+    """Change a bit of a file, of the byte in its middle if no offset is given."""
     data = bytearray(path.read_bytes())
-    data[len(data) // 2 if place is None else place] ^= 1
+    data[len(data) // 2 if offset is None else offset] ^= 1
     path.write_bytes(data)
 
 

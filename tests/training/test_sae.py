@@ -199,7 +199,7 @@ def test_the_command_says_what_is_kept(
     watch(DenseEncoder, "encode_documents", documents[-1]["text"], stop)
     answer = run("fit-sae", corpus, "-o", tmp_path / "s", "--dense", model)
     assert answer.code == 130
-    kept = f"Finished work is kept in {tmp_path / 's' / 'partial'}: the same command goes on"
+    kept = f"Finished work is kept in {tmp_path / 's' / 'partial'}: run the same command"
     assert kept in answer.err
     assert "Interrupted." in answer.err
 
@@ -215,7 +215,7 @@ def test_what_is_there_is_replaced_only_by_force(
     answer = run("fit-sae", corpus, "-o", out, "--dense", model)
     assert answer.code == 1
     assert (
-        answer.error == f"{out} is an autoencoder already; add --force (force=True) to replace it"
+        answer.error == f"{out} is already an autoencoder; add --force (force=True) to replace it"
     )
     assert contents(out) == before
     assert run("fit-sae", corpus, "-o", out, "--dense", model, "--force").code == 0
@@ -272,7 +272,8 @@ def test_one_process_at_a_time(
     answer = run("fit-sae", corpus, "-o", tmp_path / "s", "--dense", model)
     assert (answer.code, answer.error) == (
         1,
-        f"{tmp_path / 's'} is being made by another process; wait for it or choose another place",
+        f"{tmp_path / 's'} is being written by another process; wait for it or choose another "
+        "place",
     )
     lock.release()
 
@@ -296,7 +297,7 @@ def test_python_misuse(tmp_path: Path, documents: list[dict[str, str]], model: P
             EncoderError, match=f"{name} must be a whole number of at least 1, not 0"
         ):
             fit_sae(tmp_path / "s", documents, str(model), **{name: 0})
-    with pytest.raises(CorpusError, match="was there before"):
+    with pytest.raises(CorpusError, match="is repeated"):
         fit_sae(tmp_path / "s", [documents[0], documents[0]], str(model))
     with pytest.raises(EncoderError, match="two different documents"):
         fit_sae(tmp_path / "s", [], str(model))

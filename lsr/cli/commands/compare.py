@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lsr.cli.options import json_option, number_option
 from lsr.terminal import cell, columns, echo, note, styled, write_json
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     "--qrels",
     required=True,
     metavar="FILE_OR_ZIP",
-    help="Judgments: a BEIR zip or folder, or a file in BEIR's or TREC's form.",
+    help="Judgments: a BEIR zip or folder, or a file in BEIR's or TREC's format.",
 )
 @click.option(
     "--measures",
@@ -29,29 +30,28 @@ if TYPE_CHECKING:
     show_default=True,
     help="ir-measures names.",
 )
-@click.option("--split", metavar="NAME", default="test", show_default=True, help="Judgments.")
+@click.option(
+    "--split", metavar="NAME", default="test", show_default=True, help="Split of the judgments."
+)
 @click.option(
     "--dataset",
     metavar="NAME",
-    help="BEIR's name of the dataset, for published figures (default: the zip's or folder's).",
+    help="BEIR's name of the dataset, for published figures (default: from the zip or folder).",
 )
-@click.option(
+@number_option(
     "--queries",
-    "count",
-    default=5,
-    show_default=True,
-    type=click.IntRange(0),
-    metavar="N",
-    help="Show the N that the second run wins, and loses, most against the first.",
+    "Show the N queries with the largest gains and losses of the second run.",
+    5,
+    least=0,
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def compare(
     runs: tuple[Path, ...],
     qrels: str,
     measures: str,
     split: str,
     dataset: str | None,
-    count: int,
+    queries: int,
     as_json: bool,
 ) -> None:
     """Test whether runs differ: two or more run files on the same judgments.
@@ -61,47 +61,48 @@ def compare(
     lsr compare a.trec b.trec.gz c.trec --qrels test.qrels --measures "nDCG@10 AP" --json
     lsr compare old/run.trec new/run.trec --qrels scifact.zip --queries 20
     """
-    from lsr.eval import comparison
+    from lsr.eval.comparison import as_json as json_of
+    from lsr.eval.comparison import compare_runs
 
-    found = comparison.compare_runs(
+    comparison = compare_runs(
         runs, qrels, measures.replace(",", " ").split(), split=split, dataset=dataset
     )
-    for name, run in found.runs.items():
+    for name, run in comparison.runs.items():
         if run.missing:
             note(
-                f"{name}: {run.missing:,} of {found.queries:,} judged queries have no line "
-                "in the run and count as finding nothing"
+                f"{name}: {run.missing:,} of {comparison.queries:,} judged queries have no line "
+                "in the run and count as empty results"
             )
         if run.unjudged:
             note(f"{name}: {run.unjudged:,} queries of the run have no judgments and are left out")
     if as_json:
-        write_json(comparison.as_json(found, count))
+        write_json(json_of(comparison, queries))
         return
-    for measure in found.measures:
-        _print_measure(found, measure)
-    if count:
-        first = found.measures[0]
-        won, lost = found.changes(first, count)
-        _print_queries(f"{first}: queries that [2] wins most over [1]", won)
-        _print_queries(f"{first}: queries that [2] loses most to [1]", lost)
+    for measure in comparison.measures:
+        _print_measure(comparison, measure)
+    if queries:
+        first = comparison.measures[0]
+        won, lost = comparison.changes(first, queries)
+        _print_queries(f"{first}: largest gains of [2] over [1]", won)
+        _print_queries(f"{first}: largest losses of [2] to [1]", lost)
 
 
-def _print_measure(found: RunComparison, measure: str) -> None:
+def _print_measure(comparison: RunComparison, measure: str) -> None:
     from lsr.eval.published import published
     from lsr.eval.report.figures import effect
 
-    numbers = {name: f"[{number}]" for number, name in enumerate(found.runs, 1)}
-    of = f" of {found.dataset}" if found.dataset else ""
-    means = {name: run.means[measure] for name, run in found.runs.items()}
+    numbers = {name: f"[{number}]" for number, name in enumerate(comparison.runs, 1)}
+    of = f" of {comparison.dataset}" if comparison.dataset else ""
+    means = {name: run.means[measure] for name, run in comparison.runs.items()}
     _print_table(
-        [f"{measure}, {found.queries:,} queries{of}", "mean", "95 % interval"],
+        [f"{measure}, {comparison.queries:,} queries{of}", "mean", "95 % interval"],
         [
             [
                 f"  {numbers[name]} {name}",
                 _figure(means[name]),
                 _between(run.intervals[measure].low, run.intervals[measure].high),
             ]
-            for name, run in found.runs.items()
+            for name, run in comparison.runs.items()
         ],
     )
     _print_table(
@@ -115,13 +116,13 @@ def _print_measure(found: RunComparison, measure: str) -> None:
                 *map(_chance, (test.p_t, test.p_randomization, test.p_holm)),
                 f"{test.wins}/{test.ties}/{test.losses}",
             ]
-            for test in found.tests
+            for test in comparison.tests
             if test.measure == measure
         ],
     )
-    if references := published(found.dataset, measure):
+    if references := published(comparison.dataset, measure):
         _print_table(
-            ["  less what was published", "", *numbers.values()],
+            ["  difference from published", "", *numbers.values()],
             [
                 [
                     f"  {reference.system}",

@@ -1,8 +1,8 @@
-"""`lsr encode`: a collection into a folder of vectors, or a look at one text."""
+"""`lsr encode`: encode a collection into a folder of vectors, or show the vector of a text."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from lsr.cli.options import (
     output_option,
     precision_option,
 )
+from lsr.progress import Progress
 from lsr.terminal import (
     Styled,
     cell,
@@ -52,21 +53,21 @@ _OF_THE_INDEX = (
 @output_option("The folder for the vectors of CORPUS.", "VECTORS")
 @encoder_options
 @precision_option
-@number_option("--threads", "Threads of the model.")
-@click.option("--max-memory", type=Bytes(), help="Most memory of the process, such as 2GB.")
+@number_option("--threads", "Threads for the model.")
+@click.option("--max-memory", type=Bytes(), help="Memory limit of the process, such as 2GB.")
 @on_error_option
 @flag(
     "--force",
-    "Start over where VECTORS is of another encoder; encode again what changed in CORPUS.",
+    "Start over if VECTORS is from another encoder; encode changed documents again.",
 )
 @click.option("--text", metavar="TEXT", callback=as_text, help="A text to encode and show.")
-@flag("--show", "Show its terms as bars: what --text does anyway.")
-@flag("--query", "Encode it as a query, not as a document.")
+@flag("--show", "Show the terms of --text as bars (the default).")
+@flag("--query", "Encode --text as a query, not as a document.")
 @click.option(
     "--index",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Take the encoder of this index, with its settings and statistics.",
+    help="Encode --text with the encoder of this index, its settings and statistics.",
 )
 @number_option("--top", "Show the N strongest terms.  [default: 30; with --json all]")
 @json_option
@@ -89,17 +90,17 @@ def encode(
 ) -> None:
     """Encode the documents of CORPUS into VECTORS, or show the vector of a text.
 
-    CORPUS is what `lsr index` takes; VECTORS is a folder of Parquet files that it makes indexes
-    of.  Run the same command again after an interruption, and it goes on where it was; run it
-    several times at once, and the processes share the work (but not with bm25, whose
-    statistics are of the whole collection, nor from standard input or a pipe).
+    CORPUS is any collection that `lsr index` reads; VECTORS is a folder of Parquet files, from
+    which `lsr index` builds indexes.  To resume after an interruption, run the same command
+    again.  Several processes that run it at the same time share the work, except with bm25, which
+    needs statistics of the whole collection, and from standard input or a pipe.
 
     \b
     lsr encode docs.jsonl.gz -o vectors --encoder splade-tiny
     lsr encode docs.jsonl.gz -o vectors --encoder naver/splade-v3 --precision bf16
     lsr index vectors -o docs
 
-    With --text, show the terms of the text and those the encoder added:
+    With --text, show the terms that the text contains and those that the encoder added:
 
     \b
     lsr encode --text "robots that walk over rough ground" --show
@@ -112,15 +113,15 @@ def encode(
         raise click.UsageError("Give a CORPUS and -o VECTORS, or a text to show: --text TEXT.")
     if corpus is not None:
         if output is None:
-            raise click.UsageError("Say where the vectors of CORPUS go: -o VECTORS.")
+            raise click.UsageError("Give a folder for the vectors of CORPUS: -o VECTORS.")
         if option := given(context, *_OF_A_TEXT):
-            raise click.UsageError(f"{option} is for a --text; leave it out.")
+            raise click.UsageError(f"{option} only applies to --text; leave it out.")
         _encode_corpus(corpus, output, on_error, force, max_memory=max_memory, **settings)
         return
     if option := given(context, *_OF_A_CORPUS):
-        raise click.UsageError(f"{option} is for a CORPUS; leave it out.")
+        raise click.UsageError(f"{option} only applies to a CORPUS; leave it out.")
     if index is not None and (option := given(context, *_OF_THE_INDEX)):
-        raise click.UsageError(f"--index has an encoder of its own; leave out {option}.")
+        raise click.UsageError(f"--index uses the encoder of the index; leave out {option}.")
     assert text is not None
     _show(text, index, query, top, as_json, **settings)
 
@@ -131,7 +132,6 @@ def _encode_corpus(
     from lsr.data.vectors.locking import check_folder
     from lsr.encoders import DEFAULT_ENCODER, load_encoder
     from lsr.indexing.encode import encode as encode_corpus
-    from lsr.progress import Progress
     from lsr.storage.files import writing
 
     check_folder(output)
@@ -140,19 +140,14 @@ def _encode_corpus(
     loaded = load_encoder(encoder or DEFAULT_ENCODER, **settings)
     with writing(output):
         folder, encoded = encode_corpus(
-            output,
-            collection,
-            loaded,
-            progress=Progress,
-            alone=documents.once,
-            force=force,
+            output, collection, loaded, progress=Progress, alone=documents.once, force=force
         )
     if documents.skipped:
         note(f"{documents.skipped:,} bad records were skipped.")
     megabytes = sum(shard.size for shard in folder.manifest.shards) / 1e6
     conclude(
         f"{output} is complete: {folder.documents:,} documents, {folder.postings:,} postings, "
-        f"{megabytes:,.1f} MB" + ("" if encoded else "; nothing was left to encode")
+        f"{megabytes:,.1f} MB" + ("" if encoded else "; all of it was already encoded")
     )
 
 
@@ -171,12 +166,7 @@ def _show(
 
     if index is None:
         view = show_terms(
-            text,
-            encoder or "splade-tiny",
-            query=query,
-            top=top or SHOWN,
-            device=device,
-            **settings,
+            text, encoder or "splade-tiny", query=query, top=top or SHOWN, device=device, **settings
         )
     else:
         from lsr.retrieval.index import Index
@@ -191,10 +181,7 @@ def _show(
                 "encoder": view.encoder,
                 "text": text,
                 "query": query,
-                "terms": [
-                    {"word": term.word, "weight": term.weight, "kind": term.kind}
-                    for term in view.terms[:top]
-                ],
+                "terms": [asdict(term) for term in view.terms[:top]],
                 "terms_in_all": len(view.terms),
             }
         )

@@ -15,12 +15,21 @@ from lsr.cli.hybrid import hybrid_of, hybrid_options
 from lsr.cli.options import (
     STANDARD_OUTPUT,
     Output,
+    choice_option,
+    data_option,
     encoder_option,
     encoding_options,
+    flag,
     given,
+    json_option,
+    judged_options,
+    number_option,
     precision_option,
     writable,
 )
+from lsr.cli.results import as_json as json_of
+from lsr.cli.results import print_one, print_table
+from lsr.progress import Progress
 from lsr.terminal import echo, emit, note, write_json
 
 if TYPE_CHECKING:
@@ -28,25 +37,22 @@ if TYPE_CHECKING:
     from lsr.eval.experiments.experiment import Experiment
     from lsr.eval.results import Result
 
-# Options that say something of a run that is there already.
+# Options that apply to the run of --run-file.
 _OF_RUN_FILES = ("datasets", "run_file", "qrels", "split", "measures", "per_query", "as_json")
 _FILE = Output()
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command("eval")
 @click.argument("datasets", metavar="DATASET…", nargs=-1)
-@click.option(
-    "--suite", type=click.Choice(["small", "beir13"]), help="Several datasets, by one name."
-)
-@click.option("--data", type=_FOLDER, metavar="DIR", help="Folder with the zips of named datasets.")
+@choice_option("--suite", "A group of datasets.", ("small", "beir13"))
+@data_option
 @encoder_option(multiple=True)
 @click.option(
     "--index",
     "index_path",
     type=_FILE,
     metavar="DIR",
-    help="Use this index, or build it here and keep it; for several, in DIR/DATASET/ENCODER.",
+    help="Use this index, or build it here; several are in DIR/DATASET/ENCODER.",
 )
 @encoding_options
 @precision_option
@@ -54,25 +60,22 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     "--dense", metavar="D", help="Dense vectors for --hybrid: minilm, a folder, or a HUB-ID."
 )
 @hybrid_options
-@click.option("--split", metavar="NAME", help="Split of judgments (default: the usual one).")
-@click.option("--queries", metavar="FILE", help="Queries, if DATASET holds documents alone.")
-@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, if they are not in DATASET.")
+@click.option("--split", metavar="NAME", help="Split of the judgments (default: the usual one).")
+@judged_options
 @click.option(
     "--measures",
     metavar="NAMES",
     default="",
     help='ir-measures names (default: the usual ones, mostly "nDCG@10 R@100 RR@10").',
 )
-@click.option(
-    "-k", default=1000, show_default=True, type=click.IntRange(1), metavar="N", help="Hits a query."
-)
+@number_option("-k", "Hits per query.", 1000)
 @click.option(
     "--run",
     "run_out",
     type=Output(run=True),
     metavar="OUT.trec|.jsonl",
-    help="Also write the run, as TREC's columns or JSON lines, - for standard output; for several, "
-    "the folder OUT/DATASET.",
+    help="Also write the run, in TREC's format or as JSON lines; - is standard output; several "
+    "runs go to OUT/DATASET.",
 )
 @click.option(
     "--run-file",
@@ -85,17 +88,12 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     type=_FILE,
     callback=writable,
     metavar="OUT.parquet",
-    help="Also write the value of each query.",
+    help="Also write the values of each query.",
 )
 @click.option("--report", type=_FILE, metavar="DIR", help="Also write a report, with its indexes.")
-@click.option("--fresh", is_flag=True, help="Rebuild indexes and search again.")
-@click.option(
-    "--threads",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Threads for building; queries run on one.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@flag("--fresh", "Rebuild indexes and search again.")
+@number_option("--threads", "Threads for building; queries run on one.")
+@json_option
 @click.pass_context
 def evaluate(
     context: click.Context,
@@ -122,9 +120,9 @@ def evaluate(
 ) -> None:
     """Measure encoders on judged datasets.
 
-    DATASET is a name of BEIR (downloaded unless --data DIR has its zip), a BEIR folder or zip,
-    irds:ID, or a collection with --queries and --qrels.  Indexes and runs are kept: the same
-    command goes on where it was interrupted, and does nothing twice.
+    DATASET is the name of a BEIR dataset (downloaded unless --data DIR has its zip), a BEIR folder
+    or zip, irds:ID, or a collection with --queries and --qrels.  Indexes and runs are cached: the
+    same command resumes after an interruption, and repeats no finished work.
 
     \b
     lsr eval nfcorpus.zip
@@ -135,7 +133,7 @@ def evaluate(
     lsr eval --run-file nfcorpus.trec --qrels nfcorpus.zip --json
     """
     from lsr.data.datasets import SUITES
-    from lsr.eval.experiments.experiment import Experiment
+    from lsr.eval.experiments.experiment import Experiment, evaluate_run
 
     to_stdout = run_out is STANDARD_OUTPUT
     if to_stdout and as_json:
@@ -146,14 +144,16 @@ def evaluate(
         others = (p.name for p in context.command.params if p.name not in _OF_RUN_FILES)
         option = "DATASET" if datasets else given(context, *map(str, others))
         if option is not None:
-            raise click.UsageError(f"--run-file is measured as it is; leave out {option}.")
+            raise click.UsageError(f"--run-file measures an existing run; leave out {option}.")
         if qrels is None:
             raise click.UsageError("--run-file needs --qrels FILE|ZIP.")
-        results = [_measure_run(run_file, qrels, split, names)]
+        results = [evaluate_run(run_file, qrels, split, names)]
+        for remark in results[0].provenance["remarks"]:
+            note(f"{run_file}: {remark}.")
     else:
         hybrid = hybrid_of(context, options)
         if dense is not None and hybrid is None:
-            raise click.UsageError("--dense is searched with --hybrid; add it.")
+            raise click.UsageError("--dense only applies to --hybrid; add --hybrid.")
         sources = [*SUITES.get(suite or "", ()), *datasets]
         settings = {name: v for name, v in options.items() if given(context, name)}
         encoders: list[str | None] = [*dict.fromkeys(encoder)] or [None]
@@ -170,7 +170,6 @@ def evaluate(
         )
     if report is not None:
         from lsr.eval.report.report import write_report
-        from lsr.progress import Progress
 
         write_report(report, results, command, progress=Progress)
     if per_query is not None:
@@ -183,13 +182,9 @@ def evaluate(
 
         emit(run_lines(STANDARD_OUTPUT, rows(results[0].run), "lsr"))
     if as_json:
-        from lsr.cli.results import as_json as json_of
-
         objects = [json_of(result) for result in results]
         write_json(objects[0] if len(objects) == 1 else objects)
     else:
-        from lsr.cli.results import print_one, print_table
-
         if len(results) == 1:
             print_one(results[0], note if to_stdout else echo)
         else:
@@ -206,18 +201,17 @@ def _datasets(
 ) -> dict[str, list[Dataset]]:
     """Name and parts of each dataset."""
     from lsr.eval.dataset import load_dataset, parts_of
-    from lsr.progress import Progress
 
     if not sources:
         raise click.UsageError("Give a DATASET, --suite NAME, or --run-file FILE with --qrels.")
     if len(sources) > 1 and (queries or qrels):
-        raise click.UsageError("--queries and --qrels are for one DATASET.")
+        raise click.UsageError("--queries and --qrels apply to a single DATASET.")
     datasets: dict[str, list[Dataset]] = {}
     for source in sources:
         parts = parts_of(source, data, Progress)
         name = source if len(parts) > 1 else next(iter(parts))
         if name in datasets:
-            raise click.UsageError(f"{name} is there twice; give each dataset once.")
+            raise click.UsageError(f"{name} is given twice; give each dataset once.")
         datasets[name] = [
             load_dataset(place, split, measures, name=part, queries=queries, qrels=qrels)
             for part, place in parts.items()
@@ -238,13 +232,12 @@ def _results(
     from lsr.eval.experiments.experiment import evaluate as evaluate_index
     from lsr.eval.experiments.index_cache import IndexCache
     from lsr.eval.results import joined
-    from lsr.progress import Progress
 
     if len(experiments) > 1 and experiments[0].weights is not None:
-        raise click.UsageError("--weights are for one --encoder.")
+        raise click.UsageError("--weights apply to a single --encoder.")
     several = len(experiments) > 1 or len(datasets) > 1 or len(next(iter(datasets.values()))) > 1
     if several and run_out is STANDARD_OUTPUT:
-        raise click.UsageError("--run - is for one DATASET and one --encoder; name a folder.")
+        raise click.UsageError("--run - applies to a single DATASET and --encoder; give a folder.")
     if not several and run_out is not None:
         writable(click.get_current_context(), click.Option(["--run"]), run_out)
     if several or index_path is None:
@@ -275,8 +268,8 @@ def _results(
                 for part in parts:
                     indexes.check(path_of(part, experiment), experiment)
             for (name, parts), experiment in product(datasets.items(), experiments):
-                found = [measured(part, experiment) for part in parts]
-                result = found[0] if len(found) == 1 else joined(name, found)
+                part_results = [measured(part, experiment) for part in parts]
+                result = part_results[0] if len(part_results) == 1 else joined(name, part_results)
                 if run_out is not None and run_out is not STANDARD_OUTPUT:
                     _write_run(run_out, result, several)
                 results.append(result)
@@ -285,7 +278,7 @@ def _results(
                     note(f"{name}: {'; '.join(remarks)}.")
         except KeyboardInterrupt:
             if indexes.temporary is None:
-                note("Finished work is kept: the same command goes on from there.")
+                note("Finished work is kept: run the same command again to resume.")
             raise
     return results
 
@@ -300,7 +293,7 @@ def _check_run(file: Path, dataset: Dataset, index: Path | None) -> None:
     check_ids(file, dataset.queries)
     if index is not None and index.exists():
         check_ids_of(file, Index.open(index).reader.ids)
-    # What comes over a network is not read ahead.
+    # A collection from the network is not read twice.
     elif not is_json_lines(file) and not dataset.documents.startswith(IRDS):
         check_ids(file, documents=(document.id for document in open_corpus(dataset.documents)))
 
@@ -313,12 +306,3 @@ def _write_run(path: Path, result: Result, several: bool) -> None:
         path = path / result.dataset / f"{file_name(result.encoder)}{suffix_for(result.run)}"
         path.parent.mkdir(parents=True, exist_ok=True)
     write_run(path, rows(result.run), "lsr")
-
-
-def _measure_run(file: Path, qrels: str, split: str | None, measures: Sequence[str]) -> Result:
-    from lsr.eval.experiments.experiment import evaluate_run
-
-    result = evaluate_run(file, qrels, split, measures)
-    for remark in result.provenance["remarks"]:
-        note(f"{file}: {remark}.")
-    return result

@@ -12,6 +12,7 @@ import click
 
 from lsr.cli.options import output_option, writable
 from lsr.data.interchange import FORMATS, is_compressed, load, named
+from lsr.progress import Progress
 from lsr.terminal import note
 
 if TYPE_CHECKING:
@@ -21,24 +22,24 @@ if TYPE_CHECKING:
 format_option = click.option(
     "--format",
     type=click.Choice(list(FORMATS)),
-    help="Of the file; its name can say it, but for .jsonl.",
+    help="Format of FILE (default: by its name; needed to write .jsonl).",
 )
 
 
 @click.command()
 @click.argument("vectors", type=click.Path(path_type=Path))
 @output_option(
-    "The file to write; one that is there is replaced.", "FILE", required=True, callback=writable
+    "The file to write; an existing file is replaced.", "FILE", required=True, callback=writable
 )
 @format_option
 @click.option(
     "--scale",
     type=float,
     metavar="S",
-    help="Write weights times S, as integers of at least 1.  [default: ciff 255 / the largest]",
+    help="Write weights times S, as integers of at least 1.  [default: none; ciff: 255 / largest]",
 )
 def export(vectors: Path, output: Path, format: str | None, scale: float | None) -> None:
-    """Write VECTORS, a folder of encoded vectors or an index, for other programs.
+    """Export VECTORS, a folder of encoded vectors or an index, to another program's format.
 
     \b
     jsonvectors   .jsonl  {"id", "contents", "vector": {token: weight}}: Anserini, Pyserini
@@ -53,17 +54,16 @@ def export(vectors: Path, output: Path, format: str | None, scale: float | None)
     lsr export nfcorpus -o nfcorpus.jsonl.gz --format jsonvectors --scale 100
     lsr export vectors -o vectors.npz
 
-    JSON lines are compressed where the name ends in .gz or .zst. An index gives its weights as
-    it stores them, or as they were given where it has --keep-floats.
+    JSON lines are compressed if the name ends in .gz or .zst. An index is exported with its
+    quantized weights, or with the original ones if it was built with --keep-floats.
     """
     if scale is not None and not 0 < scale < math.inf:
         raise click.UsageError(f"--scale must be above 0, not {scale:g}.")
     name = format_to_write(output, format)
-    from lsr.progress import Progress
     from lsr.storage.files import replacing
 
     if scale is not None and not FORMATS[name].integers:
-        raise click.UsageError(f"{name} holds weights as they are; leave out --scale.")
+        raise click.UsageError(f"{name} stores weights as floats; leave out --scale.")
     with ExitStack() as closing:
         source = open_source(vectors, output, closing)
         file = closing.enter_context(replacing(output))
@@ -72,29 +72,31 @@ def export(vectors: Path, output: Path, format: str | None, scale: float | None)
 
 
 def format_to_write(file: Path, format: str | None) -> str:
-    """The format asked for, or what the name says; a usage error when that is not one."""
+    """The format given, or the format of the name; a usage error if that is not unique."""
     names = named(file)
     if format is None and len(names) != 1:
         raise click.UsageError(
-            f"{file.name} can be {', '.join(names)}; say which with --format."
+            f"{file.name} can be {', '.join(names)}; choose with --format."
             if names
-            else f"The name {file.name} says no format; say which with --format."
+            else f"The name {file.name} does not tell the format; give --format."
         )
-    chosen = format or names[0]
-    check_name(file, chosen)
-    return chosen
+    name = format or names[0]
+    check_name(file, name)
+    return name
 
 
 def check_name(file: Path, format: str) -> None:
-    """Refuse a file whose name says another format, or is that of a compressed one."""
+    """Refuse a file whose name means another format, or compression."""
     names = named(file)
     if names and format not in names:
         raise click.UsageError(
-            f"{file.name} is the name of another format than {format}; rename the file or change "
+            f"{file.name} is a name of another format than {format}; rename the file or change "
             "--format."
         )
     if is_compressed(file) and not FORMATS[format].lines:
-        raise click.UsageError(f"{format} files are not compressed; unpack or rename {file.name}.")
+        raise click.UsageError(
+            f"{format} files cannot be compressed; unpack or rename {file.name}."
+        )
 
 
 def open_source(vectors: Path, output: Path, closing: ExitStack) -> Source:
@@ -105,7 +107,6 @@ def open_source(vectors: Path, output: Path, closing: ExitStack) -> Source:
     from lsr.index.format import is_index
     from lsr.index.reader import IndexReader
     from lsr.indexing.read_back import IndexVectors
-    from lsr.progress import Progress
 
     if is_vector_folder(vectors):
         return VectorFolder.open(vectors)

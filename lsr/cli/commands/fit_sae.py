@@ -8,60 +8,50 @@ from typing import Any
 import click
 
 from lsr.cli.corpora import open_documents
-from lsr.cli.options import (
-    flag,
-    max_length_option,
-    number_option,
-    on_error_option,
-    output_option,
-)
+from lsr.cli.options import flag, max_length_option, number_option, on_error_option, output_option
+from lsr.progress import Progress
 from lsr.terminal import conclude
 
 
-class _Width(click.ParamType[int]):
-    """Latents a dimension, as 4x or 4."""
-
-    name = "width"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        """The number of it."""
-        text = str(value).removesuffix("x")
-        if not text.isdecimal() or int(text) < 1:
-            self.fail(f"{value!r} is no width; write it as 4x", param, ctx)
-        return int(text)
+def _width(value: str) -> int:
+    """Latents per dimension, as 4x or 4."""
+    number = value.removesuffix("x")
+    if not number.isdecimal() or int(number) < 1:
+        raise click.BadParameter(f"{value!r} is not a width; write it as 4x")
+    return int(number)
 
 
 @click.command(name="fit-sae")
 @click.argument("corpus")
-@output_option("The encoder to be.", "FOLDER", required=True)
+@output_option("The folder of the new encoder.", "FOLDER", required=True)
 @click.option(
     "--dense",
     default="minilm",
     show_default=True,
     metavar="D",
-    help="The dense encoder: minilm, a folder that sentence-transformers saved, or a HUB-ID.",
+    help="Dense encoder: minilm, a folder saved by sentence-transformers, or a HUB-ID.",
 )
 @click.option(
     "--width",
-    type=_Width(),
+    type=_width,
     default="4x",
     show_default=True,
     metavar="Nx",
-    help="Latents a dimension of the dense vectors.",
+    help="Latents per dimension of the dense vectors.",
 )
-@number_option("--active", "Latents of a text.", 32)
+@number_option("--active", "Active latents per text.", 32)
 @number_option("--seed", "Random seed.", 0, least=0)
 @number_option(
     "--sample",
-    "Of a larger collection, fit to about so many documents, evenly spread.",
+    "Fit to about N evenly spread documents of a larger collection.",
     100_000,
     least=2,
 )
 @max_length_option
-@click.option("--device", metavar="D", help="Where the dense model runs, such as cpu or cuda:0.")
-@number_option("--threads", "For the dense model.")
+@click.option("--device", metavar="D", help="Device for the dense model, such as cpu or cuda:0.")
+@number_option("--threads", "Threads for the dense model.")
 @on_error_option
-@flag("--force", "Replace a folder of this kind that is there.")
+@flag("--force", "Replace an existing autoencoder.")
 def fit_sae(
     corpus: str,
     output: Path,
@@ -74,9 +64,9 @@ def fit_sae(
 ) -> None:
     """Fit a sparse autoencoder to the dense vectors of CORPUS: an encoder with named latents.
 
-    CORPUS is what `lsr index` takes, but no pipe or standard input.  No judgments are needed.  Run
-    the same command again after an interruption: finished vectors are kept, the fitting of some
-    minutes starts again.
+    CORPUS is any collection that `lsr index` reads, except pipes and standard input.  No judgments
+    are needed.  To resume after an interruption, run the same command again: encoded vectors are
+    kept, and the fitting, which takes minutes, restarts.
 
     \b
     lsr fit-sae nfcorpus.zip -o latents --dense minilm --width 4x --active 32
@@ -84,7 +74,6 @@ def fit_sae(
     lsr search nfcorpus "does vitamin D prevent falls" --explain
     """
     from lsr.encoders.dense.encoder import load_dense
-    from lsr.progress import Progress
     from lsr.training.sae import fit_sae as fit
 
     documents = open_documents(corpus, on_error, "lsr fit-sae")
@@ -94,5 +83,5 @@ def fit_sae(
     made = fit(output, documents, encoder, threads=threads, progress=Progress, **options)
     conclude(
         f"{output}: {made.latents:,} latents, fitted to {made.documents:,} documents; "
-        f"{made.unused:,} are active in none of them"
+        f"{made.unused:,} are active in no document"
     )

@@ -13,6 +13,7 @@ from lsr.cli.options import flag, output_option
 from lsr.data.interchange import detect, load
 from lsr.data.streams import is_pipe
 from lsr.errors import CorpusError, LsrError
+from lsr.progress import Progress
 from lsr.terminal import note
 
 if TYPE_CHECKING:
@@ -29,19 +30,18 @@ _MOST_UNUSED = 1 << 16  # terms of a model beyond those of its tokenizer: they p
 @click.option(
     "--vocabulary",
     metavar="V",
-    help="The words of the term ids: a file of one token a line, a folder with a tokenizer, or the "
+    help="Words of the term ids: a file with one token per line, a folder with a tokenizer, or the "
     "name of a model.",
 )
-@flag("--force", "Replace encoded vectors that are there.")
+@flag("--force", "Replace existing encoded vectors.")
 def import_(
     file: Path, output: Path, format: str | None, vocabulary: str | None, force: bool
 ) -> None:
-    """Read encoded vectors of other programs from FILE.
+    """Import encoded vectors of another program from FILE.
 
-    The formats are those of `lsr export`; JSON lines may be compressed (.gz, .zst). With a
-    vocabulary, tokens get the term ids they have there, and tokens in digits are term ids;
-    without one, tokens get ids in the order they appear. In matrices and CIFF, term ids must be
-    within the vocabulary.
+    The formats are those of `lsr export`; JSON lines may be compressed (.gz, .zst). With
+    --vocabulary, tokens get its term ids, and tokens in digits are term ids; otherwise tokens get
+    ids in order of appearance. In matrices and CIFF, term ids must be within the vocabulary.
 
     \b
     lsr import passages.jsonl.gz -o passages --vocabulary naver/splade-v3
@@ -49,12 +49,11 @@ def import_(
     lsr import index.ciff -o vectors
     """
     from lsr.data.vectors.folder import VectorFolder, check_output, write_vectors
-    from lsr.progress import Progress
 
     check_output(output.absolute(), force)
     name = _format_to_read(file, format)
-    given = None if vocabulary is None else _vocabulary(vocabulary)
-    reader = load(name).reader(file, given)
+    words = None if vocabulary is None else _vocabulary(vocabulary)
+    reader = load(name).reader(file, words)
     with Progress("Importing", "documents", fraction=lambda: reader.fraction) as bar:
 
         def chunks() -> Iterator[Chunk]:
@@ -77,17 +76,16 @@ def _format_to_read(file: Path, format: str | None) -> str:
         raise LsrError(f"{file} is a folder; name a file")
     if is_pipe(file):
         raise LsrError(
-            f"{file} can be read once, and an import looks at its beginning first; save it to a "
+            f"{file} can be read only once, and an import reads its beginning twice; save it to a "
             "file"
         )
-    found = format or detect(file)
-    if found is None:
+    name = format or detect(file)
+    if name is None:
         raise click.UsageError(
-            f"Neither the name nor the first record of {file.name} says its format; say it with "
-            "--format."
+            f"Neither the name nor the first record of {file.name} tells its format; give --format."
         )
-    check_name(file, found)
-    return found
+    check_name(file, name)
+    return name
 
 
 def _vocabulary(name: str) -> Given:

@@ -10,6 +10,7 @@ import click
 from lsr.cli.corpora import open_documents, scanned
 from lsr.cli.options import (
     Bytes,
+    choice_option,
     encoder_options,
     flag,
     given,
@@ -19,6 +20,7 @@ from lsr.cli.options import (
     precision_option,
 )
 from lsr.errors import IndexExists
+from lsr.progress import Progress
 from lsr.terminal import conclude, note
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from lsr.data.vectors.folder import VectorFolder
     from lsr.indexing.build import Texts
 
-# What decides vectors, and so has no place where they are there already.
+# Options that determine vectors, and so cannot be given with vectors.
 _OF_ENCODING = (
     "encoder",
     "weights",
@@ -47,20 +49,18 @@ _OF_ENCODING = (
 @output_option("The index directory.", required=True)
 @encoder_options
 @precision_option
-@click.option(
+@choice_option(
     "--bits",
-    type=click.Choice(["1", "8", "16"]),
-    default="8",
-    show_default=True,
-    help="Bits of a stored weight; 1 stores none, where all are equal (binary vectors).",
+    "Bits of a stored weight; 1 is for binary vectors, whose weights are all equal.",
+    ("1", "8", "16"),
+    "8",
 )
-@flag("--keep-floats", "Also keep the weights as given.")
-@click.option(
+@flag("--keep-floats", "Also store the original weights, for --exact-floats.")
+@choice_option(
     "--order",
-    type=click.Choice(["bisection", "none"]),
-    default="bisection",
-    show_default=True,
-    help="Store similar documents side by side, for speed, or as they come.",
+    "Store similar documents next to each other, for speed, or in the order given.",
+    ("bisection", "none"),
+    "bisection",
 )
 @number_option("--threads", "Threads for the model, ordering and writing.")
 @click.option(
@@ -68,22 +68,21 @@ _OF_ENCODING = (
     type=Bytes(),
     default="1GB",
     show_default=True,
-    help="Memory for the vectors in work; models and ids come on top.",
+    help="Memory for vectors during the build; models and ids are extra.",
 )
 @on_error_option
 @click.option(
     "--dense",
     metavar="D",
-    help="Also make dense vectors: by minilm, a folder of sentence-transformers, or a HUB-ID.",
+    help="Also add dense vectors, by minilm, a folder of sentence-transformers, or a HUB-ID.",
 )
-@click.option(
+@choice_option(
     "--faiss",
-    type=click.Choice(["flat", "ivf", "hnsw", "sq8", "pq"]),
-    default="flat",
-    show_default=True,
-    help="Search of dense vectors: all of them (flat), or candidates from a faiss index.",
+    "Search all dense vectors (flat), or candidates from a faiss index.",
+    ("flat", "ivf", "hnsw", "sq8", "pq"),
+    "flat",
 )
-@flag("--force", "Replace an index that is there.")
+@flag("--force", "Replace an existing index.")
 @click.pass_context
 def index(
     context: click.Context,
@@ -98,13 +97,12 @@ def index(
     force: bool,
     **options: Any,
 ) -> None:
-    """Encode the documents of CORPUS and write an index, or write one of VECTORS.
+    """Build an index of the documents of CORPUS, or of encoded VECTORS.
 
-    CORPUS is a BEIR folder or zip, a .parquet, .jsonl (`_id` or `id`, `title`, `text` or
-    `contents`), .tsv or .txt file, text also with .gz or .zst; "-" for jsonl on standard
-    input, or a pipe of it; irds:DATASET; or arxiv-cs, which comes with lsr.  VECTORS is a
-    folder that `lsr encode` made: the index is the same, and encoding is done once for all of
-    its settings.
+    CORPUS is a BEIR folder or zip; a .parquet, .jsonl (`_id` or `id`, `title`, `text` or
+    `contents`), .tsv or .txt file, text files also as .gz or .zst; a pipe, or "-" for standard
+    input, of JSON lines; irds:DATASET; or arxiv-cs, which comes with lsr.  VECTORS is a folder
+    written by `lsr encode`: encode once, and build any number of indexes with other settings.
 
     \b
     lsr index nfcorpus.zip -o nfcorpus
@@ -113,19 +111,16 @@ def index(
     lsr encode docs.jsonl.gz -o vectors && lsr index vectors -o docs --bits 16
     lsr index nfcorpus.zip -o nfcorpus --dense minilm
 
-    A build that was interrupted goes on where it was when the same command is run again.  With
-    --dense, an existing index without dense vectors gains them and otherwise stays as it is.
+    To resume an interrupted build, run the same command again.  --dense adds dense vectors to an
+    existing index that has none, and changes nothing else in it.
     """
     if dense is None and given(context, "faiss"):
         raise click.UsageError("--faiss only applies to --dense; add --dense.")
     if bits == "1" and options["keep_floats"]:
-        raise click.UsageError(
-            "--bits 1 is for weights that are all equal, and keeps them; leave out --keep-floats."
-        )
+        raise click.UsageError("--bits 1 stores equal weights exactly; leave out --keep-floats.")
     from lsr.data.collection import Collection
     from lsr.data.vectors.folder import FolderDocuments, VectorFolder
     from lsr.data.vectors.manifest import is_vector_folder
-    from lsr.progress import Progress
 
     vectors = VectorFolder.open(corpus) if is_vector_folder(Path(corpus)) else None
     options |= {"bits": int(bits), "force": force, "progress": Progress}
@@ -139,14 +134,14 @@ def index(
             if vectors is not None
             else open_documents(corpus, on_error, "--dense")
         )
-        # Before the work: what cannot be loaded must not be found after it.
+        # Before the work, so that an encoder that cannot be loaded is reported at once.
         side = load_dense(dense, threads=threads, device=device)
     if side is not None and not force and _has_place_for_dense(output):
-        note(f"{output} is an index already: only its dense vectors are made.")
+        note(f"{output} is an existing index: only its dense vectors are added.")
     elif vectors is not None:
         if option := given(context, *_OF_ENCODING):
             raise click.UsageError(
-                f"{corpus} holds vectors, which are encoded already; leave out {option}."
+                f"{corpus} contains vectors that are already encoded; leave out {option}."
             )
         _build(output, vectors, options)
     else:
@@ -179,7 +174,7 @@ def _build(
     options: dict[str, Any],
     documents: Corpus | None = None,
 ) -> None:
-    """Build an index, and tell its size."""
+    """Build an index, and report its size."""
     from lsr.indexing.build import BuildOptions, build
     from lsr.retrieval.index import Index
 
@@ -214,6 +209,6 @@ def _has_place_for_dense(output: Path) -> bool:
         return False
     if has_dense(output):
         raise IndexExists(
-            f"{output} is an index with dense vectors already; add --force to replace both"
+            f"{output} is already an index with dense vectors; add --force to replace both"
         )
     return True

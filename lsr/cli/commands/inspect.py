@@ -16,7 +16,7 @@ from lsr.terminal import cell, echo, note, write_json
 @click.argument("index", type=click.Path(path_type=Path))
 @json_option
 def info(index: Path, as_json: bool) -> None:
-    """Show what INDEX holds: counts, sizes by part, active terms, its encoder.
+    """Show the contents of INDEX: counts, sizes by part, active terms, its encoder.
 
     \b
     lsr info nfcorpus
@@ -82,7 +82,7 @@ def _print_encoder(encoder: dict[str, Any]) -> None:
     parts = encoder.get("parts", [])
     _print_rows([(key, v) for key, v in encoder.items() if v is not None and key != "parts"])
     for part in parts:
-        echo(f"\npart {cell(part['name'])}, frozen as it was when the index was built")
+        echo(f"\npart {cell(part['name'])}, as of the build")
         _print_rows([(key, f"{part[key]:.4g}") for key in ("weight", "mean_best", "scale")])
         _print_rows([("words", f"{part['size']:,}")])
         _print_encoder(part["encoder"])
@@ -106,7 +106,7 @@ def _words(value: Any) -> Any:
 @click.command()
 @click.argument("index", type=click.Path(path_type=Path))
 def verify(index: Path) -> None:
-    """Check every byte and every structure of INDEX; exit 0 when sound, 1 when damaged.
+    """Check every byte and every structure of INDEX; exit with 1 if it is damaged.
 
     \b
     lsr verify nfcorpus
@@ -117,11 +117,11 @@ def verify(index: Path) -> None:
     from lsr.index.verify import problems
     from lsr.retrieval.named import learned_problems
 
-    found = 0
+    count = 0
     for problem in chain(problems(index), dense.problems(index), learned_problems(index)):
-        found += 1
+        count += 1
         note(problem)
-    if found:
+    if count:
         note(f"{index} is damaged.")
         sys.exit(1)
     echo(f"{cell(str(index))} is sound.")

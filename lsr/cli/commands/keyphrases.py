@@ -10,6 +10,7 @@ import click
 
 from lsr.cli.corpora import open_documents, scanned
 from lsr.cli.options import flag, number_option, on_error_option, output_option
+from lsr.progress import Progress
 from lsr.terminal import conclude, write_json
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ _SHOWN = 8
     default="splade-tiny",
     show_default=True,
     metavar="E",
-    help="The checkpoint: a built-in name, a folder or a hub id.",
+    help="Base checkpoint: a built-in name, a folder or a hub id.",
 )
 @number_option("--count", "Add at most N phrases.", 30_000)
-@number_option("--least", "A phrase is a keyphrase of N documents or more.", 20)
+@number_option("--least", "Keep keyphrases of at least N documents.", 20)
 @number_option("--sample", "Read the first N documents.", 20_000)
 @on_error_option
 @flag("--json", "Print the phrases as JSON.", "as_json")
@@ -45,8 +46,7 @@ def add_keyphrases(
 ) -> None:
     """Mine the keyphrases of CORPUS and write a checkpoint that has them as terms (CASPER).
 
-    The checkpoint works at once, a phrase meaning about what its words mean together; training
-    is what makes it mean more.
+    The checkpoint works without training, but a phrase then means no more than its words.
 
     \b
     lsr add-keyphrases docs.jsonl.gz -o with-phrases --count 5000
@@ -54,10 +54,9 @@ def add_keyphrases(
     """
     from lsr.encoders.training.keyphrases import add_phrases, mine
     from lsr.errors import EncoderError
-    from lsr.progress import Progress
 
     if output.exists():
-        raise EncoderError(f"{output} exists already; give a new folder")
+        raise EncoderError(f"{output} already exists; give a new folder")
     documents = open_documents(corpus, on_error)
     scanned(documents, corpus)
     with Progress("Reading", "documents") as progress:

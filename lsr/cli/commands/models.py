@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lsr.cli.options import flag, json_option
 from lsr.terminal import columns, echo, styled, write_json
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _MARKS: dict[Place | None, tuple[str, str | None, str]] = {
     "built in": ("●", "green", "built in"),
     "cached": ("◐", "green", "downloaded"),
     "on the hub": ("○", "yellow", "on the model hub"),
-    None: ("·", None, "none known that load"),
+    None: ("·", None, "none that lsr can load"),
 }
 _GROUPS: dict[str, Callable[[ListedMethod], bool]] = {
     "no model for queries": lambda method: not method.query_model,
@@ -35,8 +36,8 @@ _GROUPS: dict[str, Callable[[ListedMethod], bool]] = {
 
 
 @click.command()
-@click.option("--methods", is_flag=True, help="List methods: what each computes and needs.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@flag("--methods", "List methods, with their requirements.")
+@json_option
 def models(methods: bool, as_json: bool) -> None:
     """List the encoders that come with lsr and those known by name.
 
@@ -83,8 +84,8 @@ def _print_models(listed: tuple[KnownModel, ...]) -> None:
     echo("Use one by name:  lsr index CORPUS -o INDEX --encoder NAME")
     echo("With constants:   --encoder bm25:lucene,k1=1.2,b=0.75\n")
     for line in (
-        "A folder with a checkpoint, or another hub id, does as well. Weights that are there only "
-        "as a pickle (.bin) are not loaded: the error says how to convert them.",
+        "Folders with checkpoints and other hub ids also work. Weights that exist only as a pickle "
+        "(.bin) are not loaded: the error explains how to convert them.",
         "MRR@10 is on MS MARCO dev, BEIR the mean nDCG@10 of 13 collections, both as published "
         "(--json has the sources and more figures); params are millions of parameters.",
     ):
@@ -93,7 +94,7 @@ def _print_models(listed: tuple[KnownModel, ...]) -> None:
 
 def _print_model(model: KnownModel, room: int, width: int) -> None:
     name = f"  {model.name}"
-    if len(name) > room:  # a name is there to be copied, so it is never cut
+    if len(name) > room:  # names are copied, so they are never cut
         echo(name)
         name = ""
     parameters = "" if model.parameters is None else f"{model.parameters:g}"
@@ -151,10 +152,10 @@ def _print_legend(width: int) -> None:
     echo("Use one:  lsr index CORPUS -o INDEX --encoder METHOD:CHECKPOINT\n")
     parts = ", ".join(dict.fromkeys(name.partition("-d")[2] for name in COMBINATIONS))
     for line in (
-        f"Any two sides together are a method too: qX-dY, X and Y being one of {parts}, as in "
-        "qlex-dmlm:splade-tiny; lex is mlm for the text's own terms alone.",
-        "What is expanded was published for documents with predicted queries or terms appended: "
-        "append them before indexing.",
-        "lsr models lists checkpoints by name; docs/encoders.md says what each word means.",
+        f"Any two sides form a method qX-dY, where X and Y are {parts}, as in "
+        "qlex-dmlm:splade-tiny; lex is mlm for terms of the text only.",
+        "expanded: published for documents with predicted queries or terms appended; append them "
+        "before indexing.",
+        "lsr models lists checkpoints by name; docs/encoders.md explains the words.",
     ):
         echo(textwrap.fill(line, width, break_on_hyphens=False))

@@ -43,7 +43,7 @@ _BATCH = 256  # queries encoded, searched and written together
 @click.option(
     "--queries",
     metavar="FILE",
-    help="Search all queries of a BEIR jsonl, TSV or encoded-vectors file.",
+    help="Search for all queries of a file: BEIR's jsonl, TSV, or encoded vectors.",
 )
 @click.option(
     "--run",
@@ -51,12 +51,12 @@ _BATCH = 256  # queries encoded, searched and written together
     type=Output(run=True),
     callback=writable,
     metavar="OUT.trec|.jsonl",
-    help="With --queries: the run to write, in TREC's format or as JSON lines, which hold any id; "
-    "- for standard output.",
+    help="With --queries: write this run, in TREC's format, or as JSON lines, which allow any id; "
+    "- is standard output.",
 )
 @hybrid_options
-@click.option("--encoder", metavar="E", help="New folder of the index's encoder, if it moved.")
-@click.option("--dense", metavar="D", help="New folder of the encoder of its dense vectors.")
+@click.option("--encoder", metavar="E", help="New location of the index's encoder, if it moved.")
+@click.option("--dense", metavar="D", help="New location of its dense encoder.")
 @weights_option
 @click.option(
     "--boost",
@@ -64,10 +64,12 @@ _BATCH = 256  # queries encoded, searched and written together
     multiple=True,
     callback=as_text,
     metavar="TERM=F",
-    help="Multiply the query's weight of a term that --explain names; 0 mutes it.  Repeatable.",
+    help="Multiply the query's weight of a term, named as by --explain; 0 mutes it.  Repeatable.",
 )
-@click.option("--device", metavar="D", help="Where the model runs, such as cpu or cuda:0.")
-@click.option("--exact-floats", is_flag=True, help="Rank by the weights as given (--keep-floats).")
+@click.option("--device", metavar="D", help="Device for models, such as cpu or cuda:0.")
+@click.option(
+    "--exact-floats", is_flag=True, help="Rank by the original weights (needs --keep-floats)."
+)
 @click.option(
     "--threads",
     default=1,
@@ -190,8 +192,8 @@ def _search_file(
     if file.encoded:
         if hybrid is not None:
             raise QueryError(
-                f"{queries} holds vectors of terms, and several retrievers need the texts of "
-                "queries; give a file of texts, or leave out --hybrid and --prf"
+                f"{queries} contains vectors, and --hybrid and --prf need the texts of queries; "
+                "give a file of texts, or leave out --hybrid and --prf"
             )
         names, vectors = file.vectors(index.reader.find_term)
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lsr.cli.hybrid import fusion_option, missing_option, retrievers_option
-from lsr.cli.options import given
+from lsr.cli.options import data_option, flag, given, json_option, judged_options, number_option
 from lsr.errors import CorpusError, IndexExists
+from lsr.progress import Progress
 from lsr.terminal import cell, echo, note, write_json
 
 if TYPE_CHECKING:
@@ -29,35 +30,22 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="The index to search, with dense vectors.",
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="DIR",
-    help="Folder with the zips of named datasets.",
-)
-@click.option("--split", metavar="NAME", help="Split of judgments (default: dev, else train).")
-@click.option("--queries", metavar="FILE", help="Queries, if DATASET holds documents alone.")
-@click.option("--qrels", metavar="FILE|ZIP", help="Judgments, if they are not in DATASET.")
+@data_option
+@click.option("--split", metavar="NAME", help="Split of the judgments (default: dev, else train).")
+@judged_options
 @fusion_option
 @retrievers_option
 @missing_option
 @click.option(
     "--measure", default="nDCG@10", show_default=True, metavar="NAME", help="Measure to maximize."
 )
-@click.option(
-    "--folds",
-    default=5,
-    show_default=True,
-    type=click.IntRange(2),
-    metavar="N",
-    help="Folds of the cross-validation.",
-)
+@number_option("--folds", "Folds of the cross-validation.", 5, least=2)
 @click.option("--seed", default=0, show_default=True, metavar="N", help="Seed for the folds.")
 @click.option("--encoder", metavar="E", help="New location of the index's encoder, if it moved.")
 @click.option("--dense", metavar="D", help="New location of its dense encoder.")
 @click.option("--device", metavar="D", help="Device for models, such as cpu or cuda:0.")
-@click.option("--force", is_flag=True, help="Replace an existing learned fusion.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@flag("--force", "Replace an existing learned fusion.")
+@json_option
 @click.pass_context
 def tune(
     context: click.Context,
@@ -73,13 +61,13 @@ def tune(
     device: str | None,
     force: bool,
     as_json: bool,
-    **how: Any,
+    **settings: Any,
 ) -> None:
-    """Choose how to fuse the lists of an index, on the judged queries of DATASET.
+    """Tune the fusion of an index on the judged queries of DATASET.
 
-    DATASET is what `lsr eval` takes.  Weights are the best of all multiples of .1; "--fusion
-    learned" trains trees instead and leaves them in the index.  Cross-validation measures
-    the choice on queries that had no part in it, against equal weights.
+    DATASET is any dataset that `lsr eval` takes.  `lsr tune` tries all weights that are multiples
+    of .1; "--fusion learned" trains trees instead and stores them in the index.  Cross-validation
+    compares the result with equal weights, on held-out queries.
 
     \b
     lsr tune nfcorpus.zip --index nfcorpus
@@ -89,22 +77,23 @@ def tune(
     """
     from lsr.eval.tuning.choose import choose
     from lsr.fusion import LEARNED
-    from lsr.progress import Progress
     from lsr.retrieval.index import Index
     from lsr.retrieval.named import learned_file
 
     index = Index.open(path)
-    learned = how["fusion"] == LEARNED
+    learned = settings["fusion"] == LEARNED
     if learned and given(context, "missing"):
-        raise click.UsageError("A learned fusion needs no --missing: it sees what is missing.")
+        raise click.UsageError(
+            "--fusion learned has no rule for missing documents; leave out --missing."
+        )
     if learned and learned_file(index).exists() and not force:
-        raise IndexExists(f"{path} has a learned fusion already; add --force to replace it")
+        raise IndexExists(f"{path} already has a learned fusion; add --force to replace it")
     if encoder is not None or device is not None:
         index.use_encoder(encoder, device=device)
     if dense is not None or device is not None:
         index.use_dense_encoder(dense, device=device)
-    dataset = _dataset(corpus, data, split, queries, qrels, how["measure"], index)
-    choice = choose(index, dataset, **how, progress=Progress)
+    dataset = _dataset(corpus, data, split, queries, qrels, settings["measure"], index)
+    choice = choose(index, dataset, **settings, progress=Progress)
     if choice.learned is not None:
         choice.learned.save(learned_file(index))
     if as_json:
@@ -125,12 +114,11 @@ def _dataset(
     """The dataset with the judgments that are for tuning, and in which the index has documents."""
     from lsr.eval.dataset import load_dataset, parts_of, split_for_tuning
     from lsr.eval.experiments.experiment import with_documents
-    from lsr.progress import Progress
 
     parts = parts_of(source, data, Progress)
     if len(parts) > 1:
         raise click.UsageError(
-            f"{source} is {len(parts)} datasets; name one, as {source}.zip/PART."
+            f"{source} consists of {len(parts)} datasets; name one, as {source}.zip/PART."
         )
     ((name, place),) = parts.items()
     if split is None and qrels is None:
@@ -140,7 +128,7 @@ def _dataset(
     judged = {document for row in dataset.qrels.values() for document in row}
     if dataset.counts["judged_documents_missing"] == len(judged):
         raise CorpusError(
-            f"none of the documents judged in {dataset.judgments} is in {index.path}; give the "
+            f"{index.path} has none of the documents judged in {dataset.judgments}; give the "
             "index of this dataset"
         )
     for remark in dataset.remarks:
@@ -161,10 +149,10 @@ def _print(dataset: Dataset, choice: FusionChoice) -> None:
         f"{cell(', '.join(choice.retrievers))} by {choice.fusion}, {choice.tuned.measure}\n"
     )
     test = choice.comparison
-    kind = "learned" if choice.learned is not None else "chosen"
+    kind = "trees" if choice.learned is not None else "tuned weights"
     for name, value in (
         (f"{choice.baseline}, equal weights", figure(choice.equal)),
-        (f"{kind} on the other folds", figure(choice.held_out)),
+        (f"{kind}, held out", figure(choice.held_out)),
         ("difference", f"{signed(test.difference)} {span(test.interval, signed)}"),
         ("p, by randomization", probability(test.p_randomization)),
     ):
@@ -178,6 +166,6 @@ def _print(dataset: Dataset, choice: FusionChoice) -> None:
     echo(f"On all queries: --hybrid --fusion {choice.fusion}{weights}")
     if not choice.is_better:
         echo(
-            "Not significantly better than equal weights on queries that had no part in it, so "
-            f"these will do: --hybrid --fusion {choice.baseline}"
+            "Not significantly better than equal weights on held-out queries; use equal weights: "
+            f"--hybrid --fusion {choice.baseline}"
         )

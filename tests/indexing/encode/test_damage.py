@@ -77,7 +77,7 @@ def test_corpora_that_cannot_be_encoded(
         folder / "none.jsonl": "none.jsonl' does not exist; give a BEIR folder",
         folder / "empty.jsonl": "empty.jsonl holds no documents",
         late: "late.jsonl, line 26 has no text",
-        twice: "twice.jsonl, line 26: the id 'd3' was there before",
+        twice: "twice.jsonl, line 26: the id 'd3' is repeated",
     }.items():
         answer = run("encode", source, "-o", out, "--encoder", encoder)
         assert (answer.code, answer.out) == (1, "")
@@ -175,7 +175,7 @@ def test_a_finished_folder_with_remains(
     (out / "locks").mkdir()
     for name in ("lock", "locks/3", ".manifest.json.7.tmp", ".job.json.7.tmp"):
         (out / name).write_bytes(b"")
-    assert run(*command).out.endswith("nothing was left to encode\n")
+    assert run(*command).out.endswith("all of it was already encoded\n")
     assert files_of(out) == whole
     assert not (out / "locks").exists()
 
@@ -183,17 +183,23 @@ def test_a_finished_folder_with_remains(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["c.jsonl"], "Say where the vectors of CORPUS go: -o VECTORS."),
+        (["c.jsonl"], "Give a folder for the vectors of CORPUS: -o VECTORS."),
         (["c.jsonl", "-o", "v", "--text", "a"], "Give a CORPUS or a --text, not both."),
-        (["c.jsonl", "-o", "v", "--show"], "--show is for a --text; leave it out."),
-        (["c.jsonl", "-o", "v", "--query"], "--query is for a --text; leave it out."),
-        (["c.jsonl", "-o", "v", "--index", "i"], "--index is for a --text; leave it out."),
-        (["c.jsonl", "-o", "v", "--top", "3"], "--top is for a --text; leave it out."),
-        (["c.jsonl", "-o", "v", "--json"], "--json is for a --text; leave it out."),
-        (["--text", "a", "-o", "v"], "-o is for a CORPUS; leave it out."),
-        (["--text", "a", "--force"], "--force is for a CORPUS; leave it out."),
-        (["--text", "a", "--on-error", "stop"], "--on-error is for a CORPUS; leave it out."),
-        (["--text", "a", "--max-memory", "2GB"], "--max-memory is for a CORPUS; leave it out."),
+        (["c.jsonl", "-o", "v", "--show"], "--show only applies to --text; leave it out."),
+        (["c.jsonl", "-o", "v", "--query"], "--query only applies to --text; leave it out."),
+        (["c.jsonl", "-o", "v", "--index", "i"], "--index only applies to --text; leave it out."),
+        (["c.jsonl", "-o", "v", "--top", "3"], "--top only applies to --text; leave it out."),
+        (["c.jsonl", "-o", "v", "--json"], "--json only applies to --text; leave it out."),
+        (["--text", "a", "-o", "v"], "-o only applies to a CORPUS; leave it out."),
+        (["--text", "a", "--force"], "--force only applies to a CORPUS; leave it out."),
+        (
+            ["--text", "a", "--on-error", "stop"],
+            "--on-error only applies to a CORPUS; leave it out.",
+        ),
+        (
+            ["--text", "a", "--max-memory", "2GB"],
+            "--max-memory only applies to a CORPUS; leave it out.",
+        ),
         (["--text", "a", "--index", "i", "--precision", "bf16"], "leave out --precision."),
         (["c.jsonl", "-o", "v", "--precision", "fp8"], "Invalid value for '--precision'"),
         (["c.jsonl", "-o", "v", "--max-memory", "much"], "Invalid value for '--max-memory'"),
@@ -213,6 +219,6 @@ def test_vectors_are_encoded_already(
     assert run("encode", corpus, "-o", out, "--encoder", "toy").code == 0
     answer = run("index", out, "-o", tmp_path / "i", f"--{option}", OF_ENCODING[option])
     assert answer.code == 2
-    assert f"holds vectors, which are encoded already; leave out --{option}." in " ".join(
+    assert f"contains vectors that are already encoded; leave out --{option}." in " ".join(
         answer.err.split()
     )

@@ -56,7 +56,7 @@ def test_the_folder_holds_what_the_encoder_makes(
     )
     lines = [line.split(" in ")[0] for line in answer.err.splitlines()]
     assert lines[:2] == ["Checking: 55 documents", "Encoding: 55 documents"]
-    assert lines[2:] == ([] if encoder == "toy" else ["Weighing: 55 documents"])
+    assert lines[2:] == ([] if encoder == "toy" else ["Weighting: 55 documents"])
 
 
 @pytest.mark.parametrize("encoder", ["toy", "bm25", "bm25+toy"])
@@ -68,7 +68,7 @@ def test_the_same_command_again_finds_nothing_to_do(
         answer = run("encode", corpus, "-o", out, "--encoder", encoder, *force)
         assert answer.code == 0
         if before:
-            assert answer.out.endswith(" MB; nothing was left to encode\n")
+            assert answer.out.endswith(" MB; all of it was already encoded\n")
             assert (stamps(out), toy()) == (before, [])
         toy()
 

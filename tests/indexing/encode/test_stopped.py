@@ -58,7 +58,7 @@ def test_stopped_at_every_write(
         # The shard whose file is there though its folder was not made durable counts as well.
         encoded = len(toy())
         assert encoded <= sealed * SHARD + SHARD
-        sentence = f"Finished work is kept in {out}: the same command goes on from there."
+        sentence = f"Finished work is kept in {out}: run the same command again to resume."
         if code == 1:
             assert answer.err.splitlines()[-1].startswith(
                 f"Error: {out} cannot be written: No space left on device"
@@ -99,7 +99,7 @@ def test_interrupted_in_a_shard(
     answer = run("encode", corpus, "-o", out, "--encoder", "toy")
     assert (answer.code, answer.out) == (130, "")
     assert [line for line in answer.err.splitlines() if line][-2:] == [
-        f"Finished work is kept in {out}: the same command goes on from there.",
+        f"Finished work is kept in {out}: run the same command again to resume.",
         "Interrupted.",
     ]
     assert sorted(path.name for path in out.iterdir()) == ["job.json", "shards"]
@@ -273,7 +273,7 @@ def test_a_full_disk(
     assert "Traceback" not in done.stderr
     assert out.exists() == (limit == 2200)
     done = subprocess.run(encode, capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("nothing was left to encode\n") == (limit == 2200)
+    assert done.stdout.endswith("all of it was already encoded\n") == (limit == 2200)
 
 
 def test_unfinished_vectors_make_no_index(
