@@ -142,6 +142,19 @@ def add_token_head(folder: Path, head: str) -> None:
     save_file(body, folder / "model.safetensors", {"format": "pt"})
 
 
+def by_kernels(encoder: Any) -> bool:
+    """Whether no module of torch runs when a text is encoded."""
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    ran: list[Any] = []
+    hook = register_module_forward_pre_hook(lambda module, given: ran.append(module))
+    try:
+        encoder.encode_queries(["red"])
+    finally:
+        hook.remove()
+    return not ran
+
+
 @pytest.fixture
 def make_checkpoint(tmp_path: Path) -> Callable[..., Path]:
     """make_checkpoint(kind="bert", name="tiny", head="mlm") -> a random model and its tokenizer."""

@@ -14,7 +14,7 @@ from lsr.encoders import load_encoder
 from lsr.errors import EncoderError
 from support.changed import change_weights
 
-from .conftest import IN_TORCH
+from .conftest import IN_TORCH, by_kernels
 
 MakeCheckpoint = Callable[..., Path]
 Settings = dict[str, Any]
@@ -29,6 +29,12 @@ def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> S
     # Torch would take over what the kernels refuse.
     monkeypatch.setattr("lsr.encoders.models.torch_loading.load_torch", None)
     return {"device": "cpu"}
+
+
+def test_what_the_devices_are(make_checkpoint: MakeCheckpoint) -> None:
+    folder = str(make_checkpoint())
+    assert by_kernels(load_encoder(folder, device="cpu"))
+    assert not by_kernels(load_encoder(folder, **IN_TORCH))
 
 
 TRANSFORM = "cls.predictions.transform.dense.weight"

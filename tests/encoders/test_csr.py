@@ -21,7 +21,7 @@ from lsr.vectors import SparseVectors
 from support.tiny_csr import ACTIVE, LATENTS, MODULE, change, write_tiny_csr
 from support.tiny_dense import WIDTH, write_tiny_dense
 
-from .conftest import IN_TORCH
+from .conftest import IN_TORCH, by_kernels
 
 TEXTS = ["glass bees repair maps", "a", "harbour pilots, in rain?", "wheat " * 50, "tidal mills"]
 DOCUMENTS = [{"id": f"d{n}", "text": text} for n, text in enumerate(TEXTS)]
@@ -99,7 +99,9 @@ def test_as_sentence_transformers_computes_it(folder: Path) -> None:
 def test_by_sentence_transformers_where_the_kernels_cannot(folder: Path) -> None:
     pytest.importorskip("sentence_transformers")
     expected = dense(load_encoder(str(folder)).encode_documents(TEXTS))
-    found = dense(load_encoder(str(folder), **IN_TORCH).encode_documents(TEXTS))
+    encoder = load_encoder(str(folder), **IN_TORCH)
+    assert not by_kernels(encoder)
+    found = dense(encoder.encode_documents(TEXTS))
     assert np.abs(found - expected).max() < 1e-4
 
 

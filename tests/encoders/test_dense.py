@@ -16,6 +16,8 @@ import pytest
 from lsr.encoders.dense.encoder import load_dense, restore_dense
 from lsr.errors import EncoderError, EncoderMismatch
 
+from .conftest import by_kernels
+
 pytest.importorskip("sentence_transformers", reason="the library to agree with is not installed")
 
 MakeCheckpoint = Callable[..., Path]
@@ -82,19 +84,6 @@ def agree(folder: Path, peer: Any, **settings: Any) -> Any:
         assert np.abs(found).max() > 0.1
         assert np.abs(found - theirs).max() < 1e-5
     return ours
-
-
-def by_kernels(encoder: Any) -> bool:
-    """Whether no module of torch runs when a text is encoded."""
-    from torch.nn.modules.module import register_module_forward_pre_hook
-
-    ran: list[Any] = []
-    hook = register_module_forward_pre_hook(lambda module, given: ran.append(module))
-    try:
-        encoder.encode_queries(["red"])
-    finally:
-        hook.remove()
-    return not ran
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "xlm-roberta"])

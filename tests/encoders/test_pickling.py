@@ -129,6 +129,12 @@ def test_the_same_vectors(make: dict[str, Callable[[], Any]], name: str) -> None
         assert running(again) == running(encoder)
 
 
+def test_where_it_runs_is_kept() -> None:
+    where = Where(device="cpu", threads=1, batch_size=3, max_memory=1 << 34)
+    encoder = load_encoder("splade-tiny", **vars(where))
+    assert all(running(how(encoder)) == where for how in HOW.values())
+
+
 def test_no_weights_of_a_model_are_in_a_pickle() -> None:
     encoder = load_encoder("splade-tiny")
     encoder.encode_documents(TEXTS)

@@ -98,6 +98,8 @@ def test_fits_once_when_many_positions_were_seen(width: int, sample: int) -> Non
     for _ in range(65_536 // positions):
         see()
     assert (asked, watched.fits) == (0, [])
+    see()
+    assert asked == 1
     while asked * positions < sample:
         assert watched.fits == []
         see()
