@@ -61,14 +61,12 @@ def join(
     parts: Sequence[SparseVectors], starts: Sequence[int], factors: Sequence[float] | None = None
 ) -> SparseVectors:
     """Rows of several vectors side by side: each part's terms from its start, times its factor."""
-    lengths = np.array([np.diff(part.indptr) for part in parts])
-    indptr = np.concatenate([[0], np.cumsum(lengths.sum(axis=0))])
-    terms = np.empty(indptr[-1], np.uint32)
-    weights = np.empty(indptr[-1], np.float32)
-    first = indptr[:-1].copy()  # where the next part's entries of a row go
-    for number, part in enumerate(parts):
-        places = np.arange(part.terms.size) + np.repeat(first - part.indptr[:-1], lengths[number])
-        terms[places] = part.terms + np.uint32(starts[number])
-        weights[places] = part.weights * np.float32(factors[number] if factors else 1)
-        first += lengths[number]
-    return SparseVectors.trusted(indptr, terms, weights)
+    factors = factors or [1.0] * len(parts)
+    terms = [part.terms + np.uint32(start) for part, start in zip(parts, starts, strict=True)]
+    weights = [p.weights * np.float32(factor) for p, factor in zip(parts, factors, strict=True)]
+    # Stable, so the parts of a row keep their order.
+    order = np.argsort(np.concatenate([part.row_of_entry() for part in parts]), kind="stable")
+    indptr = np.sum([part.indptr for part in parts], axis=0)
+    return SparseVectors.trusted(
+        indptr, np.concatenate(terms)[order], np.concatenate(weights)[order]
+    )
