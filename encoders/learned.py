@@ -147,10 +147,7 @@ class LearnedEncoder(ModelEncoder):
         self._revision = checkpoint.revision
         self._content_hash = hashed
         self._is_made = False
-        for side, folder in (
-            (layout.document, layout.document_folder),
-            (layout.query, layout.query_folder),
-        ):
+        for side, folder in (layout.side(queries=False), layout.side(queries=True)):
             if side.needs_model:
                 check_model(folder, side.head)
             check_tokenizer(folder)
@@ -158,7 +155,7 @@ class LearnedEncoder(ModelEncoder):
         self._loading = Lock()
         self._tokens = Tokens(layout.document_folder, settings.max_length)
         self._query_tokens = self._tokens
-        if layout.query_folder != layout.document_folder:
+        if layout.pair:
             self._query_tokens = Tokens(layout.query_folder, settings.max_length)
             if self._query_tokens.vocabulary != self._tokens.vocabulary:
                 raise EncoderError(
@@ -232,9 +229,8 @@ class LearnedEncoder(ModelEncoder):
         self, queries: bool, texts: Iterable[str], most: int | None, advance: Advance | None = None
     ) -> SparseVectors:
         texts = check_texts(texts)
-        side, tokens = self._layout.document, self._tokens
-        if queries:
-            side, tokens = self._layout.query, self._query_tokens
+        side, _ = self._layout.side(queries)
+        tokens = self._query_tokens if queries else self._tokens
         if side.needs_model:
             vectors = stack(self._model(queries).rows(side, tokens, texts, advance))
         else:
@@ -273,9 +269,7 @@ class LearnedEncoder(ModelEncoder):
     def _model(self, queries: bool) -> Batches[Side, Row]:
         """The model of a side, loaded when first asked for and shared by both if it can be."""
         settings, layout = self._settings, self._layout
-        folder, side = layout.document_folder, layout.document
-        if queries:
-            folder, side = layout.query_folder, layout.query
+        side, folder = layout.side(queries)
         device = settings.device or usual_device(queries)
         key = (folder, side.parts, device)
         with self._loading:

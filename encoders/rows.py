@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lsr.vectors import SparseVectors
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Ids = npt.NDArray[np.uint32]
 Weights = npt.NDArray[np.float32]
@@ -53,6 +56,15 @@ def unit(vectors: SparseVectors) -> SparseVectors:
     lengths = np.sqrt(np.bincount(rows, squares, minlength=len(vectors)))
     weights = (vectors.weights / lengths[rows]).astype(np.float32)
     return SparseVectors.trusted(vectors.indptr, vectors.terms, weights)
+
+
+def matrix_of(vectors: SparseVectors, columns: int) -> csr_matrix:
+    """The vectors as a SciPy matrix, float64, of so many columns; a copy."""
+    from scipy.sparse import csr_matrix
+
+    shape = (len(vectors), columns)
+    data = vectors.weights.astype(np.float64)
+    return csr_matrix((data, vectors.terms.astype(np.int64), vectors.indptr), shape=shape)
 
 
 def stack(rows: Sequence[Row]) -> SparseVectors:

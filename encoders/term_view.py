@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, get_args
@@ -67,20 +67,19 @@ class TermView:
         """The bars as text of at most so many columns; `paint` may colour each bar."""
         if not self.terms:
             return f"{self.encoder}: no terms"
-        shown = self.terms[: self.top]
-        width = max(_columns(term.word) for term in shown)
+        width = max(_columns(term.word) for term in self.terms[: self.top])
         room = max(0, min(_LONGEST_BAR, columns - width - _BESIDE))
         most = self.terms[0].weight
         lines = [f"{self.encoder}: {_count(len(self.terms))}"]
-        for kind in _KINDS:
-            lines += ["", self._heading(kind)]
-            for term in (term for term in shown if term.kind == kind):
+        for kind, heading, drawn, hidden in self._groups():
+            lines += ["", heading]
+            for term in drawn:
                 bar = "█" * max(min(1, room), round(room * term.weight / most))
                 bar = paint(bar, kind) if paint is not None and bar else bar
                 space = " " * (width - _columns(term.word))
                 lines.append(f"  {term.word}{space} {term.weight:7.3f}  {bar}".rstrip())
-            if self._hidden(kind):
-                lines.append(f"  … and {self._hidden(kind):,} weaker")
+            if hidden:
+                lines.append(f"  … and {hidden:,} weaker")
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -98,28 +97,26 @@ class TermView:
             'gap:.1em .8em;align-items:center;max-width:44em">',
             f'<div style="{whole_row}">{title}{_count(len(self.terms))}</div>',
         ]
-        for kind in _KINDS:
-            parts.append(f'<div style="{whole_row};margin-top:.6em">{self._heading(kind)}</div>')
+        for kind, heading, drawn, hidden in self._groups():
+            parts.append(f'<div style="{whole_row};margin-top:.6em">{heading}</div>')
             parts += [
                 f"<span>{html.escape(term.word)}</span>"
                 f'<span style="text-align:right">{term.weight:.3f}</span>'
                 f'<span style="height:.75em;width:{100 * term.weight / most:.1f}%;'
                 f'min-width:2px;background:{_COLOURS[kind]}"></span>'
-                for term in self.terms[: self.top]
-                if term.kind == kind
+                for term in drawn
             ]
-            if self._hidden(kind):
-                more = f"… and {self._hidden(kind):,} weaker"
-                parts.append(f'<div style="{whole_row};opacity:.7">{more}</div>')
+            if hidden:
+                parts.append(f'<div style="{whole_row};opacity:.7">… and {hidden:,} weaker</div>')
         return "".join([*parts, "</div>"])
 
-    def _heading(self, kind: MatchKind) -> str:
-        count = sum(term.kind == kind for term in self.terms)
-        share = f", {self.share(kind):.0%} of the weight" if count else ""
-        return f"{kind}: {_count(count)}{share}"
-
-    def _hidden(self, kind: MatchKind) -> int:
-        return sum(term.kind == kind for term in self.terms[self.top :])
+    def _groups(self) -> Iterator[tuple[MatchKind, str, list[Term], int]]:
+        """Each kind, its heading, its terms that are drawn, and the number of the others."""
+        for kind in _KINDS:
+            count = sum(term.kind == kind for term in self.terms)
+            drawn = [term for term in self.terms[: self.top] if term.kind == kind]
+            share = f", {self.share(kind):.0%} of the weight" if count else ""
+            yield kind, f"{kind}: {_count(count)}{share}", drawn, count - len(drawn)
 
 
 def show_terms(

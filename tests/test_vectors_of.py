@@ -161,7 +161,7 @@ def test_one_hit(bm25_index: lsr.Index) -> None:
         assert SparseVectors.from_rows([([n], [1.0]) for n in range(4)])[rank].terms == [rank % 4]
     for rank in (4, -5, np.int64(9)):
         for ask in (hits.__getitem__, hits.explain, hits.stored):
-            with pytest.raises(IndexError, match=f"there is no hit {rank}: there are 4"):
+            with pytest.raises(IndexError, match=f"there is no hit {rank}; there are 4 hits"):
                 ask(rank)
     for wrong in (1.0, "1", None):
         with pytest.raises(TypeError):

@@ -60,7 +60,7 @@ class CiffReader:
         if min(lists, documents) < 0 or lists + documents > data.size - lists_at:
             damaged(
                 self._path,
-                f"speaks of {lists:,} postings lists and {documents:,} documents, which do not "
+                f"declares {lists:,} postings lists and {documents:,} documents, which do not "
                 f"fit its {data.size:,} bytes",
             )
         step = _STEP.search(header.text(_DESCRIPTION))

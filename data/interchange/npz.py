@@ -165,7 +165,7 @@ class _Member:
         elif len(shape) > 1:
             self.problem = f"has the shape {shape}"
         elif self.kind.itemsize == 0 or not fits:
-            self.problem = f"has not the {self.size:,} items it speaks of"
+            self.problem = f"does not have the {self.size:,} items that it declares"
 
     def read(self, count: int | None = None) -> npt.NDArray[Any]:
         """The next items, or all that are left; raises `EOFError` when they are cut short."""

@@ -74,6 +74,10 @@ class Layout:
         """Whether queries have a folder of their own."""
         return self.query_folder != self.document_folder
 
+    def side(self, queries: bool) -> tuple[Side, Path]:
+        """What queries, or documents, compute, and their folder."""
+        return (self.query, self.query_folder) if queries else (self.document, self.document_folder)
+
     @property
     def folders(self) -> list[Path]:
         """The folders that decide the vectors."""

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from lsr.encoders.rows import matrix_of
 from lsr.vectors import SparseVectors
 
 QUERIES = 256
@@ -77,10 +78,8 @@ class BestScores:
     """
 
     def __init__(self, queries: SparseVectors, sources: npt.NDArray[np.int64]) -> None:
-        rows = queries.row_of_entry()
-        by_term = np.argsort(queries.terms, kind="stable")
-        self._terms, self._rows = queries.terms[by_term], rows[by_term]
-        self._weights = queries.weights[by_term].astype(np.float64)
+        self._columns = int(queries.terms.max(initial=0)) + 1  # others score nothing
+        self._queries = matrix_of(queries, self._columns).T.tocsr()
         self._sources, self._seen = sources, 0
         self._best: npt.NDArray[np.float64] = np.zeros(len(queries))
         self._best_of_all: npt.NDArray[np.float64] = np.zeros(len(queries))
@@ -105,17 +104,8 @@ class BestScores:
         return float(positive.mean()) if positive.size else 1.0
 
     def _score(self, documents: SparseVectors) -> None:
-        first = np.searchsorted(self._terms, documents.terms)
-        counts = np.searchsorted(self._terms, documents.terms, side="right") - first
-        # All pairs of a posting and a query with its term.
-        postings = np.repeat(np.arange(counts.size), counts)
-        entries = np.arange(postings.size) + np.repeat(first - np.cumsum(counts) + counts, counts)
-        rows = documents.row_of_entry()
-        scores = np.bincount(
-            rows[postings] * self._best.size + self._rows[entries],
-            documents.weights[postings] * self._weights[entries],
-            minlength=len(documents) * self._best.size,
-        ).reshape(len(documents), self._best.size)
+        matched = documents.where(documents.terms < self._columns)
+        scores = (matrix_of(matched, self._columns) @ self._queries).toarray()
         np.maximum(self._best_of_all, scores.max(axis=0, initial=0.0), out=self._best_of_all)
         source_rows = self._sources - self._seen
         sources = np.flatnonzero((source_rows >= 0) & (source_rows < len(documents)))

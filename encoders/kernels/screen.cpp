@@ -245,8 +245,25 @@ void Screen::fill(Panel& panel, const uint32_t* places, size_t count, size_t dep
   }
 }
 
+// Puts first those few positions that have by far the most in the last dimensions, and returns how
+// many: apart from the others, they do not spoil those' bounds.
+size_t Screen::outliers_first(const float* states, size_t stride, size_t length,
+                              Rounded& rounded) const {
+  std::vector<float>& rests = rounded.rests;
+  rests.resize(length);
+  for (size_t i = 0; i < length; ++i) {
+    const double rest = length_of(states + i * stride + width_ / 2, width_ - width_ / 2);
+    rests[i] = rest <= 1e18 ? static_cast<float>(rest) : kAlways;  // also when it is no number
+  }
+  const size_t outliers = std::min(length, (length / kOutliersEvery + 1) * kOutliers);
+  const auto begin = rounded.order.begin();
+  std::nth_element(begin, begin + static_cast<ptrdiff_t>(outliers) - 1, rounded.order.end(),
+                   [&](size_t a, size_t b) { return rests[a] > rests[b]; });
+  return outliers;
+}
+
 void Screen::round(const std::vector<Text>& texts, Rounded& rounded) const {
-  std::vector<float>&transformed = rounded.transformed, &rests = rounded.rests;
+  std::vector<float>& transformed = rounded.transformed;
   std::vector<size_t>& order = rounded.order;
   std::vector<Rounded::Squares>& squares = rounded.squares;
   const size_t stride = transformed_ ? row_room(width_) : width_;
@@ -269,16 +286,7 @@ void Screen::round(const std::vector<Text>& texts, Rounded& rounded) const {
       transform_.apply(loops_, text.hidden, width_, text.length, Finish::kNone, transformed.data(),
                        stride);
       states = transformed.data();
-      // A few positions have by far the most in the last dimensions; apart from the others, they do
-      // not spoil those' bounds.
-      rests.resize(text.length);
-      for (size_t i = 0; i < text.length; ++i) {
-        const double rest = length_of(states + i * stride + width_ / 2, width_ - width_ / 2);
-        rests[i] = rest <= 1e18 ? static_cast<float>(rest) : kAlways;  // also when it is no number
-      }
-      outliers = std::min(text.length, (text.length / kOutliersEvery + 1) * kOutliers);
-      std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(outliers) - 1,
-                       order.end(), [&](size_t a, size_t b) { return rests[a] > rests[b]; });
+      outliers = outliers_first(states, stride, text.length, rounded);
     }
     // One scale a text, so that the integers of its positions can be compared.
     float most = 0;

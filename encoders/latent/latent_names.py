@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
+from lsr.encoders.rows import matrix_of
 from lsr.encoders.text.analysis import GrowingVocabulary, TermIds, count_terms
 from lsr.vectors import SparseVectors
 
@@ -56,7 +57,7 @@ class LatentNames:
         with eight words has a number behind it.
         """
         words = self._commonest_forms()
-        activations = _matrix(SparseVectors.concatenate(self._activations), self._latents)
+        activations = matrix_of(SparseVectors.concatenate(self._activations), self._latents)
         texts = self._tf_idf(words)
         mean = np.asarray(texts.mean(axis=0)).ravel() if texts.shape[0] else np.zeros(len(words))
         totals = np.asarray(activations.sum(axis=0)).ravel()
@@ -84,7 +85,7 @@ class LatentNames:
         return words
 
     def _tf_idf(self, words: Sequence[str]) -> csr_matrix:
-        counts = _matrix(SparseVectors.concatenate(self._counts), len(words))
+        counts = matrix_of(SparseVectors.concatenate(self._counts), len(words))
         frequency = np.bincount(counts.indices, minlength=len(words))
         idf = np.log(max(counts.shape[0], 1) / np.maximum(frequency, 1))
         # Numbers say little of what a latent is about.
@@ -96,13 +97,6 @@ class LatentNames:
         rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
         counts.data = counts.data / np.sqrt(squares)[rows]
         return counts
-
-
-def _matrix(vectors: SparseVectors, columns: int) -> csr_matrix:
-    shape = (len(vectors), columns)
-    # Copied: what is done to a matrix must not reach the vectors.
-    data = vectors.weights.astype(np.float64)
-    return csr_matrix((data, vectors.terms.astype(np.int64), vectors.indptr), shape=shape)
 
 
 def _distinct(words: Sequence[str], taken: set[str]) -> str:

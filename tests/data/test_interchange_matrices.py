@@ -219,12 +219,12 @@ def forged(descr: str, shape: str, data: bytes = b"") -> bytes:
 @pytest.mark.parametrize(
     ("member", "message"),
     [
-        (forged("'<f4'", "(1000000000000,)"), "has not the 1,000,000,000,000 items"),
-        (forged("'<f4'", "(4,)", b"\0" * 20), "has not the 4 items"),
-        (forged("'|S0'", "(5,)"), "is of |has not the 5"),
+        (forged("'<f4'", "(1000000000000,)"), "does not have the 1,000,000,000,000 items"),
+        (forged("'<f4'", "(4,)", b"\0" * 20), "does not have the 4 items"),
+        (forged("'|S0'", "(5,)"), "is of |does not have the 5"),
         (forged("'nonsense'", "(5,)"), "has no header"),
         (forged("__import__('os')", "(5,)"), "has no header"),
-        (forged("'<f4'", "(-5,)"), "has no header|has not the -5 items"),
+        (forged("'<f4'", "(-5,)"), "has no header|does not have the -5 items"),
         (forged("'<f4'", "5"), "has no header"),
         (b"\x93NUMPY\x09\x00", "has no header"),
         (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "has no header"),
@@ -245,7 +245,7 @@ def test_forged_sizes_of_members(tmp_path: Path) -> None:
     """The directory of a zip says that a member of a few bytes unpacks to billions."""
     path = save(tmp_path / "v.npz")
     unpacks_to(path, 2**32 - 2)
-    with pytest.raises(CorpusError, match=r"its data\.npy has not the 5 items"):
+    with pytest.raises(CorpusError, match=r"its data\.npy does not have the 5 items"):
         read("npz", path)
     # The same with a header to match: compression does not reach so far.
     path = save(tmp_path / "w.npz", data=None)
@@ -253,7 +253,7 @@ def test_forged_sizes_of_members(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("data.npy", head + b"\0" * 20)
     unpacks_to(path, len(head) + 4_000_000_000)
-    with pytest.raises(CorpusError, match=r"its data\.npy has not the 1,000,000,000 items"):
+    with pytest.raises(CorpusError, match=r"its data\.npy does not have the 1,000,000,000 items"):
         read("npz", path)
 
 

@@ -144,7 +144,7 @@ def test_factors_that_cannot_be(
 def test_names_that_are_not_there(splade_index: lsr.Index, query: SparseVectors) -> None:
     with pytest.raises(QueryError, match=r"no term 'Volcan' to boost; it has volcanic, volcano"):
         boost(splade_index, query, {"Volcan": 2})
-    with pytest.raises(QueryError, match=r"no term 'qqqq' to boost; take a name"):
+    with pytest.raises(QueryError, match=r"no term 'qqqq' to boost; use a name"):
         boost(splade_index, query, {"qqqq": 2})
 
 
@@ -160,7 +160,7 @@ def test_a_term_under_two_names_is_an_error(composite_index: lsr.Index) -> None:
 def test_an_index_without_words(tmp_path: Path) -> None:
     vectors = SparseVectors.from_rows([([1, 2], [1.0, 2.0])])
     index = lsr.Index.from_vectors(tmp_path / "i", ["a"], vectors)
-    with pytest.raises(QueryError, match="no term 'x' to boost; take"):
+    with pytest.raises(QueryError, match="no term 'x' to boost; use"):
         boost(index, vectors, {"x": 2})
 
 

@@ -142,7 +142,7 @@ def test_one_at_a_time_and_nobody_elses_files(tmp_path: Path) -> None:
         pass
     (target / "partial").mkdir(parents=True)
     (target / "partial" / "letter").touch()
-    with pytest.raises(IndexExists, match="letter there is not the work"), opened(target):
+    with pytest.raises(IndexExists, match="contains letter, which is not from"), opened(target):
         pass
     assert [path.name for path in (target / "partial").iterdir()] == ["letter"]
 
