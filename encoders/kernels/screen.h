@@ -73,8 +73,7 @@ class Screen {
   void add_panels(const Depth& depth);
   void fill(Panel& panel, const uint32_t* places, size_t count, size_t depth) const;
   void round(const std::vector<Text>& texts, Rounded& rounded) const;
-  size_t outliers_first(const float* states, size_t stride, size_t length,
-                        Rounded& rounded) const;
+  size_t outliers_first(const float* states, size_t stride, size_t length, Rounded& rounded) const;
   uint64_t reached(const Panel& panel, const Rounded& rounded, size_t text) const;
 
   const Loops& loops_;
