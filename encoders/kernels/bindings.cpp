@@ -35,6 +35,20 @@ const Isas<Loops>& isas() {
   return all;
 }
 
+// Sums of products of bytes stay within 32 bits up to here.
+constexpr size_t kMostWidth = 1 << 16;
+
+// The result of some work that needs no Python.
+template <class Work>
+auto unlocked(const Work& work) {
+  const nb::gil_scoped_release released;
+  return work();
+}
+
+nb::tuple arrays_of(Rows&& rows) {
+  return to_tuple(std::move(rows.ends), std::move(rows.terms), std::move(rows.weights));
+}
+
 struct NotFinite : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -93,12 +107,8 @@ class HeadModel {
                  bool screened) const {
     require(hidden.shape(1) == weight_.shape(1), "hidden states have another width");
     check_lengths(lengths, hidden.shape(0), hidden.shape(0));
-    Rows rows;
-    {
-      nb::gil_scoped_release released;
-      rows = pooled(hidden.data(), lengths, pooling, activation, screened);
-    }
-    return to_tuple(std::move(rows.ends), std::move(rows.terms), std::move(rows.weights));
+    return arrays_of(
+        unlocked([&] { return pooled(hidden.data(), lengths, pooling, activation, screened); }));
   }
 
   // The same without Python: hidden states of as many positions as the lengths say.
@@ -133,7 +143,7 @@ class HeadModel {
 
  private:
   static const float* checked(const Matrix& weight, const Array<float>& bias) {
-    require(weight.shape(0) > 0 && weight.shape(1) > 0 && weight.shape(1) <= (1 << 16) &&
+    require(weight.shape(0) > 0 && weight.shape(1) > 0 && weight.shape(1) <= kMostWidth &&
                 weight.shape(0) <= (size_t{1} << 32) && bias.size() == weight.shape(0),
             "the head's shapes do not fit each other");
     return bias.data();
@@ -198,10 +208,7 @@ class BertModel {
               "the layers do not ascend, or the model has fewer");
     const size_t rows = ids.size() * std::max<size_t>(after.size(), 1);
     std::vector<float> states(rows * bert_->width);
-    {
-      nb::gil_scoped_release released;
-      bert_->run(ids.data(), lengths.data(), lengths.size(), states.data(), after);
-    }
+    unlocked([&] { bert_->run(ids.data(), lengths.data(), lengths.size(), states.data(), after); });
     const size_t shape[2] = {rows, bert_->width};
     return to_numpy(std::move(states), shape);
   }
@@ -212,15 +219,12 @@ class BertModel {
                  int activation) const {
     check(ids, lengths);
     require(head.width() == bert_->width, "the head is of another width");
-    Rows rows;
-    {
-      nb::gil_scoped_release released;
+    return arrays_of(unlocked([&] {
       thread_local std::vector<float> states;
       states.resize(ids.size() * bert_->width);
       bert_->run(ids.data(), lengths.data(), lengths.size(), states.data());
-      rows = head.pooled(states.data(), lengths, pooling, activation, true);
-    }
-    return to_tuple(std::move(rows.ends), std::move(rows.terms), std::move(rows.weights));
+      return head.pooled(states.data(), lengths, pooling, activation, true);
+    }));
   }
 
  private:
@@ -230,9 +234,6 @@ class BertModel {
     for (size_t i = 0; i < ids.size(); ++i)
       require(ids.data()[i] < bert_->word_count, "a token id is beyond the model's words");
   }
-
-  // Sums of products of bytes stay within 32 bits up to here.
-  static constexpr size_t kMostWidth = 1 << 16;
 
   Matrix words_, positions_;  // held while the model points into them
   std::unique_ptr<Bert> bert_;
@@ -262,21 +263,16 @@ class WordPieceModel {
       if (characters == nullptr) throw nb::python_error();
       all.push_back({characters, static_cast<size_t>(size), before, false});
     }
-    {
-      nb::gil_scoped_release released;
+    unlocked([&] {
       for (Text& text : all) {
         text.taken = model_.encode(text.characters, text.size, most, text.ids);
         text.ids.insert(text.ids.end(), after.begin(), after.end());
       }
-    }
-    nb::list found;
-    for (Text& text : all) {
-      if (text.taken)
-        found.append(to_numpy(std::move(text.ids)));
-      else
-        found.append(nb::none());
-    }
-    return found;
+    });
+    nb::list encoded;
+    for (Text& text : all)
+      encoded.append(text.taken ? nb::cast(to_numpy(std::move(text.ids))) : nb::none());
+    return encoded;
   }
 
  private:
@@ -309,15 +305,14 @@ class WordPieceModel {
 // some.
 auto largest(const std::string& isa, Matrix weight, Matrix hidden) {
   require(hidden.shape(0) > 0 && weight.shape(1) == hidden.shape(1) && weight.shape(1) > 0 &&
-              weight.shape(1) <= (1 << 16),
+              weight.shape(1) <= kMostWidth,
           "the shapes do not fit each other");
   const Loops& loops = isas().loops(isa);
   std::vector<float> values(weight.shape(0));
-  {
-    nb::gil_scoped_release released;
+  unlocked([&] {
     largest_products(loops, weight.data(), weight.shape(0), weight.shape(1), hidden.data(),
                      hidden.shape(0), values.data());
-  }
+  });
   return to_numpy(std::move(values));
 }
 

@@ -73,8 +73,8 @@ struct Screen::Rounded {
 // Memory worth keeping between calls; one a thread, so no lock.
 struct Screen::Scratch {
   Rounded rounded;
-  Panel again;
-  std::vector<std::vector<uint32_t>> left;  // places to try again, a text
+  Panel retried;
+  std::vector<std::vector<uint32_t>> retries;  // places to try in all dimensions, a text
 };
 
 Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_t terms,
@@ -350,22 +350,22 @@ uint64_t Screen::reached(const Panel& panel, const Rounded& rounded, size_t text
 void Screen::find(const std::vector<Text>& texts, uint64_t* found) const {
   thread_local Scratch scratch;
   Rounded& rounded = scratch.rounded;
-  Panel& again = scratch.again;
-  std::vector<std::vector<uint32_t>>& left = scratch.left;
+  Panel& retried = scratch.retried;
+  std::vector<std::vector<uint32_t>>& retries = scratch.retries;
   round(texts, rounded);
-  left.resize(std::max(left.size(), texts.size()));
+  retries.resize(std::max(retries.size(), texts.size()));
 
   const size_t whole = depths_.size() - 1;
   const auto set = [&](size_t text, uint32_t term) {
     found[text * words() + term / 64] |= uint64_t{1} << term % 64;
   };
-  const auto settle = [&](size_t text, size_t least) {
-    std::vector<uint32_t>& places = left[text];
+  const auto retry = [&](size_t text, size_t least) {
+    std::vector<uint32_t>& places = retries[text];
     while (places.size() >= least) {
       const size_t count = std::min(kBytePanel, places.size());
       const uint32_t* last = places.data() + places.size() - count;
-      fill(again, last, count, whole);
-      for (uint64_t mask = reached(again, rounded, text); mask != 0; mask &= mask - 1)
+      fill(retried, last, count, whole);
+      for (uint64_t mask = reached(retried, rounded, text); mask != 0; mask &= mask - 1)
         set(text, order_[last[__builtin_ctzll(mask)]]);
       places.resize(places.size() - count);
     }
@@ -383,11 +383,11 @@ void Screen::find(const std::vector<Text>& texts, uint64_t* found) const {
             continue;
           }
           for (size_t k = 0; k < inner_; k += 64) __builtin_prefetch(&bytes_[place * inner_ + k]);
-          left[text].push_back(place);
+          retries[text].push_back(place);
         }
-      settle(text, kBytePanel);
+      retry(text, kBytePanel);
     }
-  for (size_t text = 0; text < texts.size(); ++text) settle(text, 1);
+  for (size_t text = 0; text < texts.size(); ++text) retry(text, 1);
 }
 
 }  // namespace lsr::encoders

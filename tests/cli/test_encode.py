@@ -111,6 +111,8 @@ def test_bm25_needs_a_collection(run: Callable[..., Any]) -> None:
         (["--text", "a", "more"], "Give a CORPUS or a --text, not both."),
         (["--text", "a", "--index", "i", "--encoder", "bm25"], "leave out --encoder."),
         (["--text", "a", "--index", "i", "--max-length", "256"], "leave out --max-length."),
+        (["--text", "a", "--index", "i", "--weights", "bm25=1"], "leave out --weights."),
+        (["--text", "a", "--index", "i", "--prune-ratio", ".1"], "leave out --prune-ratio."),
     ],
 )
 def test_bad_usage(run: Callable[..., Any], arguments: list[str], message: str) -> None:

@@ -39,9 +39,11 @@ _OF_A_TEXT = ("show", "query", "index", "top", "as_json")
 _OF_A_CORPUS = ("output", "max_memory", "on_error", "force")
 _OF_THE_INDEX = (
     "encoder",
+    "weights",
     "max_length",
     "document_terms",
     "query_terms",
+    "prune_ratio",
     "batch_size",
     "threads",
     "precision",
