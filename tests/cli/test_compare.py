@@ -49,7 +49,7 @@ def test_the_tables(run: Callable[..., Any], folder: Path) -> None:
     tied = "[3]-[1] +.0000 +.0000 +.0000 +0.00 1.0000 1.0000 1.0000 0/5/0"
     assert " ".join(lines[6].split()) == tied
     assert lines[5].split()[-1] == "2/2/1"
-    assert lines[8].split() == ["less", "what", "was", "published", "[1]", "[2]", "[3]"]
+    assert lines[8].split() == ["difference", "from", "published", "[1]", "[2]", "[3]"]
     flat = next(line for line in lines if "BM25 (flat)" in line)
     assert flat.split()[2:] == [".6789", "-.1527", "-.1527", "-.1527"]
     assert "R@100, 5 queries of scifact" in answer.out

@@ -128,9 +128,9 @@ def test_an_index_in_a_folder_that_cannot_be_written(
     assert (answer.code, answer.json["measures"]["RR@10"]) == (0, 1)
     notes = [line for line in answer.err.splitlines() if "Searching" not in line]
     assert notes == [f"The run will not be cached: {runs} cannot be written."]
-    assert answer.err.index("not be kept") < answer.err.index("Searching")
+    assert answer.err.index("not be cached") < answer.err.index("Searching")
     runs.unlink()
-    assert "kept" not in run("eval", dataset, "--index", index).err
+    assert "cached" not in run("eval", dataset, "--index", index).err
     assert "Searching" not in run("eval", dataset, "--index", index).err
 
 
@@ -169,7 +169,7 @@ def test_no_cache_to_keep_an_index_in(
     encoders = ["--encoder", "bm25", "--encoder", "bm25:robertson"]
     answer = run("eval", dataset, *encoders, "--json")
     assert (answer.code, [one["measures"]["RR@10"] for one in answer.json]) == (0, [1, 1])
-    notes = [line for line in answer.err.splitlines() if "kept" in line]
+    notes = [line for line in answer.err.splitlines() if "cached" in line]
     assert len(notes) == 1
     assert notes[0].startswith("The index will not be cached: ")
     assert notes[0].endswith("; --index DIR keeps it.")
