@@ -87,7 +87,7 @@ def parts_of(
         source = str(find_dataset(source, data, progress))
     elif not source.startswith(IRDS):
         if not (Path(source).exists() or in_zip(Path(source)) or source in COLLECTIONS):
-            unknown = f", and is none of the known names ({', '.join(CATALOGUE)})"
+            unknown = f" and is not a known dataset ({', '.join(CATALOGUE)})"
             is_path = Path(source).name != source
             raise CorpusError(
                 f"{source} does not exist{'' if is_path else unknown}; check the path"

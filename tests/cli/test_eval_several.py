@@ -373,7 +373,7 @@ def test_what_is_wrong_is_found_before_any_work(
     folder = data("vaswani")
     answer = run("eval", "vaswani", "nope", "--data", folder, "--encoder", "bm25")
     assert answer.code == 1
-    assert answer.error.startswith("nope does not exist, and is none of the known names (msmarco,")
+    assert answer.error.startswith("nope does not exist and is not a known dataset (msmarco,")
     answer = run("eval", "vaswani", "--data", folder, "--encoder", "bm25", "--encoder", "bm25:no")
     assert answer.code == 1
     assert "bm25:no" in answer.error or "'no'" in answer.error
