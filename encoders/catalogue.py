@@ -1,4 +1,4 @@
-"""What `lsr models` lists: methods and the models known for them, from `catalogue.toml`.
+"""The lists of `lsr models`: methods and the models known for them, from `catalogue.toml`.
 
 The lists inform; any other folder or hub id of a known layout loads as well.
 """

@@ -219,7 +219,7 @@ class LearnedEncoder(ModelEncoder):
         save(self._layout, weights[: tokens.size], Path(folder))
 
     def _terms(self) -> int:
-        """How many terms the model has; without one, the tokenizer."""
+        """The number of terms of the model; without one, of the tokenizer."""
         layout = self._layout
         if not (layout.document.needs_model or layout.query.needs_model):
             return self._tokens.size
@@ -326,7 +326,7 @@ def _load_models(
 
 
 def _source(checkpoint: Checkpoint, queries: Checkpoint | None, layout: Layout) -> str:
-    """What `load` takes to find the same again, hub revisions included."""
+    """The name by which `load` finds the same checkpoints, hub revisions included."""
     if queries is not None:
         return f"{layout.method}:{checkpoint.address},{queries.address}"
     return checkpoint.address

@@ -35,7 +35,7 @@ OF_LOGITS: tuple[Head, ...] = ("mlm", "cls-mlm", "epic")
 
 @dataclass(frozen=True)
 class Side:
-    """How one kind of text becomes a vector.
+    """The computation of the vectors of queries, or of documents.
 
     Attributes:
         head: where weights come from.  "mlm": the logits of a language model, masked or
@@ -104,7 +104,7 @@ class Side:
 
     @property
     def parts(self) -> tuple[object, ...]:
-        """What a model is loaded for: sides of one checkpoint that agree in it share a model."""
+        """The parts of the model that are loaded; equal parts of a checkpoint are loaded once."""
         return self.head, self.positions, self.phrases is not None, self.literal_residual
 
     def to_json(self) -> dict[str, Any]:

@@ -63,10 +63,10 @@ def _absolute(part: str) -> str:
 
 
 def kind_of_folder(name: str) -> str | None:
-    """What kind of encoder the folder of a name holds, as far as its files tell.
+    """The kind of encoder in the folder of a name, by its files.
 
     "uhd" with buckets (`lsr.encoders.latent.uhd`), "csr" with a sparse autoencoder
-    (`lsr.encoders.latent.csr`), and None for all else: what reads that says what is wrong with it.
+    (`lsr.encoders.latent.csr`), and None for others, whose errors their reader reports.
     """
     folder = Path(name).expanduser()
     if (folder / "buckets.safetensors").is_file():

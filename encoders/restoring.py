@@ -1,4 +1,4 @@
-"""What all kinds of encoders do to restore one from its record: read, find, compare."""
+"""Restoring an encoder from its record: the steps that all kinds share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def find_recorded(
     source: str | None,
     find: Callable[[str], _T],
 ) -> _T:
-    """What `find` makes of the name of a recorded encoder, from `source` or from where it was."""
+    """A recorded encoder by `find`, from `source` or from its recorded location."""
     if source is not None:
         return find(source)
     address = str(identity["source"])

@@ -165,7 +165,7 @@ class SegmentEntry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an index consists of.
+    """The contents of an index.
 
     Attributes:
         segments: in the order of their documents.

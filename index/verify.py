@@ -142,7 +142,7 @@ def _partition(
 def _rewritten(
     columns: Columns, postings: Postings, maxima: npt.NDArray[np.int64], documents: int
 ) -> dict[str, Columns]:
-    """What the builder writes for these postings and codebooks."""
+    """The columns that the builder writes for these postings and codebooks."""
     dtype = columns["weights"].dtype
     return partition_columns(
         postings.terms,

@@ -1,4 +1,4 @@
-"""What a model folder holds: the layouts people publish, read and checked.
+"""The published layouts of model folders, read and checked.
 
 - a transformers folder `*ForMaskedLM`: SPLADE; with `idf.json` beside it an inference-free one;
 - transformers folders of uniCOIL and TILDEv2 (`tok_proj`), DeepImpact (`impact_score_encoder`)
@@ -75,7 +75,7 @@ class Layout:
         return self.query_folder != self.document_folder
 
     def side(self, queries: bool) -> tuple[Side, Path]:
-        """What queries, or documents, compute, and their folder."""
+        """The side of queries, or of documents, and its folder."""
         return (self.query, self.query_folder) if queries else (self.document, self.document_folder)
 
     @property
@@ -88,7 +88,7 @@ class Layout:
 def read_layout(
     folder: Path, query_folder: Path | None, method: str | None, usual: str | None = None
 ) -> Layout:
-    """What a folder holds, or a pair of them.
+    """The layout of a folder, or of a pair of folders.
 
     Args:
         query_folder: the second checkpoint of a pair.

@@ -85,7 +85,7 @@ class Tensors(ExitStack):
 
     @property
     def names(self) -> list[str]:
-        """Of all tensors."""
+        """The names of all tensors."""
         return list(self._where)
 
     def matches(self, pattern: re.Pattern[str]) -> list[re.Match[str]]:

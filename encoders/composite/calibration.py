@@ -1,12 +1,12 @@
-"""What an encoder's scores amount to: its mean best score over queries drawn from a collection.
+"""The scale of an encoder's scores: its mean best score over queries drawn from a collection.
 
 The queries are the first words of some hundred documents, in most collections of their titles.
-The document that a query is from is left out: no user's query is quoted from what it looks for,
-and the quotation would flatter a lexical encoder.
+The source document of a query is left out: a user's query is not quoted from the document that
+answers it, and quotations would favour a lexical encoder.
 
-In a collection of a few documents there is little else to find, and what is shared by chance says
-nothing: one encoder's scores may come out forty times another's.  Where fewer than `ENOUGH` queries
-find another document, the documents that they are from count, too, for all encoders alike.
+In a collection of a few documents, the others share terms with a query only by chance: the scores
+of one encoder may be forty times those of another.  If fewer than `ENOUGH` queries have another
+document as a hit, source documents count, too, for all encoders alike.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Part:
 
     @property
     def query_factor(self) -> float:
-        """What query weights are multiplied with."""
+        """The factor of query weights."""
         return self.weight / self.mean_best * self.scale
 
 
@@ -185,7 +185,7 @@ class CompositeEncoder(Encoder):
         return columns
 
     def collect(self, texts: Sequence[str], advance: Advance | None = None) -> SparseVectors:
-        """What the parts return, side by side; also draws pseudo-queries."""
+        """The vectors of the parts, side by side; also draws pseudo-queries."""
         # The progress of a part that runs a model is that of all: counting words takes no time.
         slow = [number for number, p in enumerate(self.parts) if not p.encoder.gathers_statistics]
         shown = slow[0] if slow else 0

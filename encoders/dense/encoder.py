@@ -131,7 +131,7 @@ class DenseEncoder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the vectors, as JSON values."""
+        """All that determines the vectors, as JSON values."""
         return {
             **self._checkpoint.identity(KIND, self.name, self._hash),
             "modules": self.layout.modules,
@@ -180,7 +180,7 @@ class DenseEncoder:
             return self._models[device]
 
     def _load(self, device: str) -> tuple[Encode, int, int | None]:
-        """What encodes texts, its dimensions and `max_length`."""
+        """The function that encodes texts, its dimensions and `max_length`."""
         layout = self.layout
         body = load_body(layout.folders[0]) if device == "cpu" and layout.plain else None
         if body is not None:

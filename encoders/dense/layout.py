@@ -1,4 +1,4 @@
-"""What a folder of sentence-transformers holds: a chain from text to one vector, read and checked.
+"""Folders of sentence-transformers: a chain of modules from text to one vector, read and checked.
 
 `modules.json` lists the modules in order.  A Transformer, then Pooling, then any of Dense and
 Normalize is computed here (`lsr.encoders.dense.encoder`); other modules of that library, models and
@@ -202,7 +202,7 @@ def _step(kind: str, folder: Path) -> Step | None:
 
 
 def _prompts(about: Mapping[str, Any]) -> tuple[str, str]:
-    """What is put before queries and before documents, as sentence-transformers has it."""
+    """The prompts before queries and before documents, as in sentence-transformers."""
     prompts = dict(about.get("prompts") or {})
     # That library writes "" for those that the folder does not have.
     query = prompts.get("query") or ""

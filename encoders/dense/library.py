@@ -25,7 +25,7 @@ _BATCH = 32
 def load_library(
     folder: Path, device: str, max_length: int | None, threads: int | None
 ) -> tuple[Encode, int, int | None]:
-    """What encodes texts, in float32; its dimensions; tokens of a text that are read, if bounded.
+    """A function that encodes texts as float32; its dimensions; the limit of tokens a text, if any.
 
     Nothing is downloaded, executed or unpickled: `lsr.encoders.dense.layout` has looked first.  Of
     a folder with a sparse autoencoder it is what comes before that.

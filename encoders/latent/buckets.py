@@ -84,7 +84,7 @@ def has_buckets(folder: Path) -> bool:
 
 
 def read_winners(folder: Path) -> int:
-    """How many winners a bucket has, as a folder declares: {"method": "uhd", "winners": 64}.
+    """The number of winners of a bucket that a folder declares: {"method": "uhd", "winners": 64}.
 
     Raises `EncoderError` when it declares something else.
     """

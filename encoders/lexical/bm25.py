@@ -217,11 +217,11 @@ class BM25Encoder(Encoder):
         return self._weigh(*count_terms(texts, self._known))
 
     def encode_queries(self, texts: Iterable[str]) -> SparseVectors:
-        """How often each query has each known term."""
+        """The counts of each query's known terms."""
         return strongest(self.count(texts), self._query_terms)
 
     def count(self, texts: Iterable[str]) -> SparseVectors:
-        """How often each text has each known term."""
+        """The counts of each text's known terms."""
         texts = check_texts(texts)
         return count_terms(texts, self._known)[0]
 
@@ -234,7 +234,7 @@ class BM25Encoder(Encoder):
         return count_terms(check_texts([text]), self._known)[0].terms
 
     def nonoccurrence(self, terms: npt.NDArray[np.uint32]) -> npt.NDArray[np.float32]:
-        """What a document without the term scores for it, float32, one a term.
+        """The score of a document that lacks the term, float32, one a term.
 
         Zero but for bm25l and bm25+.  Adding the sum over a query's terms (each as often as
         the query has it) to a score gives the score as the papers define it.

@@ -112,7 +112,7 @@ class Parameters:
 
     @property
     def name(self) -> str:
-        """What loads these parameters, without those that are defaults."""
+        """The name that loads these parameters, without the defaults."""
         default = Parameters(self.variant)
         parts = [self.variant] + [
             f"{key}={getattr(self, key)}"

@@ -1,1 +1,1 @@
-"""What runs a model: in C++ or in torch."""
+"""Models, run in C++ or in torch."""

@@ -36,7 +36,7 @@ _ACTIVATIONS: dict[str, Callable[[Weights], Weights]] = {
 
 
 class Head(Protocol):
-    """What turns hidden states into rows."""
+    """A head turns hidden states into rows."""
 
     def rows(self, side: Side, ids: Sequence[Ids], hidden: Hidden) -> list[Row]:
         """The row of each text; raises `EncoderError` when weights are not finite.

@@ -1,4 +1,4 @@
-"""Which positions of a text the head "mlm" pools: all, the last, or those of a second copy.
+"""The positions of a text that the head "mlm" pools: all, the last, or those of a second copy.
 
 A causal model sees at each position only the tokens before it.  Either the last position alone
 is pooled, or the text is read twice and its second copy is pooled: J. M. Springer et al.,
@@ -17,7 +17,7 @@ from lsr.encoders.rows import Ids
 
 @dataclass(frozen=True)
 class Reading:
-    """How a model reads texts.
+    """The tokens of a text that a model reads.
 
     Attributes:
         before, after: how many special tokens every text gets at its beginning and end.
@@ -47,5 +47,5 @@ class Reading:
 
     @property
     def times(self) -> int:
-        """How often a text is read."""
+        """The number of copies of a text."""
         return 2 if self.positions == "echo" else 1

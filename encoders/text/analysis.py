@@ -27,7 +27,7 @@ _WORDS_AT_ONCE = 1 << 20  # about 60 bytes each while a batch is counted
 
 @dataclass(frozen=True)
 class Analysis:
-    """What decides the terms of a text.
+    """The settings that determine the terms of a text.
 
     Attributes:
         language: whose stems and stop words, as `lsr.encoders.text.languages.find_language` gives
@@ -74,7 +74,7 @@ class Analysis:
         return words(text)
 
     def stemmer(self) -> Stem:
-        """What stems words, for one thread."""
+        """The stemmer, for one thread."""
         return stemmer_of(self.language)
 
 

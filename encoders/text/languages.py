@@ -75,7 +75,7 @@ def stop_words_of(language: str) -> frozenset[str]:
 
 
 def stemmer_of(language: str) -> Stem:
-    """What stems folded words of a language that `find_language` gives."""
+    """A function that stems folded words of a language that `find_language` gives."""
     stop = stop_words_of(language)
     stem = _by_script() if language == AUTO else _snowball(language)
     return lambda word: None if word in stop else stem(word)

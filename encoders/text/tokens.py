@@ -96,7 +96,7 @@ class Tokens:
             return self._loaded
 
     def _frame(self) -> tuple[int, int]:
-        """How many special tokens stand before and after a text."""
+        """The number of special tokens before and after a text."""
         added = self._library.num_special_tokens_to_add(False)
         if not added:
             return 0, 0

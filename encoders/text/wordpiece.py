@@ -31,7 +31,7 @@ _REFUSED, _LETTER, _SPACE, _PUNCTUATION, _DROPPED = range(5)  # as in encoders/k
 
 @dataclass(frozen=True)
 class WordPiece:
-    """What tokenizer.json says of a tokenizer like BERT's.
+    """The settings in tokenizer.json of a tokenizer like BERT's.
 
     Attributes:
         vocabulary: token -> id, added tokens included.

@@ -18,7 +18,7 @@ _BYTES = {chr(byte): byte for byte in _PRINTED} | {
 
 
 def reader(find: Callable[[str], int | None]) -> Callable[[str], str]:
-    """What makes words of a vocabulary readable.
+    """A function that makes words of a vocabulary readable.
 
     A vocabulary that has a word for each of the 256 bytes spells by them; words of others, and
     added tokens, which are spelt as they are, are left alone.

@@ -158,7 +158,7 @@ class Fitting:
     def _auxiliary(
         self, activations: torch.Tensor, weight: torch.Tensor, rest: torch.Tensor
     ) -> torch.Tensor:
-        """How well dead latents reconstruct what the others leave, over its variance."""
+        """The error of dead latents at reconstructing the residual, over its variance."""
         most = min(self._vectors.shape[1] // 2, activations.shape[1])
         values, indices = torch.topk(activations, max(most, 1), dim=1)
         reconstruction = _spread(values.relu(), indices, activations.shape[1]) @ weight

@@ -1,4 +1,4 @@
-"""The faiss indexes of a dense side: what is made of the vectors, and asked for candidates.
+"""The faiss indexes of a dense side, which are made of its vectors and return candidates.
 
     ivf     IVFn,SQ8    n lists of neighbours, of which some are looked through
     hnsw    HNSW32,SQ8  a graph of 32 neighbours a vector, which is walked

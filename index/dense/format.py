@@ -50,7 +50,7 @@ _FILE = re.compile(r"vectors(\.[0-9a-f]{16})?\.(arrow|faiss)")
 
 @dataclass(frozen=True, slots=True)
 class DenseManifest:
-    """What a dense side consists of.
+    """The contents of a dense side.
 
     Attributes:
         documents, dimensions: the shape of the vectors.
@@ -132,7 +132,7 @@ def _possible(manifest: DenseManifest) -> bool:
 
 
 def collection_of(manifest: Manifest, version: int = VERSION) -> str:
-    """What a dense side calls the index it belongs to."""
+    """The name by which a dense side identifies its index."""
     if version == VERSION:
         return manifest.edition
     files = [f"{SEGMENTS}/{segment.id}/documents.arrow" for segment in manifest.segments]

@@ -23,7 +23,7 @@ class SearchKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How queries are searched; checked once, here.
+    """The options of a search; checked once, here.
 
     Attributes:
         k: number of hits; a query may have fewer, because a hit shares a term with the query.

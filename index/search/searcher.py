@@ -1,18 +1,16 @@
 """Top-k search over the segments of an index.
 
-Every method promises the same list of `TopDocs` for the same queries:
+All methods return the same `TopDocs` for the same queries:
 
-- a document is found when it is alive and shares a term with the query;
-- its score is the integer sum of query weight times stored weight over shared terms;
-- the k best come in descending score, equal scores by the documents' positions.
+- a hit is alive and shares a term with the query;
+- its score is the integer sum, over the shared terms, of query weight times stored weight;
+- hits are in descending order of score, equal scores in order of position.
 
-`scan` reads every posting of the query's terms, `pruned` skips blocks of documents whose
-bound is too low, `auto` scans where so many documents are wanted that nothing could be
-skipped, and else prunes; these three are C++.  An index without weights is counted
-whatever of the three is asked for: to bound a block, by how many of the query's terms are in
-it, takes as long as to count.
-`reference` is block-max pruning again, in Numba and by the simplest code: the oracle the
-kernels are tested against on a machine of any kind.
+`scan` reads every posting of the query's terms, `pruned` skips blocks whose bound is too low, and
+`auto` scans if k is so large that little could be skipped, and otherwise prunes.  These three are
+C++.  In an index without weights all three count every posting: bounding a block, by the number of
+the query's terms in it, takes as long as counting.
+`reference` is block-max pruning by the simplest code, in Numba; tests compare the kernels with it.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ weights_option = click.option(
 
 
 def encoder_option(multiple: bool = False) -> Callable[[F], F]:
-    """Which encoder, or which ones."""
+    """The encoder, or several to compare."""
     several = "  Repeat it to compare." if multiple else ""
     return click.option(
         "--encoder",
