@@ -114,7 +114,7 @@ class Postings {
     std::vector<Answer> answers(queries);
     {
       nb::gil_scoped_release released;
-      // Working memory is worth keeping between calls; one a thread, so no lock.
+      // Each thread keeps its working memory between calls, so no lock is needed.
       static thread_local Scratch scratch;
       static thread_local Located located;
       static thread_local Scaled scaled;

@@ -1,8 +1,8 @@
-// Top-k of an index without weights: every posting of the query's terms is counted.
+// Top-k of an index without weights: counts every posting of the query's terms.
 //
-// Nothing is skipped.  Where all weights are alike a block's bound is the number of the query's
-// terms in it, so finding the bounds is counting already; and the terms of binary vectors are so
-// many and so sparse that a block of 8 documents has hardly more than one posting of each.
+// Skipping would not pay.  With equal weights, a block's bound is the number of the query's terms
+// in it, so computing the bounds is counting already; and terms of binary vectors are so many and
+// so sparse that a block of 8 documents rarely has more than one posting of each.
 #include <algorithm>
 
 #include "search.h"

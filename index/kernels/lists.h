@@ -15,7 +15,7 @@ struct Cursor {
   const uint8_t* bytes;
   size_t at, end;  // in bits
   unsigned order;
-  uint64_t surplus;   // what every code has more than the distance to the next document
+  uint64_t surplus;   // of a code's number over the distance to the next document
   uint64_t document;  // the last one; before the first, the one before 0
 
   explicit Cursor(const List& list)
@@ -27,14 +27,14 @@ struct Cursor {
         document(~uint64_t{0}) {}
   Cursor() = default;
 
-  // Goes to the next document; false at the end of the list, or of what is sound of it: then a
-  // document is not below `count`, or `ends` is false.
+  // Goes to the next document; false at the end of the list, or of its sound part: then a document
+  // is not below `count`, or `ends` is false.
   bool next(uint32_t count) {
     uint64_t word;
     __builtin_memcpy(&word, bytes + at / 8, 8);
     word = __builtin_bswap64(word) << at % 8;
-    // The zeros in front of a code's number do not change it, so it is what the code reads as.  The
-    // codes of a sound list have at most 31 bits; what longer ones read as is as good as anything.
+    // Leading zeros do not change a number, so the whole code is read as one.  Codes of a sound
+    // list have at most 31 bits; the values of longer ones do not matter.
     const auto zeros = static_cast<unsigned>(__builtin_clzll(word | 1));
     const unsigned bits = 2 * zeros + order + 1;
     const size_t after = at + bits;
@@ -58,9 +58,9 @@ inline uint64_t bits_at(const List& list, uint32_t first, uint32_t count) {
   return count - first < 64 ? word & ((uint64_t{1} << (count - first)) - 1) : word;
 }
 
-// Adds the lists' weights to the sums of their documents; no list is a bitmap.  Where a code begins
-// is known when the one before is read, so several lists are read in turn: while one waits, the
-// others go on.
+// Adds the lists' weights to the sums of their documents; no list is a bitmap.  A code's
+// start is known when the one before is read, so several lists are read in turn to overlap the
+// waits.
 inline bool add_lists(const List* lists, const uint32_t* weights, size_t size, uint32_t count,
                       uint32_t* sums) {
   constexpr size_t kTogether = 4;

@@ -1,4 +1,4 @@
-// Single postings of a dense term; compiled into each set of loops, and for lookups by hand.
+// Single postings of a dense term; compiled into each set of loops, and for single lookups.
 #pragma once
 
 #include "loops.h"

@@ -49,7 +49,7 @@ constexpr size_t kMostSuperblocks = 128;
 
 constexpr uint32_t kNoRank = UINT32_MAX;
 
-// What a sparse term adds to the score of a document, counted from its superblock's first.
+// The product of a sparse term and a document, counted from its superblock's first.
 struct SparseProduct {
   uint32_t document, product;
 };

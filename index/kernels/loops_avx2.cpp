@@ -5,8 +5,8 @@
 namespace lsr::index {
 namespace {
 
-// Which bytes of eight get a code, and the marks of the others: a byte with its high bit set is
-// looked up as zero.
+// The bytes of eight that get a code, and marks on the others: a lookup gives zero for a byte whose
+// high bit is set.
 struct Spread {
   uint64_t codes, absent;
 };
@@ -42,7 +42,7 @@ const uint8_t* spread_codes(const uint8_t* codes, const uint64_t* bitmaps, size_
 uint16_t largest(__m256i values) {
   const __m128i half =
       _mm_max_epu16(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1));
-  // The machine has a minimum across lanes, so take that of the complements.
+  // Only the minimum across lanes is an instruction, so take that of the complements.
   const __m128i least = _mm_minpos_epu16(_mm_xor_si128(half, _mm_set1_epi16(-1)));
   return static_cast<uint16_t>(~_mm_extract_epi16(least, 0));
 }
@@ -51,15 +51,14 @@ void bound(const Run* runs, const uint8_t* tables, size_t rows, size_t superbloc
            uint16_t* bounds, uint16_t* superblock_maxima) {
   static const SpreadTable spread_table;
   const __m256i low_bytes = _mm256_set1_epi16(255);
-  // Sums of the even and of the odd ones of every 32 blocks: what a byte-wise lookup widens to.
+  // Sums of the even and the odd blocks of every 32, the halves that a byte lookup widens to.
   __m256i sums[kMostSuperblocks * 4];
   for (size_t i = 0; i < 4 * superblocks; ++i) sums[i] = _mm256_setzero_si256();
   for (size_t row = 0; row < rows; ++row) {
     const uint8_t* codes = runs[row].maxima;
     const __m256i table = _mm256_broadcastsi128_si256(
         _mm_loadu_si128(reinterpret_cast<const __m128i*>(tables + row * kCodes)));
-    // Some superblocks at a time, so that what is stored has arrived when it is loaded in wider
-    // pieces.
+    // Some superblocks at a time, so that stores have completed when wider loads read them.
     for (size_t first = 0; first < superblocks; first += kSuperblocksAtOnce) {
       const size_t count =
           superblocks - first < kSuperblocksAtOnce ? superblocks - first : kSuperblocksAtOnce;
@@ -128,7 +127,7 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
   const __m256i below = _mm256_set1_epi32(static_cast<int>(least) - 1);
   size_t count = 0;
   for (uint32_t d = 0; d < kSuperblockDocuments; d += 32) {
-    // Most documents reach nothing: four registers are looked at together.
+    // Few documents reach the threshold, so four registers are tested together.
     __m256i reached[4], any = _mm256_setzero_si256();
     for (uint32_t i = 0; i < 4; ++i) {
       reached[i] = _mm256_cmpgt_epi32(

@@ -11,7 +11,7 @@ uint16_t largest(__m512i a, __m512i b) {
       _mm256_max_epu16(_mm512_castsi512_si256(both), _mm512_extracti64x4_epi64(both, 1));
   const __m128i rest =
       _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
-  // The machine has a minimum across lanes, so take that of the complements.
+  // Only the minimum across lanes is an instruction, so take that of the complements.
   const __m128i least = _mm_minpos_epu16(_mm_xor_si128(rest, _mm_set1_epi16(-1)));
   return static_cast<uint16_t>(~_mm_extract_epi16(least, 0));
 }
@@ -30,9 +30,8 @@ inline const uint8_t* add_codes(const uint8_t* codes, uint64_t bitmap, __m512i t
   return codes + (ones(bitmap) + 1) / 2;
 }
 
-// Adds the values of two rows to the sums of even and odd blocks, two registers a superblock.  Two
-// streams a row are more than the machine follows by itself: those of the rows in `soon`, which
-// come next, are asked for here.
+// Adds the values of two rows to the sums of even and odd blocks, two registers a superblock.  The
+// hardware prefetches no two streams a row, so this prefetches those of the next rows, `soon`.
 void add_two(const Run* two, const uint8_t* tables, size_t superblocks, const Run* soon,
              __m512i* sums) {
   const uint8_t* codes[2] = {two[0].maxima, two[1].maxima};
@@ -91,8 +90,7 @@ uint64_t at_least(const uint16_t* values, uint16_t least) {
   return _mm512_cmpge_epu16_mask(_mm512_loadu_si512(values), limit) | high << 32;
 }
 
-// What scoring remembers of a row and half a superblock: the masks of 64 documents at a time, and
-// where their weights begin.
+// A row in half a superblock: the masks of 64 documents at a time, and the starts of their weights.
 struct alignas(64) Half {
   uint64_t masks[4];
   const uint8_t* weights[4];
@@ -100,7 +98,7 @@ struct alignas(64) Half {
 constexpr size_t kHalf = kChunk * kBlock;  // documents
 constexpr size_t kWord = 64;               // documents a mask
 constexpr size_t kWordBlocks = kWord / kBlock;
-constexpr size_t kRowsAtOnce = 32;  // what they remember stays in the first-level cache
+constexpr size_t kRowsAtOnce = 32;  // whose halves stay in the first-level cache
 
 inline void open_half(const Run& run, size_t chunk, unsigned planes, Half& half) {
   const uint32_t bitmap = chunk_bitmap(run, chunk);
@@ -121,9 +119,9 @@ inline __m512i weights_of(const Half& half, size_t word) {
   return _mm512_maskz_expand_epi8(half.masks[word], _mm512_loadu_si512(half.weights[word]));
 }
 
-// Where the sum of a document is kept: lane 4 a + b of register i of a word of 64 documents is
-// number 16 a + 8 (i % 2) + 2 b + i / 2.  It is the order that the cheapest way of bringing the
-// weights of four rows side by side leads to.
+// The lane of a document's sum: lane 4 a + b of register i of a word of 64 documents is
+// number 16 a + 8 (i % 2) + 2 b + i / 2.  This order results from the cheapest way to bring the
+// weights of four rows side by side.
 inline size_t lane_of(uint32_t document) {
   return (document & ~63u) | (document & 1) << 5 | (document & 8) << 1 | (document >> 2 & 12) |
          (document >> 1 & 3);
@@ -141,8 +139,8 @@ inline void add_word(const Half* halves, const Quad* quads, size_t count, size_t
   for (const Quad* end = quads + count; quads < end; ++quads, halves += 4) {
     const __m512i a = weights_of(halves[0], word), b = weights_of(halves[1], word);
     const __m512i c = weights_of(halves[2], word), d = weights_of(halves[3], word);
-    // Shifts and blends where unpacking would do: the unit that unpacks has expanded the weights
-    // too, and is the busiest.
+    // Shifts and blends, although unpacking would do: the unit that unpacks also expands the
+    // weights, and is the busiest.
     const __m512i ab[2] = {_mm512_mask_blend_epi8(odd, a, _mm512_slli_epi16(b, 8)),
                            _mm512_mask_blend_epi8(odd, _mm512_srli_epi16(a, 8), b)};
     const __m512i cd[2] = {_mm512_mask_blend_epi8(odd, c, _mm512_slli_epi16(d, 8)),
@@ -223,7 +221,7 @@ size_t score(const Superblock& superblock, uint32_t* documents, uint32_t* scores
   if (superblock.planes == 2) return score_blocks(superblock, documents, scores);
   alignas(64) uint32_t sums[kSuperblockDocuments];
   for (size_t i = 0; i < kSuperblockDocuments; i += 16) {
-    __asm__("");  // not the call of memset that compilers see in it: that takes longer to start
+    __asm__("");  // keeps the compiler from calling memset, which takes longer to start
     _mm512_store_si512(sums + i, _mm512_setzero_si512());
   }
   for (size_t i = 0; i < superblock.product_count; ++i)
@@ -270,7 +268,7 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
   const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   size_t count = 0;
   for (uint32_t d = 0; d < kSuperblockDocuments; d += 64) {
-    // Most documents reach nothing: four registers are looked at together.
+    // Few documents reach the threshold, so four registers are tested together.
     __m512i values[4];
     for (uint32_t i = 0; i < 4; ++i) values[i] = _mm512_loadu_si512(sums + d + 16 * i);
     const __m512i most = _mm512_max_epi32(_mm512_max_epi32(values[0], values[1]),

@@ -1,4 +1,4 @@
-// What the AVX2 and AVX-512 sets share; compiled into each with its own flags.
+// Shared by the AVX2 and AVX-512 sets; compiled into each with its own flags.
 //
 // Eight documents of a block are a mask and as many weights as it has ones: PDEP spreads the
 // weights to a byte a document.

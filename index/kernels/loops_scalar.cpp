@@ -1,4 +1,4 @@
-// The reference loops: what every other instruction set must equal.
+// The reference loops, which all other instruction sets must equal.
 #include "lists.h"
 #include "lookup.h"
 

@@ -9,9 +9,9 @@ namespace {
 
 constexpr size_t kRounds = 8;          // of exchanges; more change the bounds by less than 2 %
 constexpr size_t kLeastSwapped = 200;  // stop when fewer than one document in so many moved
-constexpr size_t kLeaf = 8;            // documents of a block, whose order means nothing
+constexpr size_t kLeaf = 8;            // documents of a block; their order does not matter
 
-// log2 of small integers, which nearly all are.
+// log2, by a table for small integers, the usual case.
 float log2_of(size_t x) {
   constexpr size_t kTable = 4096;
   static const std::vector<float> table = [] {
@@ -22,7 +22,7 @@ float log2_of(size_t x) {
   return x < kTable ? table[x] : std::log2(static_cast<float>(x));
 }
 
-// A term's documents in the two halves, and what moving one of them to the other half saves.
+// A term's documents in the two halves, and the bits saved by moving one of them.
 struct Degree {
   uint32_t left, right;
   uint32_t round;  // in which the gains were computed

@@ -8,13 +8,13 @@
 namespace lsr::index {
 namespace {
 
-// What a term without postings in a partition points to.
+// The columns of a term without postings in a partition.
 const uint64_t kNoBitmaps[kMostSuperblocks] = {};
 const uint16_t kNoChunks[2 * kMostSuperblocks] = {};
 
 constexpr uint8_t kBitmap = 0xF0;  // the first byte of one, instead of an order
 
-// Binary search of several terms in step, so that the misses of one hide those of the others.
+// Binary searches for several terms, interleaved so that their cache misses overlap.
 void find_all(const Column<uint32_t>& column, const uint32_t* terms, size_t size, uint32_t* rows,
               size_t stride) {
   for (size_t i = 0; i < size; ++i) rows[i * stride] = 0;

@@ -39,13 +39,13 @@ class Rescoring {
   }
 
  private:
-  // Postings that can be gone through in the time of one lookup, about.
+  // Postings scanned in about the time of one lookup.
   static constexpr size_t kLookupCost = 8;
 
   void match_dense(const Partition& partition, uint32_t row, double weight) {
     loops_.ranks(dense_run(partition, row), s_.locals.data(), s_.locals.size(), partition.planes(),
                  s_.ranks.data());
-    // No branch: whether a hit has the term is anybody's guess.
+    // No branch: whether a hit has the term is unpredictable.
     size_t count = s_.matches.size();
     s_.matches.resize(count + s_.locals.size());
     const size_t first = count;
@@ -54,7 +54,7 @@ class Rescoring {
       count += s_.ranks[i] != kNoRank;
     }
     s_.matches.resize(count);
-    // They are cache misses: ask for all before the first is used.
+    // They are cache misses: prefetch all before the first is used.
     for (size_t i = first; i < count; ++i) {
       if (s_.matches[i].index >= partition.floats.size)
         throw Damaged("a weight as given is missing");
@@ -62,8 +62,7 @@ class Rescoring {
     }
   }
 
-  // A run of a sparse term is short: go through it, unless even fewer hits are to be looked up in
-  // it.
+  // A run of a sparse term is short: scan it, unless looking up each hit is cheaper.
   void match_sparse(const Partition& partition, std::pair<size_t, size_t> run, double weight) {
     if (run.second > partition.floats.size) throw Damaged("a weight as given is missing");
     if (s_.locals.size() * kLookupCost < run.second - run.first) {

@@ -35,14 +35,14 @@ class Searching {
   }
 
  private:
-  // A damaged docid leads at most so many blocks beyond its partition.
+  // The most blocks beyond its partition that a damaged docid can address.
   static constexpr size_t kSlack = 65536 / kBlock;
   // More terms than this could overflow the 16 bits of a bound.
   static constexpr size_t kMostTerms = 4096;
-  // One wanted document in so many, and a scan is the better way.
+  // A scan is faster where k is more than one in so many documents.
   static constexpr size_t kScanShare = 64;
-  // Superblocks visited before all others, those with the best blocks: in the first round, and,
-  // with a sixteenth of k, in the second.
+  // Superblocks visited before all others, those with the highest bounds: in the first round, and,
+  // with a sixteenth of k more, in the second.
   static constexpr size_t kFirstSuperblocks = 2, kBestSuperblocks = 12;
 
   void find_runs() {
@@ -64,7 +64,7 @@ class Searching {
     // dense term fit 8 bits and the sum of all 16.
     unit_ = static_cast<uint32_t>(
         std::max<uint64_t>({(largest_product + 249) / 250, (largest_score_ + 59999) / 60000, 1}));
-    // A partition at a time: what its postings are added to is then close at hand.
+    // One partition at a time, so that its bounds stay in the cache.
     for (size_t p = 0; p < index_.partitions.size(); ++p) {
       const Partition& partition = index_.partitions[p];
       for (size_t i = 0; i < scaled.terms.size(); ++i) {
@@ -104,7 +104,7 @@ class Searching {
 
   bool scan_is_best() const {
     if (wanted_.method == Method::kScan || query_.scaled.terms.size() > kMostTerms) return true;
-    // So many wanted documents lie in so many blocks that finding them costs more than it saves.
+    // The hits of a large k lie in so many blocks that finding those costs more than it saves.
     return wanted_.method == Method::kAuto && wanted_.k > index_.documents / kScanShare;
   }
 
@@ -124,7 +124,7 @@ class Searching {
     each_sparse_run([&](const Scratch::SparseRun& run, auto* weights, uint32_t* slots) {
       bound_sparse(run, weights, slots);
     });
-    // From how many each superblock has to where they begin.
+    // Turn counts into start offsets.
     uint32_t begin = 0;
     for (uint32_t& first : s_.first_products) {
       const uint32_t count = first;
@@ -149,8 +149,8 @@ class Searching {
     }
   }
 
-  // Adds a run to the bounds, counts its postings by superblock, and notes which of its superblock
-  // each is: with counters alone, where one goes would have to wait for where the last one went.
+  // Adds a run to the bounds, counts its postings by superblock, and notes the number of each in
+  // its superblock: if `sort_sparse` counted again, each store would wait for the one before.
   template <class Weight>
   void bound_sparse(const Scratch::SparseRun& run, const Weight* weights, uint32_t* slots) {
     const Partition& partition = index_.partitions[run.partition];
@@ -193,7 +193,7 @@ class Searching {
 
   void bound_blocks() {
     const size_t rows = s_.rows.size();
-    s_.tables.resize((rows + 1) * kCodes);  // sets may take rows by twos
+    s_.tables.resize((rows + 1) * kCodes);  // instruction sets may take rows by twos
     for (size_t p = 0; p < index_.partitions.size(); ++p) {
       const Partition& partition = index_.partitions[p];
       for (size_t row = 0; row < rows; ++row) {
@@ -241,12 +241,13 @@ class Searching {
     return reached;
   }
 
-  // Which of 64 superblocks have a best bound that reaches `cut`.
+  // A bit for each of 64 superblocks: whether its largest bound reaches `cut`.
   uint64_t reaching(size_t at, uint32_t cut) const {
     return loops_.at_least(s_.superblock_maxima.data() + at, static_cast<uint16_t>(cut));
   }
 
-  // Score the blocks that may still matter in the superblocks whose best bound reaches `cut`, once.
+  // Score, once, the blocks that can have hits in the superblocks whose largest bound reaches
+  // `cut`.
   void visit(uint32_t cut) {
     std::vector<uint32_t>& superblocks = s_.superblocks;
     superblocks.clear();
@@ -263,8 +264,7 @@ class Searching {
     }
   }
 
-  // Asks for the chunks of the superblock that is scored next: those of a large index are in no
-  // cache.
+  // Prefetches the chunks of the next superblock: those of a large index are in no cache.
   void fetch_superblock(size_t superblock) const {
     const uint64_t wanted = survivors(superblock, least_bound());
     if (wanted == 0) return;
