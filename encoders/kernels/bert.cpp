@@ -12,7 +12,7 @@ constexpr size_t kQueries = 48;  // whose scores are held at a time
 // second cache, and enough that weights, which may not, are seldom read again.
 constexpr size_t kTogether = 256;
 
-// Working memory worth keeping between calls; one a thread, so no lock.
+// Working memory, kept between calls; one a thread, so no lock is needed.
 struct Scratch {
   std::vector<float> states, wide, mixed, keys, values, scores, context;
 };

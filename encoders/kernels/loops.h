@@ -54,7 +54,7 @@ struct ByteRows {
   size_t stride;
 };
 
-// What makes real numbers of a panel's integers: arrays of kBytePanel values.
+// The conversion of a panel's integers to real numbers: arrays of kBytePanel values.
 struct ByteColumns {
   const int32_t* shifts;  // 128 x the sum of a column's bytes: what the + 128 added
   const float* scales;

@@ -10,7 +10,7 @@ namespace lsr::encoders {
 namespace {
 
 constexpr size_t kDepths = 16;         // that a fitted panel has to choose from
-constexpr double kSecondTry = 2.5;     // what a term left over costs, in products of all its bytes
+constexpr double kSecondTry = 2.5;     // cost of a retried term, in products of all its bytes
 constexpr size_t kBlock = 256;         // terms transformed at once
 constexpr size_t kTogether = 32;       // panels; see find()
 constexpr size_t kParts = 2;           // of a text; see round()
@@ -23,12 +23,12 @@ double length_of(const float* values, size_t count) {
   return std::sqrt(squares);
 }
 
-// Twice the relative error of a float32 sum of `width` products and a few more operations, of
-// the logit as of its bound: what is screened out is so however the logit is rounded.
+// Twice the relative error of a float32 sum of `width` products and a few more operations, for the
+// logit and for its bound: a term that is screened out stays out however its logit is rounded.
 double slack(size_t width) { return 2.0 * static_cast<double>(width + 16) / (1 << 24); }
 
-// Whether errors are relative: products of what is so neither overflow nor lose bits at the lower
-// end of the range of floats.  What is not so, or not a number, is never screened out.
+// Whether errors are relative: products of such values neither overflow nor lose bits at the lower
+// end of the range of floats.  Terms with other values, or NaN, are never screened out.
 bool ordinary(double scale, double length) { return scale >= 1e-17 && length <= 1e18; }
 
 constexpr float kAlways = std::numeric_limits<float>::infinity();
@@ -70,7 +70,7 @@ struct Screen::Rounded {
   std::vector<Squares> squares;
 };
 
-// Memory worth keeping between calls; one a thread, so no lock.
+// Working memory, kept between calls; one a thread, so no lock is needed.
 struct Screen::Scratch {
   Rounded rounded;
   Panel retried;
@@ -93,9 +93,9 @@ Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_
   const double size = length_of(basis.matrix, width * width);
   const double wrong = mismatch(basis, width);
   if (!(wrong < 0.1)) throw std::invalid_argument("the basis does not undo itself");
-  // What the rounding of transformed states, of the logit, and a basis that undoes itself only
-  // nearly can make of a product, as a share of |h| |w'|, w' = inverse w: w = matrix' w', nearly,
-  // so |w| is at most |matrix| |w'| / (1 - wrong).
+  // The largest error of a product, as a share of |h| |w'|, w' = inverse w, by the rounding of
+  // transformed states and of the logit, and by a basis that undoes itself only nearly:
+  // w = matrix' w', nearly, so |w| is at most |matrix| |w'| / (1 - wrong).
   uncertain_ = 1.2 * size * (2 * slack(width) + wrong);
   mean_length_ = length_of(basis.mean, width);
   std::vector<float> origin(width);
@@ -119,8 +119,7 @@ Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_
       const double middle = std::inner_product(basis.mean, basis.mean + width, rows, 0.0);
       const double length = length_of(rows, width);
       add_term(block.data() + i * stride, bias[first + i] + middle, uncertain * length);
-      // The logit itself is summed from the weights as they were, and from what the mean is
-      // still a part of.
+      // The logit itself is summed from the original weights and the states with their mean.
       Term& term = terms_.back();
       term.limit =
           ordinary(length, length)
@@ -139,7 +138,7 @@ void Screen::choose_depths(const std::vector<Text>& sample) {
   for (size_t depth = step; depth < inner_; depth += step) depths_.push_back(depth);
   depths_.push_back(inner_);
 
-  // What each term costs at each depth.
+  // The cost of each term at each depth.
   Rounded rounded;
   round(sample, rounded);
   const auto texts = static_cast<double>(sample.size());
