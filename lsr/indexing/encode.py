@@ -83,8 +83,9 @@ class _Run:
     progress: type[Progress]
     force: bool
     encoded: int = field(default=0, init=False)
-    # The digests of the documents encoded for this job before this run, by the shard.
-    begun: dict[int, str] = field(default_factory=dict, init=False)
+    # The digests of the documents encoded for this job before this run, by the shard: several where
+    # a forced run was stopped before it published.
+    begun: dict[int, set[str]] = field(default_factory=dict, init=False)
 
     def finished_folder(self) -> VectorFolder:
         folder = self._finished()
@@ -113,18 +114,22 @@ class _Run:
 
     def _compare(self, scan: CollectionScan) -> None:
         """Raise `VectorFolderError` when sealed shards are of other documents."""
-        for number, digest in self.begun.items():
+        for number, digests in self.begun.items():
             span = scan.spans[number] if number < len(scan.spans) else None
-            if span is None or digest != span.digest:
+            if span is None or span.digest not in digests:
                 raise self._changed(number, span)
 
-    def _begun(self, folder: VectorFolder | None) -> dict[int, str]:
+    def _begun(self, folder: VectorFolder | None) -> dict[int, set[str]]:
         """The digests of the documents that were encoded for this job, by the shard."""
         if folder is not None:
-            return {n: shard.digest for n, shard in enumerate(folder.manifest.shards)}
+            return {n: {shard.digest} for n, shard in enumerate(folder.manifest.shards)}
         shards = OBSERVED if self.encoder.gathers_statistics else SHARDS
-        origins = [(number, shard_origin(file)) for number, file in sealed(self.path / shards)]
-        return {n: origin.documents for n, origin in origins if origin and self._is_own(origin)}
+        begun: dict[int, set[str]] = {}
+        for number, file in sealed(self.path / shards):
+            origin = shard_origin(file)
+            if origin and self._is_own(origin):
+                begun.setdefault(number, set()).add(origin.documents)
+        return begun
 
     def _finished(self) -> VectorFolder | None:
         """The folder, when it is finished for this job and all its files are there."""

@@ -147,6 +147,31 @@ def test_work_that_was_forced_goes_on(
     assert files_of(out) == files_of(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("back", [False, True])  # of two shards of a number, either is first
+def test_forced_work_that_was_never_published_goes_on_without_force(
+    run: Callable[..., Any],
+    corpus: Path,
+    changed: Path,
+    tmp_path: Path,
+    out: Path,
+    toy: Callable[[], list[str]],
+    files_of: Callable[[Path], dict[str, bytes]],
+    back: bool,
+) -> None:
+    old, new = (changed, corpus) if back else (corpus, changed)
+    assert run("encode", old, "-o", out, "--encoder", "toy").code == 0
+    unfinished(out, [0, 1, 2, 3, 4])
+    command = ["encode", new, "-o", out, "--encoder", "toy"]
+    with before_call("os.fsync", FailAt(3, KeyboardInterrupt())):  # shard 3 is sealed, 5 is not
+        assert run(*command, "--force").code == 130
+    assert shards_in(out / "shards") == [0, 1, 2, 3, 3, 4]
+    toy()
+    assert run(*command).code == 0
+    assert numbers(toy()) == [*range(50, DOCUMENTS)]
+    assert run("encode", new, "-o", tmp_path / "whole", "--encoder", "toy").code == 0
+    assert files_of(out) == files_of(tmp_path / "whole")
+
+
 def test_a_gap_in_what_was_observed(
     run: Callable[..., Any],
     corpus: Path,
