@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from lsr.cli.commands.compare import _chance, _figure
+
 RANKS = {"one": [1, 2, 0, 1], "two": [1, 1, 2, 0], "three": [1, 2, 0, 1]}
 
 
@@ -111,6 +113,15 @@ def test_a_terminal(
     cut = [line for line in out.splitlines() if line.endswith("…")]
     assert len(cut) == 3
     assert {len(line) for line in cut} == {60}
+
+
+def test_numbers() -> None:
+    """By the functions themselves: no runs as small as these reach all of the numbers."""
+    assert [_figure(value) for value in (0, 0.5, -0.25, 1, 10.05)] == [
+        ".0000", ".5000", "-.2500", "1.0000", "10.0500"
+    ]  # fmt: skip
+    assert [_figure(value, "+") for value in (-1e-9, 0.5, -2)] == ["+.0000", "+.5000", "-2.0000"]
+    assert [_chance(p) for p in (1e-9, 0.0001, 1)] == ["<.0001", ".0001", "1.0000"]
 
 
 def test_bad_input(run: Callable[..., Any], folder: Path) -> None:

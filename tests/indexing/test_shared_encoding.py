@@ -282,6 +282,19 @@ def test_a_lock_whose_file_was_removed_is_not_held(tmp_path: Path) -> None:
     assert not second.take()
 
 
+def test_a_lock_that_is_not_taken_leaves_no_file_open(tmp_path: Path) -> None:
+    def descriptors() -> int:
+        return len([*Path("/dev/fd").iterdir()])
+
+    first = Lock(tmp_path / "lock")
+    assert first.take()
+    before = descriptors()
+    assert not Lock(tmp_path / "lock").take()
+    assert descriptors() == before
+    first.release()
+    assert descriptors() == before - 1
+
+
 def test_a_lock_is_taken_anew_when_its_file_goes_meanwhile(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     opened = []

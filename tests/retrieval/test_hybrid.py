@@ -180,6 +180,13 @@ def test_a_search_by_name(index: lsr.Index) -> None:
         assert (hits.scores == other.scores).all()
     several = index.search(TEXTS, 3, hybrid="rrf", method="scan", threads=2)
     assert [len(hits) for hits in several] == [3] * len(TEXTS)
+    terms = index.hybrid("none", retrievers="terms").search(TEXTS[0], 1)[0].explain()
+    assert terms.contributions[0].terms is not None
+    match = terms.contributions[0].terms.terms[0]
+    boosts = {f"{match.part}:{match.term}": 0.0}
+    muted = index.search(TEXTS[0], 5, hybrid="minmax", boosts=boosts)
+    assert (muted.scores == index.hybrid("minmax", boosts=boosts).search(TEXTS[0], 5).scores).all()
+    assert (muted.scores != index.search(TEXTS[0], 5, hybrid="minmax").scores).any()
 
 
 def test_rescoring_leaves_nothing_missing(index: lsr.Index) -> None:

@@ -288,6 +288,17 @@ def test_sixteen_bits_are_finer(tmp_path: Path, documents: list[dict[str, str]])
     assert np.allclose(index.get("d002").vector.weights, vector.weights, atol=1e-3)
 
 
+def test_a_build_keeps_within_its_memory(tmp_path: Path) -> None:
+    """900,000 entries are more than one partition may hold of 64 MiB."""
+    vectors = np.ones((900, 1000), np.float32)
+    ids = [f"d{number}" for number in range(len(vectors))]
+    for number, (memory, partitions) in enumerate(((1 << 26, [838, 62]), (1 << 28, [900]))):
+        made = lsr.Index.from_vectors(
+            tmp_path / str(number), ids, vectors, max_memory=memory, threads=1
+        )
+        assert made.manifest.segments[0].windows == partitions
+
+
 def test_small_partitions_and_shards_give_the_same_hits(
     tmp_path: Path,
     shards_of: Callable[..., None],
