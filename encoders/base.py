@@ -230,7 +230,7 @@ class Recorded:
 def check_texts(texts: Iterable[str]) -> list[str]:
     """The texts as a list, also those of NumPy and Arrow.
 
-    Raises `EncoderError` naming the first item that is no text, or not Unicode text.
+    Raises `EncoderError` naming the first item that is not text, or not Unicode.
     """
     if isinstance(texts, str):
         raise EncoderError("give a list of texts, not one text")

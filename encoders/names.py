@@ -128,7 +128,7 @@ def _parse(text: str, names: Sequence[str]) -> dict[str, float]:
             parsed[name] = float(value)
         except ValueError:
             raise EncoderError(
-                f"{text!r} are no weights; give NAME=NUMBER for each, with commas between, "
+                f"{text!r} are not weights; give NAME=NUMBER for each, separated by commas, "
                 "as in bm25=.6,splade-tiny=.4"
             ) from None
         rest = after

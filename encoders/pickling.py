@@ -52,9 +52,9 @@ def unpickled(identity: Mapping[str, Any], restore: Callable[[], _T]) -> _T:
         return restore()
     except EncoderMismatch as error:
         raise EncoderMismatch(
-            f"{failure}: {source} holds another encoder now; bring back the one it was made with"
+            f"{failure}: {source} holds another encoder now; restore the one it was made with"
         ) from error
     except EncoderError as error:
         raise EncoderError(
-            f"{failure}: it cannot be loaded from {source} now; bring back what was there"
+            f"{failure}: it cannot be loaded from {source} now; restore the folder"
         ) from error

@@ -88,8 +88,8 @@ def _download(repository: str, revision: str | None) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise EncoderError(
-            f"{repository!r} is no existing folder, and models come from the hub only with "
-            "huggingface_hub installed"
+            f"{repository!r} is not an existing folder, and loading it from the hub needs the "
+            "package huggingface_hub; install it"
         ) from None
     wanted: dict[str, Any] = {
         "revision": revision,

@@ -96,12 +96,12 @@ def read_dense_layout(
         followed_by: the kind of a last module that takes dense vectors, and is not one of these.
         about: the file of its prompts and similarity; None takes the one beside modules.json.
 
-    Raises `EncoderError` when it is no dense model of sentence-transformers, or holds what is
+    Raises `EncoderError` when it is not a dense model of sentence-transformers, or holds what is
     never loaded.
     """
     if not (folder / "modules.json").exists():
         raise EncoderError(
-            f"{folder} is no dense model: it has no modules.json; give a folder that "
+            f"{folder} is not a dense model: it has no modules.json; give a folder that "
             "sentence-transformers saved"
         )
     try:
@@ -117,7 +117,7 @@ def _layout(folder: Path, followed_by: str | None, about_file: Path) -> DenseLay
     listed = [dict(module) for module in read_json(folder / "modules.json", list)]
     if followed_by is not None:
         if not listed or kind_of(listed[-1]["type"]) != followed_by:
-            raise ValueError(f"its last module is no {followed_by}")
+            raise ValueError(f"its last module is not {followed_by}")
         del listed[-1]
     kinds = [kind_of(module["type"]) for module in listed]
     folders = [folder / inside(folder, str(module.get("path", ""))) for module in listed]
@@ -131,7 +131,7 @@ def _layout(folder: Path, followed_by: str | None, about_file: Path) -> DenseLay
                 f"dense model made of {', '.join(_OURS + _THEIRS)}"
             )
     if not kinds or kinds[0] not in _TOKENS:
-        raise EncoderError(f"{folder} is no dense model: its first module reads no text")
+        raise EncoderError(f"{folder} is not a dense model: its first module does not read text")
     for kind, path in zip(kinds, folders, strict=True):
         if kind == "Transformer":
             check_model(path, "")
@@ -208,7 +208,7 @@ def _prompts(about: Mapping[str, Any]) -> tuple[str, str]:
     query = prompts.get("query") or ""
     document = next((p for name in _DOCUMENT_PROMPTS if (p := prompts.get(name))), "")
     if not isinstance(query, str) or not isinstance(document, str):
-        raise ValueError("a prompt is no text")
+        raise ValueError("a prompt is not text")
     return query, document
 
 

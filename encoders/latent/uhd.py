@@ -82,7 +82,7 @@ class UhdEncoder(ModelEncoder):
         folder = checkpoint.folder
         if not has_buckets(folder):
             raise EncoderError(
-                f"{folder} is no checkpoint of UHD: it has no buckets.safetensors; give one"
+                f"{folder} is not a checkpoint of UHD: it has no buckets.safetensors; give one"
             )
         if settings.device not in (None, "cpu"):
             raise EncoderError(f"UHD runs on a CPU, not on {settings.device!r}; leave out --device")

@@ -138,7 +138,7 @@ def parse(name: str) -> Parameters:
             values[key] = value if key == "language" else float(value)
         except ValueError:
             raise EncoderError(
-                f"{option!r} in the encoder {name!r} is no BM25 parameter; give "
+                f"{option!r} in the encoder {name!r} is not a BM25 parameter; give "
                 "bm25:VARIANT[,language=NAME][,k1=NUMBER][,b=NUMBER][,delta=NUMBER]"
             ) from None
     return Parameters(variant, **values)

@@ -64,7 +64,7 @@ def find_language(name: str) -> str:
     spelt = {algorithm: algorithm for algorithm in known}
     spelt |= {name: f"{code} {name}" for code, name in reversed(_CODES.items()) if name in known}
     raise EncoderError(
-        f"there are no stems for the language {name!r}; leave it out, or give {AUTO}, which goes "
+        f"there is no stemmer for the language {name!r}; leave it out, or give {AUTO}, which goes "
         f"by the script of each word, or one of {', '.join(sorted(spelt.values()))}"
     )
 

@@ -131,8 +131,8 @@ def add_phrases(name: str, phrases: Sequence[str], folder: Path) -> list[str]:
     source = layout.document_folder
     if layout.document.head != "mlm" or len(layout.folders) > 1 or (source / ADAPTER).exists():
         raise EncoderError(
-            f"{name} is no single language model, to which alone phrases are added; give a "
-            "checkpoint of SPLADE's kind"
+            f"{name} is not a single language model, and phrases can be added to no other; give a "
+            "checkpoint of SPLADE"
         )
     check_model(source, "mlm")
     check_tokenizer(source)

@@ -109,7 +109,7 @@ class LsrSearch:
             top_ranked: of a reranking task: query id -> the documents to rank.  All of them are
                 scored; 0 is the score of one that shares no term with its query.
 
-        Raises `QueryError` when there is no index yet, for queries that are no texts, and for one
+        Raises `QueryError` when there is no index yet, for queries that are not texts, and for one
         without documents to rank.
         """
         if self._index is None:

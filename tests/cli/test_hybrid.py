@@ -156,7 +156,7 @@ def test_a_file_of_questions(
             2,
             "--interpolate only applies to --prf; add --prf.",
         ),
-        (["--hybrid", "--weight", "much"], 1, "Error: 'much' are no weights"),
+        (["--hybrid", "--weight", "much"], 1, "Error: 'much' are not weights"),
         (["--hybrid", "--weight", "2"], 2, "dense vectors must be a finite number from 0 to 1"),
         (["--hybrid", "--depth", "0"], 2, "0 is not in the range x>=1"),
         (["--hybrid", "--fusion", "learned"], 1, "there is no learned fusion"),

@@ -291,7 +291,7 @@ def test_texts_without_terms_are_told_of(
     )
     assert run("search", tmp_path / "i", "猫", "--json").json["hits"][0]["id"] == "b"
     answer = run("index", corpus, "-o", tmp_path / "j", "--encoder", "bm25:language=klingon")
-    assert answer.error.startswith("there are no stems for the language 'klingon'; leave it out")
+    assert answer.error.startswith("there is no stemmer for the language 'klingon'; leave it out")
 
 
 def test_words_of_other_languages(

@@ -42,9 +42,9 @@ def test_names(name: str, canonical: str) -> None:
         ("bm25:lucene,delta=1", "has no delta"),
         (
             "bm25:language=klingon",
-            "no stems for the language 'klingon'; leave it out, or give auto",
+            "no stemmer for the language 'klingon'; leave it out, or give auto",
         ),
-        ("bm25:language=", "no stems for the language ''"),
+        ("bm25:language=", "no stemmer for the language ''"),
         ("bm25:language=de,language=de", "'language=de' in the encoder"),
     ],
 )

@@ -298,7 +298,7 @@ def test_names_that_cannot_be(folder: Path, names: Any) -> None:
 
 def test_a_dense_folder_is_no_sparse_one(tmp_path: Path) -> None:
     plain = write_tiny_dense(tmp_path / "plain")
-    with pytest.raises(EncoderError, match="its last module is no SparseAutoEncoder"):
+    with pytest.raises(EncoderError, match="its last module is not SparseAutoEncoder"):
         load_encoder(f"csr:{plain}")
     with pytest.raises(EncoderError, match="not supported"):
         load_dense(str(write_tiny_csr(tmp_path / "csr")))

@@ -271,7 +271,7 @@ BAD = {
         "describe no model",
         lambda f: (f / "modules.json").write_text('[{"path": ""}]'),
     ),
-    "a list of nothing": ("reads no text", lambda f: (f / "modules.json").write_text("[]")),
+    "a list of nothing": ("does not read text", lambda f: (f / "modules.json").write_text("[]")),
     "code": (
         "which is not supported",
         lambda f: (f / "modules.json").write_text('[{"type": "custom.Transformer", "path": ""}]'),
@@ -303,7 +303,7 @@ BAD = {
         lambda f: (f / "1_Pooling" / "config.json").write_text('{"pooling_mode": "sum"}'),
     ),
     "a prompt": (
-        "a prompt is no text",
+        "a prompt is not text",
         lambda f: (f / "config_sentence_transformers.json").write_text('{"prompts": {"query": 3}}'),
     ),
     "no JSON": ("cannot be read", lambda f: (f / "modules.json").write_text("{")),
@@ -330,7 +330,7 @@ def test_folders_that_are_unfit_are_named(save: Any, what: str) -> None:
 def test_names_that_are_none() -> None:
     with pytest.raises(EncoderError, match="no dense encoder 'nothing'; give minilm, a folder"):
         load_dense("nothing")
-    with pytest.raises(EncoderError, match="splade-tiny is no dense model"):
+    with pytest.raises(EncoderError, match="splade-tiny is not a dense model"):
         load_dense("splade-tiny")
 
 

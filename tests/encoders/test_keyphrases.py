@@ -191,7 +191,7 @@ def test_no_partial_folder_and_clear_errors(
     with pytest.raises(EncoderError, match="there is no encoder"):
         add_phrases(str(tmp_path / "none"), FEW, folder)
     unicoil = str(make_checkpoint("bert", "other", head="unicoil"))
-    with pytest.raises(EncoderError, match="no single language model"):
+    with pytest.raises(EncoderError, match="not a single language model"):
         add_phrases(unicoil, FEW, folder)
 
     def full(path: Any, *_: Any) -> None:

@@ -193,13 +193,15 @@ def test_models_that_are_gone_or_changed(
         encoder = load_dense(folder) if kind == "dense" else load_encoder(folder, max_length=20)
     data = pickle.dumps(encoder)
     change_config(folder, other_field=1)
-    sentence = rf"encoder .* cannot be unpickled or copied: {folder} holds another encoder now; br"
+    sentence = (
+        rf"encoder .* cannot be unpickled or copied: {folder} holds another encoder now; restore"
+    )
     with pytest.raises(EncoderMismatch, match=sentence):
         pickle.loads(data)
     with pytest.raises(EncoderMismatch, match=sentence):
         copy.copy(encoder)
     shutil.rmtree(folder)
-    with pytest.raises(EncoderError, match=f"it cannot be loaded from {folder} now; bring back"):
+    with pytest.raises(EncoderError, match=f"it cannot be loaded from {folder} now; restore"):
         pickle.loads(data)
 
 

@@ -259,7 +259,7 @@ def test_settings_that_cannot_be(checkpoint: Path, make_checkpoint: MakeCheckpoi
         load_encoder(str(checkpoint), max_length=65)
     with pytest.raises(EncoderError, match="runs on a CPU"):
         load_encoder(str(checkpoint), max_length=LENGTH, device="cuda:0")
-    with pytest.raises(EncoderError, match="is no checkpoint of UHD"):
+    with pytest.raises(EncoderError, match="is not a checkpoint of UHD"):
         load_encoder(f"uhd:{make_checkpoint(name='other')}", max_length=LENGTH)
 
 
