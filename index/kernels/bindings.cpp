@@ -28,13 +28,6 @@ const Isas<Loops>& isas() {
   return all;
 }
 
-// The hits of one query, best first.
-struct Answer {
-  std::vector<uint32_t> documents, integers;
-  std::vector<double> scores;
-  double unit;
-};
-
 void require_sound(bool holds, const char* damage) {
   if (!holds) throw Damaged(damage);
 }
@@ -103,15 +96,17 @@ class Postings {
     return to_tuple(std::move(ends), std::move(kept), std::move(integers), std::move(units));
   }
 
-  // The best k of each query: (documents, integers, scores, unit).
-  nb::list search(Array<int64_t> indptr, Array<uint32_t> terms, Array<float> weights, size_t k,
-                  int method, const std::string& isa, bool exact_floats) const {
+  // The best k of each query, best first, one query after the other: (ends, documents, scores).
+  nb::tuple search(Array<int64_t> indptr, Array<uint32_t> terms, Array<float> weights, size_t k,
+                   int method, const std::string& isa, bool exact_floats) const {
     const size_t queries = check_batch(indptr, terms, weights);
     require(k > 0, "k is 0");
     const Loops& loops = isas().loops(isa);
     for (const Partition& partition : view_.partitions)
       require(!exact_floats || partition.floats.data != nullptr, "the floats are not kept");
-    std::vector<Answer> answers(queries);
+    std::vector<size_t> ends(queries);
+    std::vector<uint32_t> documents;
+    std::vector<double> scores;
     {
       nb::gil_scoped_release released;
       // Each thread keeps its working memory between calls, so no lock is needed.
@@ -125,24 +120,16 @@ class Postings {
         index::search(view_, query, {k, margin, static_cast<Method>(method)}, loops, scratch);
         if (exact_floats) rescore(view_, query, k, loops, scratch);
         const std::vector<Hit>& hits = scratch.top.hits;
-        Answer& answer = answers[i];
-        answer.documents.resize(hits.size());
-        answer.integers.resize(hits.size());
-        answer.scores.resize(hits.size());
-        answer.unit = scaled.unit;
         for (size_t hit = 0; hit < hits.size(); ++hit) {
-          answer.documents[hit] = hits[hit].document;
-          answer.integers[hit] = hits[hit].score();
-          answer.scores[hit] = exact_floats ? scratch.scores[hit] : hits[hit].score() * scaled.unit;
+          documents.push_back(hits[hit].document);
+          scores.push_back(exact_floats ? scratch.scores[hit] : hits[hit].score() * scaled.unit);
         }
+        ends[i] = documents.size();
       }
     }
-    nb::list results;
-    for (Answer& answer : answers)
-      results.append(nb::make_tuple(to_numpy(std::move(answer.documents)),
-                                    to_numpy(std::move(answer.integers)),
-                                    to_numpy(std::move(answer.scores)), answer.unit));
-    return results;
+    nb::list all_ends;
+    for (const size_t end : ends) all_ends.append(end);
+    return nb::make_tuple(all_ends, to_numpy(std::move(documents)), to_numpy(std::move(scores)));
   }
 
   // Stored weights, documents outer; 0 where there is no posting.

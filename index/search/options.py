@@ -46,8 +46,10 @@ class SearchOptions:
     boosts: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "k", whole("k", self.k))
-        object.__setattr__(self, "threads", whole("threads", self.threads))
+        for name in ("k", "threads"):
+            value = getattr(self, name)
+            if (number := whole(name, value)) is not value:
+                object.__setattr__(self, name, number)
         if self.method not in METHODS:
             raise QueryError(f"there is no search method {self.method!r}; use {', '.join(METHODS)}")
         if self.boosts:

@@ -40,8 +40,8 @@ class Reference:
 
     def search(
         self, queries: SparseVectors, integers: IntegerQueries, k: int, exact_floats: bool
-    ) -> list[tuple[Any, ...]]:
-        """The k best documents of each query: (documents, integers, scores, unit)."""
+    ) -> list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64]]]:
+        """The k best documents of each query: (documents, scores)."""
         hits = []
         for row in range(len(integers)):
             span = slice(integers.indptr[row], integers.indptr[row + 1])
@@ -74,15 +74,8 @@ class Reference:
                 floats = dict(zip(queries.terms[entries], queries.weights[entries], strict=True))
                 scores = self._float_scores(documents, terms, floats)
                 order = np.lexsort((self._positions[documents], -scores))[:k]
-                documents, sums, scores = documents[order], sums[order], scores[order]
-            hits.append(
-                (
-                    documents.astype(np.uint32),
-                    sums.astype(np.uint32),
-                    scores,
-                    float(integers.steps[row]),
-                )
-            )
+                documents, scores = documents[order], scores[order]
+            hits.append((documents.astype(np.uint32), scores))
         return hits
 
     def _float_scores(

@@ -15,9 +15,12 @@ the query's terms in it, takes as long as counting.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,25 +37,18 @@ from lsr.vectors import SparseVectors
 _KERNEL_METHODS = {"auto": 0, "scan": 1, "pruned": 2}
 MOST_DOCUMENTS = 2**32 - 1
 
-T = TypeVar("T")
-# What `TopDocs` has, for each query.
-Engine = Callable[[SparseVectors], list[tuple[Any, ...]]]
-
 
 class TopDocs(NamedTuple):
     """The hits of one query, best first.
 
     Attributes:
         docids: uint32.
-        integers: uint32, integer scores; times `step` they are the scores.
-        scores: float64.
-        step: a power of two (see `lsr.index.postings.quantizer`).
+        scores: float64; but for `exact_floats` an integer times the query's step, a power of two
+            (see `lsr.index.postings.quantizer`).
     """
 
     docids: npt.NDArray[np.uint32]
-    integers: npt.NDArray[np.uint32]
     scores: npt.NDArray[np.float64]
-    step: float
 
 
 class Searcher:
@@ -68,6 +64,7 @@ class Searcher:
         self._has_floats = "floats" in manifest.kept
         self.bases = np.cumsum([0, *(segment.entry.documents for segment in segments)])
         self.positions = _joined([s.positions for s in segments], np.uint32)
+        self._most = max(1, self.positions.size)  # hits; no k is 0
         self.alive = (
             segments[0].alive
             if len(segments) == 1
@@ -98,20 +95,19 @@ class Searcher:
 
         Raises `QueryError` for `exact_floats` without the weights as given.
         """
-        threads = options.threads
         if options.exact_floats and not self._has_floats:
             raise QueryError(
                 "exact float scores need the weights as given: build the index with --keep-floats"
             )
-        k = min(options.k, max(1, self.positions.size))
-        engine = self._engine(options.method, k, options.exact_floats)
-        if threads == 1 or len(queries) < 2:
-            return self._top_docs(engine, queries)
+        if options.method == "reference":
+            return self._search_reference(queries, options)
+        if options.threads == 1 or len(queries) < 2:
+            return self._search(queries, options)
         # More shares than threads, so that a share of slow queries does not hold up the end.
-        shares = min(len(queries), 4 * threads)
+        shares = min(len(queries), 4 * options.threads)
         cuts = np.linspace(0, len(queries), shares + 1).astype(int).tolist()
-        with ThreadPoolExecutor(threads) as pool:
-            parts = pool.map(lambda a, b: self._top_docs(engine, queries[a:b]), cuts[:-1], cuts[1:])
+        with ThreadPoolExecutor(options.threads) as pool:
+            parts = pool.map(lambda a, b: self._search(queries[a:b], options), cuts[:-1], cuts[1:])
             return [hits for part in parts for hits in part]
 
     def quantize(self, queries: SparseVectors) -> IntegerQueries:
@@ -120,11 +116,10 @@ class Searcher:
         Raises `QueryError` when a query has so many terms that even weights of 1 could reach
         2**31 (more than 8 million terms at 8 bits, 32,000 at 16).
         """
-        return IntegerQueries(
-            *self._checked(
-                lambda: self._postings.quantize(queries.indptr, queries.terms, queries.weights)
+        with self._errors():
+            return IntegerQueries(
+                *self._postings.quantize(queries.indptr, queries.terms, queries.weights)
             )
-        )
 
     def vector(
         self, document: int
@@ -133,49 +128,73 @@ class Searcher:
 
         There is no forward index: the document is looked up in every term of its partition.
         """
-        return self._checked(lambda: self._postings.vector(document))
+        with self._errors():
+            return self._postings.vector(document)
 
     def stored_weights(
         self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32]
     ) -> npt.NDArray[np.uint32]:
         """Integer weights, shape (documents, terms); 0 where a document lacks a term."""
-        values = self._checked(lambda: self._postings.lookup(documents, terms))
+        with self._errors():
+            values = self._postings.lookup(documents, terms)
         return values.reshape(documents.size, terms.size)
 
     def given_weights(
         self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32]
     ) -> npt.NDArray[np.float32]:
         """Weights as given, shape (documents, terms); 0 where a document lacks a term."""
-        values = self._checked(lambda: self._postings.lookup_floats(documents, terms))
+        with self._errors():
+            values = self._postings.lookup_floats(documents, terms)
         return values.reshape(documents.size, terms.size)
 
-    def _engine(self, method: str, k: int, exact_floats: bool) -> Engine:
-        if method == "reference":
-            # Imported on demand: a search by the kernels needs no Numba.
-            from lsr.index.search.reference import Reference
+    @cached_property
+    def isa(self) -> str:
+        """The kernels' instruction set, chosen once: reading the environment takes half a
+        microsecond."""
+        return kernels.instruction_set("index")
 
-            try:
-                reference = Reference(self._partitions(), self.positions, self.alive)
-            except ValueError as error:  # columns that do not fit each other
-                raise IndexCorrupt(self._segments[0].path, str(error)) from None
-            return lambda queries: reference.search(
-                queries, self.quantize(queries), k, exact_floats
-            )
-        code, isa = _KERNEL_METHODS[method], kernels.instruction_set("index")
-        return lambda queries: self._postings.search(
-            queries.indptr, queries.terms, queries.weights, k, code, isa, exact_floats
-        )
-
-    def _top_docs(self, engine: Engine, queries: SparseVectors) -> list[TopDocs]:
-        return [TopDocs._make(hits) for hits in self._checked(lambda: engine(queries))]
-
-    def _checked(self, call: Callable[[], T]) -> T:
+    def _search(self, queries: SparseVectors, options: SearchOptions) -> list[TopDocs]:
+        # Without `_errors`: a generator takes a microsecond, a tenth of a short search.
         try:
-            return call()
-        except kernels.index.Damaged as error:
+            ends, docids, scores = self._postings.search(
+                queries.indptr,
+                queries.terms,
+                queries.weights,
+                min(options.k, self._most),
+                _KERNEL_METHODS[options.method],
+                self.isa,
+                options.exact_floats,
+            )
+        except (kernels.index.Damaged, kernels.index.QueryTooLong) as error:
+            raise self._error(error) from None
+        if len(ends) == 1:
+            return [TopDocs(docids, scores)]
+        return [TopDocs(docids[a:b], scores[a:b]) for a, b in pairwise((0, *ends))]
+
+    def _search_reference(self, queries: SparseVectors, options: SearchOptions) -> list[TopDocs]:
+        # Imported on demand: a search by the kernels needs no Numba.
+        from lsr.index.search.reference import Reference
+
+        try:
+            reference = Reference(self._partitions(), self.positions, self.alive)
+        except ValueError as error:  # columns that do not fit each other
             raise IndexCorrupt(self._segments[0].path, str(error)) from None
-        except kernels.index.QueryTooLong as error:
-            raise QueryError(str(error)) from None
+        k = min(options.k, self._most)
+        hits = reference.search(queries, self.quantize(queries), k, options.exact_floats)
+        return [TopDocs._make(hit) for hit in hits]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (kernels.index.Damaged, kernels.index.QueryTooLong) as error:
+            raise self._error(error) from None
+
+    def _error(self, error: Exception) -> Exception:
+        """The error of the kernels as one of the package's."""
+        if isinstance(error, kernels.index.Damaged):
+            return IndexCorrupt(self._segments[0].path, str(error))
+        return QueryError(str(error))
 
 
 def _joined(parts: list[npt.NDArray[Any]], dtype: type[np.generic]) -> npt.NDArray[Any]:

@@ -42,9 +42,7 @@ class Postings:
         method: int,
         isa: str,
         exact_floats: bool,
-    ) -> list[
-        tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.float64], float]
-    ]: ...
+    ) -> tuple[list[int], npt.NDArray[np.uint32], npt.NDArray[np.float64]]: ...
     def lookup(
         self, documents: npt.NDArray[np.uint32], terms: npt.NDArray[np.uint32]
     ) -> npt.NDArray[np.uint32]: ...

@@ -273,7 +273,7 @@ def test_damaged_lists_are_not_counted(
     for terms in ([9], range(10), [8, 9]):
         query = SparseVectors.from_rows([(list(terms), np.ones(len(terms)))])
         for isa in ISAS["index"]:
-            monkeypatch.setenv("LSR_ISA", isa)
+            searcher.isa = isa
             with pytest.raises(IndexCorrupt, match=r"list|bitmap"):
                 searcher.search(query, SearchOptions(5))
         with pytest.raises(IndexCorrupt):
