@@ -13,7 +13,7 @@ namespace {
 
 using namespace encoders;
 
-constexpr int kCases = 200;
+constexpr int kCases = 80;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr double kUnit = 1.0 / (1 << 24);  // of rounding to float32

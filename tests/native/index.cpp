@@ -11,7 +11,7 @@ namespace {
 
 using namespace index;
 
-constexpr int kCases = 300;
+constexpr int kCases = 100;
 
 uint8_t any_byte(Random& random) { return static_cast<uint8_t>(random.bits()); }
 

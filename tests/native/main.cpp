@@ -14,7 +14,7 @@ int main(int count, char** arguments) {
   for (int i = 0; i < 2; ++i) {
     std::printf("%s: %s\n", kernels[i], found[i].c_str());
     if (i + 1 >= count) continue;
-    lsr::Check(kernels[i], "sets:", arguments[i + 1])
+    lsr::Check(kernels[i], "sets", arguments[i + 1])
         .expect(found[i] == arguments[i + 1], "this machine has others");
   }
   std::printf("%zu passed, %zu failed\n", lsr::Check::all_passed, lsr::Check::all_failed);
