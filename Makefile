@@ -6,6 +6,8 @@
 #                   checkout, plain and editable, and start the benchmarks in its root
 # make soak         the long form of tests/soak: rebuilds, kills and hostile text by the hundred
 # make sanitize     the tests of the kernels, and of damage, with address and UB sanitizers (Linux, GCC)
+# make arm-check    compare all sets of kernel loops with the scalar one: those of this machine, and
+#                   those of ARM in an emulator (Debian: the packages are installed if you are root)
 # make clean        remove all that the above made
 #
 # They share the environment .venv, made on first use with the versions of constraints.txt.
@@ -23,10 +25,10 @@ INSTALL := install -qq --constraint constraints.txt
 TORCH := --no-deps --retries 0 --timeout 15 --extra-index-url $(TORCH_INDEX) torch
 SEARCH := .venv/bin/lsr search demo/arxiv-cs
 SANITIZE := build/sanitize
-CPP := index/kernels encoders/kernels lsr/native
+CPP := index/kernels encoders/kernels lsr/native tests/native
 PARALLEL := -n auto --dist loadfile
 
-.PHONY: demo test soak interop lint types wheel-check sanitize clean
+.PHONY: demo test soak interop lint types wheel-check sanitize arm-check clean
 
 demo: .venv/.installed demo/arxiv-cs/manifest.json
 	$(SEARCH) "why do language models make up facts" -k 3
@@ -115,6 +117,9 @@ sanitize: .venv/.dev
 	  $(SANITIZE)/venv/bin/python .venv/bin/pytest $(PARALLEL) --capture=sys \
 	  tests/index tests/encoders/test_kernels.py tests/encoders/test_bert.py \
 	  tests/encoders/test_heads.py tests/encoders/test_wordpiece.py
+
+arm-check: .venv/.tools
+	.ci/arm_check
 
 clean:
 	rm -rf .venv build dist demo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ from lsr.errors import InstructionSetError
 from lsr.kernels import ISAS, instruction_set
 from lsr.version import KERNELS
 
-LADDER = ["scalar", "avx2", "avx512", "avx512bf16"]
+ARM_SETS = ["scalar", "neon", "neondotprod"]
+X86_SETS = ["scalar", "avx2", "avx512", "avx512bf16"]
+LADDER = ARM_SETS if platform.machine() in ("aarch64", "arm64") else X86_SETS
 Kernels = Literal["index", "encoders"]
 each = pytest.mark.parametrize("kernels", ["index", "encoders"])
 
@@ -41,6 +44,24 @@ def test_the_best_up_to_the_one_asked_for(
     monkeypatch.setenv("LSR_ISA", limit)
     allowed = LADDER[: LADDER.index(limit) + 1]
     assert instruction_set(kernels) == [isa for isa in allowed if isa in ISAS[kernels]][-1]
+
+
+def test_the_sets_of_arm_are_a_ladder_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine with dot products, which only the kernels of encoders use."""
+    monkeypatch.setattr("lsr.kernels.ISAS", {"index": ARM_SETS[:2], "encoders": ARM_SETS})
+    monkeypatch.delenv("LSR_ISA", raising=False)
+    monkeypatch.delenv("LSR_ENCODING_ISA", raising=False)
+    assert [instruction_set("index"), instruction_set("encoders")] == ["neon", "neondotprod"]
+    for limit, index, encoders in (
+        ("scalar", "scalar", "scalar"),
+        ("neon", "neon", "neon"),
+        ("neondotprod", "neon", "neondotprod"),
+    ):
+        monkeypatch.setenv("LSR_ISA", limit)
+        assert [instruction_set("index"), instruction_set("encoders")] == [index, encoders]
+    monkeypatch.setenv("LSR_ISA", "avx2")
+    with pytest.raises(InstructionSetError, match=r"has scalar, neon, neondotprod$"):
+        instruction_set("index")
 
 
 def test_the_older_name_is_for_encoders_alone(monkeypatch: pytest.MonkeyPatch) -> None:

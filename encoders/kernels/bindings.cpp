@@ -12,8 +12,8 @@
 
 #include "bert.h"
 #include "head.h"
+#include "isas.h"
 #include "native/arrays.h"
-#include "native/isa.h"
 #include "wide.h"
 #include "wordpiece.h"
 
@@ -22,18 +22,6 @@ namespace lsr::encoders {
 using namespace nb::literals;
 
 namespace {
-
-const Isas<Loops>& isas() {
-  static const Isas<Loops> all = {
-      {"scalar", &kScalarLoops, true},
-#ifdef LSR_X86
-      {"avx2", &kAvx2Loops, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
-      {"avx512", &kAvx512Loops, has_avx512()},
-      {"avx512bf16", &kAvx512Bf16Loops, __builtin_cpu_supports("avx512bf16")},
-#endif
-  };
-  return all;
-}
 
 // Sums of products of bytes stay within 32 bits up to here.
 constexpr size_t kMostWidth = 1 << 16;

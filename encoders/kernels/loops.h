@@ -105,5 +105,9 @@ extern const Loops kAvx2Loops;
 extern const Loops kAvx512Loops;
 extern const Loops kAvx512Bf16Loops;
 #endif
+#ifdef LSR_ARM
+extern const Loops kNeonLoops;
+extern const Loops kNeonDotprodLoops;
+#endif
 
 }  // namespace lsr::encoders

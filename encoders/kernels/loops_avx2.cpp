@@ -13,6 +13,7 @@ constexpr size_t kLanes = 8;
 constexpr size_t kRows = 6;
 constexpr size_t kByteRows = 4;
 constexpr size_t kByteVectors = 2;
+constexpr bool kShiftsBytes = false;
 
 using Vec = __m256;
 typedef int32_t Ints __attribute__((vector_size(32)));

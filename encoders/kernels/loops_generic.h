@@ -8,6 +8,7 @@
 //   Bytes, Byte                     kLanes quads of weights, one quad of a row, made ready by
 //   Bytes weights_at(const int8_t*), Byte input_at(const uint8_t*)
 //   Ints dot(Ints sum, const Bytes&, const Byte&)   sum + the products of the quads
+//   kShiftsBytes                    whether input_at shifts bytes, zeros too
 //   uint32_t signs(Ints)            bit i is the sign of lane i
 //   Vec load_part(const float*, size_t count), void store_part(float*, Vec, size_t count)
 //                                   the first so many lanes, or all: others are zero, or not stored
@@ -141,6 +142,10 @@ template <size_t panel, class Row, class Weight, class Sum, size_t rows, size_t 
 inline void multiply(const Row* row, size_t stride, size_t inner, const Weight* weights,
                      Sum (&sums)[rows][vectors]) {
   constexpr size_t step = kStep<Row>;
+  // Products are linear: those of shifted bytes, less those of as many shifted zeros, are those of
+  // the bytes.
+  constexpr bool shifts = kShiftsBytes && step == kQuad;
+  [[maybe_unused]] Sum of_zeros[vectors] = {};
   for (auto& row_sums : sums)
     for (Sum& value : row_sums) value = Sum{};
   for (size_t k = 0; k < inner; k += step, weights += panel * step) {
@@ -150,7 +155,14 @@ inline void multiply(const Row* row, size_t stride, size_t inner, const Weight* 
       const auto x = input_at(row + r * stride + k);
       for (size_t v = 0; v < vectors; ++v) sums[r][v] = dot(sums[r][v], w[v], x);
     }
+    if constexpr (shifts) {
+      const Row zeros[step] = {};
+      for (size_t v = 0; v < vectors; ++v) of_zeros[v] = dot(of_zeros[v], w[v], input_at(zeros));
+    }
   }
+  if constexpr (shifts)
+    for (auto& row_sums : sums)
+      for (size_t v = 0; v < vectors; ++v) row_sums[v] -= of_zeros[v];
 }
 
 template <class Row, class Weight>

@@ -3,8 +3,8 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include "isas.h"
 #include "native/arrays.h"
-#include "native/isa.h"
 #include "order.h"
 #include "queries.h"
 #include "search.h"
@@ -15,18 +15,6 @@ using namespace nb::literals;
 
 namespace {
 
-const Isas<Loops>& isas() {
-  static const Isas<Loops> all = {
-      {"scalar", &kScalarLoops, true},
-#ifdef LSR_X86
-      {"avx2", &kAvx2Loops,
-       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
-           __builtin_cpu_supports("popcnt")},
-      {"avx512", &kAvx512Loops, has_avx512() && __builtin_cpu_supports("avx512vbmi2")},
-#endif
-  };
-  return all;
-}
 
 void require_sound(bool holds, const char* damage) {
   if (!holds) throw Damaged(damage);

@@ -75,7 +75,8 @@ struct Superblock {
 
 struct Loops {
   // For each block b: bounds[b] += the sum of tables[row][code of b] over all rows.
-  // superblock_maxima[superblock] = its largest bound.  `tables` has kCodes bytes a row.
+  // superblock_maxima[superblock] = its largest bound.  `tables` has kCodes bytes a row, and as
+  // many behind the last: sets may take rows by twos.
   void (*bound)(const Run* runs, const uint8_t* tables, size_t rows, size_t superblocks,
                 uint16_t* bounds, uint16_t* superblock_maxima);
   // Bit i tells whether values[i] >= least, for 64 values.
@@ -108,6 +109,9 @@ extern const Loops kScalarLoops;
 #ifdef LSR_X86
 extern const Loops kAvx2Loops;
 extern const Loops kAvx512Loops;
+#endif
+#ifdef LSR_ARM
+extern const Loops kNeonLoops;
 #endif
 
 // Stands for the chunk of a block without postings.

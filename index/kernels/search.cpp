@@ -193,7 +193,7 @@ class Searching {
 
   void bound_blocks() {
     const size_t rows = s_.rows.size();
-    s_.tables.resize((rows + 1) * kCodes);  // instruction sets may take rows by twos
+    s_.tables.resize((rows + 1) * kCodes);
     for (size_t p = 0; p < index_.partitions.size(); ++p) {
       const Partition& partition = index_.partitions[p];
       for (size_t row = 0; row < rows; ++row) {

@@ -7,6 +7,14 @@
 #include <string>
 #include <vector>
 
+#ifdef LSR_ARM
+#ifdef __APPLE__
+#include <sys/sysctl.h>
+#else
+#include <sys/auxv.h>
+#endif
+#endif
+
 namespace lsr {
 
 #ifdef LSR_X86
@@ -15,6 +23,19 @@ inline bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vnni");
+}
+#endif
+
+#ifdef LSR_ARM
+// Whether this machine has dot products of bytes, which not all that have NEON do.
+inline bool has_dotprod() {
+#ifdef __APPLE__
+  int has = 0;
+  size_t size = sizeof has;
+  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, nullptr, 0) == 0 && has != 0;
+#else
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#endif
 }
 #endif
 
