@@ -1,9 +1,10 @@
-// AVX2 and FMA.  maddubs would saturate, so bytes are widened to 16 bits for madd.
+// AVX2 and FMA.  Where maddubs could saturate, bytes are widened to 16 bits for madd.
 #include <immintrin.h>
 
 #include <cstddef>
 #include <cstdint>
 
+#include "loops.h"
 #include "read.h"
 
 namespace lsr::encoders {
@@ -13,6 +14,9 @@ constexpr size_t kLanes = 8;
 constexpr size_t kRows = 6;
 constexpr size_t kByteRows = 4;
 constexpr size_t kByteVectors = 2;
+// Two quads give four products to each sum of 16 bits: at most 4 x 255 x 32 = 32,640, which is
+// below 32,768, so nothing saturates or wraps.
+constexpr int8_t kMostWeight = 32;
 
 using Vec = __m256;
 typedef int32_t Ints __attribute__((vector_size(32)));
@@ -36,6 +40,32 @@ inline Byte input_at(const uint8_t* from) {
 inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
   return sum + reinterpret_cast<Ints>(_mm256_madd_epi16(w.even, x.even)) +
          reinterpret_cast<Ints>(_mm256_madd_epi16(w.odd, x.odd));
+}
+template <size_t rows, size_t vectors>
+inline void multiply_small(const uint8_t* row, size_t stride, size_t inner, const int8_t* weights,
+                           Ints (&sums)[rows][vectors]) {
+  const auto at = [](const int8_t* from) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  };
+  const auto quad = [](const uint8_t* from) { return _mm256_set1_epi32(read<int32_t>(from)); };
+  for (auto& row_sums : sums)
+    for (Ints& value : row_sums) value = Ints{};
+  for (size_t k = 0; k < inner; k += kByteStep, weights += kBytePanel * kByteStep) {
+    __m256i first[vectors], second[vectors];
+    for (size_t v = 0; v < vectors; ++v) {
+      first[v] = at(weights + v * 32);
+      second[v] = at(weights + kBytePanel * kQuad + v * 32);
+    }
+    for (size_t r = 0; r < rows; ++r) {
+      const uint8_t* from = row + r * stride + k;
+      const __m256i x = quad(from), y = quad(from + kQuad);
+      for (size_t v = 0; v < vectors; ++v) {
+        const __m256i pairs =
+            _mm256_add_epi16(_mm256_maddubs_epi16(x, first[v]), _mm256_maddubs_epi16(y, second[v]));
+        sums[r][v] += reinterpret_cast<Ints>(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+      }
+    }
+  }
 }
 inline uint32_t signs(Ints v) {
   return static_cast<uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(v)));

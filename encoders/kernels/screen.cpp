@@ -79,7 +79,7 @@ struct Screen::Scratch {
 
 Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_t terms,
                size_t width)
-    : loops_(loops), width_(width), inner_(rounded_up(width, kQuad)), depths_({inner_}) {
+    : loops_(loops), width_(width), inner_(rounded_up(width, kByteStep)), depths_({inner_}) {
   terms_.reserve(terms);
   bytes_.reserve(terms * inner_);
   for (size_t term = 0; term < terms; ++term) add_term(weight + term * width, bias[term], 0);
@@ -89,7 +89,7 @@ Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_
 
 Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_t terms,
                size_t width, const Basis& basis, const std::vector<Text>& sample)
-    : loops_(loops), width_(width), inner_(rounded_up(width, kQuad)), transformed_(true) {
+    : loops_(loops), width_(width), inner_(rounded_up(width, kByteStep)), transformed_(true) {
   const double size = length_of(basis.matrix, width * width);
   const double wrong = mismatch(basis, width);
   if (!(wrong < 0.1)) throw std::invalid_argument("the basis does not undo itself");
@@ -134,7 +134,7 @@ Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_
 // Depths for panels, an order that puts terms of like needs into the same panel, and the panels.
 void Screen::choose_depths(const std::vector<Text>& sample) {
   const size_t terms = terms_.size();
-  const size_t step = rounded_up(std::max<size_t>(1, inner_ / kDepths), kQuad);
+  const size_t step = rounded_up(std::max<size_t>(1, inner_ / kDepths), kByteStep);
   for (size_t depth = step; depth < inner_; depth += step) depths_.push_back(depth);
   depths_.push_back(inner_);
 
@@ -187,7 +187,7 @@ void Screen::choose_depths(const std::vector<Text>& sample) {
 
 // `uncertain`: how far these weights may be from the exact ones.
 void Screen::add_term(const float* weights, double bias, double uncertain) {
-  const float scale = byte_scale(magnitude(weights, width_));
+  const float scale = byte_scale(magnitude(weights, width_), loops_.most_weight);
   const size_t start = bytes_.size();
   bytes_.resize(start + inner_, 0);
   int8_t* bytes = bytes_.data() + start;
