@@ -28,7 +28,7 @@ encoders = _lsr.encoders
 
 # What this machine can use, worst first.
 ISAS = {"index": index.available_isas(), "encoders": encoders.available_isas()}
-_LADDER = ("scalar", "avx2", "avx512", "avx512bf16")
+_LADDER = ("scalar", "avx2", "avxvnni", "avx512", "avx512bf16")
 _VARIABLES = {"index": ("LSR_ISA",), "encoders": ("LSR_ENCODING_ISA", "LSR_ISA")}
 
 

@@ -13,7 +13,7 @@ from lsr.errors import InstructionSetError
 from lsr.kernels import ISAS, instruction_set
 from lsr.version import KERNELS
 
-LADDER = ["scalar", "avx2", "avx512", "avx512bf16"]
+LADDER = ["scalar", "avx2", "avxvnni", "avx512", "avx512bf16"]
 Kernels = Literal["index", "encoders"]
 each = pytest.mark.parametrize("kernels", ["index", "encoders"])
 

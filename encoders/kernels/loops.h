@@ -105,6 +105,7 @@ struct Loops {
 extern const Loops kScalarLoops;
 #ifdef LSR_X86
 extern const Loops kAvx2Loops;
+extern const Loops kAvxVnniLoops;
 extern const Loops kAvx512Loops;
 extern const Loops kAvx512Bf16Loops;
 #endif
