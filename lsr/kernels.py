@@ -29,7 +29,7 @@ encoders = _lsr.encoders
 # What this machine can use, worst first.
 ISAS = {"index": index.available_isas(), "encoders": encoders.available_isas()}
 # Those of x86-64, then those of ARM: no machine has both.
-_LADDER = ("scalar", "avx2", "avx512", "avx512bf16", "neon", "neondotprod")
+_LADDER = ("scalar", "avx2", "avxvnni", "avx512", "avx512bf16", "neon", "neondotprod")
 _VARIABLES = {"index": ("LSR_ISA",), "encoders": ("LSR_ENCODING_ISA", "LSR_ISA")}
 
 

@@ -15,7 +15,7 @@ from lsr.kernels import ISAS, instruction_set
 from lsr.version import KERNELS
 
 ARM_SETS = ["scalar", "neon", "neondotprod"]
-X86_SETS = ["scalar", "avx2", "avx512", "avx512bf16"]
+X86_SETS = ["scalar", "avx2", "avxvnni", "avx512", "avx512bf16"]
 LADDER = ARM_SETS if platform.machine() in ("aarch64", "arm64") else X86_SETS
 Kernels = Literal["index", "encoders"]
 each = pytest.mark.parametrize("kernels", ["index", "encoders"])

@@ -3,13 +3,21 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace lsr::encoders {
 
 namespace {
 
-constexpr size_t kMostWords = size_t{1} << 20;  // of texts screened together
+constexpr size_t kMostWords = size_t{1} << 20;  // of groups screened together
 constexpr size_t kTogether = 96;  // terms computed at once: their weights stay in the cache
+
+// Working memory, kept between calls; one a thread, so no lock is needed.
+struct Scratch {
+  std::vector<float> ordered, panels, weights, products, logits;
+  std::vector<uint32_t> terms;
+  std::vector<size_t> chosen;
+};
 
 float activated(float logit, Activation activation) {
   if (!(logit > 0)) return 0;
@@ -51,42 +59,75 @@ void Head::pool(const float* hidden, const int64_t* lengths, size_t texts, Pooli
     const std::lock_guard<std::mutex> held(lock_);
     screen = screen_;
   }
-  const size_t words = screen->words();
-  const size_t together = std::max<size_t>(1, kMostWords / words);
-  thread_local std::vector<uint64_t> found;
-  for (size_t begin = 0; begin < texts; begin += together) {
-    const std::vector<Text> group =
-        texts_of(hidden, lengths + begin, std::min(together, texts - begin));
-    found.assign(group.size() * words, screened ? 0 : ~uint64_t{0});
-    if (screened) screen->find(group, found.data());
-    for (size_t i = 0; i < group.size(); ++i)
-      compute(group[i], found.data() + i * words, pooling, activation, rows);
-    hidden = group.back().hidden + group.back().length * width_;
+  const size_t most = kMostWords / screen->words();  // groups
+  thread_local Found kept;
+  Found& found = kept;  // looked up once
+  for (size_t begin = 0; begin < texts;) {
+    size_t end = begin, groups = 0;
+    while (end < texts && (end == begin || groups < most))
+      groups += (static_cast<size_t>(lengths[end++]) + kGroup - 1) / kGroup;
+    const std::vector<Text> some = texts_of(hidden, lengths + begin, end - begin);
+    if (screened)
+      screen->find(some, found);
+    else
+      screen->find_all(some, found);
+    for (size_t i = 0; i < some.size(); ++i) compute(some[i], found, i, pooling, activation, rows);
+    hidden = some.back().hidden + some.back().length * width_;
+    begin = end;
   }
 }
 
-void Head::compute(const Text& text, const uint64_t* found, Pooling pooling, Activation activation,
-                   Rows& rows) const {
-  thread_local PackedPositions positions;
-  thread_local std::vector<float> weights;
-  thread_local std::vector<uint32_t> terms;
-  positions.pack(text.hidden, text.length, width_);
-  weights.resize(kTogether * width_);
+void Head::compute(const Text& text, const Found& found, size_t number, Pooling pooling,
+                   Activation activation, Rows& rows) const {
+  thread_local Scratch kept;
+  Scratch& scratch = kept;  // looked up once
+  const size_t length = text.length, groups = found.groups(number);
+  const uint32_t* order = found.positions(number);
+  scratch.ordered.resize(length * width_);
+  scratch.panels.resize(groups * kGroup * width_);
+  scratch.weights.resize(kTogether * width_);
+  scratch.products.resize(kTogether * kGroup);
+  scratch.logits.resize(kTogether * length);
+  float* ordered = scratch.ordered.data();
+  for (size_t i = 0; i < length; ++i)
+    std::memcpy(ordered + i * width_, text.hidden + order[i] * width_, width_ * sizeof(float));
+  pack_floats(ordered, width_, length, width_, scratch.panels.data());
+
+  std::vector<uint32_t>& terms = scratch.terms;
+  std::vector<size_t>& chosen = scratch.chosen;
+  float* logits = scratch.logits.data();
   terms.clear();
   const auto flush = [&] {
-    for (size_t i = 0; i < terms.size(); ++i)
-      std::memcpy(weights.data() + i * width_, weight_ + terms[i] * width_, width_ * sizeof(float));
-    const float* logits = positions.products(loops_, weights.data(), terms.size());
+    // Where nothing is computed the logit is at most zero, and so adds nothing to either pooling.
+    std::fill(logits, logits + terms.size() * length, -std::numeric_limits<float>::infinity());
+    for (size_t group = 0; group < groups; ++group) {
+      const uint64_t* bits = found.terms(number, group);
+      chosen.clear();
+      for (size_t i = 0; i < terms.size(); ++i) {
+        if ((bits[terms[i] / 64] >> terms[i] % 64 & 1) == 0) continue;
+        std::memcpy(scratch.weights.data() + chosen.size() * width_, weight_ + terms[i] * width_,
+                    width_ * sizeof(float));
+        chosen.push_back(i);
+      }
+      loops_.product({scratch.weights.data(), width_, chosen.size(), width_,
+                      scratch.panels.data() + group * kGroup * width_, kNoBias, Finish::kNone,
+                      scratch.products.data(), kGroup});
+      const uint32_t* places = order + group * kGroup;
+      const size_t count = std::min(kGroup, length - group * kGroup);
+      for (size_t row = 0; row < chosen.size(); ++row)
+        for (size_t i = 0; i < count; ++i)
+          logits[chosen[row] * length + places[i]] = scratch.products[row * kGroup + i];
+    }
     for (size_t i = 0; i < terms.size(); ++i) {
-      const float* row = logits + i * positions.stride();
+      const float* row = logits + i * length;
       const float bias = bias_[terms[i]];
       float weight = 0;
       if (pooling == Pooling::kMax) {
         // The bias is the same at every position and an activation never descends, so both can
         // wait until the maximum is taken.
-        weight = activated(loops_.maximum(row, text.length) + bias, activation);
+        weight = activated(loops_.maximum(row, length) + bias, activation);
       } else {
-        for (size_t p = 0; p < text.length; ++p) weight += activated(row[p] + bias, activation);
+        for (size_t p = 0; p < length; ++p) weight += activated(row[p] + bias, activation);
       }
       if (!(weight > 0)) continue;
       rows.terms.push_back(terms[i]);
@@ -94,9 +135,11 @@ void Head::compute(const Text& text, const uint64_t* found, Pooling pooling, Act
     }
     terms.clear();
   };
-  for (size_t first = 0; first < terms_ && text.length > 0; first += 64) {
-    for (uint64_t word = found[first / 64]; word != 0; word &= word - 1) {
-      const size_t term = first + static_cast<size_t>(__builtin_ctzll(word));
+  for (size_t word = 0; word < found.words && length > 0; ++word) {
+    uint64_t any = 0;
+    for (size_t group = 0; group < groups; ++group) any |= found.terms(number, group)[word];
+    for (; any != 0; any &= any - 1) {
+      const size_t term = word * 64 + static_cast<size_t>(__builtin_ctzll(any));
       if (term >= terms_) break;
       terms.push_back(static_cast<uint32_t>(term));
       if (terms.size() == kTogether) flush();

@@ -42,8 +42,8 @@ class Head {
 
  private:
   std::vector<Text> texts_of(const float* hidden, const int64_t* lengths, size_t texts) const;
-  void compute(const Text& text, const uint64_t* found, Pooling pooling, Activation activation,
-               Rows& rows) const;
+  void compute(const Text& text, const Found& found, size_t number, Pooling pooling,
+               Activation activation, Rows& rows) const;
 
   const Loops& loops_;
   const float* weight_;

@@ -12,6 +12,9 @@ inline const Isas<Loops>& isas() {
       {"scalar", &kScalarLoops, true},
 #ifdef LSR_X86
       {"avx2", &kAvx2Loops, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
+#ifdef LSR_AVXVNNI
+      {"avxvnni", &kAvxVnniLoops, __builtin_cpu_supports("avxvnni") != 0, false},
+#endif
       {"avx512", &kAvx512Loops, has_avx512()},
       {"avx512bf16", &kAvx512Bf16Loops, __builtin_cpu_supports("avx512bf16") != 0},
 #endif

@@ -17,6 +17,7 @@ constexpr size_t kRows = 12;
 constexpr size_t kByteRows = 6;
 constexpr size_t kByteVectors = 4;
 constexpr bool kShiftsBytes = false;
+constexpr int8_t kMostWeight = 127;
 
 using Vec = __m512;
 typedef int32_t Ints __attribute__((vector_size(64)));

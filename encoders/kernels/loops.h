@@ -21,12 +21,13 @@ constexpr size_t kBytePanel = 64;  // columns that packed bytes hold side by sid
 template <class Value>
 constexpr size_t kStep = sizeof(float) / sizeof(Value);
 constexpr size_t kQuad = kStep<uint8_t>;
+constexpr size_t kByteStep = 2 * kQuad;  // which the inner dimension of bytes is a multiple of
 
 // Weights of one panel, `inner` x kPanel:
 //   floats: [inner][kPanel];
 //   bfloat16: [ceil(inner / 2)][kPanel][2];
-//   signed bytes, kBytePanel wide: [ceil(inner / 4)][kBytePanel][4].
-// Rows of a product are floats; bfloat16 (an even number of them); or bytes (a multiple of four),
+//   signed bytes, kBytePanel wide: [2 ceil(inner / 8)][kBytePanel][4].
+// Rows of a product are floats; bfloat16 (an even number of them); or bytes (a multiple of eight),
 // each x as x + 128: the instructions multiply unsigned with signed.  What fills up the inner
 // dimension of a panel is zero.
 
@@ -79,7 +80,8 @@ struct Loops {
   // Of bytes, in place of a sum: (integer - shift) * row's scale * column's scale.
   void (*product_bytes)(const Product<uint8_t, int8_t>& product, const float* row_scales,
                         const ByteColumns& columns);
-  // best[c] = the largest integer of column c over all rows (at least one), kBytePanel columns.
+  // best[c] = the largest integer of column c over all rows (at least one), kBytePanel columns of
+  // weights that are within most_weight.
   void (*largest)(const ByteRows& rows, size_t count, size_t inner, const int8_t* panel,
                   int32_t* best);
   // Bit c tells that (best[c] - shift) * scale * column's scale + limits[c] + the product of
@@ -97,11 +99,13 @@ struct Loops {
   void (*softmax)(float* row, size_t width, float scale);
   // The largest of some values, at least one.
   float (*maximum)(const float* values, size_t count);
+  int8_t most_weight;  // of `largest`; see there
 };
 
 extern const Loops kScalarLoops;
 #ifdef LSR_X86
 extern const Loops kAvx2Loops;
+extern const Loops kAvxVnniLoops;
 extern const Loops kAvx512Loops;
 extern const Loops kAvx512Bf16Loops;
 #endif

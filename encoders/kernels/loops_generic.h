@@ -13,6 +13,9 @@
 //   Vec load_part(const float*, size_t count), void store_part(float*, Vec, size_t count)
 //                                   the first so many lanes, or all: others are zero, or not stored
 //   kByteVectors                    how many Bytes the registers hold at once
+//   kMostWeight                     the largest weight that multiply_small takes; at 127 there is
+//   no
+//                                   multiply_small
 //
 // and in a unit with an instruction for pairs of bfloat16 what is below under __AVX512BF16__.
 //
@@ -213,8 +216,11 @@ void largest(const ByteRows& from, size_t count, size_t inner, const int8_t* pan
     for (Ints& value : most) value = all(INT32_MIN);
     over_rows<kByteRows>(0, count, [&, column](auto rows, size_t first) {
       Ints sums[rows.value][kByteVectors];
-      multiply<kBytePanel>(from.values + first * from.stride, from.stride, inner,
-                           panel + column * kQuad, sums);
+      const uint8_t* row = from.values + first * from.stride;
+      if constexpr (kMostWeight < 127)
+        multiply_small(row, from.stride, inner, panel + column * kQuad, sums);
+      else
+        multiply<kBytePanel>(row, from.stride, inner, panel + column * kQuad, sums);
       for (size_t v = 0; v < kByteVectors; ++v)
         for (size_t r = 0; r < rows.value; ++r) most[v] = larger(most[v], sums[r][v]);
     });
@@ -313,8 +319,9 @@ void softmax(float* row, size_t width, float scale) {
     store_part(row + i, load_part(row + i, width - i) * share, width - i);
 }
 
-constexpr Loops kLoops = {product<float>, product<uint16_t>, product_bytes, largest, reaching,
-                          to_bytes,       to_bf16,           normalize,     softmax, maximum};
+constexpr Loops kLoops = {product<float>, product<uint16_t>, product_bytes, largest,
+                          reaching,       to_bytes,          to_bf16,       normalize,
+                          softmax,        maximum,           kMostWeight};
 
 }  // namespace
 }  // namespace lsr::encoders

@@ -12,6 +12,7 @@ constexpr size_t kRows = 4;
 constexpr size_t kByteRows = 2;
 constexpr size_t kByteVectors = 1;
 constexpr bool kShiftsBytes = false;
+constexpr int8_t kMostWeight = 127;
 
 typedef float Vec __attribute__((vector_size(16)));
 typedef int32_t Ints __attribute__((vector_size(16)));

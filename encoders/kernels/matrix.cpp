@@ -18,11 +18,13 @@ float magnitude(const float* values, size_t count) {
   return read<float>(&most);
 }
 
-float byte_scale(float magnitude) { return magnitude == 0 ? 1.0f : magnitude / 127.0f; }
+float byte_scale(float magnitude, int8_t most) {
+  return magnitude == 0 ? 1.0f : magnitude / static_cast<float>(most);
+}
 
 void QuantizedRows::resize(size_t count, size_t width) {
   width_ = width;
-  inner_ = rounded_up(width, kQuad);
+  inner_ = rounded_up(width, kByteStep);
   values_.resize(count * inner_);
   row_.assign(inner_, 0);
 }
@@ -42,10 +44,10 @@ void pack_bytes(const int8_t* row, size_t depth, size_t column, int8_t* panel) {
 }
 
 PackedBytes::PackedBytes(const Loops& loops, const float* weight, size_t columns, size_t width)
-    : panels(rounded_up(columns, kBytePanel) * rounded_up(width, kQuad), 0),
+    : panels(rounded_up(columns, kBytePanel) * rounded_up(width, kByteStep), 0),
       shifts(rounded_up(columns, kBytePanel), 0),
       scales(rounded_up(columns, kBytePanel), 0.0f),
-      inner(rounded_up(width, kQuad)) {
+      inner(rounded_up(width, kByteStep)) {
   std::vector<int8_t> bytes(inner, 0);
   for (size_t column = 0; column < columns; ++column) {
     const float* from = weight + column * width;

@@ -19,9 +19,9 @@ inline size_t row_room(size_t columns) { return rounded_up(columns, kBytePanel);
 // The largest magnitude of some values; not a number where one is none.
 float magnitude(const float* values, size_t count);
 
-// The scale that makes such a magnitude 127; 1 where it is zero, and not a number where it is none,
-// so that no product hides it.
-float byte_scale(float magnitude);
+// The scale that makes such a magnitude `most`; 1 where it is zero, and not a number where it is
+// none, so that no product hides it.
+float byte_scale(float magnitude, int8_t most = 127);
 
 // Rows as bytes for a product: round(value / scale) + 128.
 class QuantizedRows {
@@ -50,7 +50,7 @@ struct PackedBytes {
   std::vector<int8_t> panels;
   std::vector<int32_t> shifts;  // as the scales, padded to whole panels
   std::vector<float> scales;
-  size_t inner = 0;  // the width, padded to whole quads
+  size_t inner = 0;  // the width, padded to whole steps
 };
 
 // Packs `columns` rows of a matrix, `stride` apart, as panels of floats.

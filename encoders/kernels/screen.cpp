@@ -9,13 +9,10 @@
 namespace lsr::encoders {
 namespace {
 
-constexpr size_t kDepths = 16;         // that a fitted panel has to choose from
-constexpr double kSecondTry = 2.5;     // cost of a retried term, in products of all its bytes
-constexpr size_t kBlock = 256;         // terms transformed at once
-constexpr size_t kTogether = 32;       // panels; see find()
-constexpr size_t kParts = 2;           // of a text; see round()
-constexpr size_t kOutliers = 6;        // positions of a text's first part are a multiple of this
-constexpr size_t kOutliersEvery = 72;  // of its positions
+constexpr size_t kDepths = 16;      // that a fitted panel has to choose from
+constexpr double kSecondTry = 2.5;  // cost of a retried term, in products of all its bytes
+constexpr size_t kBlock = 256;      // terms transformed at once
+constexpr size_t kTogether = 32;    // panels; see find()
 
 double length_of(const float* values, size_t count) {
   double squares = 0;
@@ -54,19 +51,18 @@ double mismatch(const Basis& basis, size_t width) {
 
 // Texts in the screen's coordinates.
 struct Screen::Rounded {
-  struct Part {
+  struct Group {
     size_t first, count;  // rows
+    float scale;          // that of its text
   };
   struct Squares {
-    double kept = 0, lost = 0, rest = 0;  // the most of any position of a part
+    double kept = 0, lost = 0, rest = 0;  // the most of any position of a group
   };
   QuantizedRows rows;
-  std::vector<float> scales;   // a text
-  std::vector<Part> parts;     // kParts a text
-  std::vector<Slacks> slacks;  // a part and depth
+  std::vector<Group> groups;   // of all texts
+  std::vector<Slacks> slacks;  // a group and depth
   // Room for one text.
   std::vector<float> transformed, rests;
-  std::vector<size_t> order;
   std::vector<Squares> squares;
 };
 
@@ -74,12 +70,12 @@ struct Screen::Rounded {
 struct Screen::Scratch {
   Rounded rounded;
   Panel retried;
-  std::vector<std::vector<uint32_t>> retries;  // places to try in all dimensions, a text
+  std::vector<std::vector<uint32_t>> retries;  // places to try in all dimensions, a group
 };
 
 Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_t terms,
                size_t width)
-    : loops_(loops), width_(width), inner_(rounded_up(width, kQuad)), depths_({inner_}) {
+    : loops_(loops), width_(width), inner_(rounded_up(width, kByteStep)), depths_({inner_}) {
   terms_.reserve(terms);
   bytes_.reserve(terms * inner_);
   for (size_t term = 0; term < terms; ++term) add_term(weight + term * width, bias[term], 0);
@@ -89,7 +85,7 @@ Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_
 
 Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_t terms,
                size_t width, const Basis& basis, const std::vector<Text>& sample)
-    : loops_(loops), width_(width), inner_(rounded_up(width, kQuad)), transformed_(true) {
+    : loops_(loops), width_(width), inner_(rounded_up(width, kByteStep)), transformed_(true) {
   const double size = length_of(basis.matrix, width * width);
   const double wrong = mismatch(basis, width);
   if (!(wrong < 0.1)) throw std::invalid_argument("the basis does not undo itself");
@@ -134,25 +130,27 @@ Screen::Screen(const Loops& loops, const float* weight, const float* bias, size_
 // Depths for panels, an order that puts terms of like needs into the same panel, and the panels.
 void Screen::choose_depths(const std::vector<Text>& sample) {
   const size_t terms = terms_.size();
-  const size_t step = rounded_up(std::max<size_t>(1, inner_ / kDepths), kQuad);
+  const size_t step = rounded_up(std::max<size_t>(1, inner_ / kDepths), kByteStep);
   for (size_t depth = step; depth < inner_; depth += step) depths_.push_back(depth);
   depths_.push_back(inner_);
 
   // The cost of each term at each depth.
   Rounded rounded;
-  round(sample, rounded);
-  const auto texts = static_cast<double>(sample.size());
+  Found found;
+  round(sample, rounded, found);
+  const auto positions = static_cast<double>(found.order.size());
   std::vector<std::vector<float>> costs;
   for (size_t depth = 0; depth < depths_.size(); ++depth) {
     costs.emplace_back(terms, static_cast<float>(depths_[depth]));
     if (depths_[depth] == inner_) break;
-    const auto again = static_cast<float>(kSecondTry * static_cast<double>(inner_) / texts);
+    const double again = kSecondTry * static_cast<double>(inner_) / positions;
     panels_.clear();
     add_panels([depth](size_t, size_t) { return depth; });
     for (size_t p = 0; p < panels_.size(); ++p)
-      for (size_t text = 0; text < sample.size(); ++text)
-        for (uint64_t mask = reached(panels_[p], rounded, text); mask != 0; mask &= mask - 1)
-          costs[depth][p * kBytePanel + static_cast<size_t>(__builtin_ctzll(mask))] += again;
+      for (size_t group = 0; group < rounded.groups.size(); ++group)
+        for (uint64_t mask = reached(panels_[p], rounded, group); mask != 0; mask &= mask - 1)
+          costs[depth][p * kBytePanel + static_cast<size_t>(__builtin_ctzll(mask))] +=
+              static_cast<float>(again * static_cast<double>(rounded.groups[group].count));
   }
   // The best depth for some terms of the order that they come to be in.
   const auto cheapest = [&](size_t first, size_t count) {
@@ -187,7 +185,7 @@ void Screen::choose_depths(const std::vector<Text>& sample) {
 
 // `uncertain`: how far these weights may be from the exact ones.
 void Screen::add_term(const float* weights, double bias, double uncertain) {
-  const float scale = byte_scale(magnitude(weights, width_));
+  const float scale = byte_scale(magnitude(weights, width_), loops_.most_weight);
   const size_t start = bytes_.size();
   bytes_.resize(start + inner_, 0);
   int8_t* bytes = bytes_.data() + start;
@@ -244,48 +242,54 @@ void Screen::fill(Panel& panel, const uint32_t* places, size_t count, size_t dep
   }
 }
 
-// Puts first those few positions that have by far the most in the last dimensions, and returns how
-// many: apart from the others, they do not spoil those' bounds.
-size_t Screen::outliers_first(const float* states, size_t stride, size_t length,
-                              Rounded& rounded) const {
+// Sorts positions by what they have in the last dimensions, the most first: the few that have by
+// far the most do not spoil the bounds of the others.
+void Screen::sort(const float* states, size_t stride, size_t length, Rounded& rounded,
+                  uint32_t* order) const {
   std::vector<float>& rests = rounded.rests;
   rests.resize(length);
   for (size_t i = 0; i < length; ++i) {
     const double rest = length_of(states + i * stride + width_ / 2, width_ - width_ / 2);
     rests[i] = rest <= 1e18 ? static_cast<float>(rest) : kAlways;  // also when it is no number
   }
-  const size_t outliers = std::min(length, (length / kOutliersEvery + 1) * kOutliers);
-  const auto begin = rounded.order.begin();
-  std::nth_element(begin, begin + static_cast<ptrdiff_t>(outliers) - 1, rounded.order.end(),
-                   [&](size_t a, size_t b) { return rests[a] > rests[b]; });
-  return outliers;
+  std::sort(order, order + length, [&](uint32_t a, uint32_t b) {
+    return rests[a] > rests[b] || (rests[a] == rests[b] && a < b);
+  });
 }
 
-void Screen::round(const std::vector<Text>& texts, Rounded& rounded) const {
+// Groups of positions as they come.
+void Screen::arrange(const std::vector<Text>& texts, Found& found) const {
+  found.words = words();
+  found.starts.assign(1, 0);
+  found.firsts.assign(1, 0);
+  found.order.clear();
+  for (const Text& text : texts) {
+    for (size_t i = 0; i < text.length; ++i) found.order.push_back(static_cast<uint32_t>(i));
+    found.firsts.push_back(found.order.size());
+    found.starts.push_back(found.starts.back() + (text.length + kGroup - 1) / kGroup);
+  }
+}
+
+void Screen::round(const std::vector<Text>& texts, Rounded& rounded, Found& found) const {
   std::vector<float>& transformed = rounded.transformed;
-  std::vector<size_t>& order = rounded.order;
   std::vector<Rounded::Squares>& squares = rounded.squares;
   const size_t stride = transformed_ ? row_room(width_) : width_;
-  size_t positions = 0;
-  for (const Text& text : texts) positions += text.length;
-  rounded.rows.resize(positions, width_);
-  rounded.scales.assign(texts.size(), 1.0f);
-  rounded.parts.assign(texts.size() * kParts, {0, 0});
-  rounded.slacks.assign(texts.size() * kParts * depths_.size(), {});
+  arrange(texts, found);
+  rounded.rows.resize(found.order.size(), width_);
+  rounded.groups.clear();
+  rounded.slacks.clear();
   size_t row = 0;
   for (size_t t = 0; t < texts.size(); ++t) {
     const Text& text = texts[t];
     if (text.length == 0) continue;
     const float* states = text.hidden;
-    order.resize(text.length);
-    std::iota(order.begin(), order.end(), size_t{0});
-    size_t outliers = 0;
+    uint32_t* order = found.order.data() + found.firsts[t];
     if (transformed_) {
       transformed.resize(text.length * stride);
       transform_.apply(loops_, text.hidden, width_, text.length, Finish::kNone, transformed.data(),
                        stride);
       states = transformed.data();
-      outliers = outliers_first(states, stride, text.length, rounded);
+      sort(states, stride, text.length, rounded, order);
     }
     // One scale a text, so that the integers of its positions can be compared.
     float most = 0;
@@ -294,14 +298,13 @@ void Screen::round(const std::vector<Text>& texts, Rounded& rounded) const {
       most = size <= most ? most : size;
     }
     const float scale = byte_scale(most);
-    rounded.scales[t] = scale;
-    const size_t ends[kParts] = {outliers, text.length};
-    for (size_t part = 0, i = 0; part < kParts; ++part) {
-      rounded.parts[t * kParts + part] = {row, ends[part] - i};
+    for (size_t first = 0; first < text.length; first += kGroup) {
+      const size_t end = std::min(first + kGroup, text.length);
+      rounded.groups.push_back({row, end - first, scale});
       squares.assign(depths_.size(), {});
       double longest = 0, transformed_longest = 0;
       bool usual = true;
-      for (; i < ends[part]; ++i, ++row) {
+      for (size_t i = first; i < end; ++i, ++row) {
         const float* values = states + order[i] * stride;
         const int8_t* bytes = rounded.rows.set(loops_, row, values, scale);
         const double length = transformed_ ? length_of(text.hidden + order[i] * width_, width_) : 0;
@@ -313,88 +316,92 @@ void Screen::round(const std::vector<Text>& texts, Rounded& rounded) const {
         double kept = 0, lost = 0, taken = 0;
         size_t k = 0;
         for (size_t depth = 0; depth < depths_.size(); ++depth) {
-          for (const size_t end = std::min(width_, depths_[depth]); k < end; ++k) {
+          for (const size_t end_of_depth = std::min(width_, depths_[depth]); k < end_of_depth;
+               ++k) {
             const double value = static_cast<double>(scale) * bytes[k];
             const double away = values[k] - value;
             kept += value * value;
             lost += away * away;
             taken += static_cast<double>(values[k]) * values[k];
           }
-          Rounded::Squares& most = squares[depth];
-          most.kept = std::max(most.kept, kept);
-          most.lost = std::max(most.lost, lost);
-          most.rest = std::max(most.rest, whole * whole - taken);
+          Rounded::Squares& worst = squares[depth];
+          worst.kept = std::max(worst.kept, kept);
+          worst.lost = std::max(worst.lost, lost);
+          worst.rest = std::max(worst.rest, whole * whole - taken);
         }
       }
-      for (size_t depth = 0; depth < depths_.size(); ++depth) {
-        const double norm = std::sqrt(squares[depth].kept), error = std::sqrt(squares[depth].lost);
+      for (const Rounded::Squares& worst : squares) {
+        const double norm = std::sqrt(worst.kept), error = std::sqrt(worst.lost);
         const double off = slack(width_) * (norm + error + transformed_longest) +
                            uncertain_ * (longest + mean_length_);
-        rounded.slacks[(t * kParts + part) * depths_.size() + depth] = {
-            {usual ? static_cast<float>(error + off) : kAlways, static_cast<float>(norm),
-             static_cast<float>(std::sqrt(squares[depth].rest) + 1e-6 * transformed_longest)}};
+        rounded.slacks.push_back(
+            {{usual ? static_cast<float>(error + off) : kAlways, static_cast<float>(norm),
+              static_cast<float>(std::sqrt(worst.rest) + 1e-6 * transformed_longest)}});
       }
     }
   }
 }
 
-uint64_t Screen::reached(const Panel& panel, const Rounded& rounded, size_t text) const {
+uint64_t Screen::reached(const Panel& panel, const Rounded& rounded, size_t group) const {
   const Bounds bounds = {{panel.shifts, panel.scales},
                          panel.limits,
                          {panel.slacks[0], panel.slacks[1], panel.slacks[2]}};
-  uint64_t mask = 0;
+  const auto& [first, count, scale] = rounded.groups[group];
   int32_t best[kBytePanel];
-  for (size_t part = text * kParts; part < (text + 1) * kParts; ++part) {
-    const auto& [first, count] = rounded.parts[part];
-    if (count == 0) continue;
-    loops_.largest(rounded.rows.from(first), count, depths_[panel.depth], panel.bytes.data(), best);
-    mask |= loops_.reaching(best, rounded.scales[text],
-                            rounded.slacks[part * depths_.size() + panel.depth], bounds);
-  }
+  loops_.largest(rounded.rows.from(first), count, depths_[panel.depth], panel.bytes.data(), best);
+  const uint64_t mask =
+      loops_.reaching(best, scale, rounded.slacks[group * depths_.size() + panel.depth], bounds);
   return panel.count == kBytePanel ? mask : mask & ((uint64_t{1} << panel.count) - 1);
 }
 
-void Screen::find(const std::vector<Text>& texts, uint64_t* found) const {
+void Screen::find_all(const std::vector<Text>& texts, Found& found) const {
+  arrange(texts, found);
+  found.bits.assign(found.starts.back() * found.words, ~uint64_t{0});
+}
+
+void Screen::find(const std::vector<Text>& texts, Found& found) const {
   thread_local Scratch scratch;
   Rounded& rounded = scratch.rounded;
   Panel& retried = scratch.retried;
   std::vector<std::vector<uint32_t>>& retries = scratch.retries;
-  round(texts, rounded);
-  retries.resize(std::max(retries.size(), texts.size()));
+  round(texts, rounded, found);
+  const size_t groups = rounded.groups.size();
+  found.bits.assign(groups * found.words, 0);
+  retries.resize(std::max(retries.size(), groups));
 
   const size_t whole = depths_.size() - 1;
-  const auto set = [&](size_t text, uint32_t term) {
-    found[text * words() + term / 64] |= uint64_t{1} << term % 64;
+  const auto set = [&](size_t group, uint32_t term) {
+    found.bits[group * found.words + term / 64] |= uint64_t{1} << term % 64;
   };
-  const auto retry = [&](size_t text, size_t least) {
-    std::vector<uint32_t>& places = retries[text];
+  const auto retry = [&](size_t group, size_t least) {
+    std::vector<uint32_t>& places = retries[group];
     while (places.size() >= least) {
       const size_t count = std::min(kBytePanel, places.size());
       const uint32_t* last = places.data() + places.size() - count;
       fill(retried, last, count, whole);
-      for (uint64_t mask = reached(retried, rounded, text); mask != 0; mask &= mask - 1)
-        set(text, order_[last[__builtin_ctzll(mask)]]);
+      for (uint64_t mask = reached(retried, rounded, group); mask != 0; mask &= mask - 1)
+        set(group, order_[last[__builtin_ctzll(mask)]]);
       places.resize(places.size() - count);
     }
   };
-  // Some panels at a time for all texts, so that they and the rows that are tried again stay in the
-  // second cache.
+  // Some panels at a time for all groups, so that they and the rows that are tried again stay in
+  // the second cache.
   for (size_t first = 0; first < panels_.size(); first += kTogether)
-    for (size_t text = 0; text < texts.size(); ++text) {
+    for (size_t group = 0; group < groups; ++group) {
       for (size_t p = first; p < std::min(first + kTogether, panels_.size()); ++p)
-        for (uint64_t mask = reached(panels_[p], rounded, text); mask != 0; mask &= mask - 1) {
+        for (uint64_t mask = reached(panels_[p], rounded, group); mask != 0; mask &= mask - 1) {
           const auto place =
               static_cast<uint32_t>(p * kBytePanel) + static_cast<uint32_t>(__builtin_ctzll(mask));
           if (panels_[p].depth == whole) {
-            set(text, order_[place]);
+            set(group, order_[place]);
             continue;
           }
           for (size_t k = 0; k < inner_; k += 64) __builtin_prefetch(&bytes_[place * inner_ + k]);
-          retries[text].push_back(place);
+          retries[group].push_back(place);
         }
-      retry(text, kBytePanel);
+      retry(group, kBytePanel);
     }
-  for (size_t text = 0; text < texts.size(); ++text) retry(text, 1);
+  for (size_t group = 0; group < groups; ++group) retry(group, 1);
 }
 
 }  // namespace lsr::encoders

@@ -8,6 +8,9 @@
 // where lost() is the length of what rounding took off the first dimensions.  A term whose largest
 // product of bytes stays below zero by more than that is not in the vector.
 //
+// Positions are screened in groups of kGroup that are alike, each by the worst of its own losses. A
+// logit is computed only where both its term and its group are left.
+//
 // How few dimensions are enough depends on the coordinates.  A Basis makes the first ones matter
 // most, and a screen that is fitted to it gives every panel of terms as many as pay for themselves:
 // terms that are hardly ever near zero need few.  What a panel leaves is tried in all dimensions.
@@ -33,6 +36,24 @@ struct Basis {
   const float *matrix, *inverse, *mean;
 };
 
+constexpr size_t kGroup = kPanel;  // positions whose exact logits are computed at once
+
+// What a screen leaves of some texts.
+struct Found {
+  // Of a text: its groups, and its positions in their order, kGroup of them a group.
+  size_t groups(size_t text) const { return starts[text + 1] - starts[text]; }
+  const uint32_t* positions(size_t text) const { return order.data() + firsts[text]; }
+  // The terms of a group: bit t % 64 of word t / 64 for each term t that can be above zero there.
+  const uint64_t* terms(size_t text, size_t group) const {
+    return bits.data() + (starts[text] + group) * words;
+  }
+
+  size_t words = 0;
+  std::vector<size_t> starts, firsts;  // the first group and position of each text, and the end
+  std::vector<uint32_t> order;
+  std::vector<uint64_t> bits;
+};
+
 class Screen {
  public:
   // Everything as it comes, in all dimensions.  weight: terms x width, row-major; bias: terms.
@@ -43,12 +64,12 @@ class Screen {
   Screen(const Loops& loops, const float* weight, const float* bias, size_t terms, size_t width,
          const Basis& basis, const std::vector<Text>& sample);
 
-  // How many words of 64 bits a text's terms take.
+  // How many words of 64 bits a group's terms take.
   size_t words() const { return (terms_.size() + 63) / 64; }
 
-  // Sets bit t % 64 of word t / 64 for each term t that can be above zero.  `found`: texts x
-  // words(), all zero.
-  void find(const std::vector<Text>& texts, uint64_t* found) const;
+  void find(const std::vector<Text>& texts, Found& found) const;
+  // Leaves everything.
+  void find_all(const std::vector<Text>& texts, Found& found) const;
 
  private:
   // A term's weights in these coordinates, rounded to `scale` times a row of bytes_.
@@ -72,9 +93,11 @@ class Screen {
   template <class Depth>
   void add_panels(const Depth& depth);
   void fill(Panel& panel, const uint32_t* places, size_t count, size_t depth) const;
-  void round(const std::vector<Text>& texts, Rounded& rounded) const;
-  size_t outliers_first(const float* states, size_t stride, size_t length, Rounded& rounded) const;
-  uint64_t reached(const Panel& panel, const Rounded& rounded, size_t text) const;
+  void arrange(const std::vector<Text>& texts, Found& found) const;
+  void round(const std::vector<Text>& texts, Rounded& rounded, Found& found) const;
+  void sort(const float* states, size_t stride, size_t length, Rounded& rounded,
+            uint32_t* order) const;
+  uint64_t reached(const Panel& panel, const Rounded& rounded, size_t group) const;
 
   const Loops& loops_;
   size_t width_, inner_;

@@ -15,7 +15,6 @@ using namespace nb::literals;
 
 namespace {
 
-
 void require_sound(bool holds, const char* damage) {
   if (!holds) throw Damaged(damage);
 }

@@ -44,17 +44,20 @@ struct Isa {
   const char* name;
   const Loops* loops;
   bool usable;
+  bool needed = true;  // by those after it
 };
 
 // The loops of a kernel for each instruction set, worst first.  The first is usable everywhere, the
-// others where those before them are.
+// others where those before them are that they need.
 template <class Loops>
 class Isas {
  public:
   Isas(std::initializer_list<Isa<Loops>> isas) {
     for (const Isa<Loops>& isa : isas) {
-      if (!isa.usable) break;
-      usable_.push_back(isa);
+      if (isa.usable)
+        usable_.push_back(isa);
+      else if (isa.needed)
+        break;
     }
   }
 

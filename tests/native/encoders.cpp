@@ -132,9 +132,9 @@ std::vector<int8_t> any_bytes(Random& random, size_t count) {
   return bytes;
 }
 
-// Rows and a panel of bytes.
+// Rows and a panel of bytes, those of the panel within `most`.
 struct ByteCase {
-  ByteCase(Random& random, size_t rows, size_t width)
+  ByteCase(Random& random, size_t rows, size_t width, int8_t most = 127)
       : count(rows),
         inner(width),
         stride(inner + random.below(2) * 8),
@@ -143,6 +143,7 @@ struct ByteCase {
         scales(any_floats(random, kBytePanel)) {
     for (const int8_t byte : any_bytes(random, count * stride))
       values.push_back(static_cast<uint8_t>(byte + 128));
+    for (int8_t& byte : panel) byte = std::max<int8_t>(std::min(byte, most), -most);
     for (size_t c = 0; c < kBytePanel; ++c)
       for (size_t k = 0; k < inner; ++k)
         shifts[c] += 128 * panel[k / kQuad * kQuad * kBytePanel + c * kQuad + k % kQuad];
@@ -158,7 +159,7 @@ struct ByteCase {
 void check_product_bytes(const Loops& loops, Check& check) {
   Random random(2);
   for (int i = 0; i < kCases; ++i) {
-    const ByteCase bytes(random, any_count(random), any_width(random) * kQuad);
+    const ByteCase bytes(random, any_count(random), any_width(random) * kByteStep);
     const size_t out_stride = kBytePanel + random.below(2) * 5;
     const std::vector<float> bias = any_floats(random, kBytePanel);
     std::vector<float> row_scales = any_floats(random, bytes.count);
@@ -184,8 +185,8 @@ void check_largest(const Loops& loops, Check& check) {
   Random random(3);
   for (int i = 0; i <= 2 * kCases; ++i) {
     // The widest model, whose sums just fit, comes last.
-    const size_t inner = i < 2 * kCases ? any_width(random) * kQuad : size_t{1} << 16;
-    const ByteCase bytes(random, i < 2 * kCases ? any_count(random) : 2, inner);
+    const size_t inner = i < 2 * kCases ? any_width(random) * kByteStep : size_t{1} << 16;
+    const ByteCase bytes(random, i < 2 * kCases ? any_count(random) : 2, inner, loops.most_weight);
     const auto largest = [&](const Loops& set) {
       std::vector<int32_t> best(kBytePanel, 7);
       set.largest({bytes.values.data(), bytes.stride}, bytes.count, bytes.inner, bytes.panel.data(),
