@@ -18,7 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.engines import Engine, eight_bits
-from lsr import SparseVectors
+from lsr import SparseVectors, kernels
+
+# On a machine with more than LSR_ISA allows, the scan is compiled for no more either.
+if kernels.instruction_set("index") == "avx2" != kernels.ISAS["index"][-1]:
+    numba.config.CPU_NAME = "haswell"  # the first processor with AVX2, and no more
 
 PARTITION = 65_536
 LEVELS = 2**14 - 1  # the largest integer of a query
