@@ -64,10 +64,11 @@ inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
   return sum + reinterpret_cast<Ints>(_mm256_madd_epi16(w.even, x.even)) +
          reinterpret_cast<Ints>(_mm256_madd_epi16(w.odd, x.odd));
 }
+
 template <size_t rows, size_t vectors>
 inline void multiply_small(const uint8_t* row, size_t stride, size_t inner, const int8_t* weights,
                            Ints (&sums)[rows][vectors]) {
-  const auto at = [](const int8_t* from) {
+  const auto quads = [](const int8_t* from) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
   };
   const auto quad = [](const uint8_t* from) { return _mm256_set1_epi32(read<int32_t>(from)); };
@@ -76,8 +77,8 @@ inline void multiply_small(const uint8_t* row, size_t stride, size_t inner, cons
   for (size_t k = 0; k < inner; k += kByteStep, weights += kBytePanel * kByteStep) {
     __m256i first[vectors], second[vectors];
     for (size_t v = 0; v < vectors; ++v) {
-      first[v] = at(weights + v * 32);
-      second[v] = at(weights + kBytePanel * kQuad + v * 32);
+      first[v] = quads(weights + v * 32);
+      second[v] = quads(weights + kBytePanel * kQuad + v * 32);
     }
     for (size_t r = 0; r < rows; ++r) {
       const uint8_t* from = row + r * stride + k;

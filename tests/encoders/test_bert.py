@@ -101,6 +101,21 @@ def test_products_round_as_they_say(isa: str, precision: int, width: int) -> Non
         assert np.median(np.abs(found - unlike)) > 1e-4
 
 
+def test_bytes_are_multiplied_alike(isa: str) -> None:
+    """Bit by bit where floats are rounded alike, however differently bytes are multiplied."""
+    alike = [{"avx2", "avxvnni"}, {"avx512", "avx512bf16"}]
+    others = [set(ISAS["encoders"]) & group - {isa} for group in alike if isa in group]
+    random = np.random.default_rng(9)
+    arrays = random_arrays(random, 96, 130, 2, True, WORDS)
+    for name in ("output", "up"):  # weights that are all as large as bytes can be
+        arrays[f"layers.0.{name}.weight"] = np.sign(arrays[f"layers.0.{name}.weight"])
+    ids = some_ids(2, [100, 31])
+    found = run(kernels.Bert(isa, INT8, 2, 4, EPSILON, arrays), ids, [100, 31])
+    for other in set().union(*others):
+        twin = run(kernels.Bert(other, INT8, 2, 4, EPSILON, arrays), ids, [100, 31])
+        assert found.tobytes() == twin.tobytes()
+
+
 def test_gelu_at_its_ends(isa: str) -> None:
     """The last step is gelu(bias) here, under a norm that an epsilon makes all but linear."""
     values = np.concatenate(

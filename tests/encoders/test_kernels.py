@@ -134,10 +134,13 @@ def test_fitting_changes_no_bit(isa: str, case: Case, kind: str) -> None:
     random = np.random.default_rng(lengths.sum())
     other = floats(values(random, kind, 40, weight.shape[1]) * np.abs(hidden).max())
     head = kernels.Head(isa, weight, bias)
-    every = pooled(head, hidden, lengths, MAX, LOG1P, False)
+    ways = (MAX, LOG1P), (SUM, RELU)
+    every = [pooled(head, hidden, lengths, *how, False) for how in ways]
     for sample, own in ((hidden, lengths), (other, np.array([30, 0, 10]))):
         head.fit(*balanced(weight, sample), sample, own)
-        assert same(pooled(head, hidden, lengths, MAX, LOG1P), every)
+        for how, expected in zip(ways, every, strict=True):
+            assert same(pooled(head, hidden, lengths, *how), expected)
+            assert same(pooled(head, hidden, lengths, *how, False), expected)
 
 
 @given(st.integers(0, 1 << 32))
@@ -153,9 +156,10 @@ def test_fitted_depths_lose_no_term(isa: str, seed: int) -> None:
     bias = floats(-np.quantile(logits, random.uniform(0.9, 1, terms), axis=0).diagonal())
     head = kernels.Head(isa, weight, bias)
     head.fit(*balanced(weight, hidden), hidden, lengths)
-    every = pooled(head, hidden, lengths, MAX, RELU, False)
-    assert 0 < sum(own.size for own, _ in every) < 6 * terms
-    assert same(pooled(head, hidden, lengths, MAX, RELU), every)
+    for how in ((MAX, RELU), (SUM, LOG1P)):
+        every = pooled(head, hidden, lengths, *how, False)
+        assert 0 < sum(own.size for own, _ in every) < 6 * terms
+        assert same(pooled(head, hidden, lengths, *how), every)
 
 
 def test_a_basis_that_undoes_itself_only_nearly_loses_no_term(isa: str) -> None:
@@ -363,6 +367,41 @@ def test_logits_above_zero_only_by_their_own_rounding_are_found(isa: str) -> Non
     ((terms_, weights),) = pooled(head, hidden[None], np.array([1]), MAX, RELU)
     assert terms_.tolist() == found.tolist()
     assert (weights == (floats - exact)[found]).all()
+
+
+@pytest.mark.parametrize("width", [1, 4, 5, 8, 12, 63, 64, 65, 300])
+def test_bytes_at_their_ends_add_up(isa: str, width: int) -> None:
+    """Rounding loses nothing here, so a logit is lost by the least that a sum comes out too low."""
+    random = np.random.default_rng(width)
+    hidden, weight = (floats(random.choice([-1, 1], (rows, width))) for rows in (70, 130))
+    weight[:70], weight[70:75], hidden[0] = hidden, -hidden[:5], 1
+    bias = floats(0.5 - (hidden @ weight.T).max(0))
+    weight[-5:], bias[-5:] = 1, 0.5 - width
+    weight[::9], bias[::9] = -1, 0.5 - (-hidden).sum(1).max()
+    head = kernels.Head(isa, weight, bias)
+    ((terms, weights),) = pooled(head, hidden, np.array([70]), MAX, RELU)
+    assert terms.tolist() == list(range(130))
+    assert (weights == 0.5).all()
+
+
+def test_one_position_of_many_makes_a_term(isa: str) -> None:
+    """Wherever among the groups it comes to be, and no other position adds to that term."""
+    random = np.random.default_rng(8)
+    width = 100
+    for sizes in (np.ones(width), random.permutation(np.geomspace(1, 100, width))):
+        hidden = floats(np.eye(width) * sizes)
+        both = np.vstack([hidden, hidden[:40]])
+        head = kernels.Head(isa, floats(np.eye(width)), np.full(width, -0.5, np.float32))
+        expected = floats(sizes) - np.float32(0.5)
+        one = floats(np.eye(width))
+        for fitted in (False, True):
+            if fitted:
+                head.fit(one, one, np.zeros(width, np.float32), hidden, np.array([width]))
+            for pooling in (MAX, SUM):
+                rows = pooled(head, both, np.array([100, 40]), pooling, RELU)
+                for (terms, weights), length in zip(rows, (100, 40), strict=True):
+                    assert terms.tolist() == list(range(length))
+                    assert (weights == expected[:length]).all()
 
 
 def test_the_widest_sums_of_bytes_stay_exact(isa: str) -> None:
