@@ -277,7 +277,7 @@ def test_a_row_does_not_depend_on_its_neighbours(isa: str, case: Case, pooling: 
 
 def test_more_texts_than_are_screened_together(isa: str) -> None:
     random = np.random.default_rng(1)
-    terms, texts = 1 << 17, 550  # 512 are
+    terms, texts = 1 << 17, 650  # 512 groups are
     weight = random.normal(size=(terms, 1)).astype(np.float32)
     head = kernels.Head(isa, weight, np.full(terms, -4, np.float32))
     lengths = random.integers(1, 4, texts)
@@ -391,8 +391,8 @@ def test_one_position_of_many_makes_a_term(isa: str) -> None:
     for sizes in (np.ones(width), random.permutation(np.geomspace(1, 100, width))):
         hidden = floats(np.eye(width) * sizes)
         both = np.vstack([hidden, hidden[:40]])
-        head = kernels.Head(isa, floats(np.eye(width)), np.full(width, -0.5, np.float32))
-        expected = floats(sizes) - np.float32(0.5)
+        head = kernels.Head(isa, floats(2 * np.eye(width) - 1), np.full(width, 0.5, np.float32))
+        expected = floats(sizes) + np.float32(0.5)
         one = floats(np.eye(width))
         for fitted in (False, True):
             if fitted:
