@@ -20,9 +20,10 @@ import numpy.typing as npt
 from benchmarks.engines import Engine, eight_bits
 from lsr import SparseVectors, kernels
 
-# On a machine with more than LSR_ISA allows, the scan is compiled for no more either.
-if kernels.instruction_set("index") == "avx2" != kernels.ISAS["index"][-1]:
-    numba.config.CPU_NAME = "haswell"  # the first processor with AVX2, and no more
+# Where LSR_ISA keeps lsr from AVX-512, the scan does without it too.
+if kernels.instruction_set("index") == "avx2" and kernels.ISAS["index"][-1] != "avx2":
+    numba.config.CPU_NAME = "haswell"  # the first processor with AVX2 ...
+    numba.config.CPU_FEATURES = ""  # ... and what it has, not what this one has
 
 PARTITION = 65_536
 LEVELS = 2**14 - 1  # the largest integer of a query

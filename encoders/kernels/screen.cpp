@@ -257,24 +257,11 @@ void Screen::sort(const float* states, size_t stride, size_t length, Rounded& ro
   });
 }
 
-// Groups of positions as they come.
-void Screen::arrange(const std::vector<Text>& texts, Found& found) const {
-  found.words = words();
-  found.starts.assign(1, 0);
-  found.firsts.assign(1, 0);
-  found.order.clear();
-  for (const Text& text : texts) {
-    for (size_t i = 0; i < text.length; ++i) found.order.push_back(static_cast<uint32_t>(i));
-    found.firsts.push_back(found.order.size());
-    found.starts.push_back(found.starts.back() + (text.length + kGroup - 1) / kGroup);
-  }
-}
-
 void Screen::round(const std::vector<Text>& texts, Rounded& rounded, Found& found) const {
   std::vector<float>& transformed = rounded.transformed;
   std::vector<Rounded::Squares>& squares = rounded.squares;
   const size_t stride = transformed_ ? row_room(width_) : width_;
-  arrange(texts, found);
+  found.start(texts, words());
   rounded.rows.resize(found.order.size(), width_);
   rounded.groups.clear();
   rounded.slacks.clear();
@@ -316,8 +303,7 @@ void Screen::round(const std::vector<Text>& texts, Rounded& rounded, Found& foun
         double kept = 0, lost = 0, taken = 0;
         size_t k = 0;
         for (size_t depth = 0; depth < depths_.size(); ++depth) {
-          for (const size_t end_of_depth = std::min(width_, depths_[depth]); k < end_of_depth;
-               ++k) {
+          for (const size_t last = std::min(width_, depths_[depth]); k < last; ++k) {
             const double value = static_cast<double>(scale) * bytes[k];
             const double away = values[k] - value;
             kept += value * value;
@@ -355,7 +341,7 @@ uint64_t Screen::reached(const Panel& panel, const Rounded& rounded, size_t grou
 }
 
 void Screen::find_all(const std::vector<Text>& texts, Found& found) const {
-  arrange(texts, found);
+  found.start(texts, words());
   found.bits.assign(found.starts.back() * found.words, ~uint64_t{0});
 }
 

@@ -40,6 +40,19 @@ constexpr size_t kGroup = kPanel;  // positions whose exact logits are computed 
 
 // What a screen leaves of some texts.
 struct Found {
+  // The groups of some texts, of their positions as they come; nothing left of them so far.
+  void start(const std::vector<Text>& texts, size_t words_of_group) {
+    words = words_of_group;
+    starts.assign(1, 0);
+    firsts.assign(1, 0);
+    order.clear();
+    for (const Text& text : texts) {
+      for (size_t i = 0; i < text.length; ++i) order.push_back(static_cast<uint32_t>(i));
+      firsts.push_back(order.size());
+      starts.push_back(starts.back() + (text.length + kGroup - 1) / kGroup);
+    }
+  }
+
   // Of a text: its groups, and its positions in their order, kGroup of them a group.
   size_t groups(size_t text) const { return starts[text + 1] - starts[text]; }
   const uint32_t* positions(size_t text) const { return order.data() + firsts[text]; }
@@ -93,7 +106,6 @@ class Screen {
   template <class Depth>
   void add_panels(const Depth& depth);
   void fill(Panel& panel, const uint32_t* places, size_t count, size_t depth) const;
-  void arrange(const std::vector<Text>& texts, Found& found) const;
   void round(const std::vector<Text>& texts, Rounded& rounded, Found& found) const;
   void sort(const float* states, size_t stride, size_t length, Rounded& rounded,
             uint32_t* order) const;

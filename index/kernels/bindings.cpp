@@ -114,9 +114,7 @@ class Postings {
         ends[i] = documents.size();
       }
     }
-    nb::list all_ends;
-    for (const size_t end : ends) all_ends.append(end);
-    return nb::make_tuple(all_ends, to_numpy(std::move(documents)), to_numpy(std::move(scores)));
+    return nb::make_tuple(ends, to_numpy(std::move(documents)), to_numpy(std::move(scores)));
   }
 
   // Stored weights, documents outer; 0 where there is no posting.
