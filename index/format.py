@@ -1,15 +1,14 @@
 """The index on disk, and its manifest.
 
 Grammar (every file is an Arrow IPC file unless said otherwise; `batch*` is a sequence of
-record batches, and every column of a batch has the batch's length; files still call SPARSE terms
-rare, DENSE terms frequent and CHUNKs records, and the manifest calls PARTITIONs windows)::
+record batches, and every column of a batch has the batch's length)::
 
     INDEX       = manifest.json  [vocabulary.ID.arrow]  segments/ID/SEGMENT …
                   [dense/DENSE]  [fusion.ID.json]  [partial/…]
     SEGMENT     = documents.arrow alive.arrow POSTINGS [stored.arrow]
-    POSTINGS    = rare_terms.arrow rare_postings.arrow
-                  frequent_terms.arrow codebooks.arrow bitmaps.arrow records.arrow
-                  maxima.arrow payload.arrow  [floats.arrow ranks.arrow]
+    POSTINGS    = sparse_terms.arrow sparse_postings.arrow
+                  dense_terms.arrow codebooks.arrow maxima.arrow chunks.arrow payload.arrow
+                  [floats.arrow ranks.arrow]
                 | list_terms.arrow lists.arrow       where all weights are equal: bits is 1
 
     vocabulary  = batch                  one row a term id
@@ -23,31 +22,28 @@ rare, DENSE terms frequent and CHUNKs records, and the manifest calls PARTITIONs
                   terms:u32              postings of the document
     alive       = batch                  bit d % 8 of byte d / 8 tells whether document d
                   bits:u8                is alive; ceil(documents / 8) bytes
-    rare_terms      = batch*             a batch a PARTITION; a row a SPARSE term
+    sparse_terms    = batch*             a batch a PARTITION; a row a SPARSE term
                       term:u32           ascending
                       start:u32          first posting; the next row's start ends the run
                       maximum:WEIGHT     largest weight of the run
-    rare_postings   = batch*             a batch a PARTITION; runs of terms, documents ascending
+    sparse_postings = batch*             a batch a PARTITION; runs of terms, documents ascending
                       document:u16       counted from the partition's first document
                       weight:WEIGHT      1 to 2^bits - 1; times `step` is the real weight
-    frequent_terms  = batch*             a batch a PARTITION; a row a DENSE term
+    dense_terms     = batch*             a batch a PARTITION; a row a DENSE term
                       term:u32           ascending
                       posting:u32        its first posting among those of all DENSE terms
-                      maxima:u32         its first byte in `maxima`
                       payload:u32        its first byte in `payload`
     codebooks       = batch*             a batch a PARTITION; 16 rows a DENSE term
-                      maximum:WEIGHT     ascending; the last is the term's largest weight
-    bitmaps         = batch*             a batch a PARTITION; a row a DENSE term and SUPERBLOCK
-                      blocks:u64         bit b: block b of the superblock has postings
-    records         = batch*             a batch a PARTITION; two rows a DENSE term and SUPERBLOCK
+                      maximum:WEIGHT     0, then ascending; the last is the term's largest weight
+    maxima          = batch*             a batch a PARTITION; a CODES a DENSE term and SUPERBLOCK
+                      codes:u8
+    chunks          = batch*             a batch a PARTITION; a row a DENSE term and SUPERBLOCK
                       start:u16          offset of the CHUNK in the term's payload, in weights
-    maxima          = batch*             a batch a PARTITION; a CODES a DENSE term and SUPERBLOCK,
-                      codes:u8           then zeros: 32 bytes a SUPERBLOCK and 64 more
-    payload         = batch*             a batch a PARTITION; a CHUNK for every half of a
-                      bytes:u8           SUPERBLOCK of a DENSE term, then 640 zeros
+    payload         = batch*             a batch a PARTITION; a CHUNK a DENSE term and SUPERBLOCK,
+                      bytes:u8           then 1,152 zeros
     floats          = batch*             a batch a PARTITION; sparse postings, then dense ones
                       weight:f32         the weight as given
-    ranks           = batch*             a batch a PARTITION, parallel to `records`
+    ranks           = batch*             a batch a PARTITION, parallel to `chunks`
                       first:u16          the term's postings before the CHUNK
     list_terms      = batch*             a batch a PARTITION; a row a term
                       term:u32           ascending
@@ -59,13 +55,14 @@ rare, DENSE terms frequent and CHUNKs records, and the manifest calls PARTITIONs
                   title:large_string
                   text:large_string
 
-    PARTITION   = up to 57,344 consecutive documents (manifest: segments[].windows)
+    PARTITION   = up to 57,344 consecutive documents (manifest: segments[].partitions)
     SUPERBLOCK  = 64 blocks of 8 consecutive documents; a partition has ceil(documents / 512)
     WEIGHT      = u8 | u16               (manifest: bits, 8 or 16)
-    DENSE       = in at least one of 96 documents of the partition; other terms are SPARSE
-    CODES       = a 4-bit index of the codebook for every block with postings, low half first:
-                  the least entry that the block's largest weight does not exceed
-    CHUNK       = mask* low* high* zero  for the blocks of 256 documents
+    DENSE       = in at least one of 48 documents of the partition; other terms are SPARSE
+    CODES       = a 4-bit index of the codebook for every block: the least entry that the block's
+                  largest weight does not exceed, 0 without postings; byte i has block i in its
+                  low half and block 32 + i in its high half
+    CHUNK       = mask* low* high* zero  for the blocks of a superblock
                   mask:u8                a block with postings: bit d: document d has one
                   low:u8  high:u8        bytes of the weights; high only where WEIGHT is u16
                   zero:u8                there only, and if the bytes before are odd in number
@@ -93,8 +90,10 @@ has changed (`lsr.storage.files.steady`); what it has opened stays mapped.
 Every file's size and BLAKE2b-128 stand in the manifest.  Readers trust nothing: sizes are checked
 when a file is opened, offsets when they are used, checksums by `lsr verify`.
 
-Versions 2 and 3 (of indexes with weights, and without) are read, too: their files are called
-vocabulary.arrow, segments/0 and fusion.json, and their edition is the manifest's digest.
+Versions 2 to 4 are read, too.  The manifest calls partitions windows, and postings with weights
+are converted when they are read (`lsr.index.segments.older`).  In versions 2 and 3 (of indexes with
+weights, and without) the files are called vocabulary.arrow, segments/0 and fusion.json, and the
+edition is the manifest's digest.
 """
 
 from __future__ import annotations
@@ -114,22 +113,23 @@ from lsr.storage.vocabulary import VOCABULARY
 from lsr.storage.workspace import PARTIAL
 
 FORMAT = "lsr-index"
-FORMAT_VERSION = 4
-# Of an index with weights, and of one without.
-_OLD_VERSIONS = {2: (8, 16), 3: (1,)}
+FORMAT_VERSION = 5
+# The bits of an index: with weights, without, and either.
+_OLD_VERSIONS = {2: (8, 16), 3: (1,), 4: (1, 8, 16)}
 
+_EDITIONS = 4  # the first version that has them
 # The largest multiple of 8,192 whose payload, of at most a byte a document and one a block, is
 # addressed by 16 bits.
 PARTITION = 57_344
 BLOCK = 8
 SUPERBLOCK = 64  # blocks
 SUPERBLOCK_DOCUMENTS = SUPERBLOCK * BLOCK
+SUPERBLOCK_CODES = SUPERBLOCK // 2  # bytes
 CODEBOOK = 16
 # A dense term has blocks, whose bitmaps and offsets take 12 bytes for 512 documents; below this
 # density a list of postings is smaller, and short enough to be walked by every query.
-DENSE_TERM = 96
-MAXIMA_PADDING = 64
-PAYLOAD_PADDING = 640
+DENSE_TERM = 48
+PAYLOAD_PADDING = 1_152
 BITMAP_TERM = 16
 LIST_ORDERS = 15
 LISTS_PADDING = 16
@@ -155,12 +155,12 @@ class SegmentEntry:
     """A segment: its directory name, the documents of each partition, its postings."""
 
     id: str
-    windows: list[int]  # the manifest's word
+    partitions: list[int]
     postings: int
 
     @property
     def documents(self) -> int:
-        return sum(self.windows)
+        return sum(self.partitions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +200,11 @@ class Manifest:
         return sum(segment.postings for segment in self.segments)
 
     @property
+    def has_old_blocks(self) -> bool:
+        """Whether postings with weights are those of `lsr.index.segments.older`."""
+        return self.format_version in _OLD_VERSIONS and self.bits != 1
+
+    @property
     def vocabulary_file(self) -> str | None:
         """The path of the vocabulary, relative to the index; None when there is none."""
         return next((name for name in self.files if name.startswith(f"{VOCABULARY}.")), None)
@@ -207,7 +212,7 @@ class Manifest:
     @property
     def fusion_file(self) -> str:
         """The path, relative to the index, of a fusion learned for this edition."""
-        if self.format_version in _OLD_VERSIONS:
+        if self.format_version < _EDITIONS:
             return f"{FUSION}.json"
         return f"{FUSION}.{name_of_edition(self.edition)}.json"
 
@@ -304,8 +309,12 @@ def sweep(index: Path) -> None:
 
 
 def _upgrade(body: dict[str, Any], data: bytes) -> None:
-    if body["format_version"] in _OLD_VERSIONS:
+    version = body["format_version"]
+    if version < _EDITIONS:
         body["edition"] = checksum_bytes(data)
+    if version in _OLD_VERSIONS:  # which called partitions windows
+        for segment in body["segments"]:
+            segment["partitions"] = segment.pop("windows")
 
 
 def _possible(manifest: Manifest) -> bool:

@@ -70,7 +70,7 @@ def _structure(index: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{segment.path}: the bitmap of living documents has another length"
         counts = np.zeros(entry.documents, np.uint32)
         first = total = 0
-        for number, documents in enumerate(entry.windows):
+        for number, documents in enumerate(entry.partitions):
             columns = segment.partition(number)
             try:
                 postings = decode(columns, documents)

@@ -175,16 +175,14 @@ class Postings {
     partition.dense_terms = column<uint32_t>(columns, "dense_terms");
     const size_t dense = partition.dense_terms.size;
     partition.first_postings = column<uint32_t>(columns, "first_postings", dense);
-    partition.maxima_starts = column<uint32_t>(columns, "maxima_starts", dense);
     partition.payload_starts = column<uint32_t>(columns, "payload_starts", dense);
     partition.codebooks = weights(columns, "codebooks", dense * kCodes);
-    partition.bitmaps = column<uint64_t>(columns, "bitmaps", dense * superblocks);
-    partition.chunks = column<uint16_t>(columns, "chunks", dense * superblocks * 2);
-    partition.maxima = column<uint8_t>(columns, "maxima");
+    partition.maxima = column<uint8_t>(columns, "maxima", dense * superblocks * kSuperblockCodes);
+    partition.chunks = column<uint16_t>(columns, "chunks", dense * superblocks);
     partition.payload = column<uint8_t>(columns, "payload");
     if (columns.contains("floats")) {
       partition.floats = column<float>(columns, "floats");
-      partition.ranks = column<uint16_t>(columns, "ranks", dense * superblocks * 2);
+      partition.ranks = column<uint16_t>(columns, "ranks", dense * superblocks);
     }
   }
 

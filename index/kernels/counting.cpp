@@ -46,13 +46,14 @@ void count(const View& index, const Query& query, const Wanted& wanted, const Lo
       const size_t reached =
           loops.reach(scratch.sums.data() + first, scratch.top.threshold(), partition.first + first,
                       scratch.candidates, scratch.candidate_scores);
-      if (reached == 0) continue;
+      size_t kept = 0;
       for (size_t i = 0; i < reached; ++i) {
         const uint32_t document = scratch.candidates[i];
-        if (index.alive[document >> 3] >> (document & 7) & 1)
-          scratch.top.insert(document, scratch.candidate_scores[i]);
+        scratch.candidates[kept] = document;
+        scratch.candidate_scores[kept] = scratch.candidate_scores[i];
+        kept += index.alive[document >> 3] >> (document & 7) & 1;
       }
-      scratch.top.raise_threshold();
+      scratch.top.insert(scratch.candidates, scratch.candidate_scores, kept);
     }
   }
   scratch.top.finish(index.positions);

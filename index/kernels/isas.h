@@ -12,9 +12,11 @@ inline const Isas<Loops>& isas() {
       {"scalar", &kScalarLoops, true},
 #ifdef LSR_X86
       {"avx2", &kAvx2Loops,
-       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
-           __builtin_cpu_supports("popcnt")},
-      {"avx512", &kAvx512Loops, has_avx512() && __builtin_cpu_supports("avx512vbmi2")},
+       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt")},
+      {"avx512", &kAvx512Loops,
+       has_avx512() && __builtin_cpu_supports("avx512vbmi2") &&
+           __builtin_cpu_supports("avx512vpopcntdq")},
 #endif
 #ifdef LSR_ARM
       {"neon", &kNeonLoops, true},

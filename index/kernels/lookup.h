@@ -20,8 +20,13 @@ inline size_t count_ones(const uint8_t* masks, size_t count) {
   return sum + count_ones(word);
 }
 
-inline uint32_t chunk_bitmap(const Run& run, size_t chunk) {
-  return static_cast<uint32_t>(run.bitmaps[chunk / 2] >> (chunk % 2 * kChunk));
+// Which blocks of a superblock have postings, a bit each.
+inline uint64_t blocks_of(const Run& run, size_t superblock) {
+  const uint8_t* codes = run.codes + superblock * kSuperblockCodes;
+  uint64_t blocks = 0;
+  for (size_t i = 0; i < kSuperblockCodes; ++i)
+    blocks |= uint64_t{(codes[i] & 15) != 0} << i | uint64_t{codes[i] > 15} << (i + 32);
+  return blocks;
 }
 
 // The posting of a document (counted from the partition's first) in a run.
@@ -32,23 +37,24 @@ struct ChunkPosting {
 };
 
 inline ChunkPosting find_in_chunk(const Run& run, uint32_t document, unsigned planes) {
-  const size_t chunk = document / (kChunk * kBlock), block = document / kBlock % kChunk;
-  const uint32_t bitmap = chunk_bitmap(run, chunk);
-  if (!(bitmap >> block & 1)) return {nullptr, 0, 0};
-  const uint8_t* masks = chunk_at(run, chunk, planes);
-  const size_t blocks = count_ones(bitmap);
-  const size_t earlier = count_ones(bitmap & ((uint32_t{1} << block) - 1));
+  const size_t superblock = document / kSuperblockDocuments;
+  const size_t block = document / kBlock % kSuperblock;
+  const uint64_t blocks = blocks_of(run, superblock);
+  if (!(blocks >> block & 1)) return {nullptr, 0, 0};
+  const uint8_t* masks = chunk_at(run, superblock, planes);
+  const size_t count = count_ones(blocks);
+  const size_t earlier = count_ones(blocks & ((uint64_t{1} << block) - 1));
   const unsigned mask = masks[earlier], bit = document % kBlock;
   if (!(mask >> bit & 1)) return {nullptr, 0, 0};
   const size_t rank = count_ones(masks, earlier) + count_ones(mask & ((1u << bit) - 1));
-  return {masks + blocks + rank, planes == 2 ? count_ones(masks, blocks) : 0, rank};
+  return {masks + count + rank, planes == 2 ? count_ones(masks, count) : 0, rank};
 }
 
 // The ranks of documents among the postings of their chunks; kNoRank where there is none.
 inline void find_ranks(const Run& run, const uint32_t* documents, size_t count, unsigned planes,
                        uint32_t* ranks) {
   for (size_t i = 0; i < count; ++i)
-    __builtin_prefetch(chunk_at(run, documents[i] / (kChunk * kBlock), planes));
+    __builtin_prefetch(chunk_at(run, documents[i] / kSuperblockDocuments, planes));
   for (size_t i = 0; i < count; ++i) {
     const ChunkPosting posting = find_in_chunk(run, documents[i], planes);
     ranks[i] = posting.weight == nullptr ? kNoRank : static_cast<uint32_t>(posting.rank);

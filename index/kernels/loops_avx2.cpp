@@ -1,43 +1,9 @@
 // AVX2 loops, with POPCNT and BMI2.
 #include "lists.h"
-#include "loops_bmi2.h"
+#include "loops_x86.h"
 
 namespace lsr::index {
 namespace {
-
-// The bytes of eight that get a code, and marks on the others: a lookup gives zero for a byte whose
-// high bit is set.
-struct Spread {
-  uint64_t codes, absent;
-};
-
-struct SpreadTable {
-  Spread bytes[256];
-  SpreadTable() {
-    for (uint64_t bits = 0; bits < 256; ++bits)
-      bytes[bits] = {spread(bits) & 0x0F0F0F0F0F0F0F0Fu, ~spread(bits) & 0x8080808080808080u};
-  }
-};
-
-constexpr size_t kSuperblocksAtOnce = 8;
-
-// Spreads a row's codes of some superblocks, a byte a block; returns where the next ones start.
-const uint8_t* spread_codes(const uint8_t* codes, const uint64_t* bitmaps, size_t superblocks,
-                            const Spread* table, uint64_t* out) {
-  for (size_t superblock = 0; superblock < superblocks; ++superblock) {
-    uint64_t bitmap = bitmaps[superblock];
-    size_t nibble = 0;
-    for (size_t i = 0; i < 8; ++i, bitmap >>= 8) {
-      const Spread& at = table[bitmap & 255];
-      // A word from the byte of the first code has the 8 codes even from its middle.
-      const uint64_t word = load64(codes + nibble / 2) >> (nibble % 2 * 4);
-      *out++ = _pdep_u64(word, at.codes) | at.absent;
-      nibble += ones(bitmap & 255);
-    }
-    codes += (nibble + 1) / 2;
-  }
-  return codes;
-}
 
 uint16_t largest(__m256i values) {
   const __m128i half =
@@ -47,32 +13,45 @@ uint16_t largest(__m256i values) {
   return static_cast<uint16_t>(~_mm_extract_epi16(least, 0));
 }
 
+// Adds the values of some rows to the sums of even and of odd blocks, four registers a superblock.
+template <size_t rows>
+void add_codes(const Run* runs, const uint8_t* tables, size_t superblocks, const Run* soon,
+               __m256i* sums) {
+  const __m256i low_bytes = _mm256_set1_epi16(255), nibbles = _mm256_set1_epi8(15);
+  __m256i table[rows];
+  for (size_t row = 0; row < rows; ++row)
+    table[row] = _mm256_broadcastsi128_si256(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(tables + row * kCodes)));
+  for (size_t superblock = 0; superblock < superblocks; ++superblock, sums += 4) {
+    __m256i sum[4] = {sums[0], sums[1], sums[2], sums[3]};
+    if (superblock % 2 == 0)
+      for (size_t row = 0; row < rows; ++row)
+        _mm_prefetch(reinterpret_cast<const char*>(soon[row].codes + superblock * kSuperblockCodes),
+                     _MM_HINT_T0);
+    for (size_t row = 0; row < rows; ++row) {
+      const __m256i codes = _mm256_loadu_si256(
+          reinterpret_cast<const __m256i*>(runs[row].codes + superblock * kSuperblockCodes));
+      const __m256i low = _mm256_shuffle_epi8(table[row], _mm256_and_si256(codes, nibbles));
+      const __m256i high =
+          _mm256_shuffle_epi8(table[row], _mm256_and_si256(_mm256_srli_epi16(codes, 4), nibbles));
+      sum[0] = _mm256_add_epi16(sum[0], _mm256_and_si256(low, low_bytes));
+      sum[1] = _mm256_add_epi16(sum[1], _mm256_srli_epi16(low, 8));
+      sum[2] = _mm256_add_epi16(sum[2], _mm256_and_si256(high, low_bytes));
+      sum[3] = _mm256_add_epi16(sum[3], _mm256_srli_epi16(high, 8));
+    }
+    for (size_t i = 0; i < 4; ++i) sums[i] = sum[i];
+  }
+}
+
 void bound(const Run* runs, const uint8_t* tables, size_t rows, size_t superblocks,
            uint16_t* bounds, uint16_t* superblock_maxima) {
-  static const SpreadTable spread_table;
-  const __m256i low_bytes = _mm256_set1_epi16(255);
   // Sums of the even and the odd blocks of every 32, the halves that a byte lookup widens to.
   __m256i sums[kMostSuperblocks * 4];
   for (size_t i = 0; i < 4 * superblocks; ++i) sums[i] = _mm256_setzero_si256();
-  for (size_t row = 0; row < rows; ++row) {
-    const uint8_t* codes = runs[row].maxima;
-    const __m256i table = _mm256_broadcastsi128_si256(
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(tables + row * kCodes)));
-    // Some superblocks at a time, so that stores have completed when wider loads read them.
-    for (size_t first = 0; first < superblocks; first += kSuperblocksAtOnce) {
-      const size_t count =
-          superblocks - first < kSuperblocksAtOnce ? superblocks - first : kSuperblocksAtOnce;
-      alignas(32) uint64_t spread[kSuperblocksAtOnce * 8];
-      codes = spread_codes(codes, runs[row].bitmaps + first, count, spread_table.bytes, spread);
-      for (size_t i = 0; i < 2 * count; ++i) {
-        const __m256i values = _mm256_shuffle_epi8(
-            table, _mm256_load_si256(reinterpret_cast<const __m256i*>(spread) + i));
-        __m256i* at = sums + 4 * first + 2 * i;
-        at[0] = _mm256_add_epi16(at[0], _mm256_and_si256(values, low_bytes));
-        at[1] = _mm256_add_epi16(at[1], _mm256_srli_epi16(values, 8));
-      }
-    }
-  }
+  for (; rows >= 4; rows -= 4, runs += 4, tables += 4 * kCodes)
+    add_codes<4>(runs, tables, superblocks, rows >= 8 ? runs + 4 : runs + (rows - 4), sums);
+  for (; rows != 0; --rows, ++runs, tables += kCodes)
+    add_codes<1>(runs, tables, superblocks, rows > 1 ? runs + 1 : runs, sums);
   for (size_t superblock = 0; superblock < superblocks; ++superblock) {
     __m256i most = _mm256_setzero_si256();
     for (size_t i = 0; i < 2; ++i) {
@@ -122,26 +101,40 @@ void add_bitmap(const List& list, uint32_t weight, uint32_t count, uint32_t* sum
   }
 }
 
+// The lanes of a mask's ones, a byte each, first.
+struct Packs {
+  uint64_t lanes[256] = {};
+  constexpr Packs() {
+    for (unsigned mask = 0; mask < 256; ++mask)
+      for (unsigned lane = 0, next = 0; lane < 8; ++lane)
+        if (mask >> lane & 1) lanes[mask] |= uint64_t{lane} << (8 * next++);
+  }
+};
+constexpr Packs kPacks;
+
 size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* documents,
              uint32_t* scores) {
   const __m256i below = _mm256_set1_epi32(static_cast<int>(least) - 1);
   size_t count = 0;
   for (uint32_t d = 0; d < kSuperblockDocuments; d += 32) {
     // Few documents reach the threshold, so four registers are tested together.
-    __m256i reached[4], any = _mm256_setzero_si256();
+    __m256i values[4], reached[4], any = _mm256_setzero_si256();
     for (uint32_t i = 0; i < 4; ++i) {
-      reached[i] = _mm256_cmpgt_epi32(
-          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + d + 8 * i)), below);
+      values[i] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(sums + d + 8 * i));
+      reached[i] = _mm256_cmpgt_epi32(values[i], below);
       any = _mm256_or_si256(any, reached[i]);
     }
     if (_mm256_testz_si256(any, any)) continue;
     for (uint32_t i = 0; i < 4; ++i) {
-      auto left = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(reached[i])));
-      for (; left != 0; left &= left - 1, ++count) {
-        const uint32_t at = d + 8 * i + static_cast<uint32_t>(__builtin_ctz(left));
-        documents[count] = first + at;
-        scores[count] = sums[at];
-      }
+      const auto mask = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(reached[i])));
+      const __m256i lanes =
+          _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(kPacks.lanes[mask])));
+      const __m256i start = _mm256_set1_epi32(static_cast<int>(first + d + 8 * i));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(documents + count),
+                          _mm256_add_epi32(start, lanes));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(scores + count),
+                          _mm256_permutevar8x32_epi32(values[i], lanes));
+      count += ones(mask);
     }
   }
   return count;
@@ -149,6 +142,7 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
 
 }  // namespace
 
-const Loops kAvx2Loops = {bound, at_least, score_blocks, find_ranks, add_lists, add_bitmap, reach};
+const Loops kAvx2Loops = {bound,      block_bounds, at_least,   add_by_blocks, add_slices,
+                          find_ranks, add_lists,    add_bitmap, reach,         kMostSuperblocks};
 
 }  // namespace lsr::index

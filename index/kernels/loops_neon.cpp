@@ -35,67 +35,71 @@ inline size_t ones(const uint8_t* masks, size_t count) {
   return sum + count_ones(word & ((uint64_t{1} << (8 * count)) - 1));
 }
 
+// Bit i tells whether byte i of 64 is not zero; then it is 255.
+inline uint64_t bits_of(const uint8x16_t (&bytes)[4]) {
+  const uint8x16_t bits = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u));
+  // Three steps of adding neighbours bring the eight bits of a byte together.
+  const uint8x16_t all = vpaddq_u8(vpaddq_u8(vandq_u8(bytes[0], bits), vandq_u8(bytes[1], bits)),
+                                   vpaddq_u8(vandq_u8(bytes[2], bits), vandq_u8(bytes[3], bits)));
+  return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(all, all)), 0);
+}
+
 void bound(const Run* runs, const uint8_t* tables, size_t rows, size_t superblocks,
            uint16_t* bounds, uint16_t* superblock_maxima) {
-  for (size_t row = 0; row < rows; ++row) {
-    const uint8x16_t table = vld1q_u8(tables + row * kCodes);
-    const uint8_t* codes = runs[row].maxima;
-    for (size_t superblock = 0; superblock < superblocks; ++superblock) {
-      uint64_t bitmap = runs[row].bitmaps[superblock];
-      if (bitmap == 0) continue;
-      // All codes the superblock can have are looked up, and the values then spread by the bitmap.
-      uint8_t values[kSuperblock + 8];
-      for (size_t i = 0; i < 2; ++i) {
-        const uint8x16_t pairs = vld1q_u8(codes + 16 * i);
-        const uint8x16_t low = vqtbl1q_u8(table, vandq_u8(pairs, vdupq_n_u8(15)));
-        const uint8x16_t high = vqtbl1q_u8(table, vshrq_n_u8(pairs, 4));
-        vst1q_u8(values + 32 * i, vzip1q_u8(low, high));
-        vst1q_u8(values + 32 * i + 16, vzip2q_u8(low, high));
-      }
-      codes += (count_ones(bitmap) + 1) / 2;
-      const uint8_t* next = values;
-      for (uint16_t* at = bounds + superblock * kSuperblock; bitmap != 0; bitmap >>= 8, at += 8) {
-        const unsigned mask = bitmap & 255;
-        vst1q_u16(at, vaddw_u8(vld1q_u16(at), spread(next, mask)));
-        next += count_ones(mask);
+  for (size_t superblock = 0; superblock < superblocks; ++superblock, bounds += kSuperblock) {
+    uint16x8_t sums[8];  // which 16 bits of 8 blocks fill
+    for (size_t i = 0; i < 8; ++i) sums[i] = vld1q_u16(bounds + 8 * i);
+    for (size_t row = 0; row < rows; ++row) {
+      const uint8x16_t table = vld1q_u8(tables + row * kCodes);
+      const uint8_t* codes = runs[row].codes + superblock * kSuperblockCodes;
+      for (size_t i = 0; i < 4; ++i) {
+        const uint8x16_t pairs = vld1q_u8(codes + i % 2 * 16);
+        const uint8x16_t values =
+            vqtbl1q_u8(table, i < 2 ? vandq_u8(pairs, vdupq_n_u8(15)) : vshrq_n_u8(pairs, 4));
+        sums[2 * i] = vaddw_u8(sums[2 * i], vget_low_u8(values));
+        sums[2 * i + 1] = vaddw_high_u8(sums[2 * i + 1], values);
       }
     }
-  }
-  for (size_t superblock = 0; superblock < superblocks; ++superblock) {
     uint16x8_t most = vdupq_n_u16(0);
-    for (size_t b = 0; b < kSuperblock; b += 8)
-      most = vmaxq_u16(most, vld1q_u16(bounds + superblock * kSuperblock + b));
+    for (size_t i = 0; i < 8; ++i) {
+      vst1q_u16(bounds + 8 * i, sums[i]);
+      most = vmaxq_u16(most, sums[i]);
+    }
     superblock_maxima[superblock] = vmaxvq_u16(most);
   }
 }
 
 uint64_t at_least(const uint16_t* values, uint16_t least) {
   const uint16x8_t limit = vdupq_n_u16(least);
-  const uint8x16_t bits = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u));
-  uint8x16_t parts[4];
-  for (size_t i = 0; i < 4; ++i) {
-    const uint8x8_t low = vmovn_u16(vcgeq_u16(vld1q_u16(values + 16 * i), limit));
-    const uint8x8_t high = vmovn_u16(vcgeq_u16(vld1q_u16(values + 16 * i + 8), limit));
-    parts[i] = vandq_u8(vcombine_u8(low, high), bits);
-  }
-  // Three steps of adding neighbours bring the eight bits of a byte together.
-  const uint8x16_t all = vpaddq_u8(vpaddq_u8(parts[0], parts[1]), vpaddq_u8(parts[2], parts[3]));
-  return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(all, all)), 0);
+  uint8x16_t reached[4];
+  for (size_t i = 0; i < 4; ++i)
+    reached[i] = vcombine_u8(vmovn_u16(vcgeq_u16(vld1q_u16(values + 16 * i), limit)),
+                             vmovn_u16(vcgeq_u16(vld1q_u16(values + 16 * i + 8), limit)));
+  return bits_of(reached);
 }
 
-// Adds a row's products to the sums of the wanted blocks of half a superblock.
+// The blocks of a superblock that have postings, a bit each: those with a code above zero.
+inline uint64_t present(const Run& run, size_t superblock) {
+  const uint8_t* codes = run.codes + superblock * kSuperblockCodes;
+  const uint8x16_t first = vld1q_u8(codes), second = vld1q_u8(codes + 16);
+  const uint8x16_t low = vdupq_n_u8(15), high = vdupq_n_u8(240);
+  return bits_of(
+      {vtstq_u8(first, low), vtstq_u8(second, low), vtstq_u8(first, high), vtstq_u8(second, high)});
+}
+
+// Adds a row's products to the sums of the wanted blocks of a superblock.
 template <unsigned planes>
-void add_half(const Run& run, size_t chunk, uint32_t wanted, uint16_t factor, uint32_t* sums) {
-  const uint32_t bitmap = chunk_bitmap(run, chunk);
-  const uint8_t* masks = chunk_at(run, chunk, planes);
-  const size_t blocks = count_ones(bitmap);
-  const uint8_t* weights = masks + blocks;
-  const size_t plane = planes == 2 ? ones(masks, blocks) : 0;
+void add_row(const Run& run, size_t superblock, uint64_t wanted, uint16_t factor, uint32_t* sums) {
+  const uint64_t blocks = present(run, superblock);
+  const uint8_t* masks = chunk_at(run, superblock, planes);
+  const size_t count = count_ones(blocks);
+  const uint8_t* weights = masks + count;
+  const size_t plane = planes == 2 ? ones(masks, count) : 0;
   const uint16x8_t factors = vdupq_n_u16(factor);
   size_t counted = 0;
-  for (uint32_t left = bitmap & wanted; left != 0; left &= left - 1) {
-    const auto block = static_cast<unsigned>(__builtin_ctz(left));
-    const size_t before = count_ones(bitmap & ((uint32_t{1} << block) - 1));
+  for (uint64_t left = blocks & wanted; left != 0; left &= left - 1) {
+    const auto block = static_cast<unsigned>(__builtin_ctzll(left));
+    const size_t before = count_ones(blocks & ((uint64_t{1} << block) - 1));
     weights += ones(masks + counted, before - counted);
     counted = before;
     uint16x8_t values = vmovl_u8(spread(weights, masks[before]));
@@ -108,6 +112,24 @@ void add_half(const Run& run, size_t chunk, uint32_t wanted, uint16_t factor, ui
     vst1q_u32(at, vmlal_u16(vld1q_u32(at), vget_low_u16(values), vget_low_u16(factors)));
     vst1q_u32(at + 4, vmlal_high_u16(vld1q_u32(at + 4), values, factors));
   }
+}
+
+void add(const Rows& rows, size_t first, size_t count, const uint64_t* wanted, uint32_t* sums) {
+  for (size_t row = 0; row < rows.count; ++row)
+    for (size_t i = 0; i < count; ++i) {
+      if (wanted[i] == 0) continue;
+      const auto factor = static_cast<uint16_t>(rows.factors[row]);
+      uint32_t* at = sums + i * kSuperblockDocuments;
+      if (rows.planes == 1)
+        add_row<1>(rows.runs[row], first + i, wanted[i], factor, at);
+      else
+        add_row<2>(rows.runs[row], first + i, wanted[i], factor, at);
+    }
+}
+
+void add_slices(const Slice* slices, size_t count, unsigned planes, uint32_t* sums) {
+  for (size_t i = 0; i < count; ++i)
+    planes == 2 ? add_slice<uint16_t>(slices[i], sums) : add_slice<uint8_t>(slices[i], sums);
 }
 
 // Writes those of eight documents that reach `least`, as numbers with a sign: a wrapped sum reaches
@@ -123,33 +145,6 @@ inline size_t reach_eight(const uint32_t* sums, int32x4_t least, uint32_t first,
     const auto d = static_cast<uint32_t>(__builtin_ctzll(left) / 8);
     documents[count] = first + d;
     scores[count] = sums[d];
-  }
-  return count;
-}
-
-size_t score(const Superblock& superblock, uint32_t* documents, uint32_t* scores) {
-  uint32_t sums[kSuperblockDocuments] = {};
-  for (size_t i = 0; i < superblock.product_count; ++i)
-    sums[superblock.products[i].document] += superblock.products[i].product;
-  for (size_t half = 0; half < 2; ++half) {
-    const auto wanted = static_cast<uint32_t>(superblock.wanted >> (half * kChunk));
-    if (wanted == 0) continue;
-    const size_t chunk = 2 * superblock.index + half;
-    uint32_t* at = sums + half * kChunk * kBlock;
-    for (size_t row = 0; row < superblock.rows; ++row) {
-      const auto factor = static_cast<uint16_t>(superblock.factors[row]);
-      if (superblock.planes == 1)
-        add_half<1>(superblock.runs[row], chunk, wanted, factor, at);
-      else
-        add_half<2>(superblock.runs[row], chunk, wanted, factor, at);
-    }
-  }
-  const int32x4_t least = vdupq_n_s32(static_cast<int32_t>(superblock.least));
-  const auto first = static_cast<uint32_t>(superblock.index * kSuperblockDocuments);
-  size_t count = 0;
-  for (uint64_t left = superblock.wanted; left != 0; left &= left - 1) {
-    const auto d = static_cast<uint32_t>(__builtin_ctzll(left)) * static_cast<uint32_t>(kBlock);
-    count += reach_eight(sums + d, least, first + d, documents + count, scores + count);
   }
   return count;
 }
@@ -179,6 +174,8 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
 
 }  // namespace
 
-const Loops kNeonLoops = {bound, at_least, score, find_ranks, add_lists, add_bitmap, reach};
+const Loops kNeonLoops = {
+    bound, block_bounds_of<uint8_t>, at_least, add, add_slices, find_ranks, add_lists, add_bitmap,
+    reach, kMostSuperblocks};
 
 }  // namespace lsr::index

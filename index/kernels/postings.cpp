@@ -9,8 +9,8 @@ namespace lsr::index {
 namespace {
 
 // The columns of a term without postings in a partition.
-const uint64_t kNoBitmaps[kMostSuperblocks] = {};
-const uint16_t kNoChunks[2 * kMostSuperblocks] = {};
+const uint8_t kNoMaxima[kMostSuperblocks * kSuperblockCodes] = {};
+const uint16_t kNoChunks[kMostSuperblocks] = {};
 
 constexpr uint8_t kBitmap = 0xF0;  // the first byte of one, instead of an order
 
@@ -37,7 +37,7 @@ void find_all(const Column<uint32_t>& column, const uint32_t* terms, size_t size
 }  // namespace
 
 const uint8_t kNoPostings[kPayloadPadding] = {};
-const Run kNoRun = {kNoBitmaps, kNoChunks, kNoPostings, kNoPostings, 0, 0};
+const Run kNoRun = {kNoMaxima, kNoChunks, kNoPostings, 0};
 
 const Partition& View::partition_of(uint32_t document) const {
   const auto after = std::upper_bound(partitions.begin(), partitions.end(), document,
@@ -55,27 +55,20 @@ std::pair<size_t, size_t> sparse_run(const Partition& partition, size_t row) {
   const size_t begin = partition.sparse_starts[row];
   const size_t end = row + 1 < partition.sparse_terms.size ? partition.sparse_starts[row + 1]
                                                            : partition.documents.size;
-  if (begin > end || end > partition.documents.size)
+  if (begin > end || end > partition.documents.size || end - begin > partition.count)
     throw Damaged("a run lies outside its postings");
   return {begin, end};
 }
 
 Run dense_run(const Partition& partition, uint32_t row) {
   if (row == kAbsent) return kNoRun;
-  const size_t maxima = partition.maxima_starts[row], payload = partition.payload_starts[row];
-  // Two superblocks more than there are, for loads that reach beyond the last code.
-  if (maxima + (partition.superblocks + 2) * kSuperblockMaxima > partition.maxima.size ||
-      payload + kPayloadPadding > partition.payload.size)
+  const size_t payload = partition.payload_starts[row];
+  if (payload + kPayloadPadding > partition.payload.size)
     throw Damaged("the blocks of a term lie outside its partition");
   const size_t last = partition.payload.size - kPayloadPadding - payload;
-  const size_t end = row + 1 < partition.dense_terms.size ? partition.maxima_starts[row + 1]
-                                                          : partition.maxima.size;
-  return {partition.bitmaps + size_t{row} * partition.superblocks,
-          partition.chunks + size_t{row} * partition.superblocks * 2,
-          partition.maxima.data + maxima,
-          partition.payload.data + payload,
-          static_cast<uint32_t>(std::min<size_t>(last, kAbsent)),
-          end > maxima ? static_cast<uint32_t>(end - maxima) : 0};
+  const size_t superblock = size_t{row} * partition.superblocks;
+  return {partition.maxima + superblock * kSuperblockCodes, partition.chunks + superblock,
+          partition.payload.data + payload, static_cast<uint32_t>(std::min<size_t>(last, kAbsent))};
 }
 
 List list_of(const Partition& partition, size_t row) {
@@ -123,9 +116,8 @@ void locate(const View& index, const uint32_t* terms, size_t size, Located& loca
 }
 
 size_t first_float(const Partition& partition, size_t row, uint32_t local) {
-  const size_t chunk = local / (kChunk * kBlock);
   return partition.documents.size + partition.first_postings[row] +
-         partition.ranks[row * partition.superblocks * 2 + chunk];
+         partition.ranks[row * partition.superblocks + local / kSuperblockDocuments];
 }
 
 Posting sparse_posting(const Partition& partition, std::pair<size_t, size_t> run, uint32_t local) {

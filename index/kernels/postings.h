@@ -44,12 +44,10 @@ struct Partition {
   // Dense terms: blocks of postings.
   Column<uint32_t> dense_terms;
   const uint32_t* first_postings;
-  const uint32_t* maxima_starts;
   const uint32_t* payload_starts;
   Weights codebooks;
-  const uint64_t* bitmaps;
+  const uint8_t* maxima;  // codes
   const uint16_t* chunks;
-  Column<uint8_t> maxima;
   Column<uint8_t> payload;
 
   // In an index without weights, `sparse_terms` are all terms, and these what they have instead of

@@ -22,9 +22,7 @@ class Searching {
     find_runs();
     s_.top.start(wanted_.k, wanted_.margin, largest_score_);
     if (s_.rows.empty() && s_.sparse.empty()) return;
-    s_.bounds.assign(superblocks_ * kSuperblock + kSlack, 0);
-    s_.superblock_maxima.assign((superblocks_ + kSuperblock - 1) / kSuperblock * kSuperblock, 0);
-    add_sparse();
+    s_.sums.resize(kSumRoom);
     if (scan_is_best()) {
       scan();
     } else {
@@ -37,6 +35,10 @@ class Searching {
  private:
   // The most blocks beyond its partition that a damaged docid can address.
   static constexpr size_t kSlack = 65536 / kBlock;
+  static constexpr size_t kPiece = 256;  // sparse postings whose bounds are computed at once
+  // Starts of a sparse run: one a superblock, and the end.
+  static constexpr size_t kStarts = kMostSuperblocks + 1;
+  static constexpr size_t kSumRoom = kMostSuperblocks * kSuperblockDocuments;
   // More terms than this could overflow the 16 bits of a bound.
   static constexpr size_t kMostTerms = 4096;
   // A scan is faster where k is more than one in so many documents.
@@ -61,12 +63,14 @@ class Searching {
       if (dense) s_.rows.push_back(static_cast<uint32_t>(i));
     }
     // Bounds are counted in units of 1 / 250 of the largest product, rounded up, so that those of a
-    // dense term fit 8 bits and the sum of all 16.
+    // dense term fit 8 bits, and the sum of all 16 even where each counts four times
+    // (`add_bounds`).
     unit_ = static_cast<uint32_t>(
-        std::max<uint64_t>({(largest_product + 249) / 250, (largest_score_ + 59999) / 60000, 1}));
-    // One partition at a time, so that its bounds stay in the cache.
+        std::max<uint64_t>({(largest_product + 249) / 250, (largest_score_ + 11999) / 12000, 1}));
+    s_.first_sparse.clear();
     for (size_t p = 0; p < index_.partitions.size(); ++p) {
       const Partition& partition = index_.partitions[p];
+      s_.first_sparse.push_back(s_.sparse.size());
       for (size_t i = 0; i < scaled.terms.size(); ++i) {
         const uint32_t row = query_.sparse_row(i, p);
         if (row == kAbsent) continue;
@@ -77,9 +81,10 @@ class Searching {
           __builtin_prefetch(weights + at * planes_, 0, 2);
         }
         s_.sparse.push_back(
-            {begin, end, static_cast<uint32_t>(p), static_cast<uint32_t>(scaled.weights[i])});
+            {&partition, begin, end - begin, static_cast<uint32_t>(scaled.weights[i])});
       }
     }
+    s_.first_sparse.push_back(s_.sparse.size());
     fill_rows();
   }
 
@@ -113,74 +118,56 @@ class Searching {
     return static_cast<uint32_t>(((uint64_t{query} << 16) + unit_ - 1) / unit_);
   }
 
-  // Sparse terms are cheap enough to take part posting by posting: their products are added to the
-  // bounds, and sorted by superblock for the scores.
-  void add_sparse() {
-    size_t postings = 0;
-    for (const Scratch::SparseRun& run : s_.sparse) postings += run.end - run.begin;
-    s_.slots.resize(postings);
-    s_.products.resize(postings);
-    s_.first_products.assign(superblocks_ + kSlack / kSuperblock + 1, 0);
-    each_sparse_run([&](const Scratch::SparseRun& run, auto* weights, uint32_t* slots) {
-      bound_sparse(run, weights, slots);
-    });
-    // Turn counts into start offsets.
-    uint32_t begin = 0;
-    for (uint32_t& first : s_.first_products) {
-      const uint32_t count = first;
-      first = begin;
-      begin += count;
-    }
-    each_sparse_run([&](const Scratch::SparseRun& run, auto* weights, const uint32_t* slots) {
-      sort_sparse(run, weights, slots);
-    });
-  }
-
+  // Calls visit(run, its documents, its weights) with either type of weights.
   template <class Visit>
-  void each_sparse_run(const Visit& visit) {
-    uint32_t* slots = s_.slots.data();
-    for (const Scratch::SparseRun& run : s_.sparse) {
-      const Weights& weights = index_.partitions[run.partition].weights;
-      if (weights.wide)
-        visit(run, static_cast<const uint16_t*>(weights.data) + run.begin, slots);
-      else
-        visit(run, static_cast<const uint8_t*>(weights.data) + run.begin, slots);
-      slots += run.end - run.begin;
+  static void read(const Scratch::SparseRun& run, const Visit& visit) {
+    const Partition& partition = *run.partition;
+    const uint16_t* documents = partition.documents.data + run.begin;
+    if (partition.weights.wide)
+      visit(documents, static_cast<const uint16_t*>(partition.weights.data) + run.begin);
+    else
+      visit(documents, static_cast<const uint8_t*>(partition.weights.data) + run.begin);
+  }
+
+  // Sparse terms are cheap enough to take part posting by posting.
+  void bound_sparse() {
+    s_.sparse_starts.assign(s_.sparse.size() * kStarts, 0);
+    for (size_t i = 0; i < s_.sparse.size(); ++i) {
+      const Scratch::SparseRun& run = s_.sparse[i];
+      uint16_t* bounds = s_.bounds.data() + size_t{run.partition->first_superblock} * kSuperblock;
+      uint16_t* starts = s_.sparse_starts.data() + i * kStarts;
+      const uint32_t scale = scaled(run.weight);
+      read(run, [&](const uint16_t* documents, const auto* weights) {
+        add_bounds(documents, weights, run.size, scale, bounds, starts);
+      });
+      uint16_t most = 0;
+      for (size_t superblock = 1; superblock <= run.partition->superblocks; ++superblock)
+        starts[superblock] = most = std::max(starts[superblock], most);
     }
   }
 
-  // Adds a run to the bounds, counts its postings by superblock, and notes the number of each in
-  // its superblock: if `sort_sparse` counted again, each store would wait for the one before.
+  // Adds a run to the bounds, and notes the end of each superblock's postings behind its start.
   template <class Weight>
-  void bound_sparse(const Scratch::SparseRun& run, const Weight* weights, uint32_t* slots) {
-    const Partition& partition = index_.partitions[run.partition];
-    const uint16_t* documents = partition.documents.data + run.begin;
-    uint16_t* bounds = s_.bounds.data() + partition.first_superblock * kSuperblock;
-    uint32_t* counts = s_.first_products.data() + partition.first_superblock;
-    const uint32_t scale = scaled(run.weight);
-    uint32_t last = UINT32_MAX, maximum = 0;
-    for (size_t i = 0; i < run.end - run.begin; ++i) {
-      const uint32_t block = documents[i] / kBlock;
-      // A block's bound takes the largest of the term's weights in it, as the maxima do.
-      const uint32_t before = block == last ? maximum : 0;
-      maximum = std::max(before, (weights[i] * scale + 65535) >> 16);
-      bounds[block] = static_cast<uint16_t>(bounds[block] + maximum - before);
-      last = block;
-      slots[i] = counts[block / kSuperblock]++;
+  void add_bounds(const uint16_t* documents, const Weight* weights, size_t size, uint32_t scale,
+                  uint16_t* bounds, uint16_t* starts) const {
+    uint16_t blocks[kPiece], values[kPiece];
+    for (size_t first = 0; first < size; first += kPiece) {
+      const size_t count = std::min(kPiece, size - first);
+      block_bounds(documents + first, weights + first, count, first != 0, scale, blocks, values);
+      for (size_t i = 0; i < count; ++i) {
+        bounds[blocks[i]] = static_cast<uint16_t>(bounds[blocks[i]] + values[i]);
+        starts[blocks[i] / kSuperblock + 1] = static_cast<uint16_t>(first + i + 1);
+      }
     }
   }
 
-  template <class Weight>
-  void sort_sparse(const Scratch::SparseRun& run, const Weight* weights, const uint32_t* slots) {
-    const Partition& partition = index_.partitions[run.partition];
-    const uint16_t* documents = partition.documents.data + run.begin;
-    const uint32_t* firsts = s_.first_products.data() + partition.first_superblock;
-    SparseProduct* products = s_.products.data();
-    for (size_t i = 0; i < run.end - run.begin; ++i) {
-      const uint32_t superblock = documents[i] / kSuperblockDocuments;
-      const uint32_t document = documents[i] % kSuperblockDocuments;
-      products[firsts[superblock] + slots[i]] = {document, run.weight * weights[i]};
-    }
+  void block_bounds(const uint16_t* documents, const uint8_t* weights, size_t count, bool follows,
+                    uint32_t scale, uint16_t* blocks, uint16_t* values) const {
+    loops_.block_bounds(documents, weights, count, follows, scale, blocks, values);
+  }
+  static void block_bounds(const uint16_t* documents, const uint16_t* weights, size_t count,
+                           bool follows, uint32_t scale, uint16_t* blocks, uint16_t* values) {
+    block_bounds_of(documents, weights, count, follows, scale, blocks, values);
   }
 
   template <class Weight>
@@ -192,6 +179,9 @@ class Searching {
   }
 
   void bound_blocks() {
+    s_.bounds.assign(superblocks_ * kSuperblock + kSlack, 0);
+    s_.superblock_maxima.assign((superblocks_ + kSuperblock - 1) / kSuperblock * kSuperblock, 0);
+    bound_sparse();
     const size_t rows = s_.rows.size();
     s_.tables.resize((rows + 1) * kCodes);
     for (size_t p = 0; p < index_.partitions.size(); ++p) {
@@ -199,9 +189,12 @@ class Searching {
       for (size_t row = 0; row < rows; ++row) {
         const size_t i = s_.rows[row];
         const uint32_t term_row = query_.dense_row(i, p);
-        if (term_row == kAbsent) continue;  // no code of it is ever looked up
         const uint32_t scale = scaled(static_cast<uint32_t>(query_.scaled.weights[i]));
         uint8_t* table = s_.tables.data() + row * kCodes;
+        if (term_row == kAbsent) {
+          std::fill(table, table + kCodes, uint8_t{0});
+          continue;
+        }
         const size_t book = size_t{term_row} * kCodes;
         if (partition.codebooks.wide)
           fill_table(static_cast<const uint16_t*>(partition.codebooks.data) + book, scale, table);
@@ -256,59 +249,116 @@ class Searching {
       for (uint64_t left = reaching(at, cut); left != 0; left &= left - 1)
         superblocks.push_back(static_cast<uint32_t>(at) +
                               static_cast<uint32_t>(__builtin_ctzll(left)));
-    for (size_t i = 0; i < superblocks.size(); ++i) {
-      if (i + 1 < superblocks.size()) fetch_superblock(superblocks[i + 1]);
-      const uint64_t wanted = survivors(superblocks[i], least_bound());
-      s_.superblock_maxima[superblocks[i]] = 0;  // visited
-      if (wanted != 0) score_superblock(superblocks[i], wanted);
+    for (size_t begin = 0, end = 0; begin < superblocks.size(); begin = end) {
+      const uint32_t p = index_.partition_of_superblock[superblocks[begin]];
+      while (end < superblocks.size() && index_.partition_of_superblock[superblocks[end]] == p)
+        ++end;
+      visit(p, begin, end);
     }
   }
 
+  // The same for those of s_.superblocks that lie in partition p.
+  void visit(size_t p, size_t begin, size_t end) {
+    const Partition& partition = index_.partitions[p];
+    uint64_t wanted[kMostSuperblocks] = {};
+    const bool together = loops_.together > 1 && 2 * (end - begin) > partition.superblocks;
+    for (size_t i = begin; i < end; ++i) {
+      const uint32_t superblock = s_.superblocks[i];
+      if (!together && i + 1 < end) fetch_superblock(p, s_.superblocks[i + 1]);
+      const size_t local = superblock - partition.first_superblock;
+      wanted[local] = survivors(superblock, least_bound());
+      s_.superblock_maxima[superblock] = 0;  // visited
+      if (!together && wanted[local] != 0) score(p, local, 1, wanted + local);
+    }
+    if (together) score(p, 0, partition.superblocks, wanted);
+  }
+
   // Prefetches the chunks of the next superblock: those of a large index are in no cache.
-  void fetch_superblock(size_t superblock) const {
-    const uint64_t wanted = survivors(superblock, least_bound());
-    if (wanted == 0) return;
-    const uint32_t p = index_.partition_of_superblock[superblock];
-    const size_t rows = s_.rows.size(),
-                 chunk = 2 * (superblock - index_.partitions[p].first_superblock);
-    for (size_t half = 0; half < 2; ++half) {
-      if (static_cast<uint32_t>(wanted >> (kChunk * half)) == 0) continue;
-      for (size_t row = 0; row < rows; ++row) {
-        const uint8_t* at = chunk_at(s_.runs[p * rows + row], chunk + half, planes_);
-        __builtin_prefetch(at);
-        __builtin_prefetch(at + 64);
-      }
+  void fetch_superblock(size_t p, size_t superblock) const {
+    if (survivors(superblock, least_bound()) == 0) return;
+    const size_t rows = s_.rows.size(), local = superblock - index_.partitions[p].first_superblock;
+    for (size_t row = 0; row < rows; ++row) {
+      const Run& run = s_.runs[p * rows + row];
+      const uint8_t* at = chunk_at(run, local, planes_);
+      __builtin_prefetch(at);
+      // Most chunks are short: asking for a second line that they do not reach takes as long as
+      // the first.
+      const size_t next = std::min<size_t>(local + 1, index_.partitions[p].superblocks - 1);
+      const size_t size = static_cast<size_t>(run.chunks[next] - run.chunks[local]) * planes_;
+      for (size_t line = 64; line <= 192; line += 64) __builtin_prefetch(at + std::min(size, line));
+      __builtin_prefetch(run.codes + local * kSuperblockCodes);
     }
   }
 
   void scan() {
-    for (size_t superblock = 0; superblock < superblocks_; ++superblock)
-      score_superblock(superblock, ~uint64_t{0});
+    const uint64_t all = ~uint64_t{0};
+    for (size_t p = 0; p < index_.partitions.size(); ++p) {
+      uint64_t wanted[kMostSuperblocks];
+      std::fill(wanted, wanted + kMostSuperblocks, all);
+      score(p, 0, index_.partitions[p].superblocks, wanted);
+    }
   }
 
-  // Score blocks of a superblock.
-  void score_superblock(size_t superblock, uint64_t wanted) {
-    const uint32_t p = index_.partition_of_superblock[superblock];
+  // Scores `count` superblocks of partition p, one or all.
+  void score(size_t p, size_t first, size_t count, const uint64_t* wanted) {
     const Partition& partition = index_.partitions[p];
-    const size_t rows = s_.rows.size();
-    const Superblock task = {s_.runs.data() + p * rows,
-                             s_.factors.data(),
-                             s_.quads.data(),
-                             rows,
-                             superblock - partition.first_superblock,
-                             planes_,
-                             wanted,
-                             s_.products.data() + s_.first_products[superblock],
-                             s_.first_products[superblock + 1] - s_.first_products[superblock],
-                             s_.top.threshold()};
-    const size_t count = loops_.score(task, s_.candidates, s_.candidate_scores);
+    const size_t rows = s_.rows.size(), base = first * kSuperblockDocuments;
+    uint32_t* sums = s_.sums.data();
+    std::fill(sums, sums + count * kSuperblockDocuments, 0u);
+    loops_.add({s_.runs.data() + p * rows, s_.factors.data(), s_.quads.data(), rows, planes_},
+               first, count, wanted, sums);
+    add_sparse(p, first, count, sums);
+    for (size_t i = 0; i < count; ++i)
+      if (wanted[i] != 0)
+        collect(partition, base + i * kSuperblockDocuments, sums + i * kSuperblockDocuments);
+  }
+
+  void add_sparse(size_t p, size_t first, size_t count, uint32_t* sums) {
+    const Partition& partition = index_.partitions[p];
+    if (count == partition.superblocks) {
+      for (size_t i = s_.first_sparse[p]; i < s_.first_sparse[p + 1]; ++i) {
+        const Scratch::SparseRun& run = s_.sparse[i];
+        read(run, [&](const uint16_t* documents, const auto* weights) {
+          for (size_t posting = 0; posting < run.size; ++posting)
+            sums[documents[posting]] += run.weight * weights[posting];
+        });
+      }
+      return;
+    }
+    s_.slices.resize(s_.first_sparse[p + 1] - s_.first_sparse[p]);
+    size_t slices = 0;
+    for (size_t i = s_.first_sparse[p]; i < s_.first_sparse[p + 1]; ++i) {
+      const Scratch::SparseRun& run = s_.sparse[i];
+      const uint16_t* starts = s_.sparse_starts.data() + i * kStarts + first;
+      const size_t begin = run.begin + starts[0];
+      const auto size = static_cast<uint32_t>(starts[1] - starts[0]);
+      const auto* bytes = static_cast<const uint8_t*>(partition.weights.data);
+      const Slice slice = {partition.documents.data + begin, bytes + begin * planes_, size,
+                           run.weight};
+      if (__builtin_expect(begin + size + kSlicePadding > partition.documents.size, 0)) {
+        planes_ == 2 ? add_slice<uint16_t>(slice, sums) : add_slice<uint8_t>(slice, sums);
+        continue;
+      }
+      s_.slices[slices] = slice;  // always: a branch on its size would be mispredicted
+      slices += size != 0;
+    }
+    loops_.add_slices(s_.slices.data(), slices, planes_, sums);
+  }
+
+  // Inserts the documents of a superblock that reach the threshold.  Those of blocks that are not
+  // wanted do not: their sums are at most their scores, which their bounds keep below it.
+  void collect(const Partition& partition, size_t first, const uint32_t* sums) {
+    const size_t count = loops_.reach(sums, s_.top.threshold(), static_cast<uint32_t>(first),
+                                      s_.candidates, s_.candidate_scores);
+    size_t kept = 0;
     for (size_t i = 0; i < count; ++i) {
       if (s_.candidates[i] >= partition.count) continue;  // of a damaged index
       const uint32_t document = partition.first + s_.candidates[i];
-      if (index_.alive[document >> 3] >> (document & 7) & 1)
-        s_.top.insert(document, s_.candidate_scores[i]);
+      s_.candidates[kept] = document;
+      s_.candidate_scores[kept] = s_.candidate_scores[i];
+      kept += index_.alive[document >> 3] >> (document & 7) & 1;
     }
-    s_.top.raise_threshold();
+    s_.top.insert(s_.candidates, s_.candidate_scores, kept);
   }
 
   const View& index_;

@@ -39,26 +39,27 @@ struct Wanted {
 // Working memory of one thread; grows to what its largest query needs and stays.
 struct Scratch {
   struct SparseRun {
-    size_t begin, end;
-    uint32_t partition, weight;
+    const Partition* partition;
+    size_t begin, size;  // postings
+    uint32_t weight;     // of the query
   };
 
   std::vector<uint32_t> rows;  // dense terms of the scaled query
   std::vector<Run> runs;
-  std::vector<SparseRun> sparse;
+  std::vector<SparseRun> sparse;     // by partition ...
+  std::vector<size_t> first_sparse;  // ... from here on, and the end
+  std::vector<Slice> slices;         // of sparse runs, in a superblock
   std::vector<uint8_t> tables;
   std::vector<int16_t> factors;             // query weights by row ...
   std::vector<Quad> quads;                  // ... and by four rows, zeros behind the last
   std::vector<uint16_t> bounds;             // a value a block of the index
   std::vector<uint16_t> superblock_maxima;  // a value a superblock, rounded up to 64
-  std::vector<uint32_t> slots;              // of a sparse posting among those of its superblock
-  std::vector<SparseProduct> products;      // by superblock ...
-  std::vector<uint32_t> first_products;     // ... from here on
+  std::vector<uint16_t> sparse_starts;      // first posting of each sparse run in each superblock
   std::vector<uint32_t> superblocks;        // to be visited
   uint32_t candidates[kCandidateRoom], candidate_scores[kCandidateRoom];  // of a superblock
   std::vector<List> lists;             // coded ones of a partition ...
   std::vector<uint32_t> list_weights;  // ... and the query's weights of their terms
-  std::vector<uint32_t> sums;          // of the partition's documents
+  std::vector<uint32_t> sums;          // of documents
   TopK top;
   // Of the hits that are scored again.
   struct Match {

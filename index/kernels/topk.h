@@ -17,7 +17,7 @@ struct Hit {
 };
 
 // Collects every document that may be among the best k.  Scores are counted in bins, so that the
-// threshold rises without sorting, and so that the bins sort the hits at last.
+// threshold rises without sorting.
 class TopK {
  public:
   // Documents up to `margin` below the k-th are kept too.
@@ -39,16 +39,22 @@ class TopK {
   // position, so callers keep equality.
   uint32_t threshold() const { return threshold_; }
 
-  void insert(uint32_t document, uint32_t score) {
-    candidates_.push_back({score, document});
-    const size_t bin = bin_of(score);
-    ++bins_[bin];
-    above_ += bin >= lowest_;  // with a margin, scores below it are inserted too
-    highest_ = std::max(highest_, bin);
-  }
-
-  // Raise the threshold by the documents inserted since.
-  void raise_threshold() {
+  // Inserts documents that reach the threshold, and raises it by them.
+  void insert(const uint32_t* documents, const uint32_t* scores, size_t count) {
+    if (count == 0) return;
+    const size_t size = candidates_.size();
+    candidates_.resize(size + count);
+    Candidate* to = candidates_.data() + size;
+    size_t above = above_, highest = highest_;
+    for (size_t i = 0; i < count; ++i) {
+      to[i] = {scores[i], documents[i]};
+      const size_t bin = bin_of(scores[i]);
+      ++bins_[bin];
+      above += bin >= lowest_;  // with a margin, scores below it are inserted too
+      highest = std::max(highest, bin);
+    }
+    above_ = above;
+    highest_ = highest;
     if (above_ < k_) return;
     // k documents lie in the bins from `lowest_` on, so the k-th best reaches its lower edge.
     while (above_ - bins_[lowest_] >= k_) above_ -= bins_[lowest_++];
@@ -68,21 +74,7 @@ class TopK {
       for (size_t i = 0; i < hits.size(); ++i) hits[i] = hit_of(candidates_[i], positions);
       return;
     }
-    // What is left is what the bins from `lowest_` on have counted: make them ranks.
-    uint32_t rank = 0;
-    for (size_t bin = highest_ + 1; bin-- > lowest_;) {
-      const uint32_t count = bins_[bin];
-      bins_[bin] = rank;
-      rank += count;
-    }
-    for (const Candidate& candidate : candidates_)
-      hits[bins_[bin_of(candidate.score)]++] = hit_of(candidate, positions);
-    auto begin = hits.begin();
-    for (size_t bin = highest_ + 1; bin-- > lowest_;) {
-      const auto end = hits.begin() + bins_[bin];
-      if (end - begin > 1) std::sort(begin, end);
-      begin = end;
-    }
+    sort(positions);
     if (hits.size() > k_) hits.resize(k_);
   }
 
@@ -90,6 +82,7 @@ class TopK {
 
  private:
   static constexpr size_t kBins = 2048;  // a bin is .1 % of a usual threshold wide
+  static constexpr size_t kBuckets = 4096;
 
   struct Candidate {
     uint32_t score, document;
@@ -103,22 +96,60 @@ class TopK {
             candidate.document};
   }
 
+  // Puts the candidates into `hits`, best first.  They are counted into buckets so narrow that most
+  // have one at most, and then come in order but for neighbours: a sort by comparisons would
+  // mispredict most of them.
+  void sort(const uint32_t* positions) {
+    if (candidates_.empty()) return;
+    uint32_t low = UINT32_MAX, high = 0;
+    for (const Candidate& candidate : candidates_) {
+      low = std::min(low, candidate.score);
+      high = std::max(high, candidate.score);
+    }
+    size_t count = 64;
+    while (count < 4 * candidates_.size() && count < kBuckets) count *= 2;
+    unsigned shift = 0;
+    while ((high - low) >> shift >= count) ++shift;
+    std::fill(buckets_, buckets_ + count, 0);
+    for (const Candidate& candidate : candidates_) ++buckets_[(high - candidate.score) >> shift];
+    uint32_t rank = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const uint32_t size = buckets_[i];
+      buckets_[i] = rank;
+      rank += size;
+    }
+    for (const Candidate& candidate : candidates_)
+      hits[buckets_[(high - candidate.score) >> shift]++] = hit_of(candidate, positions);
+    // Every bucket has become the end of its hits.
+    size_t begin = 0;
+    for (size_t i = 0; i < count; ++i) {
+      if (buckets_[i] - begin == 2 && hits[begin + 1] < hits[begin])
+        std::swap(hits[begin], hits[begin + 1]);
+      else if (buckets_[i] - begin > 2)
+        std::sort(hits.begin() + static_cast<ptrdiff_t>(begin),
+                  hits.begin() + static_cast<ptrdiff_t>(buckets_[i]));
+      begin = buckets_[i];
+    }
+  }
+
   void raise(uint32_t kth) {
     kth_ = std::max(kth_, kth);
     if (kth_ > margin_) threshold_ = std::max(threshold_, kth_ - margin_);
   }
 
   void drop() {
-    candidates_.erase(
-        std::remove_if(candidates_.begin(), candidates_.end(),
-                       [&](const Candidate& candidate) { return candidate.score < threshold_; }),
-        candidates_.end());
+    size_t kept = 0;
+    for (const Candidate& candidate : candidates_) {
+      candidates_[kept] = candidate;  // always: a branch would be mispredicted
+      kept += candidate.score >= threshold_;
+    }
+    candidates_.resize(kept);
   }
 
   size_t k_ = 0;
   uint32_t margin_ = 0, threshold_ = 1, kth_ = 0;
   unsigned shift_ = 0;
-  uint32_t bins_[kBins];
+  uint32_t bins_[kBins], buckets_[kBuckets];
   size_t lowest_ = 0, highest_ = 0, above_ = 0;
   std::vector<Candidate> candidates_;
 };

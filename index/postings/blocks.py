@@ -1,4 +1,4 @@
-"""Dense terms of a partition as blocks: bitmaps, 4-bit maxima, payload (see `lsr.index.format`)."""
+"""Dense terms of a partition as blocks: 4-bit maxima and payload (see `lsr.index.format`)."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from lsr.index.format import (
     BLOCK,
     CODEBOOK,
     DENSE_TERM,
-    MAXIMA_PADDING,
     PAYLOAD_PADDING,
     SUPERBLOCK,
+    SUPERBLOCK_CODES,
     SUPERBLOCK_DOCUMENTS,
     superblocks_of,
 )
 from lsr.jit import compiled
 from lsr.storage.arrow import Columns
 
-_CHUNK_DOCUMENTS = SUPERBLOCK_DOCUMENTS // 2
 # Edges tried for a codebook.  With all values tried, 1 % fewer blocks would survive their bounds.
 _EDGES = 64
 
 
 @compiled
 def codebook(maxima: Any, book: Any) -> None:
-    """Fill `book` with the edges that raise `maxima` the least in total when each is raised to
-    the next edge; the last edge is the largest of them.
+    """Fill `book` but its first entry, which stays 0, with the edges that raise `maxima` the least
+    in total when each is raised to the next edge; the last edge is the largest of them.
 
     Dynamic programming over candidate edges: the distinct values, or quantiles of them.
     """
@@ -50,14 +49,14 @@ def codebook(maxima: Any, book: Any) -> None:
         if last or distinct <= _EDGES or share > size:
             edges[size], counts[size + 1], sums[size + 1] = ordered[i], i + 1, total
             size += 1
-    if size <= CODEBOOK:
-        for code in range(CODEBOOK):
-            book[code] = edges[min(code, size - 1)]
+    if size < CODEBOOK:
+        for code in range(1, CODEBOOK):
+            book[code] = edges[min(code, size) - 1]
         return
-    costs = np.full((CODEBOOK + 1, size + 1), np.inf)
-    before = np.zeros((CODEBOOK + 1, size + 1), np.int64)
+    costs = np.full((CODEBOOK, size + 1), np.inf)
+    before = np.zeros((CODEBOOK, size + 1), np.int64)
     costs[0, 0] = 0
-    for bins in range(1, CODEBOOK + 1):
+    for bins in range(1, CODEBOOK):
         for j in range(bins, size + 1):
             for i in range(bins - 1, j):
                 cost = costs[bins - 1, i] + (
@@ -66,8 +65,8 @@ def codebook(maxima: Any, book: Any) -> None:
                 if cost < costs[bins, j]:
                     costs[bins, j], before[bins, j] = cost, i
     j = size
-    for bins in range(CODEBOOK, 0, -1):
-        book[bins - 1] = edges[j - 1]
+    for bins in range(CODEBOOK - 1, 0, -1):
+        book[bins] = edges[j - 1]
         j = before[bins, j]
 
 
@@ -91,29 +90,28 @@ def write_blocks(
     planes: int,
     maxima: Any,
     book: Any,
-    bitmaps: Any,
     chunks: Any,
     ranks: Any,
     codes: Any,
     payload: Any,
-) -> tuple[int, int]:
-    """Write one term's blocks; return the bytes of codes and of payload.
+) -> int:
+    """Write one term's blocks; return the bytes of payload.
 
     `maxima` are its block maxima; `codes` and `payload` begin with zeros.
     """
-    posting = block = used = half = 0
-    for chunk in range(chunks.size):
-        if chunk % 2 == 0:
-            half += half % 2  # the codes of a superblock start with a byte
-        chunks[chunk], ranks[chunk] = used // planes, posting
+    posting = block = used = 0
+    for superblock in range(chunks.size):
+        chunks[superblock], ranks[superblock] = used // planes, posting
         begin = posting
-        while posting < documents.size and documents[posting] // _CHUNK_DOCUMENTS == chunk:
+        while posting < documents.size and documents[posting] // SUPERBLOCK_DOCUMENTS == superblock:
             document = documents[posting]
             if posting == begin or document // BLOCK != documents[posting - 1] // BLOCK:
-                bitmaps[chunk // 2] |= np.uint64(1) << np.uint64(document // BLOCK % SUPERBLOCK)
-                code = np.searchsorted(book, maxima[block])
-                codes[half // 2] |= np.uint8(code << (4 * (half % 2)))
-                block, half, used = block + 1, half + 1, used + 1
+                place = document // BLOCK % SUPERBLOCK
+                code = 1 + np.searchsorted(book[1:], maxima[block])
+                codes[superblock * SUPERBLOCK_CODES + place % SUPERBLOCK_CODES] |= np.uint8(
+                    code << (4 * (place // SUPERBLOCK_CODES))
+                )
+                block, used = block + 1, used + 1
             payload[used - 1] |= np.uint8(1 << (document % BLOCK))
             posting += 1
         for plane in range(planes):
@@ -121,7 +119,7 @@ def write_blocks(
                 payload[used] = (weights[i] >> (8 * plane)) & 255
                 used += 1
         used += used % planes  # the next chunk starts with a whole weight
-    return (half + 1) // 2, used
+    return used
 
 
 @compiled
@@ -132,35 +130,33 @@ def write_dense_lists(
     weights: Any,
     planes: int,
     columns: Any,
-) -> tuple[int, int]:
-    """Write the blocks of the given runs; return the bytes of codes and of payload.
+) -> int:
+    """Write the blocks of the given runs; return the bytes of payload.
 
-    Codebooks of zeros are size in first.
+    Codebooks of zeros are filled first.
     """
-    codebooks, bitmaps, chunks, ranks, codes, payload, code_starts, payload_starts = columns
+    codebooks, chunks, ranks, codes, payload, payload_starts = columns
     fit = codebooks.size > 0 and not codebooks.any()
-    coded = paid = 0
+    paid = 0
     maxima = np.empty(documents.size, weights.dtype)
     for row in range(runs.size):
         begin, end = starts[runs[row]], starts[runs[row] + 1]
         count = block_maxima(documents[begin:end], weights[begin:end], maxima)
         if fit:
             codebook(maxima[:count], codebooks[row])
-        code_starts[row], payload_starts[row] = coded, paid
-        more_coded, more_paid = write_blocks(
+        payload_starts[row] = paid
+        paid += write_blocks(
             documents[begin:end],
             weights[begin:end],
             planes,
             maxima[:count],
             codebooks[row],
-            bitmaps[row],
             chunks[row],
             ranks[row],
-            codes[coded:],
+            codes[row],
             payload[paid:],
         )
-        coded, paid = coded + more_coded, paid + more_paid
-    return coded, paid
+    return paid
 
 
 @compiled
@@ -223,44 +219,39 @@ def partition_columns(
     # A copy, because those of an index are mapped, and compiled code would not take them.
     books = np.zeros(dense.size * CODEBOOK, dtype) if codebooks is None else codebooks.copy()
     books = books.reshape(dense.size, CODEBOOK)
-    bitmaps = np.zeros((dense.size, superblocks), np.uint64)
-    chunks = np.zeros((dense.size, 2 * superblocks), np.uint16)
+    chunks = np.zeros((dense.size, superblocks), np.uint16)
     ranks = np.zeros_like(chunks)
-    # No block is without a posting: a code, a mask and the bytes of a weight each, and rounding.
-    most_codes = postings // 2 + superblocks * (dense.size + SUPERBLOCK // 2)
-    codes = np.zeros(most_codes + MAXIMA_PADDING, np.uint8)
-    most_bytes = postings * (1 + planes) + 2 * superblocks * dense.size
+    codes = np.zeros((dense.size, superblocks * SUPERBLOCK_CODES), np.uint8)
+    # No block is without a posting: a mask and the bytes of a weight each, and rounding.
+    most_bytes = postings * (1 + planes) + superblocks * dense.size
     payload = np.zeros(most_bytes + PAYLOAD_PADDING, np.uint8)
-    code_starts = np.zeros(dense.size, np.uint32)
     payload_starts = np.zeros(dense.size, np.uint32)
-    coded, paid = write_dense_lists(
+    paid = write_dense_lists(
         dense,
         starts,
         documents,
         weights,
         planes,
-        (books, bitmaps, chunks, ranks, codes, payload, code_starts, payload_starts),
+        (books, chunks, ranks, codes, payload, payload_starts),
     )
     return {
-        "rare_terms": {
+        "sparse_terms": {
             "term": terms[sparse],
             "start": _firsts(lengths[sparse]),
             "maximum": maxima[sparse],
         },
-        "rare_postings": {
+        "sparse_postings": {
             "document": gathered(sparse, starts, documents),
             "weight": gathered(sparse, starts, weights),
         },
-        "frequent_terms": {
+        "dense_terms": {
             "term": terms[dense],
             "posting": _firsts(lengths[dense]),
-            "maxima": code_starts,
             "payload": payload_starts,
         },
         "codebooks": {"maximum": books.reshape(-1)},
-        "bitmaps": {"blocks": bitmaps.reshape(-1)},
-        "records": {"start": chunks.reshape(-1)},
+        "chunks": {"start": chunks.reshape(-1)},
         "ranks": {"first": ranks.reshape(-1)},
-        "maxima": {"codes": codes[: coded + superblocks * (SUPERBLOCK // 2) + MAXIMA_PADDING]},
+        "maxima": {"codes": codes.reshape(-1)},
         "payload": {"bytes": payload[: paid + PAYLOAD_PADDING]},
     }

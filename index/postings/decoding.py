@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lsr.index.format import BLOCK, CODEBOOK, SUPERBLOCK, superblocks_of
+from lsr.index.format import (
+    BLOCK,
+    CODEBOOK,
+    SUPERBLOCK,
+    SUPERBLOCK_CODES,
+    superblocks_of,
+)
 from lsr.index.postings.lists import read_lists
 from lsr.jit import compiled
 from lsr.storage.arrow import Columns
-
-_HALF = SUPERBLOCK // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +42,16 @@ class Postings:
 
 @compiled
 def decode_term(
-    bitmaps: Any, chunks: Any, payload: Any, planes: int, documents: Any, weights: Any
+    codes: Any, chunks: Any, payload: Any, planes: int, documents: Any, weights: Any
 ) -> int:
     """Write a dense term's postings; return how many, or -1 when they leave their columns."""
     size = 0
-    for chunk in range(chunks.size):
-        at = np.int64(chunks[chunk]) * planes
-        bitmap = (bitmaps[chunk // 2] >> np.uint64(_HALF * (chunk % 2))) & np.uint64(0xFFFFFFFF)
+    for superblock in range(chunks.size):
+        at = np.int64(chunks[superblock]) * planes
         first = size
-        for block in range(_HALF):
-            if not (bitmap >> np.uint64(block)) & np.uint64(1):
+        for block in range(SUPERBLOCK):
+            byte = codes[superblock * SUPERBLOCK_CODES + block % SUPERBLOCK_CODES]
+            if not byte >> (4 * (block // SUPERBLOCK_CODES)) & 15:
                 continue
             if at >= payload.size:
                 return -1
@@ -54,7 +59,7 @@ def decode_term(
                 if payload[at] >> bit & 1:
                     if size == documents.size:
                         return -1
-                    documents[size] = (chunk * _HALF + block) * BLOCK + bit
+                    documents[size] = (superblock * SUPERBLOCK + block) * BLOCK + bit
                     size += 1
             at += 1
         count = size - first
@@ -75,10 +80,22 @@ def decode(columns: Columns, count: int) -> Postings:
     if "lists" in columns:
         starts, documents = read_lists(columns, count)
         return Postings(columns["list_terms"], starts, documents, np.ones_like(documents), None)
-    planes, superblocks = columns["weights"].dtype.itemsize, superblocks_of(count)
+    superblocks = superblocks_of(count)
+    sizes = {"maxima": superblocks * SUPERBLOCK_CODES, "chunks": superblocks}
+    return decode_blocks(columns, count, sizes, decode_term)
+
+
+def decode_blocks(
+    columns: Columns, count: int, sizes: dict[str, int], decode_term: Callable[..., int]
+) -> Postings:
+    """The same for dense terms with other columns.
+
+    Args:
+        sizes: two columns for `decode_term`, and their values for a dense term.
+    """
+    planes = columns["weights"].dtype.itemsize
     dense = columns["dense_terms"].size
-    sizes = {"codebooks": CODEBOOK, "bitmaps": superblocks, "chunks": 2 * superblocks}
-    for name, values in sizes.items():
+    for name, values in {"codebooks": CODEBOOK, **sizes}.items():
         if columns[name].size != dense * values:
             raise ValueError(f"there are more or fewer {name} than dense terms need")
     if columns["sparse_starts"][:1].any() or columns["first_postings"][:1].any():
@@ -86,8 +103,7 @@ def decode(columns: Columns, count: int) -> Postings:
     ends = np.append(columns["first_postings"][1:].astype(np.int64), -1)
     listed = columns["documents"].size  # postings of sparse terms
     sparse_ends = np.append(columns["sparse_starts"][1:], listed).astype(np.int64)
-    bitmaps = columns["bitmaps"].reshape(dense, superblocks)
-    chunks = columns["chunks"].reshape(dense, 2 * superblocks)
+    blocks, chunks = (columns[name].reshape(dense, size) for name, size in sizes.items())
     parts = []
     for row, term in enumerate(columns["sparse_terms"].tolist()):
         begin, end = int(columns["sparse_starts"][row]), int(sparse_ends[row])
@@ -98,7 +114,7 @@ def decode(columns: Columns, count: int) -> Postings:
     documents, weights = np.empty(count, np.int64), np.empty(count, np.int64)
     for row, term in enumerate(columns["dense_terms"].tolist()):
         payload = columns["payload"][int(columns["payload_starts"][row]) :]
-        size = decode_term(bitmaps[row], chunks[row], payload, planes, documents, weights)
+        size = decode_term(blocks[row], chunks[row], payload, planes, documents, weights)
         first = int(columns["first_postings"][row])
         if size < 1 or (ends[row] >= 0 and first + size != ends[row]):
             raise ValueError(f"the blocks of term {term} are damaged")

@@ -87,7 +87,7 @@ class Searcher:
         return [
             (segment.partition(number), count)
             for segment in self._segments
-            for number, count in enumerate(segment.entry.windows)
+            for number, count in enumerate(segment.entry.partitions)
         ]
 
     def search(self, queries: SparseVectors, options: SearchOptions) -> list[TopDocs]:

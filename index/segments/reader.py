@@ -17,6 +17,7 @@ from lsr.index.format import (
     Manifest,
     SegmentEntry,
 )
+from lsr.index.segments.older import converted, old_files
 from lsr.index.segments.schema import DOCUMENTS, STORED, partition_files, partition_types
 from lsr.storage.arrow import ArrowFile, Columns, SortedStrings
 from lsr.storage.manifest import MANIFEST, FileEntry
@@ -38,7 +39,7 @@ class Segment:
         self.path = index / SEGMENTS / entry.id
         self.entry = entry
         self._manifest = manifest
-        if not all(0 < documents <= PARTITION for documents in entry.windows):
+        if not all(0 < documents <= PARTITION for documents in entry.partitions):
             raise IndexCorrupt(index, f"segment {entry.id} has a partition of an impossible size")
         self._documents = documents = self._open("documents", 1)
         columns = documents.numbers(
@@ -50,8 +51,11 @@ class Segment:
         if not len(self.ids) == self.positions.size == entry.documents:
             raise IndexCorrupt(documents.path, "its length is not the segment's")
         self.alive: npt.NDArray[np.uint8] = self._open("alive", 1).numbers(0, bits=np.uint8)["bits"]
-        partitions = len(entry.windows)
+        partitions = len(entry.partitions)
+        self._old = manifest.has_old_blocks
         self._files = partition_files(manifest.bits, "floats" in manifest.kept)
+        if self._old:
+            self._files = old_files("floats" in manifest.kept)
         self._columns = {name: self._open(name, partitions) for name in self._files}
         self._stored = (
             self._open("stored", -(-entry.documents // STORED_BATCH))
@@ -66,7 +70,12 @@ class Segment:
             types = partition_types(self._manifest.bits, names)
             values = self._columns[file].numbers(number, **types)
             columns |= {names[name][0]: values[name] for name in names}
-        return columns
+        if not self._old:
+            return columns
+        try:
+            return converted(columns, self.entry.partitions[number])
+        except ValueError as error:
+            raise IndexCorrupt(self.path, str(error)) from None
 
     def id_column(self) -> pa.Array:
         """All external ids, large_string over the mapped file."""

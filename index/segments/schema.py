@@ -18,21 +18,19 @@ Files = dict[str, dict[str, tuple[str, Any]]]
 
 # Of an index with weights, a batch a partition.
 PARTITION_FILES: Files = {
-    "rare_terms": {
+    "sparse_terms": {
         "term": ("sparse_terms", np.uint32),
         "start": ("sparse_starts", np.uint32),
         "maximum": ("sparse_maxima", None),
     },
-    "rare_postings": {"document": ("documents", np.uint16), "weight": ("weights", None)},
-    "frequent_terms": {
+    "sparse_postings": {"document": ("documents", np.uint16), "weight": ("weights", None)},
+    "dense_terms": {
         "term": ("dense_terms", np.uint32),
         "posting": ("first_postings", np.uint32),
-        "maxima": ("maxima_starts", np.uint32),
         "payload": ("payload_starts", np.uint32),
     },
     "codebooks": {"maximum": ("codebooks", None)},
-    "bitmaps": {"blocks": ("bitmaps", np.uint64)},
-    "records": {"start": ("chunks", np.uint16)},
+    "chunks": {"start": ("chunks", np.uint16)},
     "maxima": {"codes": ("maxima", np.uint8)},
     "payload": {"bytes": ("payload", np.uint8)},
 }
@@ -58,12 +56,11 @@ STORED = {"title": pa.large_string(), "text": pa.large_string()}
 CONTENTS = {
     "payload": "dense terms: which documents, and weights",
     "maxima": "dense terms: bounds of blocks",
-    "bitmaps": "dense terms: blocks with postings",
-    "records": "dense terms: offsets in the payload",
+    "chunks": "dense terms: offsets in the payload",
     "codebooks": "dense terms: what the bounds stand for",
-    "frequent_terms": "dense terms: directory",
-    "rare_postings": "sparse terms: documents and weights",
-    "rare_terms": "sparse terms: directory",
+    "dense_terms": "dense terms: directory",
+    "sparse_postings": "sparse terms: documents and weights",
+    "sparse_terms": "sparse terms: directory",
     "lists": "which documents have a term",
     "list_terms": "terms: directory",
     "documents": "ids, order, positions",

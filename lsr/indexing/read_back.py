@@ -68,7 +68,7 @@ class _Stored:
         for segment in self._segments:
             texts = self._texts(segment)
             first = 0
-            for number, count in enumerate(segment.entry.windows):
+            for number, count in enumerate(segment.entry.partitions):
                 ids = [segment.ids[row] for row in range(first, first + count)]
                 both = [next(texts) for _ in ids] if self.keeps_text else []
                 yield Chunk(

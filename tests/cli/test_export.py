@@ -121,7 +121,7 @@ def test_an_index_of_several_partitions_without_words_and_texts(
     vectors = lsr.SparseVectors.from_rows(rows)
     ids = [f"d{number}" for number in range(count)]
     index = lsr.Index.from_vectors(tmp_path / "index", ids, vectors, keep_floats=True)
-    assert len(index.manifest.segments[0].windows) > 2
+    assert len(index.manifest.segments[0].partitions) > 2
     assert run("export", index.path, "-o", tmp_path / "v.csr").code == 0
     assert not (tmp_path / "v.csr.words").exists()
     assert (tmp_path / "v.csr.ids").read_text().split() == ids
@@ -192,7 +192,7 @@ def test_outputs_that_cannot_be_written(
         assert (answer.code, answer.error) == (1, f"{place} cannot be written: {why}")
 
 
-@pytest.mark.parametrize("name", ["stored", "rare_postings", "payload", "documents", "ranks"])
+@pytest.mark.parametrize("name", ["stored", "sparse_postings", "payload", "documents", "ranks"])
 def test_a_damaged_index_is_no_traceback(
     run: Callable[..., Any],
     bm25_index: lsr.Index,

@@ -112,7 +112,7 @@ def test_the_largest_weight_of_any_partition_counts(tmp_path: Path, dense: int) 
     rows = [(terms, [weight] * 20) for weight in (0.5, 1.0, 0.25)]
     vectors = SparseVectors.from_rows(rows)
     index, manifest = write_index(tmp_path, vectors, bits=16, partition=1, density=dense)
-    assert manifest.segments[0].windows == [1, 1, 1]
+    assert manifest.segments[0].partitions == [1, 1, 1]
     found = open_searcher(index).quantize(one([5.0] * 20))
     alone = scaled(one([5.0] * 20), [65_535] * 20, manifest.step)
     assert found.weights.tolist() == alone.weights.tolist()

@@ -172,7 +172,7 @@ def test_a_full_partition(tmp_path: Path, bits: int) -> None:
     weights = rng.gamma(2.0, 0.3, indptr[-1]).astype(np.float32)
     vectors = SparseVectors(indptr, np.nonzero(chosen)[1], weights)
     index, manifest = write_index(tmp_path, vectors, bits=bits)
-    assert manifest.segments[0].windows == [PARTITION, 3]
+    assert manifest.segments[0].partitions == [PARTITION, 3]
     assert list(problems(index)) == []
     case = {
         "vectors": vectors,

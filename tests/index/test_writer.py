@@ -32,7 +32,7 @@ def test_a_partition_is_closed_when_memory_runs_out(tmp_path: Path) -> None:
     sizes = [40, 50, 20, 300, 1, 99, 1, 0, 0]  # entries; 100 fit
     vectors = SparseVectors.from_rows((np.arange(n), np.ones(n)) for n in sizes)
     index, manifest = write_index(tmp_path, vectors, max_memory=0, smallest=100)
-    assert manifest.segments[0].windows == [2, 1, 1, 2, 3]
+    assert manifest.segments[0].partitions == [2, 1, 1, 2, 3]
     assert list(problems(index)) == []
 
 
@@ -87,20 +87,17 @@ def test_dense_terms_get_blocks_and_sparse_ones_a_list(tmp_path: Path) -> None:
         "weights": [255],
         "dense_terms": [1],
         "first_postings": [0],
-        "maxima_starts": [0],
         "payload_starts": [0],
-        "codebooks": [64] + [128] * 15,
-        "bitmaps": [2**25 - 1],
-        "chunks": [0, 25 + 195],
-        "maxima": [1] + [0] * 12 + [0] * (32 + 64),
-        "payload": [255] * 24 + [7] + [64] * 5 + [128] + [64] * 189 + [0] * 640,
+        "codebooks": [0, 64] + [128] * 14,
+        "chunks": [0],
+        "maxima": [2] + [1] * 24 + [0] * 7,
+        "payload": [255] * 24 + [7] + [64] * 5 + [128] + [64] * 189 + [0] * 1152,
     }
     index, manifest = write_index(tmp_path, vectors, bits=16)
     columns = Segment(index, manifest.segments[0], manifest).partition(0)
     low, high = [0] * 195, [64] * 5 + [128] + [64] * 189
-    assert columns["chunks"].tolist() == [0, (25 + 2 * 195 + 1) // 2]
-    assert columns["payload"].tolist() == [255] * 24 + [7, *low, *high, 0] + [0] * 640
-    assert columns["codebooks"].tolist() == [16_384] + [32_768] * 15
+    assert columns["payload"].tolist() == [255] * 24 + [7, *low, *high, 0] + [0] * 1152
+    assert columns["codebooks"].tolist() == [0, 16_384] + [32_768] * 14
 
 
 def test_a_failed_write_leaves_the_files_closed(tmp_path: Path) -> None:
@@ -116,4 +113,4 @@ def test_an_empty_index_is_sound(tmp_path: Path) -> None:
     index, _ = write_index(tmp_path, SparseVectors([0], [], []))
     assert list(problems(index)) == []
     assert Manifest.read(index).documents == 0
-    assert (index / SEGMENTS / "0" / "rare_postings.arrow").exists()
+    assert (index / SEGMENTS / "0" / "sparse_postings.arrow").exists()

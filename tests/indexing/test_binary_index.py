@@ -49,7 +49,7 @@ def test_scores_are_counts(
     made = run("index", folder, "-o", tmp_path / "index", "--bits", 1, "--order", order)
     assert (made.code, made.out) == (0, "") or made.out.startswith(str(tmp_path / "index"))
     index = lsr.open(tmp_path / "index")
-    assert len(index.info()["segments"][0]["windows"]) == 4
+    assert len(index.info()["segments"][0]["partitions"]) == 4
     stored = np.float64(np.float32(weight))
     for row in (0, 17, DOCUMENTS - 2, DOCUMENTS - 1):
         own = set(vectors[row].terms.tolist())

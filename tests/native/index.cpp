@@ -1,4 +1,5 @@
-// The loops of search on random, extreme and damaged postings; all sets give the same integers.
+// The loops of search on random, extreme and damaged postings; all sets give
+// the same integers.
 #include <algorithm>
 #include <utility>
 
@@ -41,47 +42,41 @@ class Term {
     const Fill blocks = random.any(kFills), documents = random.any(kFills);
     const bool largest = random.one_in(4), damaged = random.one_in(5);
     for (size_t superblock = 0; superblock < superblocks; ++superblock) {
-      const uint64_t bitmap = any_bits(random, random.one_in(8) ? random.any(kFills) : blocks);
-      bitmaps_.push_back(bitmap);
-      for (int i = 0; i < (__builtin_popcountll(bitmap) + 1) / 2; ++i)
-        maxima_.push_back(any_byte(random));
-      for (size_t half = 0; half < 2; ++half) {
-        last_ = static_cast<uint32_t>(payload_.size());
-        chunks_.push_back(static_cast<uint16_t>(last_ / planes));
-        int weights = 0;
-        for (auto left = static_cast<uint32_t>(bitmap >> (half * kChunk)); left != 0;
-             left &= left - 1) {
-          payload_.push_back(static_cast<uint8_t>(any_bits(random, documents)));
-          weights += __builtin_popcount(payload_.back());
-        }
-        for (size_t i = 0; i < static_cast<size_t>(weights) * planes; ++i)
-          payload_.push_back(largest ? uint8_t{255} : any_byte(random));
-        if (payload_.size() % planes != 0) payload_.push_back(0);
+      const uint64_t present = any_bits(random, random.one_in(8) ? random.any(kFills) : blocks);
+      for (size_t i = 0; i < kSuperblockCodes; ++i) {
+        const auto code = [&](size_t block) {
+          return present >> block & 1 ? 1 + random.below(15) : 0;
+        };
+        codes_.push_back(static_cast<uint8_t>(code(i) | code(i + kSuperblockCodes) << 4));
       }
+      last_ = static_cast<uint32_t>(payload_.size());
+      chunks_.push_back(static_cast<uint16_t>(last_ / planes));
+      int weights = 0;
+      for (uint64_t left = present; left != 0; left &= left - 1) {
+        payload_.push_back(static_cast<uint8_t>(any_bits(random, documents)));
+        weights += __builtin_popcount(payload_.back());
+      }
+      for (size_t i = 0; i < static_cast<size_t>(weights) * planes; ++i)
+        payload_.push_back(largest ? uint8_t{255} : any_byte(random));
+      if (payload_.size() % planes != 0) payload_.push_back(0);
     }
     if (damaged)
       for (uint16_t& chunk : chunks_) chunk = static_cast<uint16_t>(random.bits());
     // What follows does not matter, so it is not zero.
-    for (size_t i = 0; i < 2 * kSuperblockMaxima; ++i) maxima_.push_back(any_byte(random));
     for (size_t i = 0; i < kPayloadPadding; ++i) payload_.push_back(any_byte(random));
   }
 
-  Run run() const {
-    return {bitmaps_.data(), chunks_.data(),
-            maxima_.data(),  payload_.data(),
-            last_,           static_cast<uint32_t>(maxima_.size() - 2 * kSuperblockMaxima)};
-  }
+  Run run() const { return {codes_.data(), chunks_.data(), payload_.data(), last_}; }
 
  private:
-  std::vector<uint64_t> bitmaps_;
+  std::vector<uint8_t> codes_, payload_;
   std::vector<uint16_t> chunks_;
-  std::vector<uint8_t> maxima_, payload_;
   uint32_t last_ = 0;
 };
 
-// The rows of a query: some of its terms have no blocks.
-struct Rows {
-  Rows(Random& random, size_t rows, size_t superblocks, unsigned planes) {
+// The dense terms of a query: some have no postings in the partition.
+struct Terms {
+  Terms(Random& random, size_t rows, size_t superblocks, unsigned planes) {
     for (size_t row = 0; row < rows; ++row) terms.emplace_back(random, superblocks, planes);
     for (const Term& term : terms) runs.push_back(random.one_in(10) ? kNoRun : term.run());
   }
@@ -101,10 +96,11 @@ void check_bound(const Loops& loops, Check& check) {
   Random random(1);
   for (int i = 0; i < kCases; ++i) {
     const size_t rows = any_row_count(random), superblocks = any_superblock_count(random, rows);
-    const Rows terms(random, rows, superblocks, 1);
+    const Terms terms(random, rows, superblocks, 1);
     std::vector<uint8_t> tables((rows + 1) * kCodes);
     const bool largest = random.one_in(4);
     for (uint8_t& value : tables) value = largest ? uint8_t{255} : any_byte(random);
+    for (size_t at = 0; at < tables.size(); at += kCodes) tables[at] = 0;  // where no posting is
     // Bounds of sparse terms are there before; large ones make the sums wrap.
     std::vector<uint16_t> bounds;
     const Fill fill = random.any(kFills);
@@ -148,44 +144,114 @@ uint32_t any_least(Random& random) {
   return random.any<uint32_t>({0, 1, random.below(100000), random.below(1u << 31), 0x7fffffff});
 }
 
-void check_score(const Loops& loops, Check& check) {
+// The sums of an earlier term, near the end of the range or not.
+std::vector<uint32_t> any_sums(Random& random, size_t count) {
+  std::vector<uint32_t> sums(count);
+  const uint32_t most = random.any({1u, 1000u, ~0u});
+  for (uint32_t& sum : sums) sum = random.below(most);
+  return sums;
+}
+
+void check_add(const Loops& loops, Check& check) {
   Random random(3);
   for (int i = 0; i < 4 * kCases; ++i) {
-    const size_t rows = any_row_count(random), superblocks = any_superblock_count(random, rows);
+    const size_t count = any_row_count(random), superblocks = any_superblock_count(random, count);
     const unsigned planes = random.any({1u, 1u, 2u});
-    const Rows terms(random, rows, superblocks, planes);
+    const Terms terms(random, count, superblocks, planes);
     const bool largest = random.one_in(4);
     std::vector<int16_t> factors;
-    std::vector<Quad> quads((rows + 3) / 4, Quad{0, 0});
-    for (size_t row = 0; row < rows; ++row) {
+    std::vector<Quad> quads((count + 3) / 4, Quad{0, 0});
+    for (size_t row = 0; row < count; ++row) {
       const uint32_t factor = largest ? (1u << 14) - 1 : random.below(1u << 14);
       factors.push_back(static_cast<int16_t>(factor));
       quads[row / 4].low |= (factor & 127) << (8 * (row % 4));
       quads[row / 4].high |= (factor >> 7) << (8 * (row % 4));
     }
-    // The largest products make sums wrap.
-    std::vector<SparseProduct> products(random.any<size_t>({0, 0, 1, 20, 1000}));
-    const uint32_t most = random.any({1u << 20, ~0u});
-    for (SparseProduct& product : products)
-      product = {random.below(kSuperblockDocuments), random.below(most)};
-    for (const size_t index : {size_t{0}, superblocks - 1}) {
-      const Superblock superblock = {terms.runs.data(),
-                                     factors.data(),
-                                     quads.data(),
-                                     rows,
-                                     index,
-                                     planes,
-                                     any_bits(random, random.any(kFills)),
-                                     products.data(),
-                                     products.size(),
-                                     any_least(random)};
-      const auto found = [&](const Loops& set) {
-        return found_by([&](uint32_t* documents, uint32_t* scores) {
-          return set.score(superblock, documents, scores);
-        });
-      };
-      check.expect_equal(found(loops), found(kScalarLoops), "documents or scores");
+    const Rows rows = {terms.runs.data(), factors.data(), quads.data(), count, planes};
+    const auto first = random.below(static_cast<uint32_t>(superblocks));
+    const size_t taken = random.one_in(2) ? 1 : superblocks - first;
+    std::vector<uint64_t> wanted;
+    const Fill fill = random.any(kFills);
+    while (wanted.size() < taken) wanted.push_back(any_bits(random, fill));
+    const std::vector<uint32_t> before = any_sums(random, taken * kSuperblockDocuments);
+    const auto added = [&](const Loops& set) {
+      std::vector<uint32_t> sums = before;
+      set.add(rows, first, taken, wanted.data(), sums.data());
+      // Those of other blocks may miss products.
+      for (size_t d = 0; d < sums.size(); ++d)
+        if ((wanted[d / kSuperblockDocuments] >> (d / kBlock % kSuperblock) & 1) == 0) sums[d] = 0;
+      return sums;
+    };
+    check.expect_equal(added(loops), added(kScalarLoops), "sums");
+  }
+}
+
+// Postings of a sparse term, with one before them and the values that loads may
+// reach.
+struct SparseTerm {
+  SparseTerm(Random& random, size_t most, uint32_t first, uint32_t end, uint32_t largest) {
+    for (size_t i = 0; i < most + 1; ++i)
+      documents.push_back(static_cast<uint16_t>(first + random.below(end - first)));
+    std::sort(documents.begin(), documents.end());
+    documents.erase(std::unique(documents.begin(), documents.end()), documents.end());
+    count = documents.size() - 1;
+    documents.resize(documents.size() + kSlicePadding, 0xffff);
+    for (size_t i = 0; i < documents.size(); ++i) {
+      bytes.push_back(static_cast<uint8_t>(random.one_in(4) ? largest : 1 + random.below(largest)));
+      words.push_back(static_cast<uint16_t>(random.bits()));
     }
+  }
+
+  size_t count;  // after the first
+  std::vector<uint16_t> documents, words;
+  std::vector<uint8_t> bytes;
+};
+
+void check_block_bounds(const Loops& loops, Check& check) {
+  Random random(8);
+  for (int i = 0; i < 10 * kCases; ++i) {
+    const size_t most = random.any<size_t>({0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 500});
+    // Bounds of a term are at most 250.
+    const uint32_t largest = random.any({1u, 3u, 100u, 255u}), end = 250 * 65536 / largest;
+    const uint32_t scale = random.one_in(4) ? end : random.below(end);
+    const SparseTerm term(random, most, 0, random.any({8u, 100u, 57344u}), largest);
+    for (const bool follows : {false, true}) {
+      const auto bounded = [&](const Loops& set) {
+        std::vector<uint16_t> blocks(term.count + kSlicePadding), values(blocks.size());
+        set.block_bounds(term.documents.data() + 1, term.bytes.data() + 1, term.count, follows,
+                         scale, blocks.data(), values.data());
+        blocks.resize(term.count);
+        blocks.insert(blocks.end(), values.data(), values.data() + term.count);
+        return blocks;
+      };
+      check.expect_equal(bounded(loops), bounded(kScalarLoops), "blocks or bounds");
+    }
+  }
+}
+
+void check_add_slices(const Loops& loops, Check& check) {
+  Random random(9);
+  for (int i = 0; i < 5 * kCases; ++i) {
+    const uint32_t first = random.below(112) * kSuperblockDocuments;
+    const unsigned planes = random.any({1u, 2u});
+    std::vector<SparseTerm> terms;
+    for (uint32_t count = random.below(6); count > 0; --count)
+      terms.emplace_back(random, random.any<size_t>({0, 1, 2, 7, 8, 9, 100}), first,
+                         first + kSuperblockDocuments, 255);
+    std::vector<Slice> slices;
+    for (const SparseTerm& term : terms)
+      slices.push_back({term.documents.data(),
+                        planes == 2 ? static_cast<const void*>(term.words.data())
+                                    : static_cast<const void*>(term.bytes.data()),
+                        static_cast<uint32_t>(term.count + 1),
+                        random.any({random.below(1u << 14), (1u << 14) - 1})});
+    const std::vector<uint32_t> before = any_sums(random, kSuperblockDocuments);
+    const auto added = [&](const Loops& set) {
+      std::vector<uint32_t> sums = before;
+      set.add_slices(slices.data(), slices.size(), planes, sums.data());
+      return sums;
+    };
+    check.expect_equal(added(loops), added(kScalarLoops), "sums");
   }
 }
 
@@ -194,7 +260,7 @@ void check_ranks(const Loops& loops, Check& check) {
   for (int i = 0; i < kCases; ++i) {
     const unsigned planes = random.any({1u, 2u});
     const size_t superblocks = any_superblock_count(random, 1);
-    const Rows terms(random, 1, superblocks, planes);
+    const Terms terms(random, 1, superblocks, planes);
     const uint32_t step = random.any({1u, 2u, 50u, 3000u});
     std::vector<uint32_t> documents;
     for (uint32_t d = random.below(step); d < superblocks * kSuperblockDocuments;
@@ -209,7 +275,8 @@ void check_ranks(const Loops& loops, Check& check) {
   }
 }
 
-// A coded list of documents (see lsr.index.postings.lists), and what may follow it.
+// A coded list of documents (see lsr.index.postings.lists), and what may follow
+// it.
 std::vector<uint8_t> coded(const std::vector<uint32_t>& documents, unsigned order) {
   std::vector<bool> bits;
   const auto put = [&](uint64_t number, unsigned count) {
@@ -228,14 +295,6 @@ std::vector<uint8_t> coded(const std::vector<uint32_t>& documents, unsigned orde
   for (size_t i = 0; i < bits.size(); ++i)
     bytes[i / 8] = static_cast<uint8_t>(bytes[i / 8] | bits[i] << (7 - i % 8));
   return bytes;
-}
-
-// The sums of an earlier term, near the end of the range or not.
-std::vector<uint32_t> any_sums(Random& random, size_t count) {
-  std::vector<uint32_t> sums(count);
-  const uint32_t most = random.any({1u, 1000u, ~0u});
-  for (uint32_t& sum : sums) sum = random.below(most);
-  return sums;
 }
 
 void check_add_lists(const Loops& loops, Check& check) {
@@ -316,9 +375,14 @@ std::string check_index() {
   constexpr struct {
     const char* name;
     void (*check)(const Loops& loops, Check& check);
-  } kChecks[] = {{"bound", check_bound},         {"at_least", check_at_least},
-                 {"score", check_score},         {"ranks", check_ranks},
-                 {"add_lists", check_add_lists}, {"add_bitmap", check_add_bitmap},
+  } kChecks[] = {{"bound", check_bound},
+                 {"at_least", check_at_least},
+                 {"block_bounds", check_block_bounds},
+                 {"add", check_add},
+                 {"add_slices", check_add_slices},
+                 {"ranks", check_ranks},
+                 {"add_lists", check_add_lists},
+                 {"add_bitmap", check_add_bitmap},
                  {"reach", check_reach}};
   return check_sets("index", isas(), kChecks);
 }

@@ -296,7 +296,7 @@ def test_a_build_keeps_within_its_memory(tmp_path: Path) -> None:
         made = lsr.Index.from_vectors(
             tmp_path / str(number), ids, vectors, max_memory=memory, threads=1
         )
-        assert made.manifest.segments[0].windows == partitions
+        assert made.manifest.segments[0].partitions == partitions
 
 
 def test_small_partitions_and_shards_give_the_same_hits(
@@ -313,7 +313,7 @@ def test_small_partitions_and_shards_give_the_same_hits(
     shards_of(10, characters=200)
     segment_limits(partition=20)
     cut = lsr.Index.build(tmp_path / "j", documents, "bm25", keep_floats=True)
-    assert len(cut.manifest.segments[0].windows) > 5
+    assert len(cut.manifest.segments[0].partitions) > 5
     for exact_floats in (False, True):
         for question in QUESTIONS:
             wanted = bm25_index.search(question, 99, exact_floats=exact_floats)

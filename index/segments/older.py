@@ -1,0 +1,119 @@
+"""Postings with weights as index formats 2 and 4 store them, converted when they are read.
+
+Their dense terms have a bitmap of the blocks with postings for each superblock, codes of those
+blocks alone, and a chunk for each half of a superblock::
+
+    bitmaps     blocks:u64      bit b: block b of the superblock has postings
+    records     start:u16       two rows a superblock: offset of the chunk in the term's payload,
+                                in weights
+    maxima      codes:u8        4-bit indexes of the codebook, low half first, for the blocks with
+                                postings; a superblock's codes start with a byte
+
+and 16 entries of a codebook that stand for weights; else they are what `lsr.index.format` says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lsr.index.format import BLOCK, superblocks_of
+from lsr.index.postings.blocks import gathered, partition_columns, split_terms
+from lsr.index.postings.decoding import Postings, decode_blocks
+from lsr.index.segments.schema import FLOAT_FILES, PARTITION_FILES, Files
+from lsr.jit import compiled
+from lsr.storage.arrow import Columns
+
+_HALF = 32  # blocks of a chunk
+
+OLD_FILES: Files = {
+    "rare_terms": {
+        "term": ("sparse_terms", np.uint32),
+        "start": ("sparse_starts", np.uint32),
+        "maximum": ("sparse_maxima", None),
+    },
+    "rare_postings": {"document": ("documents", np.uint16), "weight": ("weights", None)},
+    "frequent_terms": {
+        "term": ("dense_terms", np.uint32),
+        "posting": ("first_postings", np.uint32),
+        "maxima": ("maxima_starts", np.uint32),
+        "payload": ("payload_starts", np.uint32),
+    },
+    "codebooks": {"maximum": ("codebooks", None)},
+    "bitmaps": {"blocks": ("bitmaps", np.uint64)},
+    "records": {"start": ("records", np.uint16)},
+    "maxima": {"codes": ("maxima", np.uint8)},
+    "payload": {"bytes": ("payload", np.uint8)},
+}
+
+
+def old_files(floats: bool) -> Files:
+    """As `lsr.index.segments.schema.partition_files`."""
+    return OLD_FILES | (FLOAT_FILES if floats else {})
+
+
+@compiled
+def decode_old_term(
+    bitmaps: Any, chunks: Any, payload: Any, planes: int, documents: Any, weights: Any
+) -> int:
+    """As `lsr.index.postings.decoding.decode_term`."""
+    size = 0
+    for chunk in range(chunks.size):
+        at = np.int64(chunks[chunk]) * planes
+        bitmap = (bitmaps[chunk // 2] >> np.uint64(_HALF * (chunk % 2))) & np.uint64(0xFFFFFFFF)
+        first = size
+        for block in range(_HALF):
+            if not (bitmap >> np.uint64(block)) & np.uint64(1):
+                continue
+            if at >= payload.size:
+                return -1
+            for bit in range(BLOCK):
+                if payload[at] >> bit & 1:
+                    if size == documents.size:
+                        return -1
+                    documents[size] = (chunk * _HALF + block) * BLOCK + bit
+                    size += 1
+            at += 1
+        count = size - first
+        if at + planes * count > payload.size:
+            return -1
+        for i in range(count):
+            weights[first + i] = payload[at + i]
+            if planes == 2:
+                weights[first + i] |= np.int64(payload[at + count + i]) << 8
+    return size
+
+
+def old_postings(columns: Columns, count: int) -> Postings:
+    """The postings of a partition of `count` documents, from the columns of `OLD_FILES`.
+
+    Raises `ValueError` when the columns do not fit each other.
+    """
+    superblocks = superblocks_of(count)
+    sizes = {"bitmaps": superblocks, "records": 2 * superblocks}
+    return decode_blocks(columns, count, sizes, decode_old_term)
+
+
+def converted(columns: Columns, count: int) -> Columns:
+    """The columns of `lsr.index.segments.schema.PARTITION_FILES`, and floats, of these postings."""
+    postings = old_postings(columns, count)
+    weights = postings.weights.astype(columns["weights"].dtype)
+    maxima = np.maximum.reduceat(weights, postings.starts[:-1]) if weights.size else weights
+    files = partition_columns(
+        postings.terms,
+        postings.starts,
+        maxima,
+        postings.documents.astype(np.uint16),
+        weights,
+        count,
+    )
+    if postings.floats is not None:
+        runs = np.concatenate(split_terms(postings.starts, count))
+        files["floats"] = {"weight": gathered(runs, postings.starts, postings.floats)}
+    tables = PARTITION_FILES | (FLOAT_FILES if postings.floats is not None else {})
+    return {
+        name: files[file][column]
+        for file, columns_ in tables.items()
+        for column, (name, _) in columns_.items()
+    }
