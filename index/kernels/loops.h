@@ -67,6 +67,13 @@ struct Rows {
   unsigned planes;  // bytes a weight
 };
 
+// Where a scan takes less time than pruning does, as measured (benchmarks/studies): for hits that
+// are more than `share` of the documents, and where that share times the cube of the number of
+// query terms is more than `cubed`.
+struct ScanCosts {
+  double share, cubed;
+};
+
 struct Loops {
   // For each block b: bounds[b] += the sum of tables[row][code of b] over all rows.
   // superblock_maxima[superblock] = its largest bound.  `tables` has kCodes bytes a row, and as
@@ -103,6 +110,7 @@ struct Loops {
                   uint32_t* scores);
   // Superblocks that `add` takes fastest at a time, where most of a partition is wanted.
   size_t together;
+  ScanCosts costs;
 };
 
 // Documents of a superblock, and 16 more, for stores that reach beyond the last.

@@ -1,6 +1,7 @@
 #include "search.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace lsr::index {
 namespace {
@@ -41,8 +42,6 @@ class Searching {
   static constexpr size_t kSumRoom = kMostSuperblocks * kSuperblockDocuments;
   // More terms than this could overflow the 16 bits of a bound.
   static constexpr size_t kMostTerms = 4096;
-  // A scan is faster where k is more than one in so many documents.
-  static constexpr size_t kScanShare = 64;
   // Superblocks visited before all others, those with the highest bounds: in the first round, and,
   // with a sixteenth of k more, in the second.
   static constexpr size_t kFirstSuperblocks = 2, kBestSuperblocks = 12;
@@ -109,8 +108,12 @@ class Searching {
 
   bool scan_is_best() const {
     if (wanted_.method == Method::kScan || query_.scaled.terms.size() > kMostTerms) return true;
-    // The hits of a large k lie in so many blocks that finding those costs more than it saves.
-    return wanted_.method == Method::kAuto && wanted_.k > index_.documents / kScanShare;
+    if (wanted_.method != Method::kAuto) return false;
+    // The hits of a large k lie in so many blocks, and the bounds of many terms exclude so few,
+    // that finding those blocks costs more than it saves.
+    const double share = static_cast<double>(wanted_.k) / static_cast<double>(index_.documents);
+    const auto terms = static_cast<double>(query_.scaled.terms.size());
+    return share > loops_.costs.share || share * terms * terms * terms > loops_.costs.cubed;
   }
 
   // `weight * scaled >> 16`, rounded up, is at least weight * query / unit_.
@@ -179,7 +182,9 @@ class Searching {
   }
 
   void bound_blocks() {
-    s_.bounds.assign(superblocks_ * kSuperblock + kSlack, 0);
+    // Bounds behind the last superblock are never read.
+    s_.bounds.resize(superblocks_ * kSuperblock + kSlack);
+    std::memset(s_.bounds.data(), 0, superblocks_ * kSuperblock * sizeof(uint16_t));
     s_.superblock_maxima.assign((superblocks_ + kSuperblock - 1) / kSuperblock * kSuperblock, 0);
     bound_sparse();
     const size_t rows = s_.rows.size();
