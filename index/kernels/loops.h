@@ -67,11 +67,11 @@ struct Rows {
   unsigned planes;  // bytes a weight
 };
 
-// Where a scan takes less time than pruning does, as measured (benchmarks/studies): for hits that
-// are more than `share` of the documents, and where that share times the cube of the number of
-// query terms is more than `cubed`.
+// Where a scan takes less time than pruning, as measured for each set with benchmarks.classes: for
+// hits that are more than `share` of the documents, and where that share times the fourth power of
+// the number of query terms is more than `fourth`.
 struct ScanCosts {
-  double share, cubed;
+  double share, fourth;
 };
 
 struct Loops {

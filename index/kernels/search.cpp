@@ -113,7 +113,8 @@ class Searching {
     // that finding those blocks costs more than it saves.
     const double share = static_cast<double>(wanted_.k) / static_cast<double>(index_.documents);
     const auto terms = static_cast<double>(query_.scaled.terms.size());
-    return share > loops_.costs.share || share * terms * terms * terms > loops_.costs.cubed;
+    const double pairs = terms * terms;
+    return share > loops_.costs.share || share * pairs * pairs > loops_.costs.fourth;
   }
 
   // `weight * scaled >> 16`, rounded up, is at least weight * query / unit_.
