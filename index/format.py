@@ -126,7 +126,7 @@ SUPERBLOCK = 64  # blocks
 SUPERBLOCK_DOCUMENTS = SUPERBLOCK * BLOCK
 SUPERBLOCK_CODES = SUPERBLOCK // 2  # bytes
 CODEBOOK = 16
-# A dense term has blocks, whose bitmaps and offsets take 12 bytes for 512 documents; below this
+# A dense term has blocks, whose codes and offsets take 34 bytes for 512 documents; below this
 # density a list of postings is smaller, and short enough to be walked by every query.
 DENSE_TERM = 48
 PAYLOAD_PADDING = 1_152
