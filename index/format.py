@@ -126,8 +126,9 @@ SUPERBLOCK = 64  # blocks
 SUPERBLOCK_DOCUMENTS = SUPERBLOCK * BLOCK
 SUPERBLOCK_CODES = SUPERBLOCK // 2  # bytes
 CODEBOOK = 16
-# A dense term has blocks, whose bitmaps and offsets take 12 bytes for 512 documents; below this
-# density a list of postings is smaller, and short enough to be walked by every query.
+# A dense term has blocks, whose codes and offsets take 34 bytes for 512 documents; below this
+# density a list of postings is smaller, and short enough to be walked by every query.  Up to one
+# document in 28 a list is still smaller, but walking it takes longer than adding codes.
 DENSE_TERM = 48
 PAYLOAD_PADDING = 1_152
 BITMAP_TERM = 16
