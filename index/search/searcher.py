@@ -7,9 +7,9 @@ All methods return the same `TopDocs` for the same queries:
 - hits are in descending order of score, equal scores in order of position.
 
 `scan` reads every posting of the query's terms, `pruned` skips blocks whose bound is too low, and
-`auto` scans if k is so large that little could be skipped, and otherwise prunes.  These three are
-C++.  In an index without weights all three count every posting: bounding a block, by the number of
-the query's terms in it, takes as long as counting.
+`auto` scans if k is so large, or the query so long, that little could be skipped, and otherwise
+prunes.  These three are C++.  In an index without weights all three count every posting: bounding
+a block, by the number of the query's terms in it, takes as long as counting.
 `reference` is block-max pruning by the simplest code, in Numba; tests compare the kernels with it.
 """
 

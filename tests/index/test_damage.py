@@ -206,8 +206,8 @@ IMPOSSIBLE: list[dict[str, Any]] = [
     {"files": {"../secret": {"size": 1, "checksum": ""}}},
     {"change": lambda body: body.pop("step")},
     {"change": lambda body: body["files"].pop(f"segments/{_id(body)}/sparse_terms.arrow")},
-    {"change": lambda body: body["segments"][0].update(windows=[100, 44])},
-    {"change": lambda body: body["segments"][0].update(windows=[143])},
+    {"change": lambda body: body["segments"][0].update(partitions=[100, 44])},
+    {"change": lambda body: body["segments"][0].update(partitions=[143])},
     {"change": lambda body: body.update(bits=16)},
     {"change": lambda body: body.update(vocabulary=3)},
 ]
