@@ -142,7 +142,8 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
 
 }  // namespace
 
-const Loops kAvx2Loops = {bound,      block_bounds, at_least,   add_by_blocks, add_slices,
-                          find_ranks, add_lists,    add_bitmap, reach,         kMostSuperblocks, {1.0 / 256, 400}};
+const Loops kAvx2Loops = {bound,      block_bounds,     at_least,        add_by_blocks,
+                          add_slices, find_ranks,       add_lists,       add_bitmap,
+                          reach,      kMostSuperblocks, {1.0 / 256, 400}};
 
 }  // namespace lsr::index

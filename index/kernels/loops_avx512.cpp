@@ -256,7 +256,7 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
 
 }  // namespace
 
-const Loops kAvx512Loops = {bound, block_bounds, at_least,   add,   add_slices,
-                            ranks, add_lists,    add_bitmap, reach, 1, {1.0 / 64, 2000}};
+const Loops kAvx512Loops = {bound,     block_bounds, at_least, add, add_slices,      ranks,
+                            add_lists, add_bitmap,   reach,    1,   {1.0 / 64, 2000}};
 
 }  // namespace lsr::index

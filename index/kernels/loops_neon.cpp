@@ -174,8 +174,11 @@ size_t reach(const uint32_t* sums, uint32_t least, uint32_t first, uint32_t* doc
 
 }  // namespace
 
-const Loops kNeonLoops = {
-    bound, block_bounds_of<uint8_t>, at_least, add, add_slices, find_ranks, add_lists, add_bitmap,
-    reach, kMostSuperblocks, {1.0 / 256, 400}};
+const Loops kNeonLoops = {bound,           block_bounds_of<uint8_t>,
+                          at_least,        add,
+                          add_slices,      find_ranks,
+                          add_lists,       add_bitmap,
+                          reach,           kMostSuperblocks,
+                          {1.0 / 256, 400}};
 
 }  // namespace lsr::index
