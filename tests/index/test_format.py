@@ -1,4 +1,4 @@
-"""The manifest, damage found by `problems`, and indexes of released formats."""
+"""The manifest, damage found by `problems`, and the grammar."""
 
 from __future__ import annotations
 
@@ -33,29 +33,6 @@ from lsr.storage.arrow import ArrowFile, write_arrow
 from lsr.storage.manifest import MANIFEST, FileEntry, sealed_json
 from lsr.vectors import SparseVectors
 from support.bare_index import open_searcher, write_index
-
-RELEASED = Path(__file__).parent / "released"
-DOCUMENTS = [
-    {"id": "mars", "title": "Mars", "text": "Mars is called the red planet."},
-    {"id": "venus", "text": "Venus is a hot planet."},
-    {"id": "wine", "title": "Red wine", "text": "Wine is made from grapes."},
-    {"id": "empty", "text": ""},
-    {"id": "ünïcode", "title": "émoji 🪐", "text": "Saturn has rings 🪐"},
-]
-
-
-def write_released() -> None:
-    """Write the index of a format to be released: `python tests/index/test_format.py`."""
-    Index.build(RELEASED / f"format-{FORMAT_VERSION}", DOCUMENTS, "bm25", keep_floats=True)
-    Index.from_vectors(RELEASED / f"format-{FORMAT_VERSION}-of-bits", *binary(), bits=1)
-
-
-def binary() -> tuple[list[str], SparseVectors]:
-    """Ids and vectors of equal weights: 200 documents, some of which have no term."""
-    rows = [[n for n in range(40) if d % (n + 2) == n] for d in range(200)]
-    return [f"d{d}" for d in range(200)], SparseVectors.from_rows(
-        (row, np.ones(len(row))) for row in rows
-    )
 
 
 @pytest.fixture
@@ -382,57 +359,6 @@ def test_files_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
         ArrowFile(tmp_path / "b.arrow", size=1)
 
 
-WITH_WEIGHTS = ["format-2", "format-4", "format-5"]
-OF_BITS = ["format-3", "format-4-of-bits", "format-5-of-bits"]
-REFUSED = ["format-1"]
-
-
-@pytest.mark.parametrize("name", WITH_WEIGHTS)
-def test_indexes_of_released_formats_open_for_ever(name: str) -> None:
-    path = RELEASED / name
-    assert list(problems(path)) == []
-    index = Index.open(path)
-    hits = index.search("red planet", k=3)
-    expected = json.loads((RELEASED / "expected.json").read_text())
-    assert hits.ids.tolist() == expected["ids"]
-    assert hits.scores.tolist() == expected["scores"]
-    assert index.get(expected["ids"][0]).text == expected["text"]
-    # Its words are cut as they were when it was built.
-    assert ("word_rule" in index.encoder.identity) == (name != "format-2")
-    assert sum(match.product for match in hits[0].explain().terms) == expected["scores"][0]
-
-
-@pytest.mark.parametrize("name", OF_BITS)
-def test_indexes_without_weights_open_for_ever(name: str) -> None:
-    path = RELEASED / name
-    assert list(problems(path)) == []
-    index = Index.open(path)
-    ids, vectors = binary()
-    query = SparseVectors.from_rows([([0, 1, 2, 5, 39], np.ones(5))])
-    scores = [len({0, 1, 2, 5, 39} & set(row.terms.tolist())) for row in vectors]
-    best = sorted(range(200), key=lambda d: (-scores[d], d))[:20]
-    for method in ("pruned", "reference"):
-        (hits,) = index.search_vectors(query, 20, method=method)
-        assert hits.ids.tolist() == [ids[d] for d in best]
-        assert hits.scores.tolist() == [scores[d] for d in best]
-
-
-def test_there_is_an_index_of_every_released_format() -> None:
-    released = sorted(path.name for path in RELEASED.glob("format-*"))
-    assert released == sorted(WITH_WEIGHTS + OF_BITS + REFUSED)
-    assert f"format-{FORMAT_VERSION}" in WITH_WEIGHTS
-    assert f"format-{FORMAT_VERSION}-of-bits" in OF_BITS
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_an_index_of_a_format_of_the_past_is_to_be_rebuilt(name: str) -> None:
-    number = name.removeprefix("format-")
-    message = f"{name} has index format {number}, and this lsr reads the formats 2 to 5; .*"
-    for use in (Index.open, lambda path: list(problems(path))):
-        with pytest.raises(IndexFormatError, match=message + "rebuild the index with this version"):
-            use(RELEASED / name)
-
-
 def test_the_documentation_shows_the_grammar_of_the_code() -> None:
     docstring = inspect.getdoc(format) or ""
     grammar = textwrap.dedent(docstring.split("::\n\n", 1)[1].split("\n\nFiles are", 1)[0])
@@ -454,7 +380,3 @@ def test_the_grammar_has_the_columns_of_the_code() -> None:
         *whole,
         "vocabulary",
     }
-
-
-if __name__ == "__main__":
-    write_released()
