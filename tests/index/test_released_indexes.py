@@ -10,9 +10,9 @@ import pytest
 
 from lsr.errors import IndexFormatError
 from lsr.index.format import FORMAT_VERSION, SEGMENTS, Manifest
-from lsr.index.segments.older import converted, old_files
+from lsr.index.segments.older import converted
 from lsr.index.segments.reader import Segment
-from lsr.index.segments.schema import partition_types
+from lsr.index.segments.schema import CONTENTS, OLD_CONTENTS, old_files, partition_types
 from lsr.index.verify import problems
 from lsr.retrieval.index import Index
 from lsr.storage.arrow import ArrowFile, Columns
@@ -156,6 +156,11 @@ def _old_columns(path: Path) -> Columns:
         values = ArrowFile(arrow, size=arrow.stat().st_size).numbers(0, **types)
         columns |= {kernel: values[name].copy() for name, (kernel, _) in names.items()}
     return columns
+
+
+@pytest.mark.parametrize("path", sorted(RELEASED.glob("format-[2-9]*")), ids=lambda path: path.name)
+def test_every_file_of_a_released_format_is_described(path: Path) -> None:
+    assert Index.open(path).info()["sizes"].keys() <= (CONTENTS | OLD_CONTENTS).keys()
 
 
 def test_there_is_an_index_of_every_released_format() -> None:
