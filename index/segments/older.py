@@ -21,36 +21,11 @@ import numpy as np
 from lsr.index.format import BLOCK, superblocks_of
 from lsr.index.postings.blocks import gathered, partition_columns, split_terms
 from lsr.index.postings.decoding import Postings, decode_blocks
-from lsr.index.segments.schema import FLOAT_FILES, PARTITION_FILES, Files
+from lsr.index.segments.schema import FLOAT_FILES, PARTITION_FILES
 from lsr.jit import compiled
 from lsr.storage.arrow import Columns
 
 _HALF = 32  # blocks of a chunk
-
-OLD_FILES: Files = {
-    "rare_terms": {
-        "term": ("sparse_terms", np.uint32),
-        "start": ("sparse_starts", np.uint32),
-        "maximum": ("sparse_maxima", None),
-    },
-    "rare_postings": {"document": ("documents", np.uint16), "weight": ("weights", None)},
-    "frequent_terms": {
-        "term": ("dense_terms", np.uint32),
-        "posting": ("first_postings", np.uint32),
-        "maxima": ("maxima_starts", np.uint32),
-        "payload": ("payload_starts", np.uint32),
-    },
-    "codebooks": {"maximum": ("codebooks", None)},
-    "bitmaps": {"blocks": ("bitmaps", np.uint64)},
-    "records": {"start": ("records", np.uint16)},
-    "maxima": {"codes": ("maxima", np.uint8)},
-    "payload": {"bytes": ("payload", np.uint8)},
-}
-
-
-def old_files(floats: bool) -> Files:
-    """As `lsr.index.segments.schema.partition_files`."""
-    return OLD_FILES | (FLOAT_FILES if floats else {})
 
 
 @compiled
@@ -86,7 +61,8 @@ def decode_old_term(
 
 
 def old_postings(columns: Columns, count: int) -> Postings:
-    """The postings of a partition of `count` documents, from the columns of `OLD_FILES`.
+    """The postings of a partition of `count` documents, from the columns of
+    `lsr.index.segments.schema.OLD_FILES`.
 
     Raises `ValueError` when the columns do not fit each other.
     """

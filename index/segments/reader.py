@@ -17,8 +17,13 @@ from lsr.index.format import (
     Manifest,
     SegmentEntry,
 )
-from lsr.index.segments.older import converted, old_files
-from lsr.index.segments.schema import DOCUMENTS, STORED, partition_files, partition_types
+from lsr.index.segments.schema import (
+    DOCUMENTS,
+    STORED,
+    old_files,
+    partition_files,
+    partition_types,
+)
 from lsr.storage.arrow import ArrowFile, Columns, SortedStrings
 from lsr.storage.manifest import MANIFEST, FileEntry
 from lsr.storage.vocabulary import read_vocabulary
@@ -72,6 +77,8 @@ class Segment:
             columns |= {names[name][0]: values[name] for name in names}
         if not self._old:
             return columns
+        from lsr.index.segments.older import converted  # which loads Numba's compiler
+
         try:
             return converted(columns, self.entry.partitions[number])
         except ValueError as error:

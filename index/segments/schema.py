@@ -38,6 +38,26 @@ FLOAT_FILES: Files = {
     "floats": {"weight": ("floats", np.float32)},
     "ranks": {"first": ("ranks", np.uint16)},
 }
+# Of an index with weights in format 2 or 4: see `lsr.index.segments.older`.
+OLD_FILES: Files = {
+    "rare_terms": {
+        "term": ("sparse_terms", np.uint32),
+        "start": ("sparse_starts", np.uint32),
+        "maximum": ("sparse_maxima", None),
+    },
+    "rare_postings": {"document": ("documents", np.uint16), "weight": ("weights", None)},
+    "frequent_terms": {
+        "term": ("dense_terms", np.uint32),
+        "posting": ("first_postings", np.uint32),
+        "maxima": ("maxima_starts", np.uint32),
+        "payload": ("payload_starts", np.uint32),
+    },
+    "codebooks": {"maximum": ("codebooks", None)},
+    "bitmaps": {"blocks": ("bitmaps", np.uint64)},
+    "records": {"start": ("records", np.uint16)},
+    "maxima": {"codes": ("maxima", np.uint8)},
+    "payload": {"bytes": ("payload", np.uint8)},
+}
 # Of an index without weights.
 LIST_FILES: Files = {
     "list_terms": {"term": ("list_terms", np.uint32), "start": ("list_starts", np.uint32)},
@@ -70,6 +90,14 @@ CONTENTS = {
     "stored": "titles and texts, compressed",
     "vocabulary": "words of the terms",
 }
+# Of the files that only formats 2 and 4 have.
+OLD_CONTENTS = {
+    "bitmaps": "dense terms: blocks with postings",
+    "records": "dense terms: offsets in the payload",
+    "frequent_terms": "dense terms: directory",
+    "rare_postings": "sparse terms: documents and weights",
+    "rare_terms": "sparse terms: directory",
+}
 
 
 def partition_files(bits: int, floats: bool) -> Files:
@@ -77,6 +105,11 @@ def partition_files(bits: int, floats: bool) -> Files:
     if bits == 1:
         return LIST_FILES
     return PARTITION_FILES | (FLOAT_FILES if floats else {})
+
+
+def old_files(floats: bool) -> Files:
+    """The same of an index with weights in format 2 or 4."""
+    return OLD_FILES | (FLOAT_FILES if floats else {})
 
 
 def partition_types(bits: int, columns: dict[str, tuple[str, Any]]) -> dict[str, Any]:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from lsr.errors import IndexFormatError
-from lsr.index.format import FORMAT_VERSION, Manifest
+from lsr.index.format import FORMAT_VERSION, SEGMENTS, Manifest
+from lsr.index.segments.older import converted
 from lsr.index.segments.reader import Segment
+from lsr.index.segments.schema import CONTENTS, OLD_CONTENTS, old_files, partition_types
 from lsr.index.verify import problems
 from lsr.retrieval.index import Index
-from lsr.storage.arrow import Columns
+from lsr.storage.arrow import ArrowFile, Columns
 from lsr.vectors import SparseVectors
 
 RELEASED = Path(__file__).parent / "released"
@@ -114,6 +116,51 @@ def test_released_postings_are_those_of_an_index_built_now(tmp_path: Path, name:
 def _partition(path: Path) -> Columns:
     manifest = Manifest.read(path)
     return Segment(path, manifest.segments[0], manifest).partition(0)
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "what"),
+    [
+        ("sparse_starts", 0, 1, "do not cover"),
+        ("first_postings", 1, 599, "blocks of term 0 are damaged"),
+        ("payload_starts", 0, 4_000_000_000, "blocks of term 0 are damaged"),
+        ("records", 1, 65_535, "blocks of term 0 are damaged"),
+        ("bitmaps", 1, 2**64 - 1, "blocks of term 0 are damaged"),
+        ("bitmaps", slice(0, 2), 0, "blocks of term 0 are damaged"),
+    ],
+)
+def test_damaged_postings_of_older_formats_are_refused(
+    column: str, row: int | slice, value: int, what: str
+) -> None:
+    columns = _old_columns(RELEASED / "format-4-of-16-bits")
+    columns[column][row] = value
+    with pytest.raises(ValueError, match=what):
+        converted(columns, 600)
+
+
+@pytest.mark.parametrize("column", ["bitmaps", "records", "codebooks", "floats"])
+def test_columns_of_older_formats_that_are_cut_are_refused(column: str) -> None:
+    columns = _old_columns(RELEASED / "format-4-of-16-bits")
+    columns[column] = columns[column][:-1]
+    with pytest.raises(ValueError, match="more or fewer"):
+        converted(columns, 600)
+
+
+def _old_columns(path: Path) -> Columns:
+    manifest = Manifest.read(path)
+    folder = path / SEGMENTS / manifest.segments[0].id
+    columns = {}
+    for file, names in old_files(floats=True).items():
+        types = partition_types(manifest.bits, names)
+        arrow = folder / f"{file}.arrow"
+        values = ArrowFile(arrow, size=arrow.stat().st_size).numbers(0, **types)
+        columns |= {kernel: values[name].copy() for name, (kernel, _) in names.items()}
+    return columns
+
+
+@pytest.mark.parametrize("path", sorted(RELEASED.glob("format-[2-9]*")), ids=lambda path: path.name)
+def test_every_file_of_a_released_format_is_described(path: Path) -> None:
+    assert Index.open(path).info()["sizes"].keys() <= (CONTENTS | OLD_CONTENTS).keys()
 
 
 def test_there_is_an_index_of_every_released_format() -> None:

@@ -22,7 +22,7 @@ def info(index: Path, as_json: bool) -> None:
     lsr info nfcorpus
     lsr info nfcorpus --json
     """
-    from lsr.index.segments.schema import CONTENTS
+    from lsr.index.segments.schema import CONTENTS, OLD_CONTENTS
     from lsr.retrieval.index import Index
 
     facts = Index.open(index).info()
@@ -45,10 +45,11 @@ def info(index: Path, as_json: bool) -> None:
     echo("\nsize")
     total = sum(facts["sizes"].values())
     postings = max(1, facts["postings"])
+    contents = CONTENTS | OLD_CONTENTS
     for part, size in sorted(facts["sizes"].items(), key=lambda item: -item[1]):
         echo(
             f"  {part:<16} {size / 1e6:10,.2f} MB {size / postings:7.2f} bytes a posting   "
-            f"{CONTENTS.get(part, '')}".rstrip()
+            f"{contents.get(part, '')}".rstrip()
         )
     echo(f"  {'in all':<16} {total / 1e6:10,.2f} MB {total / postings:7.2f}")
     echo("\nencoder")
