@@ -15,6 +15,7 @@ import lsr
 from lsr.encoders import load_encoder
 from lsr.encoders.base import Encoder
 from lsr.encoders.text.scripts import has_words
+from lsr.vectors import SparseVectors
 from support.tiny_csr import write_tiny_csr
 
 from .conftest import IN_TORCH
@@ -50,7 +51,9 @@ def encoder(
     return loaded
 
 
-def test_silent_texts_have_no_terms(encoder: Encoder) -> None:
+def test_silent_texts_have_no_terms(encoder: Encoder, request: pytest.FixtureRequest) -> None:
+    # Sums of torch depend on the size of a batch, on some processors.
+    tolerance = 1e-5 if request.node.callspec.params["encoder"] == "mlm in torch" else 0.0
     texts = [*SILENT, *SAYING, *UNKNOWN]
     if encoder.name == "bm25" or "+" in encoder.name:
         texts = [text for text in texts if "ᚠ" not in text]  # a word that BM25 has seen
@@ -59,7 +62,10 @@ def test_silent_texts_have_no_terms(encoder: Encoder) -> None:
         terms = dict(zip(texts, np.diff(vectors.indptr).tolist(), strict=True))
         assert [text for text in texts if terms[text]] == [t for t in texts if t in SAYING]
         # Beside others or alone, a text has the same vector.
-        assert all(encode([text]) == vectors[n : n + 1] for n, text in enumerate(texts))
+        alone = SparseVectors.concatenate([encode([text]) for text in texts])
+        assert np.array_equal(alone.indptr, vectors.indptr)
+        assert np.array_equal(alone.terms, vectors.terms)
+        np.testing.assert_allclose(alone.weights, vectors.weights, rtol=tolerance, atol=0)
 
 
 @given(st.text(st.characters(categories=["P", "S", "Z", "Cf", "Cc"])))
