@@ -67,9 +67,10 @@ struct Rows {
   unsigned planes;  // bytes a weight
 };
 
-// Where a scan takes less time than pruning, as measured for each set with benchmarks.classes: for
-// hits that are more than `share` of the documents, and where that share times the fourth power of
-// the number of query terms is more than `fourth`.
+// Where a scan takes less time than pruning: for hits that are more than `share` of the documents,
+// and where that share times the fourth power of the number of query terms is more than `fourth`.
+// Measured with AVX2, whose limits the scalar and the NEON set take unmeasured, and with AVX-512:
+// see docs/studies.md.
 struct ScanCosts {
   double share, fourth;
 };
