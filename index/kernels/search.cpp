@@ -270,7 +270,8 @@ class Searching {
     const bool together = loops_.together > 1 && 2 * (end - begin) > partition.superblocks;
     for (size_t i = begin; i < end; ++i) {
       const uint32_t superblock = s_.superblocks[i];
-      if (!together && i + 1 < end) fetch_superblock(p, s_.superblocks[i + 1]);
+      if (!together && i + 2 < end) fetch_offsets(p, s_.superblocks[i + 2]);
+      if (!together && i + 1 < end) fetch_chunks(p, s_.superblocks[i + 1]);
       const size_t local = superblock - partition.first_superblock;
       wanted[local] = survivors(superblock, least_bound());
       s_.superblock_maxima[superblock] = 0;  // visited
@@ -279,8 +280,18 @@ class Searching {
     if (together) score(p, 0, partition.superblocks, wanted);
   }
 
-  // Prefetches the chunks of the next superblock: those of a large index are in no cache.
-  void fetch_superblock(size_t p, size_t superblock) const {
+  // The next superblocks of a large index are in no cache: asks for the codes and the chunks'
+  // offsets of one ...
+  void fetch_offsets(size_t p, size_t superblock) const {
+    const size_t rows = s_.rows.size(), local = superblock - index_.partitions[p].first_superblock;
+    for (const Run* run = s_.runs.data() + p * rows; run < s_.runs.data() + (p + 1) * rows; ++run) {
+      __builtin_prefetch(run->chunks + local);
+      __builtin_prefetch(run->codes + local * kSuperblockCodes);
+    }
+  }
+
+  // ... and for the chunks of one whose offsets have come.
+  void fetch_chunks(size_t p, size_t superblock) const {
     if (survivors(superblock, least_bound()) == 0) return;
     const size_t rows = s_.rows.size(), local = superblock - index_.partitions[p].first_superblock;
     for (size_t row = 0; row < rows; ++row) {
@@ -292,7 +303,6 @@ class Searching {
       const size_t next = std::min<size_t>(local + 1, index_.partitions[p].superblocks - 1);
       const size_t size = static_cast<size_t>(run.chunks[next] - run.chunks[local]) * planes_;
       for (size_t line = 64; line <= 192; line += 64) __builtin_prefetch(at + std::min(size, line));
-      __builtin_prefetch(run.codes + local * kSuperblockCodes);
     }
   }
 
