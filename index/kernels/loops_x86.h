@@ -20,14 +20,6 @@ inline uint64_t load64(const uint8_t* bytes) {
 
 inline size_t ones(uint64_t bits) { return static_cast<size_t>(_mm_popcnt_u64(bits)); }
 
-// Asks for the two lines that hold the rest of a chunk and the next one: rows are more streams
-// than the machine follows by itself, and superblocks that are visited have neighbours that are
-// too.
-inline void prefetch(const uint8_t* at) {
-  _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0);
-  _mm_prefetch(reinterpret_cast<const char*>(at + 64), _MM_HINT_T0);
-}
-
 // Ones in the first `count` masks.
 inline size_t ones(const uint8_t* masks, size_t count) {
   size_t sum = 0;

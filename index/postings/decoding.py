@@ -41,34 +41,56 @@ class Postings:
 
 
 @compiled
+def read_chunk(
+    payload: Any, at: Any, blocks: Any, planes: int, documents: Any, weights: Any, size: Any
+) -> int:
+    """Write the postings of a chunk behind the first `size` ones.
+
+    Returns how many there are then, or -1 when they leave their columns.
+
+    Args:
+        at: where the chunk starts in the payload.
+        blocks: int64; those of the partition that have postings in this chunk, ascending.
+    """
+    if at + blocks.size > payload.size:
+        return -1
+    first = size
+    for i in range(blocks.size):
+        for bit in range(BLOCK):
+            if payload[at + i] >> bit & 1:
+                if size == documents.size:
+                    return -1
+                documents[size] = blocks[i] * BLOCK + bit
+                size += 1
+    at += blocks.size
+    count = size - first
+    if at + planes * count > payload.size:
+        return -1
+    for i in range(count):
+        weights[first + i] = payload[at + i]
+        if planes == 2:
+            weights[first + i] |= np.int64(payload[at + count + i]) << 8
+    return size
+
+
+@compiled
 def decode_term(
     codes: Any, chunks: Any, payload: Any, planes: int, documents: Any, weights: Any
 ) -> int:
     """Write a dense term's postings; return how many, or -1 when they leave their columns."""
-    size = 0
+    size = np.int64(0)
+    blocks = np.empty(SUPERBLOCK, np.int64)
     for superblock in range(chunks.size):
-        at = np.int64(chunks[superblock]) * planes
-        first = size
+        count = 0
         for block in range(SUPERBLOCK):
             byte = codes[superblock * SUPERBLOCK_CODES + block % SUPERBLOCK_CODES]
-            if not byte >> (4 * (block // SUPERBLOCK_CODES)) & 15:
-                continue
-            if at >= payload.size:
-                return -1
-            for bit in range(BLOCK):
-                if payload[at] >> bit & 1:
-                    if size == documents.size:
-                        return -1
-                    documents[size] = (superblock * SUPERBLOCK + block) * BLOCK + bit
-                    size += 1
-            at += 1
-        count = size - first
-        if at + planes * count > payload.size:
+            if byte >> (4 * (block // SUPERBLOCK_CODES)) & 15:
+                blocks[count] = superblock * SUPERBLOCK + block
+                count += 1
+        at = np.int64(chunks[superblock]) * planes
+        size = read_chunk(payload, at, blocks[:count], planes, documents, weights, size)
+        if size < 0:
             return -1
-        for i in range(count):
-            weights[first + i] = payload[at + i]
-            if planes == 2:
-                weights[first + i] |= np.int64(payload[at + count + i]) << 8
     return size
 
 

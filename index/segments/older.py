@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from lsr.index.format import BLOCK, superblocks_of
+from lsr.index.format import superblocks_of
 from lsr.index.postings.blocks import gathered, partition_columns, split_terms
-from lsr.index.postings.decoding import Postings, decode_blocks
+from lsr.index.postings.decoding import Postings, decode_blocks, read_chunk
 from lsr.index.segments.schema import FLOAT_FILES, PARTITION_FILES
 from lsr.jit import compiled
 from lsr.storage.arrow import Columns
@@ -33,30 +33,19 @@ def decode_old_term(
     bitmaps: Any, chunks: Any, payload: Any, planes: int, documents: Any, weights: Any
 ) -> int:
     """As `lsr.index.postings.decoding.decode_term`."""
-    size = 0
+    size = np.int64(0)
+    blocks = np.empty(_HALF, np.int64)
     for chunk in range(chunks.size):
-        at = np.int64(chunks[chunk]) * planes
-        bitmap = (bitmaps[chunk // 2] >> np.uint64(_HALF * (chunk % 2))) & np.uint64(0xFFFFFFFF)
-        first = size
+        bitmap = bitmaps[chunk // 2] >> np.uint64(_HALF * (chunk % 2))
+        count = 0
         for block in range(_HALF):
-            if not (bitmap >> np.uint64(block)) & np.uint64(1):
-                continue
-            if at >= payload.size:
-                return -1
-            for bit in range(BLOCK):
-                if payload[at] >> bit & 1:
-                    if size == documents.size:
-                        return -1
-                    documents[size] = (chunk * _HALF + block) * BLOCK + bit
-                    size += 1
-            at += 1
-        count = size - first
-        if at + planes * count > payload.size:
+            if bitmap >> np.uint64(block) & np.uint64(1):
+                blocks[count] = chunk * _HALF + block
+                count += 1
+        at = np.int64(chunks[chunk]) * planes
+        size = read_chunk(payload, at, blocks[:count], planes, documents, weights, size)
+        if size < 0:
             return -1
-        for i in range(count):
-            weights[first + i] = payload[at + i]
-            if planes == 2:
-                weights[first + i] |= np.int64(payload[at + count + i]) << 8
     return size
 
 
