@@ -42,7 +42,7 @@ class Postings:
 
 @compiled
 def read_chunk(
-    payload: Any, at: Any, blocks: Any, planes: int, documents: Any, weights: Any, size: Any
+    payload: Any, at: Any, blocks: Any, planes: int, documents: Any, weights: Any, size: int
 ) -> int:
     """Write the postings of a chunk behind the first `size` ones.
 
@@ -78,7 +78,7 @@ def decode_term(
     codes: Any, chunks: Any, payload: Any, planes: int, documents: Any, weights: Any
 ) -> int:
     """Write a dense term's postings; return how many, or -1 when they leave their columns."""
-    size = np.int64(0)
+    size = 0
     blocks = np.empty(SUPERBLOCK, np.int64)
     for superblock in range(chunks.size):
         count = 0

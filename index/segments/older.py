@@ -33,7 +33,7 @@ def decode_old_term(
     bitmaps: Any, chunks: Any, payload: Any, planes: int, documents: Any, weights: Any
 ) -> int:
     """As `lsr.index.postings.decoding.decode_term`."""
-    size = np.int64(0)
+    size = 0
     blocks = np.empty(_HALF, np.int64)
     for chunk in range(chunks.size):
         bitmap = bitmaps[chunk // 2] >> np.uint64(_HALF * (chunk % 2))
