@@ -208,7 +208,7 @@ void add_slices_of(const Slice* slices, size_t count, uint32_t* sums) {
       const size_t left = slice->size - at;
       filled += left < 16 ? left : 16;
       at += 16;
-      if (filled > kRoom) add();
+      if (filled > kRoom) add();  // up to kRoom, a whole vector fits behind the last posting
     } while (at < slice->size);
   }
   add();

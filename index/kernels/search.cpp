@@ -280,8 +280,8 @@ class Searching {
     if (together) score(p, 0, partition.superblocks, wanted);
   }
 
-  // The next superblocks of a large index are in no cache: asks for the codes and the chunks'
-  // offsets of one ...
+  // Prefetches the codes and the chunk offsets of a superblock: those of a large index are in no
+  // cache.
   void fetch_offsets(size_t p, size_t superblock) const {
     const size_t rows = s_.rows.size(), local = superblock - index_.partitions[p].first_superblock;
     for (const Run* run = s_.runs.data() + p * rows; run < s_.runs.data() + (p + 1) * rows; ++run) {
@@ -290,7 +290,8 @@ class Searching {
     }
   }
 
-  // ... and for the chunks of one whose offsets have come.
+  // Prefetches the chunks of a superblock, whose offsets must be in a cache already: waiting for
+  // them would cost more than the chunks' arriving early saves.
   void fetch_chunks(size_t p, size_t superblock) const {
     if (survivors(superblock, least_bound()) == 0) return;
     const size_t rows = s_.rows.size(), local = superblock - index_.partitions[p].first_superblock;

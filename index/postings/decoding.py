@@ -44,9 +44,9 @@ class Postings:
 def read_chunk(
     payload: Any, at: Any, blocks: Any, planes: int, documents: Any, weights: Any, size: int
 ) -> int:
-    """Write the postings of a chunk behind the first `size` ones.
+    """Append the postings of a chunk to the first `size` of `documents` and `weights`.
 
-    Returns how many there are then, or -1 when they leave their columns.
+    Returns the new number of postings, or -1 when they leave their columns.
 
     Args:
         at: where the chunk starts in the payload.

@@ -6,12 +6,14 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lsr.index.format import BLOCK, CODEBOOK, SUPERBLOCK, superblocks_of
 from lsr.index.postings.blocks import codebook, gathered, partition_columns, split_terms
-from lsr.index.postings.decoding import Postings, decode
+from lsr.index.postings.decoding import Postings, decode, decode_term, read_chunk
+from lsr.index.segments.older import decode_old_term
 from lsr.storage.arrow import Columns
 from support.bare_index import as_mapped
 
@@ -101,6 +103,45 @@ def test_postings_come_back(partition: tuple[int, Postings], dense: int) -> None
     assert back.floats is not None
     assert postings.floats is not None
     assert back.floats.tolist() == postings.floats.tolist()
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+def test_a_chunk_that_leaves_its_columns_is_refused(planes: int) -> None:
+    # Bytes that would do follow the chunk, so that only the checks keep the reader from them.
+    buffer = np.full(64, 255, np.uint8)
+    buffer[:2] = 0b10000010, 0b1
+    size = 2 + 3 * planes
+    blocks = np.array([3, 7])
+    documents, weights = np.full(9, -7), np.full(9, -7)
+    for cut in range(size):
+        assert read_chunk(buffer[:cut], 0, blocks, planes, documents, weights, 0) == -1
+        # Masks that are not all there are not read, wherever that would end.
+        assert (documents == -7).all() == (cut < 2)
+    for room in range(3):
+        documents[:] = weights[:] = -7
+        few = documents[:room], weights[:room]
+        assert read_chunk(buffer[:size], 0, blocks, planes, *few, 0) == -1
+        assert documents[room:].tolist() == weights[room:].tolist() == [-7] * (9 - room)
+    assert read_chunk(buffer[:size], 0, blocks, planes, documents[:4], weights[:4], 1) == 4
+    assert documents[1:4].tolist() == [25, 31, 56]
+    assert weights[1:4].tolist() == [255 if planes == 1 else 65535] * 3
+    assert documents[4:].tolist() == weights[4:].tolist() == [-7] * 5
+
+
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_a_term_with_a_damaged_chunk_is_refused_whichever_it_is(damaged: int) -> None:
+    payload = np.array([0b11, 5, 6, 0], np.uint8)
+    chunks = np.zeros(2, np.uint16)
+    codes = np.zeros(64, np.uint8)
+    codes[[0, 32]] = 1
+    bitmaps = np.array([1 | 1 << 32], np.uint64)
+    for decoder, columns, first in ((decode_term, codes, 512), (decode_old_term, bitmaps, 256)):
+        documents, weights = np.empty(1024, np.int64), np.empty(1024, np.int64)
+        chunks[damaged] = 0
+        assert decoder(columns, chunks, payload, 1, documents, weights) == 4
+        assert documents[:4].tolist() == [0, 1, first, first + 1]
+        chunks[damaged] = 4
+        assert decoder(columns, chunks, payload, 1, documents, weights) == -1
 
 
 def edges_of(columns: Columns, row: int, superblocks: int) -> dict[int, int]:
