@@ -1,12 +1,12 @@
 // Vectors of 8 floats, for loops_generic.h.  In a unit with -mavxvnni quads of bytes are multiplied
-// by the instruction for them.  Without it, maddubs multiplies those that cannot saturate, and
-// others are widened to 16 bits for madd.
+// by the instruction for them, without it by maddubs.
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "loops.h"
 #include "read.h"
@@ -27,7 +27,7 @@ inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 
 #ifdef __AVXVNNI__
 
-constexpr int8_t kMostWeight = 127;
+constexpr int8_t kMostScreened = 127;
 
 using Bytes = __m256i;
 using Byte = __m256i;
@@ -43,27 +43,8 @@ inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
 #else
 
 // Two quads give four products to each sum of 16 bits: at most 4 x 255 x 32 = 32,640, which is
-// below 32,768, so nothing saturates or wraps.
-constexpr int8_t kMostWeight = 32;
-
-// The bytes at even and at odd places, 16 bits each.
-struct Bytes {
-  __m256i even, odd;
-};
-using Byte = Bytes;
-
-inline Bytes weights_at(const int8_t* from) {
-  const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-  return {_mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8), _mm256_srai_epi16(v, 8)};
-}
-inline Byte input_at(const uint8_t* from) {
-  const __m256i v = _mm256_set1_epi32(read<int32_t>(from));
-  return {_mm256_and_si256(v, _mm256_set1_epi16(255)), _mm256_srli_epi16(v, 8)};
-}
-inline Ints dot(Ints sum, const Bytes& w, const Byte& x) {
-  return sum + reinterpret_cast<Ints>(_mm256_madd_epi16(w.even, x.even)) +
-         reinterpret_cast<Ints>(_mm256_madd_epi16(w.odd, x.odd));
-}
+// below 32,768, so nothing saturates or wraps.  So do those of `product_bytes`; see kMostWeight.
+constexpr int8_t kMostScreened = 32;
 
 template <size_t rows, size_t vectors>
 inline void multiply_small(const uint8_t* row, size_t stride, size_t inner, const int8_t* weights,
@@ -107,7 +88,20 @@ inline Vec load_part(const float* from, size_t count) {
   return _mm256_maskload_ps(from, first_lanes(count));
 }
 inline void store_part(float* to, Vec v, size_t count) {
-  _mm256_maskstore_ps(to, first_lanes(count), v);
+  // Where all are stored, some processors take far longer with a mask.
+  if (count >= kLanes)
+    _mm256_storeu_ps(to, v);
+  else
+    _mm256_maskstore_ps(to, first_lanes(count), v);
+}
+inline void store_bytes(void* to, Ints v, size_t count) {
+  const __m256i lowest = _mm256_set1_epi32(0x0c080400);
+  const __m256i halves = _mm256_shuffle_epi8(reinterpret_cast<__m256i>(v), lowest);
+  const __m256i bytes = _mm256_permutevar8x32_epi32(halves, _mm256_set1_epi64x(int64_t{4} << 32));
+  if (count >= kLanes)
+    _mm_storeu_si64(to, _mm256_castsi256_si128(bytes));
+  else
+    std::memcpy(to, &bytes, count);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ constexpr size_t kRows = 12;
 constexpr size_t kByteRows = 6;
 constexpr size_t kByteVectors = 4;
 constexpr bool kShiftsBytes = false;
-constexpr int8_t kMostWeight = 127;
+constexpr int8_t kMostScreened = 127;
 
 using Vec = __m512;
 typedef int32_t Ints __attribute__((vector_size(64)));
@@ -42,6 +42,10 @@ inline Vec load_part(const float* from, size_t count) {
 }
 inline void store_part(float* to, Vec v, size_t count) {
   _mm512_mask_storeu_ps(to, first_lanes(count), v);
+}
+
+inline void store_bytes(void* to, Ints v, size_t count) {
+  _mm512_mask_cvtepi32_storeu_epi8(to, first_lanes(count), reinterpret_cast<__m512i>(v));
 }
 
 #ifdef __AVX512BF16__

@@ -33,6 +33,11 @@ inline Vec load_part(const float* from, size_t count) {
 inline void store_part(float* to, Vec v, size_t count) {
   for (size_t i = 0; i < (count < kLanes ? count : kLanes); ++i) to[i] = v[i];
 }
+inline void store_bytes(void* to, Ints v, size_t count) {
+  auto* bytes = static_cast<uint8_t*>(to);
+  for (size_t i = 0; i < (count < kLanes ? count : kLanes); ++i)
+    bytes[i] = static_cast<uint8_t>(v[i]);
+}
 
 }  // namespace
 }  // namespace lsr::encoders

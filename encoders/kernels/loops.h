@@ -27,9 +27,9 @@ constexpr size_t kByteStep = 2 * kQuad;  // which the inner dimension of bytes i
 //   floats: [inner][kPanel];
 //   bfloat16: [ceil(inner / 2)][kPanel][2];
 //   signed bytes, kBytePanel wide: [2 ceil(inner / 8)][kBytePanel][4].
-// Rows of a product are floats; bfloat16 (an even number of them); or bytes (a multiple of eight),
-// each x as x + 128: the instructions multiply unsigned with signed.  What fills up the inner
-// dimension of a panel is zero.
+// Rows of a product are floats; bfloat16 (an even number of them); or unsigned bytes (a multiple of
+// eight), as instructions multiply unsigned with signed ones.  What fills up the inner dimension of
+// a panel is zero.
 
 inline constexpr float kNoBias[kPanel] = {};
 
@@ -49,14 +49,28 @@ struct Product {
   size_t out_stride;
 };
 
-// Rows of bytes for a product, each x as x + 128.
-struct ByteRows {
-  const uint8_t* values;
-  size_t stride;
+// Rows and weights of `product_bytes` have seven bits, so that AVX2 can sum four products in 16
+// bits: at most 4 x 127 x 64 = 32,512, which is below 32,768.
+constexpr uint8_t kMostLevel = 127;
+constexpr int8_t kMostWeight = 64;
+
+// A row as bytes from its least value, or zero, to its largest, or zero: value ~ low + step * byte.
+struct Levels {
+  float low, step;
 };
 
 // The conversion of a panel's integers to real numbers: arrays of kBytePanel values.
 struct ByteColumns {
+  const float* sums;  // of a column's bytes
+  const float* scales;
+};
+
+// Rows of bytes for `largest`, each x as x + 128, and the conversion of its integers.
+struct ByteRows {
+  const uint8_t* values;
+  size_t stride;
+};
+struct ShiftedColumns {
   const int32_t* shifts;  // 128 x the sum of a column's bytes: what the + 128 added
   const float* scales;
 };
@@ -65,7 +79,7 @@ struct ByteColumns {
 // with those of the term, number by number.  See screen.h.
 constexpr size_t kSlacks = 3;
 struct Bounds {
-  ByteColumns columns;
+  ShiftedColumns columns;
   const float* limits;
   const float* term[kSlacks];
 };
@@ -77,11 +91,12 @@ struct Loops {
   void (*product)(const Product<float, float>& product);
   // Of bfloat16, summed in float32.
   void (*product_bf16)(const Product<uint16_t, uint16_t>& product);
-  // Of bytes, in place of a sum: (integer - shift) * row's scale * column's scale.
-  void (*product_bytes)(const Product<uint8_t, int8_t>& product, const float* row_scales,
+  // Of bytes within kMostLevel and kMostWeight, in place of a sum: (step * integer + low * column's
+  // sum) * column's scale.
+  void (*product_bytes)(const Product<uint8_t, int8_t>& product, const Levels* row_levels,
                         const ByteColumns& columns);
   // best[c] = the largest integer of column c over all rows (at least one), kBytePanel columns of
-  // weights that are within most_weight.
+  // weights that are within most_screened.
   void (*largest)(const ByteRows& rows, size_t count, size_t inner, const int8_t* panel,
                   int32_t* best);
   // Bit c tells that (best[c] - shift) * scale * column's scale + limits[c] + the product of
@@ -90,6 +105,8 @@ struct Loops {
                        const Bounds& bounds);
   // Rounds a row to signed bytes: round(value / scale), within 127.
   void (*to_bytes)(const float* row, size_t width, float scale, int8_t* bytes);
+  // Rounds a row to bytes within kMostLevel; `step` is not finite where a value is not.
+  Levels (*to_levels)(const float* row, size_t width, uint8_t* bytes);
   // Rounds a row to bfloat16, ties to even.
   void (*to_bf16)(const float* row, size_t width, uint16_t* out);
   // row = (row + added - mean) / sqrt(variance + epsilon) * gamma + beta; `added` may be null.
@@ -99,7 +116,7 @@ struct Loops {
   void (*softmax)(float* row, size_t width, float scale);
   // The largest of some values, at least one.
   float (*maximum)(const float* values, size_t count);
-  int8_t most_weight;  // of `largest`; see there
+  int8_t most_screened;  // the largest weight that `largest` takes
 };
 
 extern const Loops kScalarLoops;

@@ -12,10 +12,11 @@
 //   uint32_t signs(Ints)            bit i is the sign of lane i
 //   Vec load_part(const float*, size_t count), void store_part(float*, Vec, size_t count)
 //                                   the first so many lanes, or all: others are zero, or not stored
+//   void store_bytes(void*, Ints, size_t count)
+//                                   the lowest byte of the first so many lanes, or all
 //   kByteVectors                    how many Bytes the registers hold at once
-//   kMostWeight                     the largest weight that multiply_small takes; at 127 there is
-//   no
-//                                   multiply_small
+//   kMostScreened                   the largest weight of `largest`.  Below 127, multiply_small is
+//                                   what multiplies bytes, and Bytes and the rest are not needed
 //
 // and in a unit with an instruction for pairs of bfloat16 what is below under __AVX512BF16__.
 //
@@ -59,6 +60,9 @@ inline float sum(Vec v) {
 }
 inline float largest_lane(Vec v) {
   return folded(v, [](float a, float b) { return a < b ? b : a; });
+}
+inline float smallest_lane(Vec v) {
+  return folded(v, [](float a, float b) { return b < a ? b : a; });
 }
 
 // Operands of a product of floats; those of other types are overloads.
@@ -168,6 +172,15 @@ inline void multiply(const Row* row, size_t stride, size_t inner, const Weight* 
       for (size_t v = 0; v < vectors; ++v) row_sums[v] -= of_zeros[v];
 }
 
+template <size_t rows, size_t vectors>
+inline void multiply_bytes(const uint8_t* row, size_t stride, size_t inner, const int8_t* weights,
+                           Ints (&sums)[rows][vectors]) {
+  if constexpr (kMostScreened < 127)
+    multiply_small(row, stride, inner, weights, sums);
+  else
+    multiply<kBytePanel>(row, stride, inner, weights, sums);
+}
+
 template <class Row, class Weight>
 inline void store_finished(const Product<Row, Weight>& product, size_t row, size_t column,
                            Vec value) {
@@ -189,24 +202,21 @@ void product(const Product<T, T>& p) {
     });
 }
 
-inline Vec unshifted(Ints value, const ByteColumns& columns, size_t at) {
-  return __builtin_convertvector(value - read<Ints>(columns.shifts + at), Vec);
-}
-
-void product_bytes(const Product<uint8_t, int8_t>& p, const float* row_scales,
+void product_bytes(const Product<uint8_t, int8_t>& p, const Levels* row_levels,
                    const ByteColumns& columns) {
   for (size_t column = 0; column < kBytePanel; column += kByteColumns)
     over_rows<kByteRows>(0, p.count, [&, column](auto rows, size_t first) {
       Ints sums[rows.value][kByteVectors];
-      multiply<kBytePanel>(p.rows + first * p.stride, p.stride, p.inner, p.panel + column * kQuad,
-                           sums);
-      for (size_t r = 0; r < rows.value; ++r)
+      multiply_bytes(p.rows + first * p.stride, p.stride, p.inner, p.panel + column * kQuad, sums);
+      for (size_t r = 0; r < rows.value; ++r) {
+        const Levels& levels = row_levels[first + r];
         for (size_t v = 0; v < kByteVectors; ++v) {
           const size_t at = column + v * kLanes;
-          store_finished(p, first + r, at,
-                         unshifted(sums[r][v], columns, at) *
-                             (row_scales[first + r] * load(columns.scales + at)));
+          const Vec real = __builtin_convertvector(sums[r][v], Vec) * levels.step +
+                           load(columns.sums + at) * levels.low;
+          store_finished(p, first + r, at, real * load(columns.scales + at));
         }
+      }
     });
 }
 
@@ -216,11 +226,8 @@ void largest(const ByteRows& from, size_t count, size_t inner, const int8_t* pan
     for (Ints& value : most) value = all(INT32_MIN);
     over_rows<kByteRows>(0, count, [&, column](auto rows, size_t first) {
       Ints sums[rows.value][kByteVectors];
-      const uint8_t* row = from.values + first * from.stride;
-      if constexpr (kMostWeight < 127)
-        multiply_small(row, from.stride, inner, panel + column * kQuad, sums);
-      else
-        multiply<kBytePanel>(row, from.stride, inner, panel + column * kQuad, sums);
+      multiply_bytes(from.values + first * from.stride, from.stride, inner, panel + column * kQuad,
+                     sums);
       for (size_t v = 0; v < kByteVectors; ++v)
         for (size_t r = 0; r < rows.value; ++r) most[v] = larger(most[v], sums[r][v]);
     });
@@ -231,8 +238,8 @@ void largest(const ByteRows& from, size_t count, size_t inner, const int8_t* pan
 uint64_t reaching(const int32_t* best, float scale, const Slacks& slacks, const Bounds& bounds) {
   uint64_t mask = 0;
   for (size_t i = 0; i < kBytePanel; i += kLanes) {
-    Vec value = unshifted(read<Ints>(best + i), bounds.columns, i) *
-                (scale * load(bounds.columns.scales + i));
+    const Ints unshifted = read<Ints>(best + i) - read<Ints>(bounds.columns.shifts + i);
+    Vec value = __builtin_convertvector(unshifted, Vec) * (scale * load(bounds.columns.scales + i));
     value += load(bounds.limits + i);
     for (size_t s = 0; s < kSlacks; ++s) value += slacks.position[s] * load(bounds.term[s] + i);
     mask |= static_cast<uint64_t>(signs(~(value <= 0.0f))) << i;
@@ -240,16 +247,33 @@ uint64_t reaching(const int32_t* best, float scale, const Slacks& slacks, const 
   return mask;
 }
 
-void to_bytes(const float* row, size_t width, float scale, int8_t* bytes) {
+// Writes the first `count` values, or all, rounded to bytes; those that are not numbers as `least`.
+inline void store_rounded(void* to, Vec value, float least, float most, size_t count) {
   const Vec shifter = all(12582912.0f);  // see exponential
-  const Vec most = all(127.0f);
+  const Vec kept = smaller(larger(value, all(least)), all(most));
+  store_bytes(to, bits_of(kept + shifter) - bits_of(shifter), count);
+}
+
+void to_bytes(const float* row, size_t width, float scale, int8_t* bytes) {
+  for (size_t i = 0; i < width; i += kLanes)
+    store_rounded(bytes + i, load_part(row + i, width - i) / scale, -127.0f, 127.0f, width - i);
+}
+
+Levels to_levels(const float* row, size_t width, uint8_t* bytes) {
+  Vec least = {}, most = {}, zeros = {};
   for (size_t i = 0; i < width; i += kLanes) {
-    const Vec value = load_part(row + i, width - i) / scale;
-    const Vec kept = smaller(larger(value, -most), most);
-    const Ints rounded = bits_of(kept + shifter) - bits_of(shifter);
-    for (size_t lane = 0; lane < kLanes && i + lane < width; ++lane)
-      bytes[i + lane] = static_cast<int8_t>(rounded[lane]);
+    const Vec value = load_part(row + i, width - i);
+    least = smaller(value, least);
+    most = larger(value, most);
+    zeros += value * 0.0f;  // which is not a number where the value is not finite
   }
+  const float low = smallest_lane(least);
+  const float range = largest_lane(most) - low + sum(zeros);
+  const float per_step = range > 0 ? kMostLevel / range : 0;
+  for (size_t i = 0; i < width; i += kLanes)
+    store_rounded(bytes + i, (load_part(row + i, width - i) - low) * per_step, 0.0f, kMostLevel,
+                  width - i);
+  return {low, range / kMostLevel};
 }
 
 void to_bf16(const float* row, size_t width, uint16_t* out) {
@@ -320,8 +344,8 @@ void softmax(float* row, size_t width, float scale) {
 }
 
 constexpr Loops kLoops = {product<float>, product<uint16_t>, product_bytes, largest,
-                          reaching,       to_bytes,          to_bf16,       normalize,
-                          softmax,        maximum,           kMostWeight};
+                          reaching,       to_bytes,          to_levels,     to_bf16,
+                          normalize,      softmax,           maximum,       kMostScreened};
 
 }  // namespace
 }  // namespace lsr::encoders

@@ -8,7 +8,7 @@ namespace {
 constexpr size_t kByteRows = 6;
 constexpr size_t kByteVectors = 2;
 constexpr bool kShiftsBytes = false;
-constexpr int8_t kMostWeight = 127;
+constexpr int8_t kMostScreened = 127;
 
 // The first and second, and the third and fourth of each quad: one value of all four quads is half
 // a register.

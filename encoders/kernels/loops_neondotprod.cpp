@@ -8,7 +8,7 @@ namespace {
 constexpr size_t kByteRows = 5;
 constexpr size_t kByteVectors = 4;
 constexpr bool kShiftsBytes = true;
-constexpr int8_t kMostWeight = 127;
+constexpr int8_t kMostScreened = 127;
 
 using Bytes = int8x16_t;
 using Byte = int8x16_t;

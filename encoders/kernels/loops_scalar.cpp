@@ -12,7 +12,7 @@ constexpr size_t kRows = 4;
 constexpr size_t kByteRows = 2;
 constexpr size_t kByteVectors = 1;
 constexpr bool kShiftsBytes = false;
-constexpr int8_t kMostWeight = 127;
+constexpr int8_t kMostScreened = 127;
 
 typedef float Vec __attribute__((vector_size(16)));
 typedef int32_t Ints __attribute__((vector_size(16)));
@@ -47,6 +47,11 @@ inline Vec load_part(const float* from, size_t count) {
 }
 inline void store_part(float* to, Vec v, size_t count) {
   for (size_t i = 0; i < (count < kLanes ? count : kLanes); ++i) to[i] = v[i];
+}
+inline void store_bytes(void* to, Ints v, size_t count) {
+  auto* bytes = static_cast<uint8_t*>(to);
+  for (size_t i = 0; i < (count < kLanes ? count : kLanes); ++i)
+    bytes[i] = static_cast<uint8_t>(v[i]);
 }
 
 }  // namespace

@@ -45,15 +45,15 @@ void pack_bytes(const int8_t* row, size_t depth, size_t column, int8_t* panel) {
 
 PackedBytes::PackedBytes(const Loops& loops, const float* weight, size_t columns, size_t width)
     : panels(rounded_up(columns, kBytePanel) * rounded_up(width, kByteStep), 0),
-      shifts(rounded_up(columns, kBytePanel), 0),
+      sums(rounded_up(columns, kBytePanel), 0.0f),
       scales(rounded_up(columns, kBytePanel), 0.0f),
       inner(rounded_up(width, kByteStep)) {
   std::vector<int8_t> bytes(inner, 0);
   for (size_t column = 0; column < columns; ++column) {
     const float* from = weight + column * width;
-    scales[column] = byte_scale(magnitude(from, width));
+    scales[column] = byte_scale(magnitude(from, width), kMostWeight);
     loops.to_bytes(from, width, scales[column], bytes.data());
-    shifts[column] = 128 * std::accumulate(bytes.begin(), bytes.end(), int32_t{0});
+    sums[column] = static_cast<float>(std::accumulate(bytes.begin(), bytes.end(), int32_t{0}));
     const size_t place = column % kBytePanel;
     pack_bytes(bytes.data(), inner, place, panels.data() + (column - place) * inner);
   }
@@ -111,22 +111,16 @@ void Linear::apply(const Loops& loops, const float* rows, size_t stride, size_t 
   // A panel at a time for all rows: it stays in the first caches, and weights that fit in none
   // are read from memory once.
   if (precision_ == Precision::kInt8) {
-    thread_local QuantizedRows kept_rows;
-    thread_local std::vector<float> kept_scales;
-    QuantizedRows& quantized = kept_rows;  // looked up once
-    std::vector<float>& scales = kept_scales;
-    quantized.resize(count, width_);
-    scales.resize(count);
-    for (size_t row = 0; row < count; ++row) {
-      const float* values = rows + row * stride;
-      scales[row] = byte_scale(magnitude(values, width_));
-      quantized.set(loops, row, values, scales[row]);
-    }
+    thread_local std::vector<uint8_t> bytes;
+    thread_local std::vector<Levels> levels;
+    bytes.assign(count * bytes_.inner, 0);
+    levels.resize(count);
+    for (size_t row = 0; row < count; ++row)
+      levels[row] = loops.to_levels(rows + row * stride, width_, bytes.data() + row * bytes_.inner);
     for (size_t first = 0; first < columns_; first += kBytePanel)
-      loops.product_bytes(
-          {quantized.from(0).values, bytes_.inner, count, bytes_.inner, bytes_.panel(first),
-           bias_.data() + first, finish, out + first, out_stride},
-          scales.data(), bytes_.from(first));
+      loops.product_bytes({bytes.data(), bytes_.inner, count, bytes_.inner, bytes_.panel(first),
+                           bias_.data() + first, finish, out + first, out_stride},
+                          levels.data(), bytes_.from(first));
   } else if (precision_ == Precision::kFp32) {
     for (size_t first = 0; first < columns_; first += kPanel)
       loops.product({rows, stride, count, width_, floats_.data() + first * width_,

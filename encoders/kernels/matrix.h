@@ -23,7 +23,7 @@ float magnitude(const float* values, size_t count);
 // none, so that no product hides it.
 float byte_scale(float magnitude, int8_t most = 127);
 
-// Rows as bytes for a product: round(value / scale) + 128.
+// Rows as bytes for `largest`: round(value / scale) + 128.
 class QuantizedRows {
  public:
   void resize(size_t count, size_t width);
@@ -40,17 +40,18 @@ class QuantizedRows {
 // Puts `depth` bytes (whole quads) of a row of weights into a column of a panel.
 void pack_bytes(const int8_t* row, size_t depth, size_t column, int8_t* panel);
 
-// A matrix as panels of bytes, each of its rows by a scale of its own: the columns of the product.
+// A matrix as panels of bytes within kMostWeight, each of its rows by a scale of its own: the
+// columns of the product.  A row of integers times a scale, of which the largest is kMostWeight, is
+// packed without another rounding.
 struct PackedBytes {
   PackedBytes() = default;
   PackedBytes(const Loops& loops, const float* weight, size_t columns, size_t width);
   const int8_t* panel(size_t column) const { return panels.data() + column * inner; }
-  ByteColumns from(size_t column) const { return {shifts.data() + column, scales.data() + column}; }
+  ByteColumns from(size_t column) const { return {sums.data() + column, scales.data() + column}; }
 
   std::vector<int8_t> panels;
-  std::vector<int32_t> shifts;  // as the scales, padded to whole panels
-  std::vector<float> scales;
-  size_t inner = 0;  // the width, padded to whole steps
+  std::vector<float> sums, scales;  // padded to whole panels
+  size_t inner = 0;                 // the width, padded to whole steps
 };
 
 // Packs `columns` rows of a matrix, `stride` apart, as panels of floats.

@@ -185,7 +185,7 @@ void Screen::choose_depths(const std::vector<Text>& sample) {
 
 // `uncertain`: how far these weights may be from the exact ones.
 void Screen::add_term(const float* weights, double bias, double uncertain) {
-  const float scale = byte_scale(magnitude(weights, width_), loops_.most_weight);
+  const float scale = byte_scale(magnitude(weights, width_), loops_.most_screened);
   const size_t start = bytes_.size();
   bytes_.resize(start + inner_, 0);
   int8_t* bytes = bytes_.data() + start;

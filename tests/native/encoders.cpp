@@ -149,6 +149,14 @@ struct ByteCase {
         shifts[c] += 128 * panel[k / kQuad * kQuad * kBytePanel + c * kQuad + k % kQuad];
   }
 
+  // The product of the first row with the first column.
+  int64_t first_sum() const {
+    int64_t sum = 0;
+    for (size_t k = 0; k < inner; ++k)
+      sum += values[k] * panel[k / kQuad * kQuad * kBytePanel + k % kQuad];
+    return sum;
+  }
+
   size_t count, inner, stride;
   std::vector<int8_t> panel;
   std::vector<int32_t> shifts;
@@ -158,18 +166,26 @@ struct ByteCase {
 
 void check_product_bytes(const Loops& loops, Check& check) {
   Random random(2);
-  for (int i = 0; i < kCases; ++i) {
-    const ByteCase bytes(random, any_count(random), any_width(random) * kByteStep);
+  for (int i = 0; i <= kCases; ++i) {
+    // The widest model, whose sums just fit, comes last.
+    const size_t inner = i < kCases ? any_width(random) * kByteStep : size_t{1} << 16;
+    ByteCase bytes(random, i < kCases ? any_count(random) : 2, inner, kMostWeight);
+    for (uint8_t& value : bytes.values) value = std::min(value, kMostLevel);
     const size_t out_stride = kBytePanel + random.below(2) * 5;
     const std::vector<float> bias = any_floats(random, kBytePanel);
-    std::vector<float> row_scales = any_floats(random, bytes.count);
-    if (random.one_in(4)) spoil(random, row_scales);
+    const std::vector<float> sums = any_floats(random, kBytePanel);
+    std::vector<Levels> levels(bytes.count);
+    for (Levels& level : levels) {
+      std::vector<float> two = any_floats(random, 2);
+      if (random.one_in(4)) spoil(random, two);
+      level = {two[0], two[1]};
+    }
     for (const Finish finish : {Finish::kNone, Finish::kGelu}) {
       const auto product = [&](const Loops& set) {
         std::vector<float> out(bytes.count * out_stride, 7.0f);
         set.product_bytes({bytes.values.data(), bytes.stride, bytes.count, bytes.inner,
                            bytes.panel.data(), bias.data(), finish, out.data(), out_stride},
-                          row_scales.data(), {bytes.shifts.data(), bytes.scales.data()});
+                          levels.data(), {sums.data(), bytes.scales.data()});
         return out;
       };
       const std::vector<float> out = product(loops), expected = product(kScalarLoops);
@@ -177,6 +193,11 @@ void check_product_bytes(const Loops& loops, Check& check) {
         check.expect(finish == Finish::kNone ? same(out[at], expected[at])
                                              : close(out[at], expected[at], 4e-6),
                      "a value differs");
+      // By the formula too, of the first row and column: this is where all sets could be wrong.
+      const float integer = static_cast<float>(bytes.first_sum());
+      const float real = levels[0].step * integer + levels[0].low * sums[0];
+      check.expect(finish == Finish::kGelu || same(out[0], real * bytes.scales[0] + bias[0]),
+                   "a value is not the formula's");
     }
   }
 }
@@ -186,7 +207,8 @@ void check_largest(const Loops& loops, Check& check) {
   for (int i = 0; i <= 2 * kCases; ++i) {
     // The widest model, whose sums just fit, comes last.
     const size_t inner = i < 2 * kCases ? any_width(random) * kByteStep : size_t{1} << 16;
-    const ByteCase bytes(random, i < 2 * kCases ? any_count(random) : 2, inner, loops.most_weight);
+    const ByteCase bytes(random, i < 2 * kCases ? any_count(random) : 2, inner,
+                         loops.most_screened);
     const auto largest = [&](const Loops& set) {
       std::vector<int32_t> best(kBytePanel, 7);
       set.largest({bytes.values.data(), bytes.stride}, bytes.count, bytes.inner, bytes.panel.data(),
@@ -196,10 +218,8 @@ void check_largest(const Loops& loops, Check& check) {
     const std::vector<int32_t> best = largest(loops);
     check.expect_equal(best, largest(kScalarLoops), "integers");
     // By the formula too, of the first row and column: this is where all sets could be wrong.
-    int64_t sum = 0;
-    for (size_t k = 0; k < inner; ++k)
-      sum += bytes.values[k] * bytes.panel[k / kQuad * kQuad * kBytePanel + k % kQuad];
-    check.expect(bytes.count > 1 || best[0] == sum, "an integer is not the sum of its products");
+    check.expect(bytes.count > 1 || best[0] == bytes.first_sum(),
+                 "an integer is not the sum of its products");
   }
 }
 
@@ -248,6 +268,34 @@ void check_to_bytes(const Loops& loops, Check& check) {
       return bytes;
     };
     check.expect_equal(rounded(loops), rounded(kScalarLoops), "bytes");
+  }
+}
+
+void check_to_levels(const Loops& loops, Check& check) {
+  Random random(12);
+  for (int i = 0; i < 5 * kCases; ++i) {
+    std::vector<float> row = any_floats(random, any_width(random));
+    const float scale = random.any({1.0f, -3.0f, 1e-40f, 1e30f, 3e38f});
+    const float shift = random.any({0.0f, 1.0f, -5.0f});
+    for (float& value : row) value = scale * (value + shift);
+    if (random.one_in(8)) std::fill(row.begin(), row.end(), random.any({0.0f, 2.0f, -2.0f}));
+    if (random.one_in(4)) spoil(random, row);
+    std::vector<uint8_t> bytes(row.size() + 20, 7), expected = bytes;
+    const Levels levels = loops.to_levels(row.data(), row.size(), bytes.data());
+    const Levels theirs = kScalarLoops.to_levels(row.data(), row.size(), expected.data());
+    check.expect_equal(bytes, expected, "bytes");
+    check.expect(same(levels.low, theirs.low) && same(levels.step, theirs.step), "levels differ");
+    // By what they are for: half a step, and the roundings of three numbers up to the range.
+    const bool finite =
+        std::all_of(row.begin(), row.end(), [](float v) { return std::isfinite(v); });
+    check.expect(finite || !std::isfinite(levels.step), "what is not finite is hidden");
+    if (!std::isfinite(levels.step)) continue;
+    for (size_t at = 0; at < row.size(); ++at) {
+      check.expect(bytes[at] <= kMostLevel, "a level is too high");
+      const double value = levels.low + static_cast<double>(levels.step) * bytes[at];
+      check.expect(std::fabs(value - row[at]) <= 0.501 * levels.step + 1e-38,
+                   "a value is not rounded to the nearest level");
+    }
   }
 }
 
@@ -356,6 +404,7 @@ std::string check_encoders() {
                  {"largest", check_largest},
                  {"reaching", check_reaching},
                  {"to_bytes", check_to_bytes},
+                 {"to_levels", check_to_levels},
                  {"to_bf16", check_to_bf16},
                  {"normalize", check_normalize},
                  {"softmax", check_softmax},

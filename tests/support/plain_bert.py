@@ -64,14 +64,28 @@ def bf16(x: Any) -> Any:
     return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
 
 
-def int8(x: Any) -> Any:
-    """Each row in steps of its largest magnitude over 127."""
+def int8_weights(x: Any) -> Any:
+    """Each row in steps of its largest magnitude over 64."""
     floats = np.asarray(x, np.float32)
-    scale = np.abs(floats).max(-1, keepdims=True) / np.float32(127)
+    scale = np.abs(floats).max(-1, keepdims=True) / np.float32(64)
     return np.round(floats / np.where(scale > 0, scale, 1)) * scale.astype(float)
 
 
-ROUND: list[Callable[[Any], Any]] = [exactly, bf16, int8]
+def int8_rows(x: Any) -> Any:
+    """Each row in 127 steps from its least value to its largest, or zero where that is beyond."""
+    floats = np.asarray(x, np.float32)
+    low = np.minimum(floats.min(-1, keepdims=True, initial=0), 0)
+    step = (np.maximum(floats.max(-1, keepdims=True, initial=0), 0) - low) / np.float32(127)
+    return np.round((floats - low) / np.where(step > 0, step, 1)) * step.astype(float) + low
+
+
+Rounding = Callable[[Any], Any]
+# Of rows and of weights.
+ROUND: list[tuple[Rounding, Rounding]] = [
+    (exactly, exactly),
+    (bf16, bf16),
+    (int8_rows, int8_weights),
+]
 
 
 def hidden(
@@ -80,7 +94,7 @@ def hidden(
     epsilon: float,
     ids: npt.NDArray[Any],
     lengths: Sequence[int],
-    rounded: Callable[[Any], Any] = exactly,
+    rounded: tuple[Rounding, Rounding] = ROUND[0],
 ) -> npt.NDArray[np.float64]:
     """Hidden states of some texts.
 
@@ -89,9 +103,9 @@ def hidden(
     of = {name: array.astype(float) for name, array in arrays.items()}
 
     def linear(name: str, rows: Any) -> Any:
-        made = exactly if name == "transform" else rounded
-        weight = made(of[f"{name}.weight"]).astype(float)
-        return made(rows).astype(float) @ weight.T + of[f"{name}.bias"]
+        of_rows, of_weights = ROUND[0] if name == "transform" else rounded
+        weight = of_weights(of[f"{name}.weight"]).astype(float)
+        return of_rows(rows).astype(float) @ weight.T + of[f"{name}.bias"]
 
     def norm(name: str, rows: Any) -> Any:
         away = rows - rows.mean(-1, keepdims=True)
