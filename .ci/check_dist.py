@@ -19,6 +19,12 @@ REQUIRED = (
     "lsr/eval/report/page.html",
     "lsr/eval/report/report.md",
     "lsr/data/collections/arxiv-cs/corpus.jsonl.gz",
+    "lsr/data/models/minilm/1_Pooling/config.json",
+    "lsr/data/models/minilm/LICENSE",
+    "lsr/data/models/minilm/config.json",
+    "lsr/data/models/minilm/model.safetensors",
+    "lsr/data/models/minilm/modules.json",
+    "lsr/data/models/minilm/tokenizer.json",
     "lsr/data/models/splade-tiny/LICENSE",
     "lsr/data/models/splade-tiny/config.json",
     "lsr/data/models/splade-tiny/model.safetensors",
@@ -46,8 +52,12 @@ def check_wheel(names: set[str]) -> list[str]:
     extensions = [name.partition(".")[0] for name in names if name.endswith(".so")]
     if extensions != ["_lsr"]:
         wrong.append(f"the compiled modules are {extensions}, not _lsr alone")
-    licences = ("licenses/LICENSE", "licenses/data/models/splade-tiny/LICENSE")
-    wrong += [f"missing {end}" for end in licences if not any(n.endswith(end) for n in names)]
+    licences = ["LICENSE", *(path.as_posix() for path in Path("data/models").glob("*/LICENSE"))]
+    wrong += [
+        f"missing {end}"
+        for end in licences
+        if not any(name.endswith(f"licenses/{end}") for name in names)
+    ]
     return wrong
 
 

@@ -1,4 +1,4 @@
-"""The small collection and the small model that ship with the package, each with its licence."""
+"""The small collection and the small models that ship with the package, with their licences."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 COLLECTIONS = ("arxiv-cs",)
 MODELS = ("splade-tiny",)
+DENSE_MODELS = ("minilm",)
 
 _HERE = Path(__file__).parent
 
@@ -17,4 +18,4 @@ def collection_path(name: str) -> Path | None:
 
 def model_path(name: str) -> Path | None:
     """The folder of a shipped model, in Hugging Face form, or None when `name` is not one."""
-    return _HERE / "models" / name if name in MODELS else None
+    return _HERE / "models" / name if name in MODELS + DENSE_MODELS else None

@@ -37,6 +37,7 @@ QUERIES = "queries"
 BGE_HEAD = "sparse_linear.pt"
 RESIDUAL = "literal_residual.safetensors"
 _IDF = "idf.json"
+_ROUNDED = "compressed-tensors"
 # sentence-transformers' names, and what they compute: its "relu" takes a logarithm as well.
 ACTIVATIONS: dict[str, Activation] = {"relu": "log1p", "log1p_relu": "double-log1p"}
 _MLM = ("Transformer", "MLMTransformer")  # new and old
@@ -285,8 +286,18 @@ def read_table(path: Path, tokens: Mapping[str, int], size: int) -> npt.NDArray[
     return np.pad(weights, (0, max(0, size - weights.size)))
 
 
+def is_rounded(folder: Path) -> bool:
+    """Whether a folder's config.json says that weights are integers, as compressed-tensors has."""
+    quantization = read_json(folder / "config.json").get("quantization_config")
+    return isinstance(quantization, dict) and quantization.get("quant_method") == _ROUNDED
+
+
 def check_model(folder: Path, head: str) -> None:
-    """Raise `EncoderError` unless a folder holds a model that loads safely."""
+    """Raise `EncoderError` unless a folder holds a model that loads safely.
+
+    Args:
+        head: of a `lsr.encoders.methods.Side`; "" for a dense encoder, which may be rounded.
+    """
     if head != "mlm" and (folder / ADAPTER).exists():
         raise EncoderError(
             f"{folder} holds an adapter ({ADAPTER}), which is merged for the head mlm alone; "
@@ -307,10 +318,10 @@ def check_model(folder: Path, head: str) -> None:
             f"{head} needs one ending in Model, without an output layer of its own; give a "
             "checkpoint of SPARTA"
         )
-    if "quantization_config" in config:
+    if "quantization_config" in config and (head or not is_rounded(folder)):
         raise EncoderError(
-            f"{folder} holds a quantized model, and encoding is done in float32; give the "
-            "unquantized checkpoint"
+            f"{folder} holds a quantized model, which only dense encoders may be, and in the "
+            f"format {_ROUNDED}; give the unquantized checkpoint"
         )
     if not matching(folder, ("*.safetensors",)):
         raise EncoderError(

