@@ -1,7 +1,6 @@
 """Tensors as files hold them: as floats, or as integers with scales.
 
-Rounded tensors have the names and shapes of compressed-tensors, the format that transformers and
-vLLM read, symmetric and without zero points:
+Rounded tensors have the names and shapes of compressed-tensors, symmetric and without zero points:
 
 - `X.weight`, int8, with `X.weight_scale`, one a row or one a group of a row's columns;
 - `X.weight_packed`, int32, each of eight integers of four bits, the lowest bits first, each q as

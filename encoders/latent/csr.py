@@ -2,8 +2,9 @@
 
 T. Wen et al., "Beyond Matryoshka: Revisiting sparse coding for adaptive representation" (ICML
 2025).  A folder is a SparseEncoder of sentence-transformers: the modules of a dense encoder, then
-a SparseAutoEncoder, whose folder names the latents in `latents.json`.  `lsr.training.sae` makes
-one of a collection.  Latents have unit length where the folder says cosine, as in the paper's
+a SparseAutoEncoder, whose folder names the latents in `latents.json`.  In place of the modules,
+that folder may name a built-in dense encoder in `lsr.json`.  `lsr.training.sae` makes one of a
+collection.  Latents have unit length where the folder says cosine, as in the paper's
 evaluation.
 
 `modules.json` publishes a folder: those of the modules that it lists are of one edition, and the
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lsr.data.builtin import DENSE_MODELS, model_path
 from lsr.encoders.base import (
     Advance,
     Recorded,
@@ -38,7 +40,7 @@ from lsr.encoders.checkpoints.checkpoint import (
     find,
     read_json,
 )
-from lsr.encoders.checkpoints.layouts import inside, kind_of, optional
+from lsr.encoders.checkpoints.layouts import DECLARATION, inside, kind_of, optional
 from lsr.encoders.checkpoints.writing import copy_model, write_about, write_json, write_modules
 from lsr.encoders.dense.encoder import DenseEncoder
 from lsr.encoders.dense.layout import ABOUT, read_dense_layout
@@ -122,9 +124,13 @@ class CsrEncoder(ModelEncoder):
         folder, settings, checkpoint = self._checkpoint.folder, self._settings, self._checkpoint
         module = _autoencoder_folder(folder)
         about = module / ABOUT if (module / ABOUT).exists() else folder / ABOUT
-        layout = read_dense_layout(folder, MODULE, about)
+        builtin, longest = _builtin_dense(module)
+        if builtin is None:
+            layout = read_dense_layout(folder, MODULE, about)
+        else:
+            layout = read_dense_layout(builtin, about=about)
         self._hash = content_hash(*dict.fromkeys([*layout.folders, module]))
-        length = min(settings.max_length, layout.max_length or settings.max_length)
+        length = min(settings.max_length, longest or layout.max_length or settings.max_length)
         self.dense = DenseEncoder(checkpoint, settings.where, length, layout)
         self._tokens = Tokens(layout.folders[0], self.dense.max_length or settings.max_length)
         self.autoencoder = read_autoencoder(module, self.dense.dimensions)
@@ -181,12 +187,13 @@ def write_folder(
     """Write a new edition of a dense encoder and an autoencoder of its vectors.
 
     The dense model's files are copied, so that the folder can be moved and is what
-    sentence-transformers (its release 6) reads as a SparseEncoder.
+    sentence-transformers (its release 6) reads as a SparseEncoder; a built-in one is named.
     """
     layout = dense.layout
+    builtin = layout.folder == model_path(dense.name)
     folder.mkdir()
     modules: list[tuple[str, str]] = []
-    for number, listed in enumerate(read_json(layout.folder / COMMIT, list)):
+    for number, listed in enumerate([] if builtin else read_json(layout.folder / COMMIT, list)):
         source = layout.folder / inside(layout.folder, str(listed.get("path", "")))
         path = f"{number}_{kind_of(listed['type'])}"
         copy_model(source, folder / path, _SETTINGS)
@@ -197,7 +204,7 @@ def write_folder(
                 folder / path / _SETTINGS, settings | {"max_seq_length": dense.max_length}, 1
             )
         modules.append((path, str(listed["type"])))
-    if layout.cosine:
+    if layout.cosine and not builtin:
         modules.append((f"{len(modules)}_Normalize", _TYPES["Normalize"]))
         (folder / modules[-1][0]).mkdir()
     last = f"{len(modules)}_{MODULE}"
@@ -206,6 +213,9 @@ def write_folder(
     about = folder / last / ABOUT
     write_about(about, "cosine", layout.query_prompt, layout.document_prompt, indent=1)
     write_json(folder / last / LATENTS, list(names), 1)
+    if builtin:
+        of = {"dense": dense.name, "max_length": dense.max_length}
+        write_json(folder / last / DECLARATION, of, 1)
     edition = _edition_of(folder)
     for path, _ in modules:
         (folder / path).rename(folder / f"{path}-{edition}")
@@ -243,6 +253,25 @@ def _edition_of(folder: Path) -> str:
 def _autoencoder_folder(folder: Path) -> Path:
     path = str(read_json(folder / COMMIT, list)[-1].get("path", ""))
     return folder / inside(folder, path)
+
+
+def _builtin_dense(module: Path) -> tuple[Path | None, int | None]:
+    """The folder of the built-in dense encoder that an autoencoder's names, and its `max_length`.
+
+    None and None where it names none.
+    """
+    file = module / DECLARATION
+    if not file.exists():
+        return None, None
+    declared = read_json(file)
+    name, length = declared.get("dense"), declared.get("max_length")
+    folder = model_path(str(name)) if name in DENSE_MODELS else None
+    if folder is None or isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        raise EncoderError(
+            f"{file} must have one of {', '.join(DENSE_MODELS)} as dense, and as max_length a "
+            "whole number of at least 1; get the folder again"
+        )
+    return folder, length
 
 
 def _named(file: Path, latents: int) -> Vocabulary:

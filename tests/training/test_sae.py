@@ -91,6 +91,46 @@ def test_what_is_written_encodes_the_vectors_that_were_fitted_to(
     assert lengths == pytest.approx([1.0] * 20)
 
 
+def test_a_built_in_dense_model_is_named_and_not_copied(
+    tmp_path: Path, documents: list[dict[str, str]]
+) -> None:
+    fit_sae(tmp_path / "s", documents, load_dense("minilm", max_length=32), active=4)
+    (module,) = [path for path in (tmp_path / "s").iterdir() if path.is_dir()]
+    declared = json.loads((module / "lsr.json").read_text())
+    assert declared == {"dense": "minilm", "max_length": 32}
+    assert len(list((tmp_path / "s").rglob("*.safetensors"))) == 1
+    (tmp_path / "s").rename(tmp_path / "moved")
+    encoder: Any = load_encoder(str(tmp_path / "moved"))
+    texts = ["glass bees repair maps", "wheat " * 100]
+    dense = load_dense("minilm", max_length=32)
+    assert np.array_equal(encoder.dense.encode_documents(texts), dense.encode_documents(texts))
+    assert np.diff(encoder.encode_documents(texts).indptr).tolist() == [4, 4]
+    again = load_encoder(str(tmp_path / "moved"), max_length=16)
+    assert again.identity["dense"]["max_length"] == 16
+    assert again.identity["content_hash"] == encoder.identity["content_hash"]
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"dense": "splade-tiny", "max_length": 32},
+        {"dense": "../minilm", "max_length": 32},
+        {"dense": ["minilm"], "max_length": 32},
+        {"max_length": 32},
+        {"dense": "minilm"},
+        {"dense": "minilm", "max_length": 0},
+        {"dense": "minilm", "max_length": True},
+    ],
+)
+def test_what_names_no_built_in_dense_model(
+    tmp_path: Path, documents: list[dict[str, str]], declared: dict[str, Any]
+) -> None:
+    fit_sae(tmp_path / "s", documents[:8], "minilm", active=4)
+    only(tmp_path / "s", "*_SparseAutoEncoder-*/lsr.json").write_text(json.dumps(declared))
+    with pytest.raises(EncoderError, match=r"lsr\.json must have one of minilm as dense, and as"):
+        load_encoder(str(tmp_path / "s"))
+
+
 def test_sentence_transformers_reads_it(
     tmp_path: Path, documents: list[dict[str, str]], model: Path
 ) -> None:
