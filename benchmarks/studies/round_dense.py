@@ -178,15 +178,16 @@ def rounded_rows(weight: Floats, hessian: npt.NDArray[np.float64]) -> tuple[Inte
 
     The largest integer of a row is `MOST`, so that the kernels pack them as they are.
     """
-    scales = np.abs(weight).max(1, keepdims=True).astype(np.float64) / MOST
+    largest = np.abs(weight).max(1, keepdims=True).astype(np.float64)
+    scales = np.where(largest > 0, largest, 1) / MOST
     integers = np.zeros(weight.shape, np.int8)
     rows = np.arange(len(weight))
     while rows.size:
         integers[rows] = _gptq(weight[rows], scales[rows], hessian)
         most = np.abs(integers[rows]).max(1)
         # Where rounding errors of other columns made the largest smaller, steps may be finer.
-        scales[rows] *= most[:, None] / MOST
-        rows = rows[most < MOST]
+        scales[rows] *= np.where(most > 0, most, MOST)[:, None] / MOST
+        rows = rows[(most < MOST) & (most > 0)]  # a row of zeros stays one
     return integers, scales.astype(np.float32)
 
 

@@ -320,8 +320,8 @@ def check_model(folder: Path, head: str) -> None:
         )
     if "quantization_config" in config and (head or not is_rounded(folder)):
         raise EncoderError(
-            f"{folder} holds a quantized model, which only dense encoders may be, and in the "
-            f"format {_ROUNDED}; give the unquantized checkpoint"
+            f"{folder} holds a quantized model, and lsr reads those only as dense encoders and in "
+            f"the format {_ROUNDED}; give the unquantized checkpoint"
         )
     if not matching(folder, ("*.safetensors",)):
         raise EncoderError(

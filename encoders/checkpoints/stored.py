@@ -78,7 +78,7 @@ class Packed(Rounded):
     @property
     def shape(self) -> tuple[int, ...]:
         # By the packed values: what the file calls the shape is compared with it by `read`.
-        rows, columns = (*self._shape_of(self.names[0]), 0, 0)[:2]
+        rows, columns = self._shape_of(self.names[0])
         return rows, columns * _IN_AN_INT
 
     def read(self) -> Array:
@@ -98,8 +98,8 @@ def tensors_of(file: Any) -> Iterator[tuple[str, Stored]]:
         if name.endswith(".weight_packed"):
             stem = name.removesuffix("_packed")
             parts = (name, f"{stem}_scale", f"{stem}_shape")
-            is_packed = _type_of(file, name) == "I32"
-            if is_packed and names.issuperset(parts) and stem not in names:
+            matrix = _type_of(file, name) == "I32" and len(file.get_slice(name).get_shape()) == 2
+            if matrix and names.issuperset(parts) and stem not in names:
                 yield stem, Packed(file, parts)
                 names.difference_update(parts)
         elif f"{name}_scale" in names and _type_of(file, name) == "I8":
@@ -118,12 +118,16 @@ def scaled(integers: npt.NDArray[Any], scales: npt.NDArray[Any]) -> Array:
 
     Not numbers where the scales do not fit, or are not finite and above zero.
     """
-    rows, groups = (*scales.shape, 0, 0)[:2]
-    fits = scales.ndim == integers.ndim == 2 and rows == len(integers) and groups > 0
-    if not fits or integers.shape[1] % groups or not ((scales > 0) & np.isfinite(scales)).all():
+    fits = (
+        scales.ndim == integers.ndim == 2
+        and scales.shape[0] == integers.shape[0]
+        and scales.shape[1] > 0
+        and integers.shape[1] % scales.shape[1] == 0
+    )
+    if not fits or not ((scales > 0) & np.isfinite(scales)).all():
         return np.full(integers.shape, np.nan, np.float32)
     with np.errstate(over="ignore"):  # the caller looks for what is not finite
-        grouped = integers.reshape(rows, groups, -1) * scales.astype(np.float32)[:, :, None]
+        grouped = integers.reshape(*scales.shape, -1) * scales.astype(np.float32)[:, :, None]
     return np.asarray(grouped.reshape(integers.shape), np.float32)
 
 

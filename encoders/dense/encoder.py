@@ -1,11 +1,10 @@
 """Dense encoders: text to one vector of fixed size, by a folder of sentence-transformers.
 
 Models like BERT run on a CPU in our kernels, without torch and without padding, as the sparse
-ones do (`lsr.encoders.models.bert`), in integers where the folder's weights are; a text's vector
-never depends on the texts beside it.  Other
+ones do (`lsr.encoders.models.bert`); a text's vector never depends on the texts beside it.  Other
 models, and documents where there is a GPU, are left to sentence-transformers
-(`lsr.encoders.dense.library`).  Vectors are compared by their inner product: where a folder says
-cosine, or nothing, they have unit length.
+(`lsr.encoders.dense.library`); models with rounded weights run in the kernels alone.  Vectors are
+compared by their inner product: where a folder says cosine, or nothing, they have unit length.
 """
 
 from __future__ import annotations
@@ -52,7 +51,8 @@ def load_dense(
         threads: that run a model on a CPU; None is one a processor.
         max_length: tokens read of a text, special ones included; None is what the folder says.
         device: where a model runs, such as "cpu" or "cuda:0"; None is "cuda" for documents when
-            there is one, else "cpu".
+            there is one, else "cpu".  A model with
+            rounded weights always runs on the CPU.
 
     Raises `EncoderError` when there is no such encoder or it cannot be loaded as asked.
     """
@@ -176,14 +176,8 @@ class DenseEncoder:
             return self._models[device]
 
     def _device(self, queries: bool) -> str:
-        if not self.layout.rounded:
-            return self._where.device or usual_device(queries)
-        if self._where.device not in (None, "cpu"):
-            raise EncoderError(
-                f"{self.name} has rounded weights, whose products are made on the CPU alone; leave "
-                "the device out, or give cpu"
-            )
-        return "cpu"
+        # The products of a rounded model are those of the kernels, whatever the device of others.
+        return "cpu" if self.layout.rounded else self._where.device or usual_device(queries)
 
     def _load(self, device: str) -> tuple[Encode, int, int | None]:
         """The function that encodes texts, its dimensions and `max_length`."""
@@ -194,8 +188,8 @@ class DenseEncoder:
                 return self._by_kernels(body)
         if layout.rounded:
             raise EncoderError(
-                f"{layout.folder} holds a quantized model that is not like BERT, or not in 8 and 4 "
-                "bits without zero points; give the unquantized checkpoint"
+                f"{layout.folder} holds a quantized model, and lsr reads those of BERT's family "
+                "alone, in 8 and 4 bits without zero points; give the unquantized checkpoint"
             )
         try:
             from lsr.encoders.dense.library import load_library

@@ -4,8 +4,7 @@ T. Wen et al., "Beyond Matryoshka: Revisiting sparse coding for adaptive represe
 2025).  A folder is a SparseEncoder of sentence-transformers: the modules of a dense encoder, then
 a SparseAutoEncoder, whose folder names the latents in `latents.json`.  In place of the modules,
 that folder may name a built-in dense encoder in `lsr.json`.  `lsr.training.sae` makes one of a
-collection.  Latents have unit length where the folder says cosine, as in the paper's
-evaluation.
+collection.  Latents have unit length where the folder says cosine, as in the paper's evaluation.
 
 `modules.json` publishes a folder: those of the modules that it lists are of one edition, and the
 autoencoder's also holds the settings that belong to it.  The copy of these beside `modules.json`
@@ -268,8 +267,8 @@ def _builtin_dense(module: Path) -> tuple[Path | None, int | None]:
     folder = model_path(str(name)) if name in DENSE_MODELS else None
     if folder is None or isinstance(length, bool) or not isinstance(length, int) or length < 1:
         raise EncoderError(
-            f"{file} must have one of {', '.join(DENSE_MODELS)} as dense, and as max_length a "
-            "whole number of at least 1; get the folder again"
+            f"{file} must give a built-in dense encoder ({', '.join(DENSE_MODELS)}) as dense and a "
+            "whole number of at least 1 as max_length; get the folder again"
         )
     return folder, length
 

@@ -17,6 +17,10 @@ from safetensors import safe_open
 from lsr import kernels
 from lsr.data.builtin import model_path
 from lsr.encoders.dense.encoder import load_dense, restore_dense
+from lsr.encoders.dense.layout import read_dense_layout
+from lsr.encoders.dense.model import DenseModel
+from lsr.encoders.models.bert import load_body
+from lsr.encoders.text.tokens import Tokens
 from lsr.errors import EncoderError, EncoderMismatch
 from support.changed import change_config
 
@@ -366,15 +370,27 @@ def test_rounded_rows_use_all_integers() -> None:
                 assert (np.abs(file.get_tensor(name).astype(int)).max(axis=1) == 64).all()
 
 
-def test_rounded_models_are_for_the_cpu(save: Any) -> None:
-    with pytest.raises(EncoderError, match=r"minilm has rounded weights.*the device out, or give"):
-        load_dense("minilm", device="cuda:0")
+def test_rounded_models_are_multiplied_in_integers_on_the_cpu() -> None:
+    folder = model_path("minilm")
+    assert folder is not None
+    body = load_body(folder, "int8")
+    assert body is not None
+    texts = ["glass bees repair maps", "red"]
+    model = DenseModel(body, read_dense_layout(folder))
+    expected = np.stack(model.rows(None, Tokens(folder, 256).encode(texts)))
+    for device in (None, "cpu", "cuda:0"):
+        encoder = load_dense("minilm", device=device)
+        assert np.array_equal(encoder.encode_documents(texts), expected)
+        assert np.array_equal(encoder.encode_queries(texts), expected)
+
+
+def test_quantized_models_that_are_not_read(save: Any) -> None:
     folder, _ = save("modernbert", pooling("mean"))
     change_config(folder, quantization_config={"quant_method": "compressed-tensors"})
-    with pytest.raises(EncoderError, match=r"quantized model that is not like BERT, or not in 8"):
+    with pytest.raises(EncoderError, match=r"lsr reads those of BERT's family"):
         load_dense(str(folder))
     change_config(folder, quantization_config={"quant_method": "gptq"})
-    with pytest.raises(EncoderError, match=r"only dense encoders .* in the format compressed-tens"):
+    with pytest.raises(EncoderError, match=r"only as dense encoders and in the format compressed"):
         load_dense(str(folder))
 
 

@@ -60,45 +60,35 @@ def test_packing_keeps_integers(integers: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong"),
+    ("fault", "name", "wrong"),
     [
-        ("bytes.weight_scale", np.array([[0.5], [np.nan]], np.float32)),
-        ("bytes.weight_scale", np.array([[0.5], [0]], np.float32)),
-        ("bytes.weight_scale", np.array([[0.5], [-1]], np.float32)),
-        ("bytes.weight_scale", np.array([[np.inf], [1]], np.float32)),
-        ("bytes.weight_scale", np.array([[3e38], [1]], np.float32)),  # 64 times it is too large
-        ("bytes.weight_scale", np.array([[1]], np.float32)),
-        ("bytes.weight_scale", np.array([1, 1], np.float32)),
-        ("bytes.weight_scale", np.ones((2, 0), np.float32)),
-        ("bytes.weight_scale", np.ones((2, 2), np.float32)),
-        ("packed.weight_scale", np.ones((2, 3), np.float16)),
-        ("packed.weight_shape", np.array([2, 15])),
-        ("packed.weight_shape", np.array([2])),
+        ("not finite in", "bytes.weight_scale", np.array([[0.5], [np.nan]], np.float32)),
+        ("not finite in", "bytes.weight_scale", np.array([[0.5], [0]], np.float32)),
+        ("not finite in", "bytes.weight_scale", np.array([[0.5], [-1]], np.float32)),
+        ("not finite in", "bytes.weight_scale", np.array([[np.inf], [1]], np.float32)),
+        (
+            "not finite in",
+            "bytes.weight_scale",
+            np.array([[3e38], [1]], np.float32),
+        ),  # 64 times it is too large
+        ("not finite in", "bytes.weight_scale", np.array([[1]], np.float32)),
+        ("not finite in", "bytes.weight_scale", np.array([1, 1], np.float32)),
+        ("not finite in", "bytes.weight_scale", np.ones((2, 0), np.float32)),
+        ("not finite in", "bytes.weight_scale", np.ones((2, 2), np.float32)),
+        ("not finite in", "packed.weight_scale", np.ones((2, 3), np.float16)),
+        ("not finite in", "packed.weight_shape", np.array([2, 15])),
+        ("not finite in", "packed.weight_shape", np.array([2])),
+        ("left over .*", "bytes.weight_zero_point", np.zeros((2, 1), np.int8)),
+        ("left over .*", "packed.weight", np.ones((2, 16), np.float32)),
+        ("left over .*", "packed.weight_g_idx", np.arange(16)),
     ],
 )
-def test_what_makes_no_tensor_is_not_finite(tmp_path: Path, name: str, wrong: Any) -> None:
+def test_what_makes_no_tensor_is_named(tmp_path: Path, fault: str, name: str, wrong: Any) -> None:
     save_file(rounded() | {name: wrong}, tmp_path / WEIGHTS)
     with Tensors(tmp_path, "Bird") as tensors:
         tensors.take("bytes.weight", 2, 3)
         tensors.take("packed.weight", 2, 16)
-        with pytest.raises(EncoderError, match=f"not finite in {name.partition('_')[0]}, so"):
-            tensors.check()
-
-
-@pytest.mark.parametrize(
-    ("name", "other"),
-    [
-        ("bytes.weight_zero_point", np.zeros((2, 1), np.int8)),
-        ("packed.weight", np.ones((2, 16), np.float32)),
-        ("packed.weight_g_idx", np.arange(16)),
-    ],
-)
-def test_what_comes_besides_is_left_over(tmp_path: Path, name: str, other: Any) -> None:
-    save_file(rounded() | {name: other}, tmp_path / WEIGHTS)
-    with Tensors(tmp_path, "Bird") as tensors:
-        tensors.take("bytes.weight", 2, 3)
-        tensors.take("packed.weight", 2, 16)
-        with pytest.raises(EncoderError, match=f"has left over .*{name.partition('_')[0]}"):
+        with pytest.raises(EncoderError, match=f"{fault} ?{name.partition('_')[0]}"):
             tensors.check()
 
 
@@ -108,6 +98,7 @@ def test_what_comes_besides_is_left_over(tmp_path: Path, name: str, other: Any) 
         ("bytes.weight_scale", np.ones((2, 1), np.float64)),
         ("bytes.weight", np.ones((2, 3), np.uint8)),
         ("packed.weight_packed", PACKED.astype(np.int64)),
+        ("packed.weight_packed", PACKED.reshape(-1)),
     ],
 )
 def test_integers_of_other_formats_are_not_plain(tmp_path: Path, name: str, other: Any) -> None:
