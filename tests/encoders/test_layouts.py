@@ -63,6 +63,12 @@ def sentence_transformers_folder(folder: Path, **pooling: Any) -> Path:
             r"architecture \['BertModel'\]",
         ),
         (lambda f: edit(f / "config.json", quantization_config={"bits": 4}), "quantized"),
+        (
+            lambda f: edit(
+                f / "config.json", quantization_config={"quant_method": "compressed-tensors"}
+            ),
+            "only as dense encoders",
+        ),
         (lambda f: write(f / "adapter_config.json", {}), "adapter"),
         (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer"),
         (
