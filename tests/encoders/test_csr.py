@@ -201,6 +201,13 @@ def test_moved_changed_and_missing(folder: Path, tmp_path: Path) -> None:
     (moved / "latents.json").write_text(json.dumps([f"x{n}" for n in range(LATENTS)]))
     again.use_encoder(str(moved))
     assert again.encoder.vocabulary[3] == "latent-3"
+    weights = moved / "model.safetensors"
+    dense_model = weights.read_bytes()
+    weights.write_bytes(dense_model[:-1] + bytes([dense_model[-1] ^ 1]))
+    with pytest.raises(EncoderMismatch, match="content hash"):
+        again.use_encoder(str(moved))
+    weights.write_bytes(dense_model)
+    again.use_encoder(str(moved))
     change(moved / MODULE / "config.json", k=2)
     with pytest.raises(EncoderMismatch, match="content hash"):
         again.use_encoder(str(moved))
